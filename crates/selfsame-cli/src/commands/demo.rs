@@ -1,0 +1,38 @@
+//! `selfsame demo`.
+
+use super::{evaluate, pretrain};
+use crate::plans;
+use anyhow::Result;
+use clap::Args;
+use selfsame::catalogue::METHODS;
+use selfsame_data::config::Recipe;
+use std::process::ExitCode;
+
+/// Train on bundled images without their labels, evaluate, and print the table.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  selfsame demo                            SimCLR
+  selfsame demo --method barlow_twins
+  selfsame demo --method invariance_only   see a collapse, and how it is named
+  selfsame demo epochs=2 seed=7            any recipe key")]
+pub struct Demo {
+    /// Which method
+    #[arg(long, default_value = "simclr", value_parser = clap::builder::PossibleValuesParser::new(METHODS.iter().map(|m| m.name)))]
+    method: String,
+    /// Any recipe key as key=value
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+impl Demo {
+    pub fn run(self) -> Result<ExitCode> {
+        let recipe = Recipe::builtin(&self.method)?;
+        let (resolved, dataset) = plans::resolve(Some(&recipe), &self.overrides)?;
+        if pretrain::train(&resolved.plan, dataset.clone())? {
+            let test = plans::sibling(&resolved.plan, "demo/test")?;
+            evaluate::judge(&resolved.plan, &dataset, &test)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

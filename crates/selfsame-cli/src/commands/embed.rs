@@ -1,0 +1,59 @@
+//! `selfsame embed`.
+
+use crate::{plans, terminal};
+use anyhow::{Context, Result};
+use clap::Args;
+use selfsame::embed;
+use selfsame::trainer::Weights;
+use selfsame_data::features::{FeatureTable, FeatureWriter};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Write the features of a data set, `h = f(x)`, to .parquet or .npy. Memory does not grow with the data.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  selfsame embed runs/mine data=photos/ out=features.parquet
+  selfsame embed runs/mine data=scans.npy out=features.npy")]
+pub struct Embed {
+    /// A run folder
+    run: PathBuf,
+    /// data=PATH out=FILE.parquet|FILE.npy
+    #[arg(value_name = "KEY=VALUE")]
+    words: Vec<String>,
+}
+
+impl Embed {
+    pub fn run(self) -> Result<ExitCode> {
+        let plan = plans::run(&self.run)?;
+        let [data, out] = plans::values(&self.words, ["data", "out"])?;
+        let out = out.context("out: missing; say where to write, e.g. out=features.parquet")?;
+        let dataset = match data {
+            Some(path) => plans::sibling(&plan, &path)?,
+            None => plans::sibling(&plan, &plan.data.path.display().to_string())?,
+        };
+        let method = selfsame::catalogue::method(&plan)?;
+        let branch = (method.branch)(&plan, Weights::Trained)?;
+        let dim = branch.encoder.width();
+        let mut writer = FeatureWriter::create(Path::new(&out), dim, dataset.classes())?;
+        let bar = terminal::bar(dataset.len(), "embedding");
+        let mut rows = 0;
+        embed::for_each_batch(&branch, &dataset, &plan, None, embed::Wanted::default(), |batch| {
+            let mut table = FeatureTable { values: batch.h, dim, ..FeatureTable::default() };
+            table.ids = batch.indices.iter().map(|&index| dataset.id(index)).collect();
+            table.labels = batch.indices.iter().filter_map(|&index| dataset.label(index)).collect();
+            rows += batch.indices.len();
+            bar.set_position(rows as u64);
+            Ok(writer.push(&table)?)
+        })?;
+        dataset.check_bad_share()?;
+        writer.finish()?;
+        bar.finish_and_clear();
+        let skipped = dataset.bad_files();
+        for file in &skipped {
+            eprintln!("skipped {}: {}", file.id, file.reason);
+        }
+        eprintln!("{rows} rows of {dim} features in {out}; {} skipped", skipped.len());
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,84 @@
+//! `selfsame evaluate`.
+
+use crate::{plans, terminal};
+use anyhow::{Context, Result};
+use clap::Args;
+use selfsame::catalogue;
+use selfsame::embed::{self, Wanted};
+use selfsame::trainer::Weights;
+use selfsame_data::config::Plan;
+use selfsame_data::dataset::Dataset;
+use selfsame_data::evaluate::protocol::{self, Representation};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Judge a run's encoder: kNN and linear probe on h, with z, raw pixels and an untrained encoder beside it.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  selfsame evaluate runs/mine train=labelled/ test=held-out/    folders with one sub-folder a class
+  selfsame evaluate runs/simclr-demo test=demo/test             train=… defaults to the run's own data
+
+The table goes to standard output and, as scores.json, into the run folder.")]
+pub struct Evaluate {
+    /// A run folder
+    run: PathBuf,
+    /// train=PATH test=PATH
+    #[arg(value_name = "KEY=VALUE")]
+    words: Vec<String>,
+}
+
+impl Evaluate {
+    pub fn run(self) -> Result<ExitCode> {
+        let plan = plans::run(&self.run)?;
+        let [train, test] = plans::values(&self.words, ["train", "test"])?;
+        let test = test.context("test: missing; say which labelled data to test on, e.g. test=held-out/")?;
+        let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
+        judge(&plan, &plans::sibling(&plan, &train)?, &plans::sibling(&plan, &test)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Judges a trained run, prints the table and writes `scores.json`.
+pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<()> {
+    let method = catalogue::method(plan)?;
+    let tables = |weights, data: &Arc<Dataset>, wanted, what| -> Result<embed::Tables> {
+        let branch = (method.branch)(plan, weights)?;
+        let bar = terminal::bar(data.len(), what);
+        let tables = embed::tables(&branch, data, plan, wanted, &mut |done| bar.set_position(done as u64))?;
+        data.check_bad_share()?;
+        bar.finish_and_clear();
+        Ok(tables)
+    };
+    let all = Wanted { z: plan.projector.layers > 0, raw: true };
+    let trained = [
+        tables(Weights::Trained, train, all, "embedding train")?,
+        tables(Weights::Trained, test, all, "embedding test")?,
+    ];
+    let untrained = [
+        tables(Weights::Fresh, train, Wanted::default(), "untrained encoder")?,
+        tables(Weights::Fresh, test, Wanted::default(), "untrained encoder")?,
+    ];
+    let [train, test] = trained;
+    let [untrained_train, untrained_test] = untrained;
+    let mut representations = vec![Representation { name: "h", train: train.h, test: test.h }];
+    if all.z {
+        representations.push(Representation { name: "z", train: train.z, test: test.z });
+    }
+    representations.push(Representation { name: "raw", train: train.raw, test: test.raw });
+    representations.push(Representation { name: "untrained", train: untrained_train.h, test: untrained_test.h });
+
+    let steps = representations.len() * (2 + plan.evaluate.per_class.len());
+    let bar = terminal::bar(steps, "judging");
+    let scores = protocol::judge(representations, &plan.evaluate, plan.seed, &mut |what| {
+        bar.inc(1);
+        bar.set_message(what.to_owned());
+    })?;
+    bar.finish_and_clear();
+    scores.write(&plan.out.join("scores.json"))?;
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    println!("{}", scores.table(colour));
+    Ok(())
+}

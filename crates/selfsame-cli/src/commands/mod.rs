@@ -1,0 +1,9 @@
+//! One file a subcommand.
+
+pub mod demo;
+pub mod embed;
+pub mod evaluate;
+pub mod list;
+pub mod plan;
+pub mod pretrain;
+pub mod selftest;

@@ -1,0 +1,75 @@
+//! `selfsame pretrain`.
+
+use crate::plans::{self, Subject};
+use crate::terminal::Progress;
+use anyhow::{Result, bail};
+use clap::Args;
+use selfsame::catalogue;
+use selfsame::trainer::Outcome;
+use selfsame_data::config::Plan;
+use selfsame_data::dataset::Dataset;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Train an encoder without labels, or go on with a run.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  selfsame pretrain data=photos/                            SimCLR with defaults
+  selfsame pretrain data=photos/ method=barlow_twins epochs=50 batch_size=128
+  selfsame pretrain recipes/simclr.toml data=photos/ out=runs/mine
+  selfsame pretrain data=big/ batch_size=4096 chunk_size=256   a large batch in little memory
+  selfsame pretrain runs/mine                               go on where it stopped
+
+Ctrl-C finishes the step, saves, and says how to go on. A resumed run is bit-identical to one that never stopped.")]
+pub struct Pretrain {
+    /// A recipe (file or name), or a run folder to go on with; then any recipe key as key=value
+    #[arg(value_name = "RECIPE|RUN] [KEY=VALUE")]
+    words: Vec<String>,
+}
+
+impl Pretrain {
+    pub fn run(self) -> Result<ExitCode> {
+        let (plan, dataset) = match plans::split(&self.words)? {
+            (Some(Subject::Run(plan)), []) => {
+                let dataset = Arc::new(Dataset::open(&plan.data)?);
+                (*plan, dataset)
+            }
+            (Some(Subject::Run(plan)), _) => bail!(
+                "{} is a run, and a run's plan is fixed; drop the key=value arguments, or start another with out=…",
+                plan.out.display()
+            ),
+            (Some(Subject::Recipe(recipe)), overrides) => {
+                let (resolved, dataset) = plans::resolve(Some(&recipe), overrides)?;
+                (resolved.plan, dataset)
+            }
+            (None, overrides) => {
+                let (resolved, dataset) = plans::resolve(None, overrides)?;
+                (resolved.plan, dataset)
+            }
+        };
+        train(&plan, dataset)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Trains the plan; `false` when it was asked to stop. The first signal finishes the step and saves, the second ends at
+/// once.
+pub fn train(plan: &Plan, dataset: Arc<Dataset>) -> Result<bool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let method = catalogue::method(plan)?;
+    match (method.pretrain)(plan, dataset, &mut Progress::new(), &stop)? {
+        Outcome::Finished { run } => eprintln!("the encoder is in {}", run.join("encoder.safetensors").display()),
+        Outcome::AlreadyFinished { run } => eprintln!("{} is finished; nothing to do", run.display()),
+        Outcome::Interrupted { run, step, steps } => {
+            eprintln!("stopped after step {step} of {steps}, saved; go on with: selfsame pretrain {}", run.display());
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

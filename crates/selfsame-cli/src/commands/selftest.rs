@@ -1,0 +1,57 @@
+//! `selfsame selftest`.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use selfsame::selftest::{self, GRADIENT_TOLERANCE, VALUE_TOLERANCE};
+use selfsame_data::augment::golden;
+use selfsame_kernels::Isa;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Check a device and this build against golden values; exit code 1 beyond tolerance.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  selfsame selftest
+  selfsame selftest --device cpu --objectives mine.json
+  SELFSAME_ISA=scalar selfsame selftest       without vector instructions")]
+pub struct Selftest {
+    /// Device
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Golden objectives, in the format of tests/golden/objectives.json
+    #[arg(long, value_name = "FILE")]
+    objectives: Option<PathBuf>,
+    /// Golden augmentations, in the format of tests/golden/augmentations.json
+    #[arg(long, value_name = "FILE")]
+    augmentations: Option<PathBuf>,
+}
+
+impl Selftest {
+    pub fn run(self) -> Result<ExitCode> {
+        let read = |file: Option<PathBuf>, built_in: &str| match file {
+            Some(path) => std::fs::read_to_string(&path).with_context(|| format!("{}", path.display())),
+            None => Ok(built_in.to_owned()),
+        };
+        let device = selfsame::device::open(&self.device)?;
+        println!("device {}, instruction set {}", self.device, Isa::active().name());
+
+        let rows = selftest::objectives(&read(self.objectives, selftest::OBJECTIVES)?, &device)?;
+        println!("\n{:46} {:>9} {:>9} {:>9}   largest deviation", "objective", "total", "terms", "gradient");
+        for row in &rows {
+            let verdict = if row.passes() { "ok" } else { "FAILED" };
+            println!("{:46} {:9.1e} {:9.1e} {:9.1e}   {verdict}", row.case, row.total, row.terms, row.gradient);
+        }
+        println!("{:46} {VALUE_TOLERANCE:9.1e} {VALUE_TOLERANCE:9.1e} {GRADIENT_TOLERANCE:9.1e}", "tolerance");
+
+        let deviations = golden::selftest(&read(self.augmentations, golden::GOLDEN)?)?;
+        println!("\n{:46} {:>9} {:>9}", "augmentation", "cases", "largest");
+        for d in &deviations {
+            let verdict = if d.largest <= golden::TOLERANCE { "ok" } else { "FAILED" };
+            println!("{:46} {:>9} {:9.1e}   {verdict}", d.operation, d.cases, d.largest);
+        }
+        println!("{:46} {:>9} {:9.1e}", "tolerance", "", golden::TOLERANCE);
+        let good = rows.iter().all(selftest::Row::passes) && deviations.iter().all(|d| d.largest <= golden::TOLERANCE);
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

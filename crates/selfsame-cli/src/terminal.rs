@@ -1,0 +1,91 @@
+//! What a person sees while something runs: bars on a terminal, JSON lines elsewhere.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use selfsame::events::{Event, Observer, StepRecord};
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+/// Shows a training.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// A bar when standard error is a terminal, JSON lines on standard output otherwise.
+    pub fn new() -> Self {
+        Self { bar: std::io::stderr().is_terminal().then(|| ProgressBar::new(0)) }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: &Event) {
+        let Some(bar) = &self.bar else {
+            let line = serde_json::to_string(event).expect("events serialise");
+            // A reader that has gone away must not end the training.
+            let _ = writeln!(std::io::stdout(), "{line}");
+            return;
+        };
+        match event {
+            Event::Started { run, method, backbone, parameters, samples, step, steps, epochs } => {
+                bar.println(format!(
+                    "{method} on {samples} samples, {backbone} ({parameters} parameters), {epochs} epochs; run folder {}",
+                    run.display()
+                ));
+                if *step > 0 {
+                    bar.println(format!("goes on after step {step}"));
+                }
+                let template = "{bar:28.cyan/blue} {pos}/{len} {wide_msg}";
+                bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+                bar.set_length(*steps);
+                bar.set_position(*step);
+            }
+            Event::Step(record) => {
+                bar.set_position(record.step);
+                bar.set_message(step_line(record));
+            }
+            Event::OnlineKnn { epoch, accuracy, .. } => {
+                bar.println(format!("epoch {epoch}: online kNN {accuracy:.3}"));
+            }
+            Event::Warning { message, .. } => bar.println(format!("warning: {message}")),
+            Event::Checkpoint { .. } => {}
+            Event::Finished { elapsed_s, skipped_files, .. } => {
+                bar.finish_and_clear();
+                let skipped =
+                    if *skipped_files > 0 { format!("; {skipped_files} files skipped") } else { String::new() };
+                bar.println(format!("trained in {}{skipped}", duration(*elapsed_s)));
+            }
+        }
+    }
+}
+
+fn step_line(record: &StepRecord) -> String {
+    let terms: Vec<_> = record.terms.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
+    format!(
+        "{:.0}/s, {} left | epoch {:.1} | loss {:.3} ({}) | lr {:.3} | std {:.2} rank {:.1}",
+        record.samples_per_s,
+        duration(record.eta_s),
+        record.epoch,
+        record.total,
+        terms.join(", "),
+        record.lr,
+        record.embedding_std,
+        record.effective_rank,
+    )
+}
+
+fn duration(seconds: f64) -> String {
+    let total = Duration::from_secs_f64(seconds.clamp(0.0, 1e9)).as_secs();
+    match (total / 3600, total / 60 % 60, total % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}
+
+/// A bar over `length` samples for anything else; hidden where there is no terminal.
+pub fn bar(length: usize, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64).with_message(what);
+    let template = "{msg:24} {bar:28.cyan/blue} {pos}/{len} {per_sec}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+    bar
+}

@@ -1,0 +1,88 @@
+//! Time of each augmentation and of whole views, at the sizes of small and of large images.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use selfsame_data::augment::{Draw, IMAGE_AUGMENTATIONS, Normalisation, Pipeline, View, ViewShape, build};
+use selfsame_data::image::{Image, Pixels};
+use selfsame_data::rng::{Purpose, StreamRng};
+use std::hint::black_box;
+
+fn rng(key: u64) -> StreamRng {
+    StreamRng::new(0, Purpose::View, 0, key, 0)
+}
+
+/// A smooth picture with some noise, 8 bits.
+fn picture(height: usize, width: usize, channels: usize) -> Image {
+    let mut rng = rng(0);
+    let mut value = |i: usize| {
+        let (y, x) = (i / channels / width, i / channels % width);
+        let wave = (0.05 * y as f32 + 0.03 * x as f32 + (i % channels) as f32).sin();
+        (127.0 + 100.0 * wave + 20.0 * rng.unit()) as u8
+    };
+    Image::new(height, width, channels, Pixels::U8((0..height * width * channels).map(&mut value).collect()))
+}
+
+fn augmentations(criterion: &mut Criterion) {
+    for size in [32, 224] {
+        let shape = ViewShape { size, channels: 3 };
+        let sample = if size == 32 { picture(32, 32, 3) } else { picture(375, 500, 3) };
+        let mut group = criterion.benchmark_group(format!("augmentation/{size}"));
+        for entry in IMAGE_AUGMENTATIONS {
+            let mut table = toml::Table::from_iter([("name".to_string(), entry.name.into())]);
+            match entry.name {
+                "normalize" => table.extend(["mean", "std"].map(|key| (key.to_string(), vec![0.5].into()))),
+                _ => table.extend([("p".to_string(), 1.0.into())]),
+            }
+            let (_, augmentation) = build(&table, "augmentation", shape).expect("defaults are valid");
+            let mut view = View::default();
+            view.fit(&sample, size);
+            let mut key = 0;
+            group.bench_function(entry.name, |bencher| {
+                bencher.iter(|| {
+                    key += 1;
+                    if augmentation.resizes() {
+                        let draw = augmentation.draw(sample.size(), &mut rng(key));
+                        augmentation.apply_to_sample(&sample, &mut view, &draw);
+                    } else {
+                        let draw = augmentation.draw(view.size(), &mut rng(key));
+                        augmentation.apply(&mut view, &draw);
+                    }
+                });
+            });
+        }
+    }
+}
+
+fn views(criterion: &mut Criterion) {
+    let simclr = r#"augmentations = [
+        { name = "random_resized_crop" }, { name = "horizontal_flip" }, { name = "color_jitter" },
+        { name = "color_drop" }, { name = "gaussian_blur" },
+    ]"#;
+    let small = r#"augmentations = [
+        { name = "random_resized_crop" }, { name = "horizontal_flip" }, { name = "color_jitter", strength = 0.5 },
+        { name = "color_drop" },
+    ]"#;
+    let mut group = criterion.benchmark_group("view");
+    for (name, recipe, size, sample) in [
+        ("32", small, 32, picture(32, 32, 3)),
+        ("224", simclr, 224, picture(375, 500, 3)),
+        ("evaluation/32", "augmentations = []", 32, picture(32, 32, 3)),
+        ("evaluation/224", "augmentations = []", 224, picture(375, 500, 3)),
+    ] {
+        let recipe: toml::Table = toml::from_str(recipe).expect("a recipe");
+        let tables: Vec<toml::Table> = recipe["augmentations"].clone().try_into().expect("tables");
+        let constants = Normalisation::new(&[0.5; 3], &[0.25; 3]);
+        let pipeline = Pipeline::new(&tables, "", ViewShape { size, channels: 3 }, constants).expect("a valid recipe");
+        let (mut view, mut draws, mut out) = (View::default(), Vec::<Draw>::new(), vec![0.0; size * size * 3]);
+        let mut key = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                key += 1;
+                pipeline.draw(sample.size(), &mut rng(key), &mut draws);
+                pipeline.write(&sample, &draws, &mut view, black_box(&mut out));
+            });
+        });
+    }
+}
+
+criterion_group!(benches, augmentations, views);
+criterion_main!(benches);

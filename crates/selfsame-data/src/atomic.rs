@@ -1,0 +1,114 @@
+//! Files that appear whole or not at all.
+
+use crate::DataError;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use tempfile::TempPath;
+
+/// A file written under a temporary name in its own folder and renamed by [`commit`](Self::commit), so that a reader
+/// never sees half of it. Dropped without `commit`, it leaves nothing behind.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: BufWriter<File>,
+    temporary: TempPath,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Starts a file that will replace whatever is at `path`; the folder must exist and be writable.
+    pub fn create(path: &Path) -> Result<Self, DataError> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Opened by us, not by `tempfile`: with the permissions of any other new file instead of private ones, and
+        // with errors that do not speak of a temporary file.
+        let open = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+        let created = tempfile::Builder::new().prefix(".partial-").make_in(folder, open);
+        let (file, temporary) = created
+            .map_err(|source| {
+                let hint = Some("its folder must exist and be writable");
+                DataError::Io { path: path.to_owned(), source, hint }
+            })?
+            .into_parts();
+        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), temporary, path: path.to_owned() })
+    }
+
+    /// Flushes to the disk and renames to the final path.
+    pub fn commit(self) -> Result<(), DataError> {
+        let Self { file, temporary, path } = self;
+        let io = |source| write_error(&path, source);
+        let file = file.into_inner().map_err(|e| io(e.into_error()))?;
+        // Some file systems report a full disk only here.
+        file.sync_all().map_err(io)?;
+        temporary.persist(&path).map_err(|e| io(e.error))
+    }
+
+    /// The final path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// A failed write to `path`; the temporary file goes when its [`AtomicFile`] is dropped.
+pub fn write_error(path: &Path, source: std::io::Error) -> DataError {
+    let hint = match source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Some("nothing was left behind; free some space or write elsewhere")
+        }
+        _ => None,
+    };
+    DataError::Io { path: path.to_owned(), source, hint }
+}
+
+/// Writes `bytes` to `path`, whole or not at all.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(|source| write_error(path, source))?;
+    file.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_old_file_stands_until_the_new_one_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        drop(file);
+        assert_eq!((std::fs::read(&path).unwrap(), names(folder.path())), (b"old".to_vec(), vec!["a".to_owned()]));
+        write(&path, b"new").unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), names(folder.path())), (b"new".to_vec(), vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn a_missing_folder_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write(&folder.path().join("no/a"), b"").unwrap_err().to_string();
+        assert!(error.contains("no/a: No such file") && error.contains("folder must exist"), "{error}");
+        assert!(!error.contains("partial"), "{error}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Independent normal noise on every value, σ uniform, clipped.
+
+use super::*;
+use crate::image::Size;
+use crate::rng::{Purpose, StreamRng, ViewRng};
+use std::f32::consts::TAU;
+
+pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
+    name: "gaussian_noise",
+    summary: "Normal noise of random strength on every value",
+    keys: &[
+        Key {
+            name: "sigma",
+            kind: Kind::Interval(Bounds(0.0, 1.0)),
+            default: "[0.0, 0.1]",
+            meaning: "standard deviation on the 0..1 scale",
+        },
+        Key::p("0.5"),
+    ],
+    build: |values| Ok(Box::new(GaussianNoise { sigma: values.interval("sigma"), p: values.number("p") })),
+};
+
+struct GaussianNoise {
+    sigma: [f32; 2],
+    p: f32,
+}
+
+impl ImageAugmentation for GaussianNoise {
+    fn parameter_names(&self) -> &'static [&'static str] {
+        &["sigma", "noise_seed"]
+    }
+
+    fn draw(&self, _size: Size, rng: &mut ViewRng) -> Draw {
+        if !rng.chance(self.p) {
+            return Draw::SKIP;
+        }
+        Draw::of([rng.uniform(self.sigma[0], self.sigma[1]), noise_seed(rng)])
+    }
+
+    fn apply(&self, view: &mut View, draw: &Draw) {
+        let [sigma, seed, ..] = draw.values;
+        let mut noise = noise(seed);
+        for pair in view.values.chunks_mut(2) {
+            // Box and Muller: a point of the plane with normal coordinates, by its distance and its direction.
+            let distance = sigma * (-2.0 * (1.0 - noise.unit()).ln()).sqrt();
+            let (sin, cos) = (TAU * noise.unit()).sin_cos();
+            pair.iter_mut().zip([cos, sin]).for_each(|(v, direction)| *v += distance * direction);
+        }
+        view.clip();
+    }
+}
+
+/// A seed that `f32` holds exactly: 24 bits.
+pub(super) fn noise_seed(rng: &mut ViewRng) -> f32 {
+    (rng.bits() >> 8) as f32
+}
+
+/// The noise of a seed.
+pub(super) fn noise(seed: f32) -> ViewRng {
+    StreamRng::new(seed as u64, Purpose::Noise, 0, 0, 0)
+}

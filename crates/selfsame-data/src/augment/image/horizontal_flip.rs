@@ -1,0 +1,30 @@
+//! Left becomes right.
+
+use super::*;
+use crate::image::Size;
+use crate::rng::ViewRng;
+
+pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
+    name: "horizontal_flip",
+    summary: "Left becomes right",
+    keys: &[Key::p("0.5")],
+    build: |values| Ok(Box::new(HorizontalFlip { p: values.number("p") })),
+};
+
+pub(in crate::augment) struct HorizontalFlip {
+    pub p: f32,
+}
+
+impl ImageAugmentation for HorizontalFlip {
+    fn parameter_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn draw(&self, _size: Size, rng: &mut ViewRng) -> Draw {
+        if rng.chance(self.p) { Draw::of([]) } else { Draw::SKIP }
+    }
+
+    fn apply(&self, view: &mut View, _draw: &Draw) {
+        view.values.chunks_exact_mut(view.width).for_each(<[f32]>::reverse);
+    }
+}

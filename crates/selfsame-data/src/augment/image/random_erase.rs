@@ -1,0 +1,96 @@
+//! A rectangle of random place, area and shape is hidden (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>). It
+//! lies within the view; ten tries to fit it, then the view is left as it is.
+
+use super::gaussian_noise::{noise, noise_seed};
+use super::*;
+use crate::image::Size;
+use crate::rng::ViewRng;
+
+pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
+    name: "random_erase",
+    summary: "A rectangle of random place, area and shape is hidden",
+    keys: &[
+        Key {
+            name: "scale",
+            kind: Kind::Interval(Bounds(1e-4, 1.0)),
+            default: "[0.02, 0.33]",
+            meaning: "share of the area",
+        },
+        Key {
+            name: "ratio",
+            kind: Kind::Interval(Bounds(0.01, 100.0)),
+            default: "[0.3, 3.3]",
+            meaning: "width over height, log-uniform",
+        },
+        Key {
+            name: "fill",
+            kind: Kind::WordOrNumber(&["noise", "mean"], Bounds(0.0, 1.0)),
+            default: "\"noise\"",
+            meaning: "what is put there: uniform noise, the channel's mean over the view, or a value",
+        },
+        Key::p("0.5"),
+    ],
+    build: |values| {
+        let fill = match values.word("fill") {
+            Some("noise") => Fill::Noise,
+            Some(_) => Fill::Mean,
+            None => Fill::Value(values.number("fill")),
+        };
+        let [scale, ratio] = [values.interval("scale"), values.interval("ratio")];
+        Ok(Box::new(RandomErase { scale, ratio, fill, p: values.number("p") }))
+    },
+};
+
+struct RandomErase {
+    scale: [f32; 2],
+    ratio: [f32; 2],
+    fill: Fill,
+    p: f32,
+}
+
+enum Fill {
+    Noise,
+    Mean,
+    Value(f32),
+}
+
+impl ImageAugmentation for RandomErase {
+    fn parameter_names(&self) -> &'static [&'static str] {
+        &["top_px", "left_px", "height_px", "width_px", "noise_seed"]
+    }
+
+    fn draw(&self, size: Size, rng: &mut ViewRng) -> Draw {
+        if !rng.chance(self.p) {
+            return Draw::SKIP;
+        }
+        let [low, high] = self.ratio.map(f32::ln);
+        for _ in 0..10 {
+            let area = (size.height * size.width) as f32 * rng.uniform(self.scale[0], self.scale[1]);
+            let ratio = rng.uniform(low, high).exp();
+            let [height, width] = [area / ratio, area * ratio].map(|v| v.sqrt().round() as usize);
+            if (1..=size.height).contains(&height) && (1..=size.width).contains(&width) {
+                let [top, left] = [size.height - height, size.width - width].map(|room| rng.below(room + 1));
+                return Draw::of([top as f32, left as f32, height as f32, width as f32, noise_seed(rng)]);
+            }
+        }
+        Draw::SKIP
+    }
+
+    fn apply(&self, view: &mut View, draw: &Draw) {
+        let width = view.width;
+        let mut noise = noise(draw.values[4]);
+        for plane in view.planes_mut() {
+            let fill = match self.fill {
+                Fill::Noise => None,
+                Fill::Mean => Some(mean(plane)),
+                Fill::Value(value) => Some(value),
+            };
+            for row in rectangle_rows(plane, width, &draw.values) {
+                match fill {
+                    Some(value) => row.fill(value),
+                    None => row.fill_with(|| noise.unit()),
+                }
+            }
+        }
+    }
+}

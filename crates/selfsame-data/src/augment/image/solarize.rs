@@ -1,0 +1,47 @@
+//! Values at and above a threshold are inverted (Grill et al. 2020, BYOL, <https://arxiv.org/abs/2006.07733>).
+
+use super::*;
+use crate::augment::view::vectorised;
+use crate::image::Size;
+use crate::rng::ViewRng;
+
+pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
+    name: "solarize",
+    summary: "Values at and above a threshold become 1 − value",
+    keys: &[
+        Key {
+            name: "threshold",
+            kind: Kind::Number(Bounds(0.0, 1.0)),
+            default: "0.5",
+            meaning: "smallest value that is inverted",
+        },
+        Key::p("0.2"),
+    ],
+    build: |values| Ok(Box::new(Solarize { threshold: values.number("threshold"), p: values.number("p") })),
+};
+
+pub(in crate::augment) struct Solarize {
+    pub threshold: f32,
+    pub p: f32,
+}
+
+impl ImageAugmentation for Solarize {
+    fn parameter_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn draw(&self, _size: Size, rng: &mut ViewRng) -> Draw {
+        if rng.chance(self.p) { Draw::of([]) } else { Draw::SKIP }
+    }
+
+    fn apply(&self, view: &mut View, _draw: &Draw) {
+        let threshold = self.threshold;
+        // Into another buffer: in place, the values that stay would become conditional stores, which are slow.
+        view.spare.resize(view.values.len(), 0.0);
+        vectorised!({
+            let pairs = view.spare.iter_mut().zip(&view.values);
+            pairs.for_each(|(out, &v)| *out = if v >= threshold { 1.0 - v } else { v });
+        });
+        std::mem::swap(&mut view.values, &mut view.spare);
+    }
+}

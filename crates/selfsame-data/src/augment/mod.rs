@@ -1,0 +1,107 @@
+//! Augmentations: what a representation should not care about, said as random operations on images.
+//!
+//! Parameters are drawn, then applied. So the same draw can be shown, replayed, measured, or used as a target, and
+//! an operation can be compared with a reference at fixed parameters.
+//!
+//! A new augmentation is one file in [`image`], one `mod` line and one line in [`IMAGE_AUGMENTATIONS`].
+
+pub mod golden;
+pub mod image;
+mod keys;
+mod pipeline;
+mod resample;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use golden::{Deviation, GOLDEN, TOLERANCE, selftest};
+pub use image::IMAGE_AUGMENTATIONS;
+pub use keys::{Bounds, Key, Kind, Values, build};
+pub use pipeline::{Normalisation, Pipeline};
+pub use view::View;
+
+use crate::DataError;
+use crate::image::{Image, Size};
+use crate::rng::ViewRng;
+use serde::Serialize;
+
+/// An operation on images with random parameters.
+///
+/// [`Self::apply`] works on a [`View`], not on an [`Image`]: the decoded sample is shared by all its views and must
+/// not be copied, and the buffers of a view serve one view after the other.
+pub trait ImageAugmentation: Send + Sync {
+    /// Names of the values of a [`Draw`], in their order.
+    fn parameter_names(&self) -> &'static [&'static str];
+
+    /// Draws the parameters for an image of `size`.
+    fn draw(&self, size: Size, rng: &mut ViewRng) -> Draw;
+
+    /// Applies the operation. Called for draws with [`Draw::applied`] only.
+    fn apply(&self, view: &mut View, draw: &Draw);
+
+    /// Applies the operation to a decoded sample, leaving the result in `view`. Operations that read only a part of
+    /// the sample can do better than to load the whole of it.
+    fn apply_to_sample(&self, sample: &Image, view: &mut View, draw: &Draw) {
+        view.load(sample);
+        self.apply(view, draw);
+    }
+
+    /// Size after the operation on an image of `size`.
+    fn output_size(&self, size: Size, _draw: &Draw) -> Size {
+        size
+    }
+
+    /// Whether the output has the size that the recipe asks for, whatever the input's.
+    fn resizes(&self) -> bool {
+        false
+    }
+}
+
+/// The parameters of one application of one augmentation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Draw {
+    /// Whether the operation is applied at all.
+    pub applied: bool,
+    /// Values as [`ImageAugmentation::parameter_names`] lists them; the rest is 0.
+    pub values: [f32; 5],
+}
+
+impl Draw {
+    /// The operation is left out.
+    pub const SKIP: Self = Self { applied: false, values: [0.0; 5] };
+
+    /// The operation is applied with these values.
+    pub fn of<const N: usize>(values: [f32; N]) -> Self {
+        const { assert!(N <= 5) }
+        Self { applied: true, values: std::array::from_fn(|i| values.get(i).copied().unwrap_or(0.0)) }
+    }
+}
+
+/// Size and channels of the views that a recipe asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewShape {
+    /// Side of the square, px.
+    pub size: usize,
+    /// Channels per pixel, 1 to 16.
+    pub channels: usize,
+}
+
+/// One line of the catalogue.
+pub struct AugmentationEntry {
+    /// Value of `name` in a recipe.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// The keys it takes, besides `name`.
+    pub keys: &'static [Key],
+    /// Builds it from checked values.
+    pub build: fn(&Values<'_>) -> Result<Box<dyn ImageAugmentation>, DataError>,
+}
+
+impl AugmentationEntry {
+    /// The keys that have a default, with it.
+    pub fn defaults(&self) -> toml::Table {
+        let with_default = self.keys.iter().filter(|key| !key.default.is_empty());
+        with_default.map(|key| (key.name.to_owned(), key.default_value())).collect()
+    }
+}

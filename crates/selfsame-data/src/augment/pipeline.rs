@@ -1,0 +1,110 @@
+//! The augmentations of one group of views, in their order.
+
+use super::{Draw, ImageAugmentation, View, ViewShape, keys};
+use crate::DataError;
+use crate::image::{Image, Size};
+use crate::rng::ViewRng;
+
+/// Per-channel constants on the 0..1 scale: a view's last step is `(value − mean) / std`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalisation {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Normalisation {
+    /// From `mean` and `std`, `[channels]`.
+    pub fn new(mean: &[f32], std: &[f32]) -> Self {
+        let scale = std.iter().map(|std| 1.0 / std).collect();
+        Self { scale, shift: mean.iter().zip(std).map(|(mean, std)| -mean / std).collect() }
+    }
+
+    /// Leaves values as they are.
+    pub fn none(channels: usize) -> Self {
+        Self { scale: vec![1.0; channels], shift: vec![0.0; channels] }
+    }
+
+    /// Writes `view` to `out`, `[height, width, channels]`, normalised.
+    pub fn write(&self, view: &View, out: &mut [f32]) {
+        view.write(&self.scale, &self.shift, out);
+    }
+}
+
+/// Turns a decoded sample into one view of the recipe's size.
+pub struct Pipeline {
+    shape: ViewShape,
+    steps: Vec<(&'static str, Box<dyn ImageAugmentation>)>,
+    /// Whether a step brings the view to its size; if none does, the sample is fitted to it before the first.
+    resizes: bool,
+    normalisation: Normalisation,
+}
+
+impl Pipeline {
+    /// Builds the augmentations that `tables` list; `path` is the list's dotted key, e.g. `views.0.augmentations`.
+    /// The data's `normalisation` is the last step unless the list ends with its own.
+    pub fn new(
+        tables: &[toml::Table],
+        path: &str,
+        shape: ViewShape,
+        normalisation: Normalisation,
+    ) -> Result<Self, DataError> {
+        let mut steps = Vec::with_capacity(tables.len());
+        for (i, table) in tables.iter().enumerate() {
+            let (entry, augmentation) = keys::build(table, &format!("{path}.{i}"), shape)?;
+            steps.push((entry.name, augmentation));
+        }
+        let normalisation = match steps.iter().position(|(name, _)| *name == "normalize") {
+            None => normalisation,
+            Some(last) if last + 1 == steps.len() => Normalisation::none(shape.channels),
+            Some(i) => {
+                let problem = "normalize must be the last: the other augmentations work on the 0..1 scale";
+                return Err(DataError::setting(format!("{path}.{i}.name"), problem));
+            }
+        };
+        let resizes = steps.iter().any(|(_, step)| step.resizes());
+        Ok(Self { shape, steps, resizes, normalisation })
+    }
+
+    /// Size and channels of the views.
+    pub fn shape(&self) -> ViewShape {
+        self.shape
+    }
+
+    /// Name and parameter names of every augmentation: what the draws mean.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = (&'static str, &'static [&'static str])> {
+        self.steps.iter().map(|(name, step)| (*name, step.parameter_names()))
+    }
+
+    /// Draws the parameters of all steps for a sample of `size` into `draws`.
+    pub fn draw(&self, size: Size, rng: &mut ViewRng, draws: &mut Vec<Draw>) {
+        draws.clear();
+        let square = Size { height: self.shape.size, width: self.shape.size };
+        let mut size = if self.resizes { size } else { square };
+        for (_, step) in &self.steps {
+            let draw = step.draw(size, rng);
+            if draw.applied {
+                size = step.output_size(size, &draw);
+            }
+            draws.push(draw);
+        }
+    }
+
+    /// Makes the view of `sample` that `draws` describe; values stay on the 0..1 scale unless the recipe normalises.
+    pub fn apply(&self, sample: &Image, draws: &[Draw], view: &mut View) {
+        assert_eq!(draws.len(), self.steps.len(), "one draw a step");
+        let mut steps =
+            self.steps.iter().zip(draws).filter(|(_, draw)| draw.applied).map(|((_, step), draw)| (step, draw));
+        if !self.resizes {
+            view.fit(sample, self.shape.size);
+        } else if let Some((step, draw)) = steps.next() {
+            step.apply_to_sample(sample, view, draw);
+        }
+        steps.for_each(|(step, draw)| step.apply(view, draw));
+    }
+
+    /// As [`Self::apply`], normalised, into `out`, `[size, size, channels]`.
+    pub fn write(&self, sample: &Image, draws: &[Draw], view: &mut View, out: &mut [f32]) {
+        self.apply(sample, draws, view);
+        self.normalisation.write(view, out);
+    }
+}

@@ -1,0 +1,228 @@
+//! Crop and resize in one: bicubic with a = −0.5 (Keys 1981), widened when shrinking so that it does not alias, and
+//! never reading outside the crop.
+//!
+//! Two passes. The horizontal one takes [`LANES`] rows at a time and lays them side by side, so that one output pixel
+//! of all of them is a weighted sum of vectors; it reads any pixel format and any channel count and writes planes.
+//! The vertical one then adds whole weighted rows.
+
+use super::view::{block_starts, vectorised};
+use crate::image::{Image, Pixels, Size};
+
+/// Rows that the horizontal pass takes together.
+const LANES: usize = 8;
+
+/// A part of an image, px.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crop {
+    pub top: usize,
+    pub left: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Crop {
+    /// The largest square in the middle.
+    pub fn centred_square(size: Size) -> Self {
+        Self::centred(size, size.height.min(size.width), size.height.min(size.width))
+    }
+
+    /// `height` × `width` in the middle of `size`.
+    pub fn centred(size: Size, height: usize, width: usize) -> Self {
+        Self { top: (size.height - height) / 2, left: (size.width - width) / 2, height, width }
+    }
+}
+
+/// Weights of the inputs of every output along one axis. All outputs have the same number of taps, the surplus ones
+/// weighing nothing.
+#[derive(Clone, Debug, Default)]
+struct Filter {
+    built_for: Option<(usize, usize, u32)>,
+    taps: usize,
+    /// First input of each output.
+    starts: Vec<usize>,
+    /// `[output, taps]`.
+    weights: Vec<f32>,
+    /// Distance of the first input's centre from the output's, in input pixels.
+    offsets: Vec<f32>,
+    /// As `weights`, `[taps, output]`, not normalised.
+    by_tap: Vec<f32>,
+    sums: Vec<f32>,
+}
+
+impl Filter {
+    /// From `input` to `output` pixels; the weights of an output sum to `gain`.
+    fn build(&mut self, input: usize, output: usize, gain: f32) {
+        let key = Some((input, output, gain.to_bits()));
+        if self.built_for == key {
+            return;
+        }
+        self.built_for = key;
+        let scale = input as f64 / output as f64;
+        let stretch = scale.max(1.0);
+        let support = 2.0 * stretch;
+        self.taps = ((2.0 * support).ceil() as usize).min(input);
+        self.starts.clear();
+        self.offsets.clear();
+        for i in 0..output {
+            let centre = (i as f64 + 0.5) * scale;
+            // Positive before the conversion, which cuts the fraction off.
+            let start = ((centre - support + 0.5).max(0.0) as usize).min(input - self.taps);
+            self.starts.push(start);
+            self.offsets.push((start as f64 + 0.5 - centre) as f32);
+        }
+        self.sums.clear();
+        self.sums.resize(output, 0.0);
+        self.by_tap.resize(self.taps * output, 0.0);
+        self.weights.resize(self.taps * output, 0.0);
+        let per_pixel = (1.0 / stretch) as f32;
+        vectorised!({
+            for (k, weights) in self.by_tap.chunks_exact_mut(output).enumerate() {
+                for ((weight, sum), offset) in weights.iter_mut().zip(&mut self.sums).zip(&self.offsets) {
+                    *weight = bicubic((offset + k as f32) * per_pixel);
+                    *sum += *weight;
+                }
+            }
+            self.sums.iter_mut().for_each(|sum| *sum = gain / *sum);
+        });
+        for (i, (weights, factor)) in self.weights.chunks_exact_mut(self.taps).zip(&self.sums).enumerate() {
+            weights.iter_mut().enumerate().for_each(|(k, weight)| *weight = self.by_tap[k * output + i] * factor);
+        }
+    }
+
+    /// First input and weights of each output.
+    #[inline(always)]
+    fn outputs(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        self.starts.iter().copied().zip(self.weights.chunks_exact(self.taps))
+    }
+}
+
+/// Keys' cubic with a = −0.5; 0 beyond 2.
+#[inline(always)]
+fn bicubic(x: f32) -> f32 {
+    let x = x.abs();
+    let near = (1.5 * x - 2.5) * x * x + 1.0;
+    let far = ((2.5 - 0.5 * x) * x - 4.0) * x + 2.0;
+    let far = if x < 2.0 { far } else { 0.0 };
+    if x < 1.0 { near } else { far }
+}
+
+/// The resampler and its buffers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resampler {
+    horizontal: Filter,
+    vertical: Filter,
+    /// [`LANES`] input rows side by side, `[input width, channels]`.
+    columns: Vec<[f32; LANES]>,
+    /// [`LANES`] output rows side by side, `[output width, channels of a group]`.
+    sums: Vec<[f32; LANES]>,
+    /// Output of the horizontal pass, `[channels, input height, output width]`.
+    rows: Vec<f32>,
+}
+
+impl Resampler {
+    /// `crop` of an interleaved image to `size` (`[height, width]`), into `out`, `[channels, height, width]`. 8-bit
+    /// and 16-bit pixels are scaled to `0..=1`; the cubic may overshoot that by a little.
+    pub fn interleaved(&mut self, image: &Image, crop: Crop, size: [usize; 2], out: &mut [f32]) {
+        let (width, channels) = (image.width, image.channels);
+        match &image.pixels {
+            Pixels::U8(pixels) => self.run(pixels, width, channels, 1.0 / 255.0, crop, size, out),
+            Pixels::U16(pixels) => self.run(pixels, width, channels, 1.0 / 65535.0, crop, size, out),
+            Pixels::F32(pixels) => self.run(pixels, width, channels, 1.0, crop, size, out),
+        }
+    }
+
+    /// As [`Self::interleaved`], from planes of `from`.
+    pub fn planar(&mut self, planes: &[f32], from: Size, crop: Crop, size: [usize; 2], out: &mut [f32]) {
+        let planes = planes.chunks_exact(from.height * from.width);
+        for (plane, out) in planes.zip(out.chunks_exact_mut(size[0] * size[1])) {
+            self.run(plane, from.width, 1, 1.0, crop, size, out);
+        }
+    }
+
+    fn run<T: Copy + Into<f32>>(
+        &mut self,
+        pixels: &[T],
+        image_width: usize,
+        channels: usize,
+        gain: f32,
+        crop: Crop,
+        size: [usize; 2],
+        out: &mut [f32],
+    ) {
+        self.horizontal.build(crop.width, size[1], gain);
+        self.vertical.build(crop.height, size[0], 1.0);
+        self.columns.resize(crop.width * channels, [0.0; LANES]);
+        self.rows.resize(channels * crop.height * size[1], 0.0);
+        let first = (crop.top * image_width + crop.left) * channels;
+        vectorised!({
+            self.horizontal_pass(&pixels[first..], image_width * channels, channels, crop.height);
+            let planes = self.rows.chunks_exact(crop.height * size[1]);
+            for (rows, out) in planes.zip(out.chunks_exact_mut(size[0] * size[1])) {
+                match size[1] {
+                    32.. => vertical_pass::<32>(rows, size[1], &self.vertical, out),
+                    8.. => vertical_pass::<8>(rows, size[1], &self.vertical, out),
+                    _ => vertical_pass::<1>(rows, size[1], &self.vertical, out),
+                }
+            }
+        });
+    }
+
+    /// From `height` rows, `stride` values apart, to `self.rows`.
+    #[inline(always)]
+    fn horizontal_pass<T: Copy + Into<f32>>(&mut self, pixels: &[T], stride: usize, channels: usize, height: usize) {
+        let values = self.columns.len();
+        for y in (0..height).step_by(LANES) {
+            // The last block repeats the last row instead of having fewer.
+            let lines: [&[T]; LANES] = std::array::from_fn(|r| &pixels[(y + r).min(height - 1) * stride..][..values]);
+            for (j, column) in self.columns.iter_mut().enumerate() {
+                *column = std::array::from_fn(|r| lines[r][j].into());
+            }
+            // Colours together, so that a weight that is loaded serves all three.
+            let mut c = 0;
+            while c < channels {
+                c += match channels - c {
+                    3.. => self.horizontal_sums::<3>(c, channels, y, height),
+                    _ => self.horizontal_sums::<1>(c, channels, y, height),
+                };
+            }
+        }
+    }
+
+    /// The sums of the rows in `self.columns` for the `C` channels from `first` on; returns `C`.
+    #[inline(always)]
+    fn horizontal_sums<const C: usize>(&mut self, first: usize, channels: usize, y: usize, height: usize) -> usize {
+        let width = self.horizontal.starts.len();
+        self.sums.resize(width * C, [0.0; LANES]);
+        let sums = self.sums.as_chunks_mut::<C>().0;
+        for (out, (start, weights)) in sums.iter_mut().zip(self.horizontal.outputs()) {
+            let mut sum = [[0.0; LANES]; C];
+            for (weight, column) in weights.iter().zip(self.columns[start * channels..].chunks_exact(channels)) {
+                for (sum, column) in sum.iter_mut().zip(&column[first..first + C]) {
+                    sum.iter_mut().zip(column).for_each(|(sum, v)| *sum += weight * v);
+                }
+            }
+            *out = sum;
+        }
+        for c in 0..C {
+            let rows = self.rows[((first + c) * height + y) * width..].chunks_exact_mut(width);
+            for (r, row) in rows.enumerate().take(LANES.min(height - y)) {
+                row.iter_mut().zip(&*sums).for_each(|(v, sum)| *v = sum[c][r]);
+            }
+        }
+        C
+    }
+}
+
+/// From `rows`, `[input height, width]`, to `out`, `[output height, width]`; `B` sums at a time stay in registers.
+#[inline(always)]
+fn vertical_pass<const B: usize>(rows: &[f32], width: usize, filter: &Filter, out: &mut [f32]) {
+    for (out, (start, weights)) in out.chunks_exact_mut(width).zip(filter.outputs()) {
+        for from in block_starts::<B>(width) {
+            let mut sums = [0.0; B];
+            for (weight, row) in weights.iter().zip(rows[start * width..].chunks_exact(width)) {
+                sums.iter_mut().zip(&row[from..][..B]).for_each(|(sum, v)| *sum += weight * v);
+            }
+            out[from..][..B].copy_from_slice(&sums);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A view in the making.
+
+use super::resample::{Crop, Resampler};
+use crate::image::{Image, Pixels, Size};
+
+/// The image that augmentations work on: planar `f32`, so that every loop runs over neighbours in memory whatever
+/// the channel count, with the buffers that operations need, kept from one view to the next.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) channels: usize,
+    /// Whether values lie in `0..=1` and are clipped to it; not so when the sample itself was `f32`.
+    pub(super) unit_range: bool,
+    /// `[channels, height, width]`.
+    pub(super) values: Vec<f32>,
+    /// Output of operations that cannot work in place; swapped with `values`.
+    pub(super) spare: Vec<f32>,
+    /// One line with its borders.
+    pub(super) line: Vec<f32>,
+    pub(super) resampler: Resampler,
+}
+
+impl View {
+    /// The whole of `sample`, converted.
+    pub fn load(&mut self, sample: &Image) {
+        self.reset(sample, sample.size());
+        let channels = self.channels;
+        match &sample.pixels {
+            Pixels::U8(pixels) => planes(pixels, channels, &mut self.values, |v| f32::from(v) * (1.0 / 255.0)),
+            Pixels::U16(pixels) => planes(pixels, channels, &mut self.values, |v| f32::from(v) * (1.0 / 65535.0)),
+            Pixels::F32(pixels) => planes(pixels, channels, &mut self.values, |v| v),
+        }
+    }
+
+    /// The largest centred square of `sample`, resized to `size`: the view for evaluation, without chance.
+    pub fn fit(&mut self, sample: &Image, size: usize) {
+        self.load_crop(sample, Crop::centred_square(sample.size()), size);
+    }
+
+    /// `crop` of `sample`, resized to `size` × `size`.
+    pub(super) fn load_crop(&mut self, sample: &Image, crop: Crop, size: usize) {
+        self.reset(sample, Size { height: size, width: size });
+        self.resampler.interleaved(sample, crop, [size, size], &mut self.values);
+        self.clip();
+    }
+
+    /// `crop` of this view, resized to `size` × `size`.
+    pub(super) fn resize_crop(&mut self, crop: Crop, size: usize) {
+        self.spare.resize(self.channels * size * size, 0.0);
+        self.resampler.planar(&self.values, self.size(), crop, [size, size], &mut self.spare);
+        (self.height, self.width) = (size, size);
+        std::mem::swap(&mut self.values, &mut self.spare);
+        self.clip();
+    }
+
+    fn reset(&mut self, sample: &Image, size: Size) {
+        (self.height, self.width, self.channels) = (size.height, size.width, sample.channels);
+        self.unit_range = !matches!(sample.pixels, Pixels::F32(_));
+        self.values.resize(size.height * size.width * sample.channels, 0.0);
+    }
+
+    /// Height and width.
+    pub fn size(&self) -> Size {
+        Size { height: self.height, width: self.width }
+    }
+
+    /// Channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// `[channels, height, width]`.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The planes, each `[height, width]`.
+    pub fn planes_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.values.chunks_exact_mut((self.height * self.width).max(1))
+    }
+
+    /// Red, green and blue, each `[height, width]`.
+    pub(super) fn rgb_mut(&mut self) -> [&mut [f32]; 3] {
+        assert_eq!(self.channels, 3, "colour operations on other channel counts are refused when the recipe is read");
+        let (red, rest) = self.values.split_at_mut(self.height * self.width);
+        let (green, blue) = rest.split_at_mut(self.height * self.width);
+        [red, green, blue]
+    }
+
+    /// Clips to `0..=1`, unless the sample was `f32`.
+    pub fn clip(&mut self) {
+        if self.unit_range {
+            vectorised!(self.values.iter_mut().for_each(|v| *v = unit(*v)));
+        }
+    }
+
+    /// Writes `value · scale + shift`, both by channel, to `out`, `[height, width, channels]`.
+    pub fn write(&self, scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        let plane = self.height * self.width;
+        assert_eq!(out.len(), self.values.len(), "a view of {plane} px and {} channels", self.channels);
+        vectorised!(match self.channels {
+            1 => out.iter_mut().zip(&self.values).for_each(|(out, v)| *out = v * scale[0] + shift[0]),
+            3 => {
+                let (red, rest) = self.values.split_at(plane);
+                let (green, blue) = rest.split_at(plane);
+                for (((out, r), g), b) in out.chunks_exact_mut(3).zip(red).zip(green).zip(blue) {
+                    out[0] = r * scale[0] + shift[0];
+                    out[1] = g * scale[1] + shift[1];
+                    out[2] = b * scale[2] + shift[2];
+                }
+            }
+            channels => {
+                for (c, values) in self.values.chunks_exact(plane).enumerate() {
+                    let out = out[c..].iter_mut().step_by(channels);
+                    out.zip(values).for_each(|(out, v)| *out = v * scale[c] + shift[c]);
+                }
+            }
+        });
+    }
+
+    /// The view as an image, `[height, width, channels]`.
+    pub fn to_image(&self) -> Image {
+        let mut pixels = vec![0.0; self.values.len()];
+        self.write(&vec![1.0; self.channels], &vec![0.0; self.channels], &mut pixels);
+        Image::new(self.height, self.width, self.channels, Pixels::F32(pixels))
+    }
+}
+
+/// Interleaved to planar.
+fn planes<T: Copy>(pixels: &[T], channels: usize, values: &mut [f32], convert: impl Fn(T) -> f32) {
+    let plane = (pixels.len() / channels).max(1);
+    for (c, values) in values.chunks_exact_mut(plane).enumerate() {
+        let pixels = pixels.chunks_exact(channels);
+        values.iter_mut().zip(pixels).for_each(|(v, pixel)| *v = convert(pixel[c]));
+    }
+}
+
+/// `v` clipped to `0..=1`, as two selects; a NaN becomes 0.
+#[inline(always)]
+pub(super) fn unit(v: f32) -> f32 {
+    let v = if v > 0.0 { v } else { 0.0 };
+    if v < 1.0 { v } else { 1.0 }
+}
+
+/// Starts of the blocks of `B` values that cover `length` values; the last one overlaps the one before instead of being
+/// shorter.
+#[inline(always)]
+pub(super) fn block_starts<const B: usize>(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).step_by(B).map(move |start| start.min(length - B))
+}
+
+/// Evaluates an expression compiled for the widest vectors of this machine. Products and sums are never fused or
+/// reordered, so the result does not depend on the machine. Only what is inlined is compiled so.
+macro_rules! vectorised {
+    ($expression:expr) => {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || $expression,
+        )
+    };
+}
+pub(super) use vectorised;

@@ -1,0 +1,57 @@
+//! What can be wrong with what the user gave us. One variant a kind; each message is one line that says what is
+//! wrong, where, what was expected, what was received and what to do.
+
+use std::path::PathBuf;
+
+/// An error that the user can mend: a bad path, a bad file, a bad setting.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A recipe key or a `key=value` argument is wrong.
+    #[error("{key}: {problem}{}", origin.as_deref().map(|o| format!(" (from {o})")).unwrap_or_default())]
+    Setting {
+        /// Dotted key, e.g. `train.batch_size`.
+        key: String,
+        /// What is wrong, what was expected, and what would work.
+        problem: String,
+        /// Where the value came from, e.g. `recipe.toml:12` or `command line`; `None` for a default.
+        origin: Option<String>,
+    },
+    /// A path that cannot be read or written.
+    #[error("{}: {source}{}", path.display(), hint.map(|h| format!("; {h}")).unwrap_or_default())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// A sample or a file of samples that cannot be decoded.
+    #[error("{what}: {problem}")]
+    Sample {
+        /// Path, or `FILE[index]`.
+        what: String,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// The data as a whole does not fit what is asked of it.
+    #[error("{0}")]
+    Data(String),
+}
+
+impl DataError {
+    /// A bad setting whose origin is filled in later, by the one who knows where values came from.
+    pub fn setting(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Setting { key: key.into(), problem: problem.into(), origin: None }
+    }
+
+    /// A bad sample.
+    pub fn sample(what: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Sample { what: what.into(), problem: problem.into() }
+    }
+
+    /// A failed read or write.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source, hint: None }
+    }
+}

@@ -1,0 +1,11 @@
+//! Judging features. Sees [`FeatureTable`](crate::features::FeatureTable)s only, never a model.
+//!
+//! Every result is the same bits for any number of threads: work is split by fixed blocks, never by how many run.
+
+pub mod collapse;
+pub mod knn;
+pub mod linear_probe;
+mod matmul;
+pub mod pca;
+pub mod protocol;
+mod symmetric;

@@ -1,0 +1,82 @@
+//! An image in memory: 1 to 16 channels, interleaved, 8-bit, 16-bit or `f32`.
+
+/// Pixels in `[height, width, channels]` order. `f32` pixels that came from 8 or 16 bits lie in `0..=1`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pixels {
+    /// 8 bits, `0..=255`.
+    U8(Vec<u8>),
+    /// 16 bits, `0..=65535`.
+    U16(Vec<u16>),
+    /// Working format of every augmentation; `0..=1` unless the source itself was `f32`.
+    F32(Vec<f32>),
+}
+
+/// An image of any channel count and depth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// Rows, px.
+    pub height: usize,
+    /// Columns, px.
+    pub width: usize,
+    /// Channels per pixel.
+    pub channels: usize,
+    /// `[height, width, channels]`.
+    pub pixels: Pixels,
+}
+
+/// Height and width in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Rows, px.
+    pub height: usize,
+    /// Columns, px.
+    pub width: usize,
+}
+
+impl Image {
+    /// Builds an image; the pixel count must fit the shape (our own bug otherwise).
+    pub fn new(height: usize, width: usize, channels: usize, pixels: Pixels) -> Self {
+        let image = Self { height, width, channels, pixels };
+        assert_eq!(image.len(), height * width * channels, "pixels do not fit {height}×{width}×{channels}");
+        image
+    }
+
+    /// Number of values, `height · width · channels`.
+    pub fn len(&self) -> usize {
+        match &self.pixels {
+            Pixels::U8(p) => p.len(),
+            Pixels::U16(p) => p.len(),
+            Pixels::F32(p) => p.len(),
+        }
+    }
+
+    /// Whether the image has no pixels.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Memory held by the pixels, bytes.
+    pub fn size_bytes(&self) -> usize {
+        match &self.pixels {
+            Pixels::U8(p) => p.len(),
+            Pixels::U16(p) => 2 * p.len(),
+            Pixels::F32(p) => 4 * p.len(),
+        }
+    }
+
+    /// Height and width.
+    pub fn size(&self) -> Size {
+        Size { height: self.height, width: self.width }
+    }
+
+    /// The same image as `f32`; 8 and 16 bits are scaled to `0..=1`.
+    #[must_use]
+    pub fn into_f32(self) -> Self {
+        let pixels = match self.pixels {
+            Pixels::U8(p) => p.into_iter().map(|v| f32::from(v) / 255.0).collect(),
+            Pixels::U16(p) => p.into_iter().map(|v| f32::from(v) / 65535.0).collect(),
+            Pixels::F32(p) => p,
+        };
+        Self { pixels: Pixels::F32(pixels), ..self }
+    }
+}

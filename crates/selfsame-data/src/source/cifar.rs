@@ -1,0 +1,130 @@
+//! CIFAR-10 and CIFAR-100 in their binary version: records of one label byte (CIFAR-100: coarse, then fine) and 3,072
+//! bytes of colour planes, 32×32. Source: <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//!
+//! The path is a `.bin` file, or the folder of batches, which means the training part (`data_batch_*.bin` or
+//! `train.bin`); the test part is named as a file (`FOLDER/test_batch.bin`, `FOLDER/test.bin`). Class names come from
+//! `batches.meta.txt` or `fine_label_names.txt` beside the batches; labels of CIFAR-100 are the fine ones.
+
+use super::array::{Depth, Rows, Storage};
+use super::{IndexedSource, Labels, SourceEntry, bad_file, file_name, no_folder_labels};
+use crate::DataError;
+use std::path::{Path, PathBuf};
+
+pub const ENTRY: SourceEntry = SourceEntry {
+    name: "cifar",
+    summary: "CIFAR-10/100 binary: a .bin file, or a folder with data_batch_*.bin or train.bin",
+    detect: |path| {
+        if path.is_dir() {
+            !train_files(path).is_empty()
+        } else {
+            path.extension().is_some_and(|extension| extension == "bin")
+                && path.metadata().is_ok_and(|file| LAYOUTS.iter().any(|layout| layout.fits(file.len() as usize)))
+        }
+    },
+    open,
+};
+
+const SIDE: usize = 32;
+const PLANE: usize = SIDE * SIDE;
+
+/// Label bytes of a record.
+struct Layout {
+    name: &'static str,
+    /// Classes that each label byte can name; the last byte is the label we take.
+    label_classes: &'static [u8],
+    names_file: &'static str,
+}
+
+static LAYOUTS: [Layout; 2] = [
+    Layout { name: "CIFAR-10", label_classes: &[10], names_file: "batches.meta.txt" },
+    Layout { name: "CIFAR-100", label_classes: &[20, 100], names_file: "fine_label_names.txt" },
+];
+
+impl Layout {
+    fn record_bytes(&self) -> usize {
+        self.label_classes.len() + 3 * PLANE
+    }
+
+    fn fits(&self, size_bytes: usize) -> bool {
+        size_bytes > 0 && size_bytes.is_multiple_of(self.record_bytes())
+    }
+
+    /// Whether the bytes are whole records with labels in range.
+    fn holds(&self, bytes: &[u8]) -> bool {
+        self.fits(bytes.len())
+            && bytes
+                .chunks_exact(self.record_bytes())
+                .all(|record| record.iter().zip(self.label_classes).all(|(label, classes)| label < classes))
+    }
+}
+
+/// The training batches of a folder, in the order of their names.
+fn train_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = (1..=5).map(|batch| folder.join(format!("data_batch_{batch}.bin"))).collect();
+    files.push(folder.join("train.bin"));
+    files.retain(|file| file.is_file());
+    files
+}
+
+fn open(path: &Path, labels: Labels) -> Result<Box<dyn IndexedSource>, DataError> {
+    if labels == Labels::Folder {
+        return Err(no_folder_labels(path));
+    }
+    let files = if path.is_dir() { train_files(path) } else { vec![path.to_owned()] };
+    if files.is_empty() {
+        return Err(bad_file(path, "expected data_batch_1.bin … data_batch_5.bin or train.bin, found none"));
+    }
+    let mut rows = Rows {
+        files: Vec::new(),
+        shape: [0, SIDE, SIDE, 3],
+        depth: Depth::U8,
+        storage: Storage::Owned(Vec::new()),
+        offset: 0,
+        labels: Vec::new(),
+        classes: Vec::new(),
+    };
+    let mut pixels = Vec::new();
+    let mut layout = None;
+    for file in &files {
+        let bytes = std::fs::read(file).map_err(|error| DataError::io(file, error))?;
+        let found = LAYOUTS.iter().find(|layout| layout.holds(&bytes)).ok_or_else(|| {
+            bad_file(
+                file,
+                format!(
+                    "expected whole records of {} (CIFAR-10) or {} bytes (CIFAR-100) with labels in range, found {} bytes",
+                    LAYOUTS[0].record_bytes(),
+                    LAYOUTS[1].record_bytes(),
+                    bytes.len()
+                ),
+            )
+        })?;
+        let first = *layout.get_or_insert(found);
+        if !std::ptr::eq(first, found) {
+            let problem = format!("holds {}, the files before it {}; name one file", found.name, first.name);
+            return Err(bad_file(file, problem));
+        }
+        rows.files.push((file_name(file), rows.labels.len()));
+        for record in bytes.chunks_exact(found.record_bytes()) {
+            let (label, planes) = record.split_at(found.label_classes.len());
+            rows.labels.push(u32::from(label[label.len() - 1]));
+            pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
+        }
+    }
+    let layout = layout.expect("there is a file");
+    rows.shape[0] = rows.labels.len();
+    rows.storage = Storage::Owned(pixels);
+    if labels == Labels::None {
+        rows.labels = Vec::new();
+    } else {
+        rows.classes = class_names(&files[0].with_file_name(layout.names_file), layout);
+    }
+    Ok(Box::new(rows))
+}
+
+/// The lines of the names file, or numbers where it is missing or does not fit.
+fn class_names(file: &Path, layout: &Layout) -> Vec<String> {
+    let count = usize::from(layout.label_classes[layout.label_classes.len() - 1]);
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    if names.len() == count { names } else { (0..count).map(|class| class.to_string()).collect() }
+}

@@ -1,0 +1,61 @@
+//! The bundled demo set: 10,000 training and 2,000 test images of Fashion-MNIST (MIT licence), 28×28, grey, ten
+//! balanced classes. `demo` and `demo/train` are the training part, `demo/test` is the test part; a folder of your own
+//! that is called demo is `./demo`.
+
+use super::array::{Depth, Rows, Storage};
+use super::idx::IdxReader;
+use super::{IndexedSource, Labels, SourceEntry, no_folder_labels};
+use crate::DataError;
+use flate2::bufread::GzDecoder;
+use std::path::Path;
+
+pub const ENTRY: SourceEntry = SourceEntry {
+    name: "demo",
+    summary: "bundled images of clothes (Fashion-MNIST): demo or demo/train (10,000), demo/test (2,000)",
+    detect: |path| part(path).is_some(),
+    open,
+};
+
+const CLASSES: [&str; 10] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+
+/// Name, images and labels of a part.
+type Part = (&'static str, &'static [u8], &'static [u8]);
+
+fn part(path: &Path) -> Option<Part> {
+    match path.to_str()? {
+        "demo" | "demo/train" => Some((
+            "demo/train",
+            include_bytes!("../../../../data/demo/train-images-idx3-ubyte.gz"),
+            include_bytes!("../../../../data/demo/train-labels-idx1-ubyte.gz"),
+        )),
+        "demo/test" => Some((
+            "demo/test",
+            include_bytes!("../../../../data/demo/t10k-images-idx3-ubyte.gz"),
+            include_bytes!("../../../../data/demo/t10k-labels-idx1-ubyte.gz"),
+        )),
+        _ => None,
+    }
+}
+
+fn open(path: &Path, labels: Labels) -> Result<Box<dyn IndexedSource>, DataError> {
+    let (name, images, label_bytes) = part(path).ok_or_else(|| {
+        let problem = format!("the bundled images are demo, demo/train and demo/test, received {}", path.display());
+        DataError::setting("data.path", problem)
+    })?;
+    if labels == Labels::Folder {
+        return Err(no_folder_labels(path));
+    }
+    let read = |bytes| IdxReader::new(path, GzDecoder::new(bytes))?.read(path);
+    let (shape, data) = read(images)?;
+    let labels = if labels == Labels::None { Vec::new() } else { read(label_bytes)?.1 };
+    Ok(Box::new(Rows {
+        files: vec![(name.to_owned(), 0)],
+        shape: [shape[0], shape[1], shape[2], 1],
+        depth: Depth::U8,
+        storage: Storage::Owned(data),
+        offset: 0,
+        classes: if labels.is_empty() { Vec::new() } else { CLASSES.map(str::to_owned).to_vec() },
+        labels: labels.into_iter().map(u32::from).collect(),
+    }))
+}

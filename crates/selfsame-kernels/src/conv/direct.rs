@@ -1,0 +1,340 @@
+//! Convolution of any shape as an implicit matmul over patches (see `patches.rs`).
+//!
+//! * **Forward**: `Y = P(x)·W`. Tasks are blocks of output pixels; their patches fill about half an L2, `W` streams by in panels.
+//! * **Input gradient**: each residue class of input positions modulo the stride is a stride-1 convolution of `dy` with those
+//!   taps that reach it (stride 2, kernel 3: classes of 1, 2, 2 and 4 taps), so nothing is multiplied with inserted zeros.
+//! * **Weight gradient**: `dW = P(x)ᵀ·dY`. A small `dW` gets one partial sum per fixed chunk of pixels, added in order; a large
+//!   one is cut into groups of its rows, each summing over all pixels by itself.
+
+use super::{
+    Conv2d,
+    moments::{ChannelMoments, SUMS, block_sums},
+    panels::{PackRows, pack, pack_transposed, packed_len},
+    patches::{Axis, FillPatches, Patches, Segment},
+};
+use crate::{
+    Isa,
+    disjoint::Disjoint,
+    lanes::LANES,
+    memory::{Buffer, scratch},
+    micro::{Micro, Product, Rows},
+};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Floats of patches a task keeps: half of a 1 MiB L2.
+const PATCH_FLOATS: usize = 128 << 10;
+/// Most pixels of a task.
+const MAX_PIXELS: usize = 224;
+/// Floats of a weight gradient up to which every chunk of pixels has its own partial sum.
+const SMALL_GRADIENT: usize = 128 << 10;
+
+/// Pixels per task: as many as fit, in whole micro-tiles.
+fn pixels_per_task(depth: usize, tile_rows: usize) -> usize {
+    let pixels = (PATCH_FLOATS / depth.next_multiple_of(LANES)).min(MAX_PIXELS);
+    (pixels / tile_rows).max(1) * tile_rows
+}
+
+fn block(index: usize, size: usize, total: usize) -> Range<usize> {
+    index * size..total.min((index + 1) * size)
+}
+
+impl Conv2d {
+    fn input_patches<'a>(&self, x: &'a [f32]) -> Patches<'a> {
+        let axis =
+            |len, out| Axis { len, out, stride: self.stride, offset: -(self.padding as isize), taps: self.kernel };
+        Patches {
+            x,
+            channels: self.channels_in,
+            y_axis: axis(self.height, self.out_height()),
+            x_axis: axis(self.width, self.out_width()),
+        }
+    }
+}
+
+pub(super) fn forward(
+    isa: Isa,
+    conv: &Conv2d,
+    x: &[f32],
+    w: &[f32],
+    y: &mut [f32],
+    moments: Option<&mut ChannelMoments>,
+) {
+    let patches = conv.input_patches(x);
+    let micro = Micro::pixels(isa);
+    let (depth, channels) = (patches.depth(), conv.channels_out);
+    let packed = pack(isa, &micro, w, channels);
+    let size = pixels_per_task(depth, micro.tile_rows(channels));
+    let pixels = y.len() / channels;
+    let tasks = pixels.div_ceil(size);
+    let mut sums = moments.as_ref().map(|_| Buffer::for_overwrite(tasks * SUMS * channels));
+    let sums_of_tasks = sums.as_deref_mut().unwrap_or_default().par_chunks_mut(SUMS * channels);
+
+    let multiply = |task: usize, y: &mut [f32]| {
+        let pixels = block(task, size, pixels);
+        // SAFETY: the pixels are this task's alone.
+        let c = unsafe { Disjoint::new(y) };
+        multiply_patches(isa, &micro, &patches, pixels, &packed, channels, c, Rows::Stride(channels), false);
+    };
+    let tasks_of_y = y.par_chunks_mut(size * channels).enumerate();
+    if let Some(moments) = moments {
+        tasks_of_y.zip(sums_of_tasks).for_each(|((task, y), sums)| {
+            multiply(task, y);
+            block_sums(isa, y, channels, sums);
+        });
+        moments.combine(&sums.expect("gathered above"), pixels, |task| block(task, size, pixels).len());
+    } else {
+        tasks_of_y.for_each(|(task, y)| multiply(task, y));
+    }
+}
+
+/// Multiplies the patches of `pixels` with all panels of packed weights.
+fn multiply_patches(
+    isa: Isa,
+    micro: &Micro,
+    patches: &Patches,
+    pixels: Range<usize>,
+    packed: &[f32],
+    channels: usize,
+    c: Disjoint,
+    rows: Rows,
+    accumulate: bool,
+) {
+    let (count, depth) = (pixels.len(), patches.depth());
+    scratch(patches.room(patches.blocks(), count), |[a, staging]| {
+        let blocks = 0..patches.blocks();
+        isa.run(FillPatches { patches, pixels: pixels.clone(), blocks, out: &mut *a, staging });
+        for panel in micro.panels(channels) {
+            micro.multiply(
+                count,
+                &Product {
+                    a,
+                    a_block: count * LANES,
+                    b: &packed[panel.start * depth..],
+                    k: depth,
+                    c,
+                    start: panel.start,
+                    rows,
+                    columns: panel.len(),
+                    accumulate,
+                },
+            );
+        }
+    });
+}
+
+/// One residue class of input positions along an axis: positions `residue + i · stride`, and the taps that reach them.
+#[derive(Clone, Copy)]
+struct Class {
+    residue: usize,
+    /// The axis of `dy` that the class reads, in order of increasing position.
+    axis: Axis,
+    /// Kernel index of tap 0; each next tap is one stride lower.
+    last_tap: usize,
+}
+
+impl Class {
+    /// The class `residue` of an axis of `len` inputs and `out` outputs; `None` if no tap reaches it or it is empty.
+    fn new(conv: &Conv2d, len: usize, out: usize, residue: usize) -> Option<Class> {
+        // Output o, tap t touches input o·stride + t − padding, so a class is met by the taps t ≡ residue + padding.
+        let first_tap = (residue + conv.padding) % conv.stride;
+        if residue >= len || first_tap >= conv.kernel {
+            return None;
+        }
+        let taps = (conv.kernel - first_tap).div_ceil(conv.stride);
+        let last_tap = first_tap + (taps - 1) * conv.stride;
+        let offset = ((residue + conv.padding) as isize - last_tap as isize) / conv.stride as isize;
+        let axis = Axis { len: out, out: (len - residue).div_ceil(conv.stride), stride: 1, offset, taps };
+        Some(Class { residue, axis, last_tap })
+    }
+
+    /// The classes of both axes that hold values, each with the number of taps of all before.
+    fn pairs(conv: &Conv2d) -> impl Iterator<Item = (Class, Class, usize)> {
+        let along = move |len, out| (0..conv.stride).filter_map(move |residue| Class::new(conv, len, out, residue));
+        along(conv.height, conv.out_height())
+            .flat_map(move |y| along(conv.width, conv.out_width()).map(move |x| (y, x)))
+            .scan(0, |taps, (y, x)| {
+                let before = *taps;
+                *taps += y.axis.taps * x.axis.taps;
+                Some((y, x, before))
+            })
+    }
+}
+
+pub(super) fn input_grad(isa: Isa, conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+    let micro = Micro::pixels(isa);
+    let channels = conv.channels_in;
+    if conv.kernel < conv.stride && !accumulate {
+        // Some inputs meet no tap.
+        dx.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
+    }
+    let patches_of =
+        |y: &Class, x: &Class| Patches { x: dy, channels: conv.channels_out, y_axis: y.axis, x_axis: x.axis };
+    let pixels_of = |y: &Class, x: &Class| conv.batch * y.axis.out * x.axis.out;
+
+    // The weights of every class, each a matrix of panels of its own.
+    let tap_floats = packed_len(conv.channels_out, channels);
+    let mut packed = Buffer::for_overwrite(conv.kernel * conv.kernel * tap_floats);
+    let mut tasks = 0;
+    for (y, x, taps_before) in Class::pairs(conv) {
+        let (taps_y, taps_x) = (y.axis.taps, x.axis.taps);
+        let tap_at = |tap: usize| {
+            let (ty, tx) = (tap / taps_x, tap % taps_x);
+            (y.last_tap - ty * conv.stride) * conv.kernel + x.last_tap - tx * conv.stride
+        };
+        let panels = &mut packed[taps_before * tap_floats..][..taps_y * taps_x * tap_floats];
+        pack_transposed(isa, &micro, w, (taps_y * taps_x, tap_at), channels, conv.channels_out, panels);
+        let size = pixels_per_task(patches_of(&y, &x).depth(), micro.tile_rows(channels));
+        tasks = tasks.max(pixels_of(&y, &x).div_ceil(size));
+    }
+
+    // A task computes the same part of the image in all classes, so that it reads its part of `dy` once.
+    // SAFETY: tasks write the pixels of their part alone.
+    let dx = unsafe { Disjoint::new(dx) };
+    (0..tasks).into_par_iter().for_each(|task| {
+        for (y, x, taps_before) in Class::pairs(conv) {
+            let all = pixels_of(&y, &x);
+            let pixels = task * all / tasks..(task + 1) * all / tasks;
+            let mut offsets = [0; MAX_PIXELS];
+            let mut offset = offsets.iter_mut();
+            for Segment { image, row, columns, .. } in patches_of(&y, &x).segments(pixels.clone()) {
+                let row = (image * conv.height + y.residue + row * conv.stride) * conv.width + x.residue;
+                for (column, offset) in columns.zip(&mut offset) {
+                    *offset = (row + column * conv.stride) * channels;
+                }
+            }
+            let rows = Rows::Offsets(&offsets[..pixels.len()]);
+            let packed = &packed[taps_before * tap_floats..];
+            multiply_patches(isa, &micro, &patches_of(&y, &x), pixels, packed, channels, dx, rows, accumulate);
+        }
+    });
+}
+
+pub(super) fn weight_grad(isa: Isa, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let patches = conv.input_patches(x);
+    let pixels = dy.len() / conv.channels_out;
+    if dw.len() <= SMALL_GRADIENT {
+        weight_grad_by_pixels(isa, &patches, dy, pixels, conv.channels_out, dw);
+    } else {
+        weight_grad_by_rows(isa, &patches, dy, pixels, conv.channels_out, dw);
+    }
+}
+
+/// Most pixels whose patches are summed at once.
+const SUM_PIXELS: usize = 256;
+
+/// Small `dW`: a partial sum per chunk of pixels. The number of chunks depends on the shape alone.
+fn weight_grad_by_pixels(isa: Isa, patches: &Patches, dy: &[f32], pixels: usize, channels: usize, dw: &mut [f32]) {
+    let micro = Micro::channels(isa);
+    let chunks = pixels.div_ceil(4 * SUM_PIXELS).min(16);
+    let size = (PATCH_FLOATS / (patches.blocks() * LANES)).clamp(LANES, SUM_PIXELS);
+    let len = dw.len();
+    let mut partial = Buffer::for_overwrite(chunks * len);
+    partial.par_chunks_mut(len).enumerate().for_each(|(chunk, dw)| {
+        let all = chunk * pixels / chunks..(chunk + 1) * pixels / chunks;
+        let blocks = 0..patches.blocks();
+        // SAFETY: the partial sum is this task's alone.
+        let dw = unsafe { Disjoint::new(dw) };
+        let [a, staging] = patches.room(blocks.len(), size);
+        scratch([a, staging, packed_len(size, channels)], |[a, staging, b]| {
+            for first in all.clone().step_by(size) {
+                let pixels = first..all.end.min(first + size);
+                let part = &dy[pixels.start * channels..pixels.end * channels];
+                // SAFETY: `b` is this task's alone.
+                let out = unsafe { Disjoint::new(b) };
+                isa.run(PackRows { micro: &micro, part, columns: channels, first: 0, rows: pixels.len(), out });
+                add_products(
+                    isa,
+                    &micro,
+                    patches,
+                    pixels,
+                    blocks.clone(),
+                    a,
+                    staging,
+                    b,
+                    channels,
+                    dw,
+                    first > all.start,
+                );
+            }
+        });
+    });
+    sum_in_order(&partial, dw);
+}
+
+/// Large `dW`: every task owns the rows of some blocks and sums them over all pixels.
+fn weight_grad_by_rows(isa: Isa, patches: &Patches, dy: &[f32], pixels: usize, channels: usize, dw: &mut [f32]) {
+    const TASK_BLOCKS: usize = 4;
+    let micro = Micro::channels(isa);
+    let size = SUM_PIXELS;
+    // One set of panels per block of pixels, so that a block's panels are contiguous.
+    let mut panels = Buffer::for_overwrite(packed_len(pixels, channels));
+    let panel_floats = packed_len(size, channels);
+    panels.par_chunks_mut(panel_floats).zip(dy.par_chunks(size * channels)).for_each(|(panels, part)| {
+        // SAFETY: the panels are this task's alone.
+        let out = unsafe { Disjoint::new(panels) };
+        isa.run(PackRows { micro: &micro, part, columns: channels, first: 0, rows: part.len() / channels, out });
+    });
+    // SAFETY: tasks write the rows of their blocks alone.
+    let dw = unsafe { Disjoint::new(dw) };
+    (0..patches.blocks().div_ceil(TASK_BLOCKS)).into_par_iter().for_each(|task| {
+        let blocks = block(task, TASK_BLOCKS, patches.blocks());
+        scratch(patches.room(blocks.len(), size), |[a, staging]| {
+            for (index, b) in panels.chunks(panel_floats).enumerate() {
+                let pixels = block(index, size, pixels);
+                add_products(isa, &micro, patches, pixels, blocks.clone(), a, staging, b, channels, dw, index > 0);
+            }
+        });
+    });
+}
+
+/// `dw[rows of blocks] (+)= P(x)ᵀ·B` over `pixels`, whose rows of `dy` are the panels `b`.
+fn add_products(
+    isa: Isa,
+    micro: &Micro,
+    patches: &Patches,
+    pixels: Range<usize>,
+    blocks: Range<usize>,
+    a: &mut [f32],
+    staging: &mut [f32],
+    b: &[f32],
+    channels: usize,
+    dw: Disjoint,
+    accumulate: bool,
+) {
+    let count = pixels.len();
+    isa.run(FillPatches { patches, pixels, blocks: blocks.clone(), out: &mut *a, staging });
+    let first_row = blocks.start * LANES;
+    let rows = patches.depth().min(blocks.end * LANES) - first_row;
+    for panel in micro.panels(channels) {
+        micro.multiply(
+            rows,
+            &Product {
+                a,
+                a_block: count * LANES,
+                b: &b[panel.start * count..],
+                k: count,
+                c: dw,
+                start: first_row * channels + panel.start,
+                rows: Rows::Stride(channels),
+                columns: panel.len(),
+                accumulate,
+            },
+        );
+    }
+}
+
+/// Adds partial results, each as long as `total`, in their order.
+fn sum_in_order(partial: &[f32], total: &mut [f32]) {
+    const PART: usize = 1 << 12;
+    let len = total.len();
+    total.par_chunks_mut(PART).enumerate().for_each(|(part, total)| {
+        let range = block(part, PART, len);
+        total.copy_from_slice(&partial[range.clone()]);
+        for partial in partial.chunks_exact(len).skip(1) {
+            for (total, value) in total.iter_mut().zip(&partial[range.clone()]) {
+                *total += value;
+            }
+        }
+    });
+}

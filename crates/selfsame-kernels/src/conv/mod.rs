@@ -1,0 +1,210 @@
+//! Two-dimensional convolution: forward, input gradient and weight gradient.
+//!
+//! Activations are `[batch, height, width, channels]`, weights `[kernel y, kernel x, channels in, channels out]`:
+//! `y[n, i, j, o] = Σ x[n, i·s + ky − p, j·s + kx − p, c] · w[ky, kx, c, o]`, values outside the image being 0.
+//!
+//! Two algorithms share one micro-kernel (`micro.rs`). `winograd` needs a quarter of the multiplications for 3×3 kernels of
+//! stride 1; `direct` takes everything else. Which one is decided by the shape alone (`Algorithm::of`).
+
+mod direct;
+mod moments;
+mod panels;
+mod patches;
+#[cfg(test)]
+mod tests;
+mod winograd;
+
+use crate::Isa;
+pub use moments::ChannelMoments;
+
+/// The shape of a convolution with a square kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2d {
+    /// Images.
+    pub batch: usize,
+    /// Input height.
+    pub height: usize,
+    /// Input width.
+    pub width: usize,
+    /// Input channels.
+    pub channels_in: usize,
+    /// Output channels.
+    pub channels_out: usize,
+    /// Kernel height and width.
+    pub kernel: usize,
+    /// Step of the kernel, in both directions.
+    pub stride: usize,
+    /// Zeros around the input, on every side.
+    pub padding: usize,
+}
+
+impl Conv2d {
+    /// Output height.
+    pub fn out_height(&self) -> usize {
+        self.out(self.height)
+    }
+
+    /// Output width.
+    pub fn out_width(&self) -> usize {
+        self.out(self.width)
+    }
+
+    /// Values of the input, `batch · height · width · channels_in`.
+    pub fn input_len(&self) -> usize {
+        self.batch * self.height * self.width * self.channels_in
+    }
+
+    /// Values of the output, `batch · out_height · out_width · channels_out`.
+    pub fn output_len(&self) -> usize {
+        self.batch * self.out_height() * self.out_width() * self.channels_out
+    }
+
+    /// Values of the weights, `kernel² · channels_in · channels_out`.
+    pub fn weight_len(&self) -> usize {
+        self.kernel * self.kernel * self.channels_in * self.channels_out
+    }
+
+    fn out(&self, len: usize) -> usize {
+        let padded = len + 2 * self.padding;
+        assert!(
+            self.kernel > 0 && self.stride > 0 && padded >= self.kernel,
+            "no output position: {self:?} has a kernel of {} and stride {} on {len} + 2 · {} values",
+            self.kernel,
+            self.stride,
+            self.padding
+        );
+        (padded - self.kernel) / self.stride + 1
+    }
+
+    /// Asserts that operands have the lengths of this shape.
+    fn check(&self, x: usize, w: usize, y: usize) {
+        assert!(self.channels_in > 0 && self.channels_out > 0, "a convolution without channels: {self:?}");
+        assert!(
+            (x, w, y) == (self.input_len(), self.weight_len(), self.output_len()),
+            "{self:?} has input [{}, {}, {}, {}], weights [{k}, {k}, {}, {}] and output [{}, {}, {}, {}], that is {}, {} and {} \
+             values; received {x}, {w} and {y}",
+            self.batch,
+            self.height,
+            self.width,
+            self.channels_in,
+            self.channels_in,
+            self.channels_out,
+            self.batch,
+            self.out_height(),
+            self.out_width(),
+            self.channels_out,
+            self.input_len(),
+            self.weight_len(),
+            self.output_len(),
+            k = self.kernel,
+        );
+    }
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// Implicit matmul over patches.
+    Direct,
+    /// Winograd F(2×2, 3×3): 2.25 times fewer multiplications, accurate as direct.
+    Winograd2,
+    /// Winograd F(4×4, 3×3): 4 times fewer multiplications, relative error about 1e-5.
+    Winograd4,
+}
+
+impl Algorithm {
+    /// The algorithm for a shape: the one with the fewest multiplications, tiles that overhang the map included.
+    ///
+    /// Below eight channels the transforms cost more than the multiplications they save.
+    pub(crate) fn of(conv: &Conv2d) -> Algorithm {
+        if conv.kernel != 3 || conv.stride != 1 || conv.padding > 2 || conv.channels_in.min(conv.channels_out) < 8 {
+            return Algorithm::Direct;
+        }
+        let (height, width) = (conv.out_height(), conv.out_width());
+        let direct = (Algorithm::Direct, 9 * height * width);
+        let two = (Algorithm::Winograd2, 16 * height.div_ceil(2) * width.div_ceil(2));
+        let four = (Algorithm::Winograd4, 36 * height.div_ceil(4) * width.div_ceil(4));
+        [four, two, direct].into_iter().min_by_key(|(_, products)| *products).map_or(Algorithm::Direct, |(a, _)| a)
+    }
+}
+
+/// `y = conv(x, w)`; `moments`, if given, receives mean and variance of every channel of `y`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn forward(conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], moments: Option<&mut ChannelMoments>) {
+    forward_by(Isa::active(), Algorithm::of(conv), conv, x, w, y, moments);
+}
+
+/// `dx = ∂L/∂x` from `dy = ∂L/∂y`; with `accumulate` it is added to `dx`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn input_grad(conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+    input_grad_by(Isa::active(), Algorithm::of(conv), conv, dy, w, dx, accumulate);
+}
+
+/// `dw = ∂L/∂w` from `dy = ∂L/∂y`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn weight_grad(conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    weight_grad_by(Isa::active(), Algorithm::of(conv), conv, x, dy, dw);
+}
+
+fn forward_by(
+    isa: Isa,
+    algorithm: Algorithm,
+    conv: &Conv2d,
+    x: &[f32],
+    w: &[f32],
+    y: &mut [f32],
+    moments: Option<&mut ChannelMoments>,
+) {
+    conv.check(x.len(), w.len(), y.len());
+    if let Some(moments) = &moments {
+        let channels = moments.mean().len();
+        assert!(channels == conv.channels_out, "moments of {channels} channels for an output of {}", conv.channels_out);
+    }
+    if y.is_empty() {
+        return;
+    }
+    match algorithm {
+        Algorithm::Direct => direct::forward(isa, conv, x, w, y, moments),
+        Algorithm::Winograd2 => winograd::forward::<2>(isa, conv, x, w, y, moments),
+        Algorithm::Winograd4 => winograd::forward::<4>(isa, conv, x, w, y, moments),
+    }
+}
+
+fn input_grad_by(
+    isa: Isa,
+    algorithm: Algorithm,
+    conv: &Conv2d,
+    dy: &[f32],
+    w: &[f32],
+    dx: &mut [f32],
+    accumulate: bool,
+) {
+    conv.check(dx.len(), w.len(), dy.len());
+    if dx.is_empty() {
+        return;
+    }
+    match algorithm {
+        Algorithm::Direct => direct::input_grad(isa, conv, dy, w, dx, accumulate),
+        Algorithm::Winograd2 => winograd::input_grad::<2>(isa, conv, dy, w, dx, accumulate),
+        Algorithm::Winograd4 => winograd::input_grad::<4>(isa, conv, dy, w, dx, accumulate),
+    }
+}
+
+fn weight_grad_by(isa: Isa, algorithm: Algorithm, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    conv.check(x.len(), dw.len(), dy.len());
+    if dy.is_empty() {
+        dw.fill(0.0);
+        return;
+    }
+    match algorithm {
+        Algorithm::Direct => direct::weight_grad(isa, conv, x, dy, dw),
+        Algorithm::Winograd2 => winograd::weight_grad::<2>(isa, conv, x, dy, dw),
+        Algorithm::Winograd4 => winograd::weight_grad::<4>(isa, conv, x, dy, dw),
+    }
+}

@@ -1,0 +1,260 @@
+//! Every algorithm on every instruction set against a direct f64 reference, and what must hold between the three passes.
+
+use super::*;
+use proptest::prelude::*;
+
+/// The definition in f64: `y`, `dx`, `dw` of `x`, `w`, `dy`.
+fn reference(conv: &Conv2d, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+    let (ci, co, k) = (conv.channels_in, conv.channels_out, conv.kernel);
+    let (out_height, out_width) = (conv.out_height(), conv.out_width());
+    let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![0.0; len]);
+    for n in 0..conv.batch {
+        for (i, j) in (0..out_height).flat_map(|i| (0..out_width).map(move |j| (i, j))) {
+            for (ky, kx) in (0..k).flat_map(|ky| (0..k).map(move |kx| (ky, kx))) {
+                let row = (i * conv.stride + ky).wrapping_sub(conv.padding);
+                let column = (j * conv.stride + kx).wrapping_sub(conv.padding);
+                if row >= conv.height || column >= conv.width {
+                    continue;
+                }
+                let input = ((n * conv.height + row) * conv.width + column) * ci;
+                let output = ((n * out_height + i) * out_width + j) * co;
+                for c in 0..ci {
+                    for o in 0..co {
+                        let weight = ((ky * k + kx) * ci + c) * co + o;
+                        let (value, grad) = (f64::from(x[input + c]), f64::from(dy[output + o]));
+                        y[output + o] += value * f64::from(w[weight]);
+                        dx[input + c] += grad * f64::from(w[weight]);
+                        dw[weight] += value * grad;
+                    }
+                }
+            }
+        }
+    }
+    [y, dx, dw]
+}
+
+/// Values in −1..1 from a counter, by the SplitMix64 generator.
+fn values(len: usize, seed: u64) -> Vec<f32> {
+    (0..len as u64)
+        .map(|i| {
+            let mut z = (seed << 32 | i).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+            ((z ^ z >> 31) >> 40) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn operands(conv: &Conv2d) -> [Vec<f32>; 3] {
+    [values(conv.input_len(), 1), values(conv.weight_len(), 2), values(conv.output_len(), 3)]
+}
+
+/// `y`, `dx`, `dw` by a given algorithm.
+fn passes(isa: Isa, algorithm: Algorithm, conv: &Conv2d, [x, w, dy]: &[Vec<f32>; 3]) -> [Vec<f32>; 3] {
+    // NaN shows what is not written.
+    let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![f32::NAN; len]);
+    forward_by(isa, algorithm, conv, x, w, &mut y, None);
+    input_grad_by(isa, algorithm, conv, dy, w, &mut dx, false);
+    weight_grad_by(isa, algorithm, conv, x, dy, &mut dw);
+    [y, dx, dw]
+}
+
+/// `max |a − b| / max |b|`.
+fn relative_error(a: &[f32], b: &[f64]) -> f64 {
+    let largest = b.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    let error = a.iter().zip(b).fold(0.0, |m: f64, (&a, &b)| m.max((f64::from(a) - b).abs()));
+    assert!(a.iter().all(|v| v.is_finite()));
+    if largest == 0.0 { error } else { error / largest }
+}
+
+fn algorithms(conv: &Conv2d) -> &'static [(Algorithm, f64)] {
+    let all = &[(Algorithm::Direct, 1e-5), (Algorithm::Winograd2, 1e-5), (Algorithm::Winograd4, 1e-4)];
+    if conv.kernel == 3 && conv.stride == 1 && conv.padding <= 2 { all } else { &all[..1] }
+}
+
+fn check_against_reference(conv: &Conv2d) {
+    let operands = operands(conv);
+    let [x, w, dy] = &operands;
+    let expected = reference(conv, x, w, dy);
+    for isa in Isa::available() {
+        for &(algorithm, tolerance) in algorithms(conv) {
+            let received = passes(isa, algorithm, conv, &operands);
+            for (name, (received, expected)) in ["y", "dx", "dw"].iter().zip(received.iter().zip(&expected)) {
+                let error = relative_error(received, expected);
+                assert!(error <= tolerance, "{name} of {conv:?} by {algorithm:?} on {isa}: {error:.1e}");
+            }
+        }
+    }
+}
+
+const fn conv(
+    [batch, height, width]: [usize; 3],
+    [channels_in, channels_out]: [usize; 2],
+    [kernel, stride, padding]: [usize; 3],
+) -> Conv2d {
+    Conv2d { batch, height, width, channels_in, channels_out, kernel, stride, padding }
+}
+
+#[test]
+fn shapes_of_networks_agree_with_the_definition() {
+    for shape in [
+        conv([2, 8, 8], [3, 16], [3, 1, 1]),   // small stem
+        conv([1, 17, 15], [3, 20], [7, 2, 3]), // ImageNet stem
+        conv([2, 8, 8], [16, 32], [3, 2, 1]),  // first block of a stage
+        conv([2, 9, 7], [16, 32], [1, 2, 0]),  // its shortcut
+        conv([3, 5, 6], [32, 48], [1, 1, 0]),  // bottleneck
+        conv([1, 8, 8], [3, 32], [4, 4, 0]),   // patch embedding
+        conv([2, 6, 5], [16, 16], [5, 1, 2]),  // wide kernel
+        conv([3, 1, 1], [40, 17], [3, 1, 1]),  // 1×1 map
+        conv([1, 2, 9], [64, 64], [3, 1, 1]),  // flat map
+        conv([1, 4, 4], [16, 16], [3, 1, 0]),  // no padding
+        conv([1, 3, 4], [16, 16], [3, 1, 2]),  // full padding
+        conv([2, 5, 5], [8, 8], [2, 3, 0]),    // inputs that no tap meets
+    ] {
+        check_against_reference(&shape);
+    }
+}
+
+#[test]
+fn every_partition_agrees_with_the_definition() {
+    // Winograd by points, in one and in several parts of the batch; by channels; direct weight gradient by rows.
+    for shape in [
+        conv([9, 24, 24], [8, 256], [3, 1, 1]),
+        conv([5, 4, 4], [256, 24], [3, 1, 1]),
+        conv([3, 6, 6], [256, 70], [3, 2, 1]),
+    ] {
+        check_against_reference(&shape);
+    }
+}
+
+fn any_conv() -> impl Strategy<Value = Conv2d> {
+    let kernels = prop::sample::select(vec![[1, 0], [3, 1], [7, 3], [3, 0]]);
+    (1..=2usize, 1..=11usize, 1..=11usize, 1..=70usize, 1..=70usize, kernels, 1..=2usize).prop_filter_map(
+        "the kernel must fit",
+        |(batch, height, width, channels_in, channels_out, [kernel, padding], stride)| {
+            let work = height * width * channels_in * channels_out * kernel * kernel * batch;
+            let fits = height.min(width) + 2 * padding >= kernel && work < 4_000_000;
+            fits.then_some(conv([batch, height, width], [channels_in, channels_out], [kernel, stride, padding]))
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_shape_agrees_with_the_definition(conv in any_conv()) {
+        check_against_reference(&conv);
+    }
+
+    /// ⟨conv(x, w), dy⟩ = ⟨x, input_grad(dy, w)⟩ = ⟨w, weight_grad(x, dy)⟩.
+    #[test]
+    fn the_gradients_are_adjoint(conv in any_conv()) {
+        let operands = operands(&conv);
+        let [x, w, dy] = &operands;
+        let dot = |a: &[f32], b: &[f32]| -> (f64, f64) {
+            let products = || a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b));
+            (products().sum(), products().map(f64::abs).sum())
+        };
+        let [y, dx, dw] = passes(Isa::active(), Algorithm::of(&conv), &conv, &operands);
+        let (from_y, size) = dot(&y, dy);
+        for (product, _) in [dot(x, &dx), dot(w, &dw)] {
+            prop_assert!((product - from_y).abs() <= 1e-5 * size, "{} and {} for {:?}", product, from_y, conv);
+        }
+    }
+
+    #[test]
+    fn input_gradients_accumulate(conv in any_conv()) {
+        let [x, w, dy] = &operands(&conv);
+        for isa in Isa::available() {
+            for &(algorithm, _) in algorithms(&conv) {
+                let (mut fresh, mut added) = (vec![f32::NAN; x.len()], x.clone());
+                input_grad_by(isa, algorithm, &conv, dy, w, &mut fresh, false);
+                input_grad_by(isa, algorithm, &conv, dy, w, &mut added, true);
+                let expected: Vec<f64> = x.iter().zip(&fresh).map(|(&x, &dx)| f64::from(x) + f64::from(dx)).collect();
+                prop_assert!(relative_error(&added, &expected) <= 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn moments_are_those_of_the_output(conv in any_conv()) {
+        let [x, mut w, dy] = operands(&conv);
+        // A common sign of products moves the means away from 0.
+        let x: Vec<f32> = x.iter().map(|x| x.abs() + 1.0).collect();
+        w.iter_mut().for_each(|w| *w = w.abs());
+        for isa in Isa::available() {
+            for &(algorithm, _) in algorithms(&conv) {
+                let (mut y, mut moments) = (dy.clone(), ChannelMoments::new(conv.channels_out));
+                forward_by(isa, algorithm, &conv, &x, &w, &mut y, Some(&mut moments));
+                let mut plain = dy.clone();
+                forward_by(isa, algorithm, &conv, &x, &w, &mut plain, None);
+                prop_assert_eq!(&plain, &y);
+                let count = y.len() / conv.channels_out;
+                prop_assert_eq!(moments.count(), count);
+                for c in 0..conv.channels_out {
+                    let column = || y.iter().skip(c).step_by(conv.channels_out).map(|&v| f64::from(v));
+                    let mean = column().sum::<f64>() / count as f64;
+                    let variance = column().map(|v| (v - mean).powi(2)).sum::<f64>() / count as f64;
+                    prop_assert!((moments.mean()[c] - mean).abs() <= 1e-6 * mean.abs());
+                    prop_assert!((moments.variance()[c] - variance).abs() <= 1e-5 * variance + 1e-13 * mean * mean);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let shapes = [
+        conv([7, 12, 12], [32, 32], [3, 1, 1]),
+        conv([3, 12, 12], [80, 80], [3, 1, 1]),
+        conv([9, 24, 24], [8, 256], [3, 1, 1]),
+        conv([5, 4, 4], [256, 64], [3, 1, 1]),
+        conv([6, 16, 16], [32, 48], [3, 2, 1]),
+        conv([6, 8, 8], [256, 128], [3, 2, 1]),
+        conv([9, 28, 28], [1, 16], [3, 1, 1]),
+    ];
+    for shape in shapes {
+        let operands = operands(&shape);
+        let all = || {
+            let mut moments = ChannelMoments::new(shape.channels_out);
+            let mut y = vec![0.0; shape.output_len()];
+            forward(&shape, &operands[0], &operands[1], &mut y, Some(&mut moments));
+            (passes(Isa::active(), Algorithm::of(&shape), &shape, &operands), y, moments)
+        };
+        let pools = [1, 2, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+        let [one, two, three] = pools.map(|pool| pool.install(all));
+        assert!(one == two && one == three, "{shape:?}");
+    }
+}
+
+#[test]
+fn the_algorithm_follows_the_map() {
+    let of = |side, channels| Algorithm::of(&conv([1, side, side], [channels, channels], [3, 1, 1]));
+    assert_eq!(
+        [of(1, 64), of(2, 64), of(4, 64), of(32, 64)].map(|a| a),
+        [Algorithm::Direct, Algorithm::Winograd2, Algorithm::Winograd4, Algorithm::Winograd4]
+    );
+    assert_eq!(of(32, 3), Algorithm::Direct);
+    assert_eq!(Algorithm::of(&conv([1, 8, 8], [64, 64], [3, 2, 1])), Algorithm::Direct);
+}
+
+#[test]
+fn an_empty_batch_has_no_output_and_no_gradient() {
+    let shape = conv([0, 8, 8], [16, 16], [3, 1, 1]);
+    let w = values(shape.weight_len(), 1);
+    let mut dw = vec![1.0; w.len()];
+    forward(&shape, &[], &w, &mut [], None);
+    input_grad(&shape, &[], &w, &mut [], false);
+    weight_grad(&shape, &[], &[], &mut dw);
+    assert!(dw.iter().all(|&v| v == 0.0));
+}
+
+#[test]
+#[should_panic(expected = "output [2, 4, 4, 5], that is 96, 135 and 160 values; received 96, 135 and 159")]
+fn a_wrong_length_names_the_shapes() {
+    let shape = conv([2, 4, 4], [3, 5], [3, 1, 1]);
+    let [x, w, mut dy] = operands(&shape);
+    forward(&shape, &x, &w, &mut dy[1..], None);
+}

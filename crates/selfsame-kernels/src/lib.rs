@@ -1,0 +1,31 @@
+//! CPU training kernels on plain `f32` slices, activations in **NHWC** order
+//! (`[batch, height, width, channels]`, channels contiguous).
+//!
+//! No tensor library and no configuration: shapes and slices in, slices out. Results are the same bytes for any
+//! number of threads, because work is cut by shape alone and partial sums are added in a fixed order.
+//!
+//! * [`Isa`]: the instruction set, chosen at run time (`isa.rs`); code is written once over sixteen lanes (`lanes.rs`).
+//! * [`conv`]: two-dimensional convolution and its gradients.
+//! * [`norm`]: batch normalisation, residual addition, bias and ReLU in single passes, forward and backward.
+//! * [`pool`]: pooling. [`matmul`]: matrix products. [`reduce`]: sums in a fixed order.
+//! * [`optimise`]: optimiser steps, with the moving average of a teacher in the same pass.
+//! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
+
+pub mod conv;
+mod disjoint;
+mod isa;
+mod lanes;
+pub mod matmul;
+pub mod memory;
+mod micro;
+pub mod norm;
+pub mod optimise;
+mod partition;
+pub mod pool;
+pub mod reduce;
+#[cfg(test)]
+mod testing;
+
+pub use isa::{ISA_VARIABLE, Isa, IsaError};
+pub use memory::{Buffer, Pooled};
+pub use partition::InOut;

@@ -1,0 +1,335 @@
+//! The one matmul micro-kernel under every convolution: `C[row, 0..n] (+)= Σ_k A[row, k] · B[k, 0..n]`.
+//!
+//! A tile of `C`, `MR` rows by `NV` vectors of sixteen columns, is held in registers; each step of `k` loads `NV` vectors of
+//! `B` and broadcasts `MR` values of `A`. That is `MR·NV` multiply-adds for `MR + NV` loads, so with 14 × 2 (AVX-512, 28 of
+//! 32 registers) or 6 × 1 (AVX2, 12 of 16) the multipliers are the limit.
+//!
+//! **Layout of `A`**: blocks `[pixel][16]` of sixteen channels. [`Micro::pixels`] takes the pixels (or Winograd tiles) as rows
+//! and sums over channels, going from block to block: forward and input gradient. [`Micro::channels`] takes the channels as
+//! rows and sums over pixels: weight gradient. Both strides within a block are constants, so addresses are immediates.
+//! **Layout of `B`**: panels `[k][16·NV]`, read straight through.
+//!
+//! There is one instance per number of rows: a range of rows is cut into tiles of nearly equal height, so no row is computed in
+//! vain and none is written that does not exist. Columns beyond the last full vector are masked when `C` is written.
+//! Long sums are cut so that a part of the panel stays in the L1 cache while all tiles meet it.
+
+use crate::{
+    Isa,
+    disjoint::Disjoint,
+    lanes::{Kernel, LANES, Lanes},
+};
+use std::ops::Range;
+
+/// Most rows of any tile.
+const MAX_ROWS: usize = 16;
+/// Floats of the part of a panel that all tiles meet before the next: 16 kB, half of an L1 cache.
+const PANEL_FLOATS: usize = 4 << 10;
+
+/// Where the rows of `C` lie.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    /// Every so many floats.
+    Stride(usize),
+    /// Row `r` starts at this offset.
+    Offsets(&'a [usize]),
+}
+
+/// One product: all rows of `A` with one panel of `B`.
+#[derive(Clone, Copy)]
+pub(crate) struct Product<'a> {
+    /// `A` from its first row on: `[block][pixel][16]`.
+    pub a: &'a [f32],
+    /// Floats from one block of `A` to the next.
+    pub a_block: usize,
+    /// The panel `[k][16·NV]`.
+    pub b: &'a [f32],
+    /// Terms of each sum.
+    pub k: usize,
+    /// What holds `C`.
+    pub c: Disjoint<'a>,
+    /// Offset of `C` in `c`.
+    pub start: usize,
+    /// The rows of `C`, from `start` on.
+    pub rows: Rows<'a>,
+    /// Columns of `C`, at most 16·NV; decides `NV`.
+    pub columns: usize,
+    /// Add to `C` instead of overwriting it.
+    pub accumulate: bool,
+}
+
+/// The micro-kernels of one instruction set and one meaning of the rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Micro {
+    runs: [[RunFn; MAX_ROWS]; 2],
+    /// Most rows of a tile of one and of two vectors. Where rows are channels, a divisor of sixteen, so that tiles do not
+    /// straddle blocks.
+    max_rows: [usize; 2],
+    rows_are_pixels: bool,
+}
+
+impl Micro {
+    /// Rows of `A` are pixels: `A[row, k] = a[k / 16 · a_block + row · 16 + k % 16]`.
+    pub(crate) fn pixels(isa: Isa) -> Micro {
+        isa.run(Select::<true>)
+    }
+
+    /// Rows of `A` are channels: `A[row, k] = a[row / 16 · a_block + k · 16 + row % 16]`.
+    pub(crate) fn channels(isa: Isa) -> Micro {
+        isa.run(Select::<false>)
+    }
+
+    /// The panels that `columns` are cut into: ranges of at most 32 (or 16) columns, all but the last of equal width.
+    pub(crate) fn panels(&self, columns: usize) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
+        let width = self.panel_width();
+        (0..columns.div_ceil(width)).map(move |p| p * width..columns.min((p + 1) * width))
+    }
+
+    /// Columns of a full panel.
+    pub(crate) fn panel_width(&self) -> usize {
+        if self.max_rows[1] > 0 { 2 * LANES } else { LANES }
+    }
+
+    /// Rows of the largest tile for `columns` columns: a good divisor of numbers of rows.
+    pub(crate) fn tile_rows(&self, columns: usize) -> usize {
+        self.max_rows[usize::from(columns > LANES && self.max_rows[1] > 0)]
+    }
+
+    /// Computes `rows` rows of a product.
+    pub(crate) fn multiply(&self, rows: usize, p: &Product) {
+        if rows == 0 {
+            return;
+        }
+        let vectors = p.columns.div_ceil(LANES);
+        assert!(vectors > 0 && vectors * LANES <= self.panel_width(), "{} columns in one panel", p.columns);
+        assert!(p.b.len() >= p.k * vectors * LANES, "a panel of {} floats for {} × {}", p.b.len(), p.k, p.columns);
+        // The last element of `A`: of the dimension that goes from block to block, and of the other.
+        let (last_row, last_k) = (rows - 1, p.k.saturating_sub(1));
+        let (across, within) = if self.rows_are_pixels { (last_k, last_row) } else { (last_row, last_k) };
+        let a_len = across / LANES * p.a_block + within * LANES + across % LANES + 1;
+        assert!(p.a.len() >= a_len, "A of {} floats, {a_len} needed", p.a.len());
+        let (last_start, stride, offsets) = match p.rows {
+            Rows::Stride(stride) => (last_row * stride, stride, std::ptr::null()),
+            Rows::Offsets(offsets) => {
+                (offsets[..rows].iter().fold(0, |last, &offset| last.max(offset)), 0, offsets.as_ptr())
+            }
+        };
+        let c = p.c.pointer(p.start..p.start + last_start + p.columns);
+
+        let max_rows = self.max_rows[vectors - 1];
+        // Where rows are channels, the last block may have fewer.
+        let whole = if self.rows_are_pixels { rows } else { rows / LANES * LANES };
+        let part = PANEL_FLOATS / (vectors * LANES);
+        let runs = [0..whole, whole..rows].map(|rows| {
+            // Nearly equal tiles: some of one more row, then the rest.
+            let tiles = rows.len().div_ceil(max_rows).max(1);
+            let (height, taller) = (rows.len() / tiles, rows.len() % tiles);
+            [(rows.start, taller, height + 1), (rows.start + taller * (height + 1), tiles - taller, height)]
+        });
+        for first_k in (0..p.k.max(1)).step_by(part) {
+            let a = if self.rows_are_pixels { first_k / LANES * p.a_block } else { first_k * LANES };
+            for &(first_row, tiles, height) in runs.as_flattened() {
+                if tiles * height == 0 {
+                    continue;
+                }
+                let run = Run {
+                    a: p.a[a..].as_ptr(),
+                    a_block: p.a_block,
+                    b: p.b[first_k * vectors * LANES..].as_ptr(),
+                    k: part.min(p.k - first_k),
+                    c,
+                    first_row,
+                    tiles,
+                    stride,
+                    offsets,
+                    columns: p.columns,
+                    accumulate: p.accumulate || first_k > 0,
+                };
+                // SAFETY: `a` and `b` hold all that is read, `c` all rows (asserted above), and its elements are the caller's.
+                unsafe { self.runs[vectors - 1][height - 1](&run) }
+            }
+        }
+    }
+}
+
+/// Operands of a run of tiles of one height.
+struct Run {
+    a: *const f32,
+    a_block: usize,
+    b: *const f32,
+    k: usize,
+    c: *mut f32,
+    first_row: usize,
+    tiles: usize,
+    /// Row `r` of `C` starts at `offsets[r]`, or at `r · stride` if that is null.
+    offsets: *const usize,
+    stride: usize,
+    columns: usize,
+    accumulate: bool,
+}
+
+type RunFn = unsafe fn(&Run);
+
+struct RunKernel<'a, const MR: usize, const NV: usize, const PIXELS: bool>(&'a Run);
+
+impl<const MR: usize, const NV: usize, const PIXELS: bool> Kernel for RunKernel<'_, MR, NV, PIXELS> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        for tile in 0..self.0.tiles {
+            let row = self.0.first_row + tile * MR;
+            let start = if PIXELS { row * LANES } else { row / LANES * self.0.a_block + row % LANES };
+            let sums = self.sums::<V>(self.0.a.wrapping_add(start));
+            self.write(row, sums);
+        }
+    }
+}
+
+impl<const MR: usize, const NV: usize, const PIXELS: bool> RunKernel<'_, MR, NV, PIXELS> {
+    /// The sums of the tile whose rows of `A` start at `a`.
+    #[inline(always)]
+    fn sums<V: Lanes>(&self, mut a: *const f32) -> [[V; NV]; MR] {
+        let mut sums = [[V::splat(0.0); NV]; MR];
+        let (mut b, mut left) = (self.0.b, self.0.k);
+        while left > 0 {
+            // A block of channels, or all pixels.
+            let steps = if PIXELS { left.min(LANES) } else { left };
+            let mut from = a;
+            for _ in 0..steps {
+                // SAFETY: the caller of the run function gave operands that hold the tiles' rows, `k` steps and NV vectors.
+                unsafe {
+                    let mut columns = [V::splat(0.0); NV];
+                    for j in 0..NV {
+                        columns[j] = V::load_ptr(b.add(j * LANES));
+                    }
+                    for i in 0..MR {
+                        let value = V::splat(*from.add(if PIXELS { i * LANES } else { i }));
+                        for j in 0..NV {
+                            sums[i][j] = value.mul_add(columns[j], sums[i][j]);
+                        }
+                    }
+                }
+                from = from.wrapping_add(if PIXELS { 1 } else { LANES });
+                b = b.wrapping_add(NV * LANES);
+            }
+            a = a.wrapping_add(self.0.a_block);
+            left -= steps;
+        }
+        sums
+    }
+
+    /// Writes sums to the rows from `row` on.
+    #[inline(always)]
+    fn write<V: Lanes>(&self, row: usize, sums: [[V; NV]; MR]) {
+        let &Run { c, offsets, stride, columns, accumulate, .. } = self.0;
+        let full = columns == NV * LANES;
+        for i in 0..MR {
+            // SAFETY: there are as many offsets as rows.
+            let start = if offsets.is_null() { (row + i) * stride } else { unsafe { *offsets.add(row + i) } };
+            for j in 0..NV {
+                let c = c.wrapping_add(start + j * LANES);
+                // SAFETY: the row holds `columns` floats, and vector `j` begins within them.
+                unsafe {
+                    if full {
+                        let sum = if accumulate { sums[i][j] + V::load_ptr(c) } else { sums[i][j] };
+                        sum.store_ptr(c);
+                    } else {
+                        let mask = V::mask((columns - j * LANES).min(LANES));
+                        let sum = if accumulate { sums[i][j] + V::load_masked(c, mask) } else { sums[i][j] };
+                        sum.store_masked(c, mask);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Picks the run functions of an instruction set.
+struct Select<const PIXELS: bool>;
+
+impl<const PIXELS: bool> Kernel for Select<PIXELS> {
+    type Output = Micro;
+    #[inline(always)]
+    fn run<V: Lanes>(self) -> Micro {
+        /// # Safety
+        /// The operands hold tiles of `MR` rows, `k` steps and `NV` vectors.
+        unsafe fn run<V: Lanes, const MR: usize, const NV: usize, const PIXELS: bool>(run: &Run) {
+            if const { MR <= V::TILE_ROWS[NV - 1] } {
+                V::enter(RunKernel::<MR, NV, PIXELS>(run));
+            } else {
+                unreachable!("no tile of {MR} × {NV} vectors");
+            }
+        }
+        macro_rules! by_rows {
+            ($vectors:literal: $($rows:literal)+) => { [$(run::<V, $rows, $vectors, PIXELS> as RunFn),+] };
+        }
+        Micro {
+            runs: [
+                by_rows!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16),
+                by_rows!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16),
+            ],
+            max_rows: V::TILE_ROWS.map(|rows| if PIXELS || rows == 0 { rows } else { 1 << rows.ilog2() }),
+            rows_are_pixels: PIXELS,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small integers, so every order of summation gives the same f32.
+    fn integers(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7 + seed * 13) % 11) as f32 - 5.0).collect()
+    }
+
+    #[test]
+    fn products_are_exact_and_write_nothing_else() {
+        for isa in Isa::available() {
+            for (micro, pixels) in [(Micro::pixels(isa), true), (Micro::channels(isa), false)] {
+                for (rows, k, columns) in [
+                    (1usize, 1usize, 1usize),
+                    (16, 5, 16),
+                    (13, 40, 7),
+                    (9, 16, 20),
+                    (15, 33, 32),
+                    (61, 18, 31),
+                    (39, 300, 32),
+                ] {
+                    if columns > micro.panel_width() {
+                        continue;
+                    }
+                    let width = columns.next_multiple_of(LANES);
+                    let (across, within) = if pixels { (k, rows) } else { (rows, k) };
+                    let a_block = within * LANES + 5;
+                    let a = integers(across.div_ceil(LANES) * a_block, 1);
+                    let b = integers(k * width, 2);
+                    let stride = columns + 3;
+                    let before = integers(2 + rows * stride, 3);
+                    for accumulate in [false, true] {
+                        let mut after = before.clone();
+                        // SAFETY: one task.
+                        let c = unsafe { Disjoint::new(&mut after) };
+                        let rows_of_c = Rows::Stride(stride);
+                        let product =
+                            Product { a: &a, a_block, b: &b, k, c, start: 2, rows: rows_of_c, columns, accumulate };
+                        micro.multiply(rows, &product);
+                        for (i, (&after, &before)) in after.iter().zip(&before).enumerate() {
+                            let (row, column) = (i.wrapping_sub(2) / stride, i.wrapping_sub(2) % stride);
+                            let expected = if i < 2 || column >= columns {
+                                before
+                            } else {
+                                let at = |t: usize| {
+                                    let (across, within) = if pixels { (t, row) } else { (row, t) };
+                                    a[across / LANES * a_block + within * LANES + across % LANES]
+                                };
+                                let sum: f32 = (0..k).map(|t| at(t) * b[t * width + column]).sum();
+                                sum + if accumulate { before } else { 0.0 }
+                            };
+                            assert_eq!(after, expected, "{isa} {rows}×{k}×{columns} at {i}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

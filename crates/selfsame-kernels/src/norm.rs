@@ -1,0 +1,1021 @@
+//! Batch normalisation with what stands around it: residual addition and ReLU, forward and backward, in the fewest passes.
+//!
+//! Activations are `[rows, channels]` matrices (NHWC: a row is a pixel). These passes do a few operations per value, so their
+//! time is the traffic to memory, and everything that meets the same value is done while it is in a register:
+//!
+//! ```text
+//! forward    statistics   μ, σ²  (unless the convolution gathered them)       reads x
+//!            normalise    y = relu(γ x̂ + β + r),  x̂ = (x − μ) / √(σ² + ε)      reads x, r; writes y and one bit per value
+//! backward   sums         dβ = Σ g,  dγ = Σ g x̂,  g = dy where y > 0          reads dy, bits, x
+//!            input        dx = γ / √(σ² + ε) · (g − dβ/n − x̂ dγ/n),  dr = g    reads dy, bits, x; writes dx (and dr)
+//! ```
+//!
+//! The bits replace a second reading of y by a 32nd of its traffic. Sums run in f32 over 32 values, then in f64, in an
+//! order given by the shape. (Ioffe & Szegedy 2015, arXiv:1502.03167; variances by Chan, Golub & LeVeque 1979.)
+
+use crate::{
+    Isa,
+    conv::ChannelMoments,
+    lanes::{Kernel, LANES, Lanes},
+    memory::Pooled,
+    partition::{
+        InOut, Partials, Period, QUAD, Quad, Split, Words, for_each_part, last_quad, parameters, quad, quads,
+        quads_mut, rows, store_last_quad,
+    },
+};
+
+/// Values per channel that are added in f32 before the sum goes on in f64.
+pub(crate) const TILE: usize = 32;
+
+/// A normalisation `γ (x − μ) / √(σ² + ε) + β` per channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalisation<'a> {
+    /// Mean μ and biased variance σ²: of the batch in training, the running ones in inference.
+    pub moments: &'a ChannelMoments,
+    /// Scale γ, `[channels]`; `None`: 1.
+    pub gamma: Option<&'a [f32]>,
+    /// Shift β, `[channels]`; `None`: 0.
+    pub beta: Option<&'a [f32]>,
+    /// ε, added to the variance.
+    pub epsilon: f32,
+}
+
+impl Normalisation<'_> {
+    fn channels(&self) -> usize {
+        let channels = self.moments.mean().len();
+        for (what, values) in [("scales", self.gamma), ("shifts", self.beta)] {
+            let len = values.map_or(channels, <[f32]>::len);
+            assert_eq!(len, channels, "{what} of a normalisation of {channels} channels");
+        }
+        channels
+    }
+
+    fn mean(&self, channel: usize) -> f64 {
+        self.moments.mean()[channel]
+    }
+
+    /// `1 / √(σ² + ε)` of a channel.
+    fn inverse_deviation(&self, channel: usize) -> f64 {
+        (self.moments.variance()[channel] + f64::from(self.epsilon)).sqrt().recip()
+    }
+
+    fn gamma(&self, channel: usize) -> f64 {
+        self.gamma.map_or(1.0, |gamma| f64::from(gamma[channel]))
+    }
+
+    fn beta(&self, channel: usize) -> f32 {
+        self.beta.map_or(0.0, |beta| beta[channel])
+    }
+}
+
+/// What follows the sum.
+pub enum Activation<'a> {
+    /// Nothing.
+    Identity,
+    /// `max(·, 0)`, for inference.
+    Relu,
+    /// `max(·, 0)`, and for the backward pass bit `i % 16` of word `i / 16` tells whether element `i` is positive. The
+    /// slice has [`mask_words`] words; bits beyond the last element are unspecified.
+    ReluMask(&'a mut [u16]),
+}
+
+/// Words of the ReLU mask of a slice of `elements`.
+pub fn mask_words(elements: usize) -> usize {
+    elements.div_ceil(LANES)
+}
+
+/// The gradient that arrives at the output, and what becomes of the masked copy of it, which is the gradient of the residual.
+pub enum OutputGradient<'a> {
+    /// There is no residual: the gradient is only read.
+    Read(&'a [f32]),
+    /// The masked gradient replaces it.
+    Mask(&'a mut [f32]),
+    /// The masked gradient is written to the second slice.
+    Write(&'a [f32], &'a mut [f32]),
+    /// The masked gradient is added to the second slice.
+    Add(&'a [f32], &'a mut [f32]),
+}
+
+impl<'a> OutputGradient<'a> {
+    fn values(&self) -> &[f32] {
+        match self {
+            Self::Read(dy) | Self::Write(dy, _) | Self::Add(dy, _) => dy,
+            Self::Mask(dy) => dy,
+        }
+    }
+
+    fn len(&self) -> usize {
+        if let Self::Write(dy, residual) | Self::Add(dy, residual) = self {
+            assert_eq!(dy.len(), residual.len(), "elements of the output gradient and of the residual's");
+        }
+        self.values().len()
+    }
+
+    /// The gradient, if it is not where its masked copy goes; where that goes, if anywhere; whether it is added there.
+    #[inline(always)]
+    fn into_parts(self) -> (Option<&'a [f32]>, Option<&'a mut [f32]>, bool) {
+        match self {
+            Self::Read(dy) => (Some(dy), None, false),
+            Self::Mask(dy) => (None, Some(dy), false),
+            Self::Write(dy, to) => (Some(dy), Some(to), false),
+            Self::Add(dy, to) => (Some(dy), Some(to), true),
+        }
+    }
+}
+
+impl Split for OutputGradient<'_> {
+    fn split(self, at: usize) -> (Self, Self) {
+        match self {
+            Self::Read(dy) => {
+                let (a, b) = dy.split_at(at);
+                (Self::Read(a), Self::Read(b))
+            }
+            Self::Mask(dy) => {
+                let (a, b) = dy.split_at_mut(at);
+                (Self::Mask(a), Self::Mask(b))
+            }
+            Self::Write(dy, to) => {
+                let ((a, b), (c, d)) = (dy.split_at(at), to.split_at_mut(at));
+                (Self::Write(a, c), Self::Write(b, d))
+            }
+            Self::Add(dy, to) => {
+                let ((a, b), (c, d)) = (dy.split_at(at), to.split_at_mut(at));
+                (Self::Add(a, c), Self::Add(b, d))
+            }
+        }
+    }
+}
+
+/// `out = activation(normalise(x) [+ residual])`, all `[rows, channels]`, in one pass.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn normalise(x: &[f32], norm: Normalisation, residual: Option<&[f32]>, activation: Activation, out: &mut [f32]) {
+    let channel = |c| [norm.mean(c) as f32, (norm.inverse_deviation(c) * norm.gamma(c)) as f32, norm.beta(c)];
+    affine(InOut::Apart(x, out), norm.channels(), channel, residual, activation);
+}
+
+/// `activation(scale · x + shift [+ residual])`, `[rows, channels]`, in one pass: a normalisation by fixed statistics.
+///
+/// `scale` and `shift` are `[channels]`; [`fold`] makes them from a [`Normalisation`].
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn scale_shift(x: InOut, scale: &[f32], shift: &[f32], residual: Option<&[f32]>, activation: Activation) {
+    assert_eq!(scale.len(), shift.len(), "scales and shifts");
+    affine(x, shift.len(), |c| [0.0, scale[c], shift[c]], residual, activation);
+}
+
+/// `activation(x + bias [+ residual])`, `[rows, channels]`, in one pass: what follows a layer without normalisation.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn add_bias(x: InOut, bias: &[f32], residual: Option<&[f32]>, activation: Activation) {
+    affine(x, bias.len(), |c| [0.0, 1.0, bias[c]], residual, activation);
+}
+
+/// The scale and shift, each `[channels]`, by which a normalisation with fixed statistics acts: `x̂γ + β = scale · x + shift`.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn fold(norm: Normalisation, scale: &mut [f32], shift: &mut [f32]) {
+    let channels = norm.channels();
+    assert_eq!([scale.len(), shift.len()], [channels; 2], "scales and shifts of {channels} channels");
+    for c in 0..channels {
+        let factor = norm.inverse_deviation(c) * norm.gamma(c);
+        scale[c] = factor as f32;
+        shift[c] = (f64::from(norm.beta(c)) - norm.mean(c) * factor) as f32;
+    }
+}
+
+/// `activation((x − centre) · scale + shift [+ residual])`, with `[centre, scale, shift]` of every channel.
+fn affine(
+    x: InOut,
+    channels: usize,
+    channel: impl Fn(usize) -> [f32; 3],
+    residual: Option<&[f32]>,
+    activation: Activation,
+) {
+    let len = x.len();
+    rows(len, channels, "activations");
+    if let Some(residual) = residual {
+        assert_eq!(residual.len(), len, "elements of the residual and of the activations");
+    }
+    let (relu, mask) = match activation {
+        Activation::Identity => (false, None),
+        Activation::Relu => (true, None),
+        Activation::ReluMask(mask) => {
+            assert_eq!(mask.len(), mask_words(len), "words of the mask of {len} elements");
+            (true, Some(mask))
+        }
+    };
+    let (isa, period) = (Isa::active(), Period::new(channels));
+    let spread = period.spread(channel);
+    for_each_part((x, residual, mask.map(Words)), len, period.part(), &|(x, residual, mask)| {
+        let mask = mask.map(|Words(words)| words);
+        isa.run(Affine { x, residual, relu, mask, parameters: parameters(&spread) });
+    });
+}
+
+struct Affine<'a> {
+    x: InOut<'a>,
+    residual: Option<&'a [f32]>,
+    relu: bool,
+    mask: Option<&'a mut [u16]>,
+    parameters: &'a [[Quad; 3]],
+}
+
+impl Kernel for Affine<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let Affine { x, residual, relu, mut mask, parameters } = self;
+        let (x, y) = x.into_parts();
+        let mut phase = 0;
+        for (i, y) in quads_mut(y).iter_mut().enumerate() {
+            let bits = mask.as_mut().map(|mask| &mut mask.as_chunks_mut().0[i]);
+            affine_quad::<V>(quad(x, i), y, quad(residual, i), relu, bits, &parameters[phase]);
+            phase = if phase + 1 == parameters.len() { 0 } else { phase + 1 };
+        }
+        if !y.len().is_multiple_of(QUAD) {
+            let (mut last, mut bits) = (last_quad(y), [0; 4]);
+            let (x, residual) = (x.map(last_quad), residual.map(last_quad));
+            affine_quad::<V>(x.as_ref(), &mut last, residual.as_ref(), relu, Some(&mut bits), &parameters[phase]);
+            store_last_quad(y, &last);
+            if let Some(mask) = mask {
+                let rest = &mut mask[y.len() / QUAD * 4..];
+                rest.copy_from_slice(&bits[..rest.len()]);
+            }
+        }
+    }
+}
+
+/// See [`affine`]; `x` is `None` if it is in the place of `y`.
+#[inline(always)]
+fn affine_quad<V: Lanes>(
+    x: Option<&Quad>,
+    y: &mut Quad,
+    residual: Option<&Quad>,
+    relu: bool,
+    mut mask: Option<&mut [u16; 4]>,
+    [centre, scale, shift]: &[Quad; 3],
+) {
+    for v in 0..4 {
+        let x = V::load(if let Some(x) = x { &x[v] } else { &y[v] }) - V::load(&centre[v]);
+        let mut sum = x.mul_add(V::load(&scale[v]), V::load(&shift[v]));
+        if let Some(residual) = residual {
+            sum = sum + V::load(&residual[v]);
+        }
+        if let Some(mask) = &mut mask {
+            mask[v] = sum.positive();
+        }
+        if relu {
+            // In this order NaN stays NaN, so that a diverged network is noticed.
+            sum = V::splat(0.0).max(sum);
+        }
+        sum.store(&mut y[v]);
+    }
+}
+
+/// Backward pass of [`normalise`] with batch statistics.
+///
+/// `x` is the input of the forward pass; its result is the gradient dx. `norm` is that of the forward pass, with the moments
+/// of `x` itself. `mask` is that of the forward pass, `None` without ReLU. `dgamma` and `dbeta`, `[channels]`, are
+/// overwritten.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn normalise_backward(
+    x: InOut,
+    norm: Normalisation,
+    dy: OutputGradient,
+    mask: Option<&[u16]>,
+    dgamma: &mut [f32],
+    dbeta: &mut [f32],
+) {
+    let (len, channels) = (x.len(), norm.channels());
+    let count = rows(len, channels, "activations") as f64;
+    check_gradient(len, &dy, mask);
+    assert_eq!([dgamma.len(), dbeta.len()], [channels; 2], "gradients of scales and shifts of {channels} channels");
+    let (isa, period) = (Isa::active(), Period::new(channels));
+
+    let mean = period.spread(|c| [norm.mean(c) as f32]);
+    let totals =
+        column_totals::<_, 2>((x.operand(), dy.values(), mask.map(Words)), len, period, &|(x, dy, mask), sums| {
+            let mask = mask.map(|Words(words)| words);
+            isa.run(BackwardSums { x, mean: quads(&mean), dy, mask, sums });
+        });
+    let (sums, products) = totals.split_at(channels);
+    for c in 0..channels {
+        dbeta[c] = sums[c] as f32;
+        dgamma[c] = (products[c] * norm.inverse_deviation(c)) as f32;
+    }
+
+    let spread = period.spread(|c| {
+        let inverse = norm.inverse_deviation(c);
+        let factor = norm.gamma(c) * inverse;
+        let slope = -factor * inverse * inverse * products[c] / count;
+        [norm.mean(c) as f32, factor as f32, slope as f32, (-factor * sums[c] / count) as f32]
+    });
+    for_each_part((x, dy, mask.map(Words)), len, period.part(), &|(x, dy, mask)| {
+        let mask = mask.map(|Words(words)| words);
+        isa.run(BackwardInput { x, dy, mask, parameters: parameters(&spread) });
+    });
+}
+
+/// Backward pass of [`add_bias`]: the gradient of its input and of its residual is the masked output gradient `dy`; the
+/// gradient of the bias, `dbias` `[channels]`, which is overwritten, is the column sums of that. In one pass.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn add_bias_backward(dy: OutputGradient, mask: Option<&[u16]>, dbias: &mut [f32]) {
+    let (len, channels) = (dy.len(), dbias.len());
+    rows(len, channels, "output gradients");
+    check_gradient(len, &dy, mask);
+    let (isa, period) = (Isa::active(), Period::new(channels));
+    let totals = column_totals::<_, 1>((dy, mask.map(Words)), len, period, &|(dy, mask), sums| {
+        let mask = mask.map(|Words(words)| words);
+        isa.run(MaskedSums { dy, mask, sums });
+    });
+    for (to, &total) in dbias.iter_mut().zip(&*totals) {
+        *to = total as f32;
+    }
+}
+
+fn check_gradient(len: usize, dy: &OutputGradient, mask: Option<&[u16]>) {
+    assert_eq!(dy.len(), len, "elements of the output gradient and of the activations");
+    if let Some(mask) = mask {
+        assert_eq!(mask.len(), mask_words(len), "words of the mask of {len} elements");
+    }
+}
+
+/// `N` sums per channel over a `[rows, channels]` matrix, `[N, channels]`: `task` adds those of a part, laid out over a
+/// period, to zeros; parts are added in their order, then the lanes of each channel.
+fn column_totals<S: Split, const N: usize>(
+    operands: S,
+    len: usize,
+    period: Period,
+    task: &(impl Fn(S, &mut [f64]) + Sync),
+) -> Pooled<f64> {
+    let (part, each) = (period.reduction_part(len), N * period.elements());
+    let mut partials = Pooled::<f64>::for_overwrite(len.div_ceil(part).max(1) * each);
+    partials.fill(0.0);
+    let values = Partials { values: &mut partials, each, part };
+    for_each_part((operands, values), len, part, &|(operands, partials)| task(operands, partials.values));
+
+    let (first, others) = partials.split_at_mut(each);
+    for other in others.chunks_exact(each) {
+        for (total, value) in first.iter_mut().zip(other) {
+            *total += value;
+        }
+    }
+    let mut totals = Pooled::for_overwrite(N * period.channels);
+    for (totals, lanes) in totals.chunks_exact_mut(period.channels).zip(first.chunks_exact(period.elements())) {
+        let (first, copies) = lanes.split_at(period.channels);
+        totals.copy_from_slice(first);
+        for copy in copies.chunks_exact(period.channels) {
+            for (total, value) in totals.iter_mut().zip(copy) {
+                *total += value;
+            }
+        }
+    }
+    totals
+}
+
+/// `g`: the gradient where the bit is set, or everywhere without a mask.
+#[inline(always)]
+fn masked<V: Lanes>(dy: &[f32; LANES], mask: Option<&[u16; 4]>, v: usize) -> V {
+    match mask {
+        Some(mask) => V::load(dy).keep(mask[v]),
+        None => V::load(dy),
+    }
+}
+
+/// The words of quad `i`.
+#[inline(always)]
+fn mask_quad(mask: Option<&[u16]>, i: usize) -> Option<&[u16; 4]> {
+    mask.map(|mask| &mask.as_chunks().0[i])
+}
+
+/// The words that follow those of `whole` quads, and then zeros.
+#[inline(always)]
+fn last_mask_quad(mask: Option<&[u16]>, whole: usize) -> Option<[u16; 4]> {
+    let rest = &mask?[whole * 4..];
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    Some(last)
+}
+
+/// Adds four vectors to the sums of quad `phase`.
+#[inline(always)]
+fn accumulate<V: Lanes>(sums: &mut [[f64; QUAD]], phase: usize, values: [V; 4]) {
+    let mut lanes = [[0.0; LANES]; 4];
+    for v in 0..4 {
+        values[v].store(&mut lanes[v]);
+    }
+    let lanes = lanes.as_flattened();
+    let sums = &mut sums[phase];
+    for lane in 0..QUAD {
+        sums[lane] += f64::from(lanes[lane]);
+    }
+}
+
+/// Per lane of a period: `Σ g` and `Σ g (x − μ)`.
+struct BackwardSums<'a> {
+    x: &'a [f32],
+    mean: &'a [Quad],
+    dy: &'a [f32],
+    mask: Option<&'a [u16]>,
+    sums: &'a mut [f64],
+}
+
+impl Kernel for BackwardSums<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let BackwardSums { x, mean, dy, mask, sums } = self;
+        let period = mean.len();
+        let (sums, products) = sums.as_chunks_mut().0.split_at_mut(period);
+        let (xs, dys) = (quads(x), quads(dy));
+        for tile in (0..xs.len()).step_by(TILE * period) {
+            for phase in 0..period.min(xs.len() - tile) {
+                let mut totals = [[V::splat(0.0); 4]; 2];
+                for i in (tile + phase..xs.len().min(tile + TILE * period)).step_by(period) {
+                    backward_sums_quad(&xs[i], &mean[phase], &dys[i], mask_quad(mask, i), &mut totals);
+                }
+                accumulate(sums, phase, totals[0]);
+                accumulate(products, phase, totals[1]);
+            }
+        }
+        if !x.len().is_multiple_of(QUAD) {
+            let (phase, mut totals) = (xs.len() % period, [[V::splat(0.0); 4]; 2]);
+            let mask = last_mask_quad(mask, xs.len());
+            backward_sums_quad(&last_quad(x), &mean[phase], &last_quad(dy), mask.as_ref(), &mut totals);
+            accumulate(sums, phase, totals[0]);
+            accumulate(products, phase, totals[1]);
+        }
+    }
+}
+
+#[inline(always)]
+fn backward_sums_quad<V: Lanes>(
+    x: &Quad,
+    mean: &Quad,
+    dy: &Quad,
+    mask: Option<&[u16; 4]>,
+    [sums, products]: &mut [[V; 4]; 2],
+) {
+    for v in 0..4 {
+        let gradient = masked::<V>(&dy[v], mask, v);
+        sums[v] = sums[v] + gradient;
+        products[v] = gradient.mul_add(V::load(&x[v]) - V::load(&mean[v]), products[v]);
+    }
+}
+
+/// `dx = factor · g + slope · (x − μ) + constant`.
+struct BackwardInput<'a> {
+    x: InOut<'a>,
+    dy: OutputGradient<'a>,
+    mask: Option<&'a [u16]>,
+    /// Mean, factor, slope and constant.
+    parameters: &'a [[Quad; 4]],
+}
+
+impl Kernel for BackwardInput<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let BackwardInput { x, dy, mask, parameters } = self;
+        let (x, dx) = x.into_parts();
+        let (dy, mut residual, add) = dy.into_parts();
+        let mut phase = 0;
+        for (i, dx) in quads_mut(dx).iter_mut().enumerate() {
+            let residual = residual.as_mut().map(|residual| &mut quads_mut(residual)[i]);
+            let gradient = gradient_quad::<V>(quad(dy, i), residual, add, mask_quad(mask, i));
+            backward_input_quad(quad(x, i), dx, gradient, &parameters[phase]);
+            phase = if phase + 1 == parameters.len() { 0 } else { phase + 1 };
+        }
+        if !dx.len().is_multiple_of(QUAD) {
+            let gradient = last_gradient_quad::<V>(dy, residual, add, last_mask_quad(mask, dx.len() / QUAD));
+            let (x, mut last) = (x.map(last_quad), last_quad(dx));
+            backward_input_quad(x.as_ref(), &mut last, gradient, &parameters[phase]);
+            store_last_quad(dx, &last);
+        }
+    }
+}
+
+#[inline(always)]
+fn backward_input_quad<V: Lanes>(
+    x: Option<&Quad>,
+    dx: &mut Quad,
+    gradient: [V; 4],
+    [mean, factor, slope, constant]: &[Quad; 4],
+) {
+    for v in 0..4 {
+        let x = V::load(if let Some(x) = x { &x[v] } else { &dx[v] }) - V::load(&mean[v]);
+        let rest = x.mul_add(V::load(&slope[v]), V::load(&constant[v]));
+        gradient[v].mul_add(V::load(&factor[v]), rest).store(&mut dx[v]);
+    }
+}
+
+/// `g`, which is also written or added to the residual's gradient if there is one; `dy` is `None` if it is in that place.
+#[inline(always)]
+fn gradient_quad<V: Lanes>(
+    dy: Option<&Quad>,
+    mut residual: Option<&mut Quad>,
+    add: bool,
+    mask: Option<&[u16; 4]>,
+) -> [V; 4] {
+    let mut gradient = [V::splat(0.0); 4];
+    for v in 0..4 {
+        let dy = match (dy, &residual) {
+            (Some(dy), _) => &dy[v],
+            (None, Some(dy)) => &dy[v],
+            (None, None) => unreachable!("the gradient is read somewhere"),
+        };
+        gradient[v] = masked(dy, mask, v);
+        if let Some(residual) = &mut residual {
+            let sum = if add { V::load(&residual[v]) + gradient[v] } else { gradient[v] };
+            sum.store(&mut residual[v]);
+        }
+    }
+    gradient
+}
+
+/// [`gradient_quad`] of the last quad, which is partial; its missing lanes are 0.
+#[inline(always)]
+fn last_gradient_quad<V: Lanes>(
+    dy: Option<&[f32]>,
+    residual: Option<&mut [f32]>,
+    add: bool,
+    mask: Option<[u16; 4]>,
+) -> [V; 4] {
+    let dy = dy.map(last_quad);
+    let Some(residual) = residual else {
+        return gradient_quad(dy.as_ref(), None, add, mask.as_ref());
+    };
+    let mut last = last_quad(residual);
+    let gradient = gradient_quad(dy.as_ref(), Some(&mut last), add, mask.as_ref());
+    store_last_quad(residual, &last);
+    gradient
+}
+
+/// Per lane of a period: `Σ g`; and `g` is masked and written as asked for.
+struct MaskedSums<'a> {
+    dy: OutputGradient<'a>,
+    mask: Option<&'a [u16]>,
+    sums: &'a mut [f64],
+}
+
+impl Kernel for MaskedSums<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let MaskedSums { dy, mask, sums } = self;
+        let (len, sums) = (dy.values().len(), sums.as_chunks_mut().0);
+        let (count, period) = (len / QUAD, sums.len());
+        let (dy, mut residual, add) = dy.into_parts();
+        for tile in (0..count).step_by(TILE * period) {
+            for phase in 0..period.min(count - tile) {
+                let mut total = [V::splat(0.0); 4];
+                for i in (tile + phase..count.min(tile + TILE * period)).step_by(period) {
+                    let residual = residual.as_mut().map(|residual| &mut quads_mut(residual)[i]);
+                    let gradient = gradient_quad::<V>(quad(dy, i), residual, add, mask_quad(mask, i));
+                    for v in 0..4 {
+                        total[v] = total[v] + gradient[v];
+                    }
+                }
+                accumulate(sums, phase, total);
+            }
+        }
+        if !len.is_multiple_of(QUAD) {
+            accumulate(sums, count % period, last_gradient_quad::<V>(dy, residual, add, last_mask_quad(mask, count)));
+        }
+    }
+}
+
+impl ChannelMoments {
+    /// Moments of `x`, `[rows, channels]`.
+    ///
+    /// Each tile of 32 values takes its own mean (about its first value) and the squares of the deviations from it, in two
+    /// readings of which the second finds the values in the cache; tiles are then merged in f64. So neither a large mean nor
+    /// an outlier cancels against a small variance.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or if there are no rows.
+    pub fn of(x: &[f32], channels: usize) -> ChannelMoments {
+        let rows = rows(x.len(), channels, "activations");
+        assert!(rows > 0, "statistics of no rows");
+        let (isa, period) = (Isa::active(), Period::new(channels));
+        let (whole, left_over) = x.split_at(x.len() - x.len() % period.elements());
+
+        let (part, each) = (period.reduction_part(whole.len()), 2 * period.elements());
+        let mut partials = Pooled::<f64>::for_overwrite(whole.len().div_ceil(part) * each);
+        partials.fill(0.0);
+        let values = Partials { values: &mut partials, each, part };
+        if !whole.is_empty() {
+            for_each_part((whole, values), whole.len(), part, &|(x, partials)| {
+                isa.run(TileMoments { x: quads(x), moments: partials.values });
+            });
+        }
+
+        ChannelMoments::by_channel(channels, rows, |channel| {
+            let mut total = Moments::default();
+            for (part, partials) in whole.chunks(part).zip(partials.chunks_exact(each)) {
+                let (means, squares) = partials.split_at(period.elements());
+                let count = (part.len() / period.elements()) as f64;
+                for lane in (channel..period.elements()).step_by(channels) {
+                    total.merge(Moments { count, mean: means[lane], squares: squares[lane] });
+                }
+            }
+            for row in left_over.chunks_exact(channels) {
+                total.merge(Moments { count: 1.0, mean: f64::from(row[channel]), squares: 0.0 });
+            }
+            [total.mean, total.squares / total.count]
+        })
+    }
+}
+
+/// Count, mean, and sum of squared deviations from the mean.
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    #[inline(always)]
+    fn merge(&mut self, other: Moments) {
+        let count = self.count + other.count;
+        let distance = other.mean - self.mean;
+        self.mean += distance * (other.count / count);
+        self.squares += other.squares + distance * distance * (self.count * other.count / count);
+        self.count = count;
+    }
+}
+
+/// Means and sums of squared deviations per lane of a period, over whole periods.
+struct TileMoments<'a> {
+    x: &'a [Quad],
+    moments: &'a mut [f64],
+}
+
+impl Kernel for TileMoments<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let moments = self.moments.as_chunks_mut::<QUAD>().0;
+        let period = moments.len() / 2;
+        let (means, squares) = moments.split_at_mut(period);
+        for (tile, x) in self.x.chunks(TILE * period).enumerate() {
+            let (before, count) = (tile * TILE, x.len() / period);
+            let inverse = V::splat(1.0 / count as f32);
+            for phase in 0..period {
+                let mut first = [V::splat(0.0); 4];
+                for v in 0..4 {
+                    first[v] = V::load(&x[phase][v]);
+                }
+                let mut mean = [V::splat(0.0); 4];
+                for i in (phase..x.len()).step_by(period) {
+                    for v in 0..4 {
+                        mean[v] = mean[v] + (V::load(&x[i][v]) - first[v]);
+                    }
+                }
+                for v in 0..4 {
+                    mean[v] = mean[v] * inverse;
+                }
+                let mut square = [V::splat(0.0); 4];
+                for i in (phase..x.len()).step_by(period) {
+                    for v in 0..4 {
+                        let deviation = V::load(&x[i][v]) - first[v] - mean[v];
+                        square[v] = deviation.mul_add(deviation, square[v]);
+                    }
+                }
+                let mut tile = [[[0.0; LANES]; 4]; 3];
+                for v in 0..4 {
+                    first[v].store(&mut tile[0][v]);
+                    mean[v].store(&mut tile[1][v]);
+                    square[v].store(&mut tile[2][v]);
+                }
+                let [first, mean, square] = tile.each_ref().map(|quad| quad.as_flattened());
+                let (means, squares) = (&mut means[phase], &mut squares[phase]);
+                for lane in 0..QUAD {
+                    let mut total = Moments { count: before as f64, mean: means[lane], squares: squares[lane] };
+                    total.merge(Moments {
+                        count: count as f64,
+                        mean: f64::from(first[lane]) + f64::from(mean[lane]),
+                        squares: f64::from(square[lane]),
+                    });
+                    (means[lane], squares[lane]) = (total.mean, total.squares);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{deviation, on_every_path, random};
+    use proptest::prelude::*;
+
+    /// `relu(γ x̂ + β + r)` with batch statistics, in f64. The ReLU is given by its mask, so that the block is smooth.
+    #[derive(Clone)]
+    struct Block {
+        x: Vec<f64>,
+        gamma: Vec<f64>,
+        beta: Vec<f64>,
+        residual: Vec<f64>,
+        mask: Vec<f64>,
+    }
+
+    const EPSILON: f32 = 1e-5;
+
+    impl Block {
+        fn moments(&self, channel: usize) -> [f64; 2] {
+            let column = || self.x[channel..].iter().step_by(self.gamma.len());
+            let count = column().count() as f64;
+            let mean = column().sum::<f64>() / count;
+            [mean, column().map(|x| (x - mean).powi(2)).sum::<f64>() / count]
+        }
+
+        fn before_relu(&self) -> Vec<f64> {
+            let channels = self.gamma.len();
+            let moments: Vec<_> = (0..channels).map(|c| self.moments(c)).collect();
+            let value = |i: usize| {
+                let (c, [mean, variance]) = (i % channels, moments[i % channels]);
+                let normal = (self.x[i] - mean) / (variance + f64::from(EPSILON)).sqrt();
+                self.gamma[c] * normal + self.beta[c] + self.residual[i]
+            };
+            (0..self.x.len()).map(value).collect()
+        }
+
+        /// `Σ w y`.
+        fn loss(&self, weights: &[f32]) -> f64 {
+            let terms = self.before_relu().into_iter().zip(&self.mask).zip(weights);
+            terms.map(|((y, mask), &w)| y * mask * f64::from(w)).sum()
+        }
+
+        /// Derivative of the loss by the element that `at` picks, by central differences.
+        fn slope(&self, weights: &[f32], at: impl Fn(&mut Block) -> &mut f64) -> f64 {
+            const STEP: f64 = 1e-5;
+            let loss = |step: f64| {
+                let mut moved = self.clone();
+                *at(&mut moved) += step;
+                moved.loss(weights)
+            };
+            (loss(STEP) - loss(-STEP)) / (2.0 * STEP)
+        }
+    }
+
+    fn wide(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|&x| f64::from(x)).collect()
+    }
+
+    struct Inputs {
+        x: Vec<f32>,
+        gamma: Vec<f32>,
+        beta: Vec<f32>,
+        residual: Option<Vec<f32>>,
+        dy: Vec<f32>,
+        relu: bool,
+    }
+
+    impl Inputs {
+        fn new(rows: usize, channels: usize, residual: bool, relu: bool) -> Inputs {
+            let values = |seed| random(rows * channels, seed);
+            Inputs {
+                x: values(1).iter().map(|x| 3.0 * x + 2.0).collect(),
+                gamma: random(channels, 2).iter().map(|g| 1.5 + g).collect(),
+                beta: random(channels, 3),
+                residual: residual.then(|| values(4)),
+                dy: values(5),
+                relu,
+            }
+        }
+
+        fn block(&self, mask: Option<&[u16]>) -> Block {
+            let active = |i: usize| mask.is_none_or(|mask| mask[i / LANES] >> (i % LANES) & 1 == 1);
+            Block {
+                x: wide(&self.x),
+                gamma: wide(&self.gamma),
+                beta: wide(&self.beta),
+                residual: self.residual.as_deref().map_or(vec![0.0; self.x.len()], wide),
+                mask: (0..self.x.len()).map(|i| f64::from(u8::from(active(i)))).collect(),
+            }
+        }
+    }
+
+    /// What the kernels make of a block, forward and backward.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Outcome {
+        moments: ChannelMoments,
+        y: Vec<f32>,
+        mask: Option<Vec<u16>>,
+        dx: Vec<f32>,
+        dgamma: Vec<f32>,
+        dbeta: Vec<f32>,
+        dresidual: Vec<f32>,
+    }
+
+    /// Runs the block; `in_place` asks for the gradients in the place of `x` and `dy`, which must change no byte.
+    fn run(inputs: &Inputs, in_place: bool) -> Outcome {
+        let (channels, len) = (inputs.gamma.len(), inputs.x.len());
+        let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![f32::NAN; channels]);
+        let moments = ChannelMoments::of(&inputs.x, channels);
+        let (gamma, beta) = (Some(&inputs.gamma[..]), Some(&inputs.beta[..]));
+        let norm = Normalisation { moments: &moments, gamma, beta, epsilon: EPSILON };
+        let (mut y, mut mask) = (vec![f32::NAN; len], inputs.relu.then(|| vec![0; mask_words(len)]));
+        let activation = mask.as_deref_mut().map_or(Activation::Identity, Activation::ReluMask);
+        normalise(&inputs.x, norm, inputs.residual.as_deref(), activation, &mut y);
+
+        let (mut dx, mut dresidual) = (vec![f32::NAN; len], vec![f32::NAN; len]);
+        let (x, dy) = if in_place {
+            dx.copy_from_slice(&inputs.x);
+            dresidual.copy_from_slice(&inputs.dy);
+            (InOut::InPlace(&mut dx), OutputGradient::Mask(&mut dresidual))
+        } else {
+            (InOut::Apart(&inputs.x, &mut dx), OutputGradient::Write(&inputs.dy, &mut dresidual))
+        };
+        normalise_backward(x, norm, dy, mask.as_deref(), &mut dgamma, &mut dbeta);
+        Outcome { moments, y, mask, dx, dgamma, dbeta, dresidual }
+    }
+
+    /// Runs a block on every path and compares it with f64, in which the backward pass is written out.
+    fn check(rows: usize, channels: usize, residual: bool, relu: bool) {
+        let inputs = Inputs::new(rows, channels, residual, relu);
+        on_every_path(|| {
+            let outcome = run(&inputs, false);
+            assert!(outcome == run(&inputs, true), "another result in place");
+            let block = inputs.block(outcome.mask.as_deref());
+            let before = block.before_relu();
+            for ((&y, &mask), &before) in outcome.y.iter().zip(&block.mask).zip(&before) {
+                assert!((f64::from(y) - if relu { before.max(0.0) } else { before }).abs() < 2e-5, "{y} for {before}");
+                assert!(!relu || (mask == 1.0) == (y > 0.0));
+            }
+            let (moments, count): (Vec<_>, _) = ((0..channels).map(|c| block.moments(c)).collect(), rows as f64);
+            let inverse = |c: usize| (moments[c][1] + f64::from(EPSILON)).sqrt().recip();
+            let normal = |i: usize| (block.x[i] - moments[i % channels][0]) * inverse(i % channels);
+            let gradient: Vec<f64> = wide(&inputs.dy).iter().zip(&block.mask).map(|(dy, mask)| dy * mask).collect();
+            let (mut dbeta, mut dgamma) = (vec![0.0; channels], vec![0.0; channels]);
+            for i in 0..rows * channels {
+                dbeta[i % channels] += gradient[i];
+                dgamma[i % channels] += gradient[i] * normal(i);
+            }
+            let input = |i: usize| {
+                let c = i % channels;
+                block.gamma[c] * inverse(c) * (gradient[i] - dbeta[c] / count - normal(i) * dgamma[c] / count)
+            };
+            let dx: Vec<f64> = (0..rows * channels).map(input).collect();
+            assert!(deviation(&outcome.dresidual, &gradient) == 0.0);
+            assert!(deviation(&outcome.dbeta, &dbeta) < 1e-5);
+            assert!(deviation(&outcome.dgamma, &dgamma) < 1e-5);
+            // With few rows all of dx is a cancellation, so it is measured against what cancels.
+            let largest = (0..channels).fold(0.0, |largest: f64, c| largest.max(block.gamma[c] * inverse(c)));
+            for (&value, &reference) in outcome.dx.iter().zip(&dx) {
+                assert!((f64::from(value) - reference).abs() < 1e-5 * largest, "{value} for {reference}");
+            }
+            outcome
+        });
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn blocks_agree_with_f64(rows in 3usize..160, channels in 1usize..=70, residual: bool, relu: bool) {
+            check(rows, channels, residual, relu);
+        }
+    }
+
+    #[test]
+    fn blocks_of_many_parts_agree_with_f64() {
+        for (rows, channels) in [(70_001, 1), (25_003, 3), (5001, 16), (2047, 37), (2501, 64), (9, 8192)] {
+            check(rows, channels, true, true);
+        }
+    }
+
+    #[test]
+    fn gradients_are_the_slopes_of_the_whole_block() {
+        for (rows, channels) in [(7, 5), (40, 3), (3, 17)] {
+            let inputs = Inputs::new(rows, channels, true, true);
+            on_every_path(|| {
+                let outcome = run(&inputs, false);
+                let block = inputs.block(outcome.mask.as_deref());
+                let slopes = |len: usize, at: fn(&mut Block) -> &mut Vec<f64>| -> Vec<f64> {
+                    (0..len).map(|i| block.slope(&inputs.dy, |block| &mut at(block)[i])).collect()
+                };
+                assert!(deviation(&outcome.dx, &slopes(rows * channels, |block| &mut block.x)) < 1e-5);
+                assert!(deviation(&outcome.dresidual, &slopes(rows * channels, |block| &mut block.residual)) < 1e-5);
+                assert!(deviation(&outcome.dgamma, &slopes(channels, |block| &mut block.gamma)) < 1e-5);
+                assert!(deviation(&outcome.dbeta, &slopes(channels, |block| &mut block.beta)) < 1e-5);
+                outcome
+            });
+        }
+    }
+
+    #[test]
+    fn moments_survive_a_large_mean_and_an_outlier() {
+        for channels in [1, 3, 16, 50] {
+            let rows = 4001;
+            let mut x: Vec<f32> = random(rows * channels, 9).iter().map(|x| 1000.0 + 0.1 * x).collect();
+            x[channels - 1] = -5000.0;
+            let block = Block { x: wide(&x), gamma: vec![1.0; channels], beta: vec![], residual: vec![], mask: vec![] };
+            let reference: Vec<_> = (0..channels).map(|c| block.moments(c)).collect();
+            on_every_path(|| {
+                let moments = ChannelMoments::of(&x, channels);
+                for (c, [m, v]) in reference.iter().enumerate() {
+                    let [mean, variance] = [moments.mean()[c], moments.variance()[c]];
+                    assert!((mean / m - 1.0).abs() < 2e-8, "{mean} for {m}");
+                    assert!((variance / v - 1.0).abs() < 1e-4, "{variance} for {v}");
+                }
+                moments
+            });
+        }
+    }
+
+    #[test]
+    fn moments_of_equal_rows_are_the_row_and_zero() {
+        let row = random(70, 1);
+        for rows in [1, 2, 33, 1000] {
+            let moments = ChannelMoments::of(&row.repeat(rows), 70);
+            assert!(deviation(&row, moments.mean()) < 1e-6);
+            assert!(moments.variance().iter().all(|v| (0.0..1e-12).contains(v)));
+            assert_eq!(moments.count(), rows);
+        }
+    }
+
+    #[test]
+    fn normalised_columns_have_mean_0_and_variance_1() {
+        let inputs = Inputs::new(3000, 24, false, false);
+        let (moments, mut y) = (ChannelMoments::of(&inputs.x, 24), vec![0.0; inputs.x.len()]);
+        let norm = Normalisation { moments: &moments, gamma: None, beta: None, epsilon: 0.0 };
+        normalise(&inputs.x, norm, None, Activation::Identity, &mut y);
+        let moments = ChannelMoments::of(&y, 24);
+        assert!(moments.mean().iter().all(|m| m.abs() < 1e-6));
+        assert!(moments.variance().iter().all(|v| (v - 1.0).abs() < 1e-5));
+    }
+
+    #[test]
+    fn a_folded_normalisation_is_the_same_map() {
+        for (channels, rows) in [(1, 50), (16, 33), (35, 12)] {
+            let inputs = Inputs::new(rows, channels, true, true);
+            let moments = ChannelMoments::given(&random(channels, 6), &vec![0.7; channels]);
+            let (gamma, beta) = (Some(&inputs.gamma[..]), Some(&inputs.beta[..]));
+            let norm = Normalisation { moments: &moments, gamma, beta, epsilon: EPSILON };
+            let (mut scale, mut shift) = (vec![0.0; channels], vec![0.0; channels]);
+            fold(norm, &mut scale, &mut shift);
+            on_every_path(|| {
+                let residual = inputs.residual.as_deref();
+                let (mut direct, mut folded) = (vec![0.0; inputs.x.len()], inputs.x.clone());
+                normalise(&inputs.x, norm, residual, Activation::Relu, &mut direct);
+                scale_shift(InOut::InPlace(&mut folded), &scale, &shift, residual, Activation::Relu);
+                assert!(direct.iter().zip(&folded).all(|(a, b)| (a - b).abs() < 1e-5));
+                assert!(folded.iter().any(|&y| y > 0.0) && folded.iter().all(|&y| y >= 0.0));
+                folded
+            });
+        }
+    }
+
+    #[test]
+    fn bias_forward_and_backward() {
+        for (rows, channels) in [(1, 1), (50, 16), (21, 70), (30_000, 3)] {
+            let inputs = Inputs::new(rows, channels, true, true);
+            let residual = inputs.residual.as_deref().unwrap();
+            on_every_path(|| {
+                let mut y = inputs.x.clone();
+                let mut mask = vec![0; mask_words(y.len())];
+                add_bias(InOut::InPlace(&mut y), &inputs.beta, Some(residual), Activation::ReluMask(&mut mask));
+                let masked: Vec<f32> =
+                    inputs.dy.iter().zip(&y).map(|(&dy, &y)| if y > 0.0 { dy } else { 0.0 }).collect();
+                for i in 0..y.len() {
+                    assert!((y[i] - (inputs.x[i] + inputs.beta[i % channels] + residual[i]).max(0.0)).abs() < 1e-6);
+                }
+                let mut sums = vec![0.0; channels];
+                masked.iter().enumerate().for_each(|(i, &g)| sums[i % channels] += f64::from(g));
+                let (mut dbias, mut gradient) = (vec![f32::NAN; channels], inputs.dy.clone());
+                add_bias_backward(OutputGradient::Mask(&mut gradient), Some(&mask), &mut dbias);
+                assert_eq!(gradient, masked);
+                assert!(deviation(&dbias, &sums) < 1e-5);
+                let mut added = residual.to_vec();
+                add_bias_backward(OutputGradient::Add(&inputs.dy, &mut added), Some(&mask), &mut dbias);
+                assert!((0..y.len()).all(|i| added[i] == residual[i] + masked[i]));
+                (dbias, added)
+            });
+        }
+    }
+
+    #[test]
+    fn not_a_number_passes_through_relu() {
+        let mut y = [f32::NAN, -1.0, 1.0];
+        add_bias(InOut::InPlace(&mut y), &[0.0], None, Activation::Relu);
+        assert!(y[0].is_nan());
+        assert_eq!(y[1..], [0.0, 1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "7 elements are not whole rows of 2 channels")]
+    fn shapes_that_do_not_fit_are_named() {
+        add_bias(InOut::InPlace(&mut [0.0; 7]), &[0.0; 2], None, Activation::Identity);
+    }
+}

@@ -1,0 +1,299 @@
+//! Pooling over NHWC activations: the mean over all positions, and the maximum over windows.
+
+use crate::{
+    Isa,
+    lanes::{Kernel, LANES, Lanes},
+    norm::TILE,
+    partition::{load, store},
+};
+use rayon::prelude::*;
+
+/// Mean over the positions: `x` `[batch, positions, channels]` to `out` `[batch, channels]`.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn global_average_pool(x: &[f32], channels: usize, out: &mut [f32]) {
+    let image = image_len(x.len(), channels, out.len());
+    let isa = Isa::active();
+    out.par_chunks_mut(channels).zip(x.par_chunks(image)).for_each(|(mean, x)| isa.run(Average { x, mean }));
+}
+
+/// Backward pass of [`global_average_pool`]: `dy` `[batch, channels]` to `dx` `[batch, positions, channels]`, overwritten.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn global_average_pool_backward(dy: &[f32], channels: usize, dx: &mut [f32]) {
+    let image = image_len(dx.len(), channels, dy.len());
+    let share = 1.0 / (image / channels) as f32;
+    dx.par_chunks_mut(image).zip(dy.par_chunks(channels)).for_each(|(dx, dy)| {
+        let (first, others) = dx.split_at_mut(channels);
+        first.iter_mut().zip(dy).for_each(|(dx, dy)| *dx = dy * share);
+        others.chunks_exact_mut(channels).for_each(|dx| dx.copy_from_slice(first));
+    });
+}
+
+/// Elements of an image, from those of all images and of all their means.
+fn image_len(images: usize, channels: usize, means: usize) -> usize {
+    assert!(
+        channels > 0 && means > 0 && means.is_multiple_of(channels),
+        "{means} means are not rows of {channels} channels"
+    );
+    let batch = means / channels;
+    assert!(
+        images > 0 && images.is_multiple_of(means),
+        "{images} activations are not [{batch}, positions, {channels}] with one position or more"
+    );
+    images / batch
+}
+
+struct Average<'a> {
+    x: &'a [f32],
+    mean: &'a mut [f32],
+}
+
+impl Kernel for Average<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let channels = self.mean.len();
+        let share = V::splat(channels as f32 / self.x.len() as f32);
+        for block in 0..channels.div_ceil(LANES) {
+            // Sums of tiles are added, so that the rounding error grows with the tiles and not with the positions.
+            let mut total = V::splat(0.0);
+            for tile in self.x.chunks(TILE * channels) {
+                let mut sum = V::splat(0.0);
+                for row in tile.chunks_exact(channels) {
+                    sum = sum + load(row, block);
+                }
+                total = total + sum;
+            }
+            store(self.mean, block, total * share);
+        }
+    }
+}
+
+/// The shape of a maximum over windows; positions of the padding take no part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Images.
+    pub batch: usize,
+    /// Rows of an input image.
+    pub height: usize,
+    /// Columns of an input image.
+    pub width: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Side of the square window; at most 15.
+    pub kernel: usize,
+    /// Step from window to window.
+    pub stride: usize,
+    /// Padding on every side; at most half the kernel.
+    pub padding: usize,
+}
+
+impl MaxPool {
+    /// Rows and columns of an output image.
+    pub fn output_size(&self) -> [usize; 2] {
+        let Self { kernel, stride, padding, .. } = *self;
+        assert!((1..=15).contains(&kernel) && stride > 0 && 2 * padding <= kernel, "no max pool: {self:?}");
+        [self.height, self.width].map(|side| {
+            assert!(side + 2 * padding >= kernel, "a window larger than its image: {self:?}");
+            (side + 2 * padding - kernel) / stride + 1
+        })
+    }
+
+    fn input_image(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Elements of an output image.
+    ///
+    /// # Panics
+    /// If the slices, of these lengths, do not fit the shape.
+    fn output_image(&self, inputs: usize, outputs: [usize; 2]) -> usize {
+        let [height, width] = self.output_size();
+        let image = height * width * self.channels;
+        assert!(self.batch * image > 0, "an empty max pool: {self:?}");
+        assert_eq!(inputs, self.batch * self.input_image(), "elements on the input side of {self:?}");
+        assert_eq!(outputs, [self.batch * image; 2], "values, and indices of maxima, on the output side of {self:?}");
+        image
+    }
+
+    /// Maxima of `x` `[batch, height, width, channels]` into `out` `[batch, output height, output width, channels]`, and
+    /// where in its window, `row · kernel + column`, each was first found into `argmax`, of the shape of `out`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn forward(&self, x: &[f32], out: &mut [f32], argmax: &mut [u8]) {
+        let image = self.output_image(x.len(), [out.len(), argmax.len()]);
+        let isa = Isa::active();
+        let outputs = out.par_chunks_mut(image).zip(argmax.par_chunks_mut(image));
+        outputs.zip(x.par_chunks(self.input_image())).for_each(|((out, argmax), x)| {
+            isa.run(Maxima { shape: self, x, out, argmax });
+        });
+    }
+
+    /// Backward pass of [`forward`](Self::forward): every output gradient goes to the place of its maximum. `dx`, of the
+    /// shape of `x`, is overwritten.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn backward(&self, dy: &[f32], argmax: &[u8], dx: &mut [f32]) {
+        let image = self.output_image(dx.len(), [dy.len(), argmax.len()]);
+        let gradients = dy.par_chunks(image).zip(argmax.par_chunks(image));
+        dx.par_chunks_mut(self.input_image()).zip(gradients).for_each(|(dx, (dy, argmax))| {
+            let Self { width, channels, kernel, stride, padding, .. } = *self;
+            let [_, out_width] = self.output_size();
+            dx.fill(0.0);
+            let pixels = dy.chunks_exact(channels).zip(argmax.chunks_exact(channels));
+            for (pixel, (dy, argmax)) in pixels.enumerate() {
+                let (y, x) = (pixel / out_width * stride, pixel % out_width * stride);
+                for channel in 0..channels {
+                    let tap = usize::from(argmax[channel]);
+                    let position = (y + tap / kernel - padding) * width + x + tap % kernel - padding;
+                    dx[position * channels + channel] += dy[channel];
+                }
+            }
+        });
+    }
+}
+
+/// The maxima of one image.
+struct Maxima<'a> {
+    shape: &'a MaxPool,
+    x: &'a [f32],
+    out: &'a mut [f32],
+    argmax: &'a mut [u8],
+}
+
+impl Kernel for Maxima<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let MaxPool { height, width, channels, kernel, stride, padding, .. } = *self.shape;
+        let [_, out_width] = self.shape.output_size();
+        let pixels = self.out.chunks_exact_mut(channels).zip(self.argmax.chunks_exact_mut(channels));
+        for (pixel, (out, argmax)) in pixels.enumerate() {
+            let (top, left) = (pixel / out_width * stride, pixel % out_width * stride);
+            // The taps of the window that lie in the image.
+            let rows = padding.saturating_sub(top)..kernel.min(height + padding - top);
+            let columns = padding.saturating_sub(left)..kernel.min(width + padding - left);
+            for (block, (out, argmax)) in out.chunks_mut(LANES).zip(argmax.chunks_mut(LANES)).enumerate() {
+                let mut best = V::splat(f32::NEG_INFINITY);
+                let mut first = V::splat((rows.start * kernel + columns.start) as f32);
+                for row in rows.clone() {
+                    for column in columns.clone() {
+                        let position = (top + row - padding) * width + left + column - padding;
+                        let x = load::<V>(&self.x[position * channels..][..channels], block);
+                        first = x.if_greater(best, V::splat((row * kernel + column) as f32), first);
+                        best = x.if_greater(best, x, best);
+                    }
+                }
+                best.store_slice(out);
+                for (to, tap) in argmax.iter_mut().zip(first.to_array()) {
+                    *to = tap as u8;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{deviation, on_every_path, random};
+    use proptest::prelude::*;
+
+    fn wide(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|&x| f64::from(x)).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn averages_and_their_gradients(batch in 1usize..4, positions in 1usize..90, channels in 1usize..=70) {
+            let (x, dy) = (random(batch * positions * channels, 1), random(batch * channels, 2));
+            on_every_path(|| {
+                let (mut out, mut dx) = (vec![f32::NAN; batch * channels], vec![f32::NAN; x.len()]);
+                global_average_pool(&x, channels, &mut out);
+                global_average_pool_backward(&dy, channels, &mut dx);
+                let mut means = vec![0.0; out.len()];
+                for i in 0..x.len() {
+                    let mean = i / (positions * channels) * channels + i % channels;
+                    means[mean] += f64::from(x[i]) / positions as f64;
+                    assert!((dx[i] - dy[mean] / positions as f32).abs() < 1e-6);
+                }
+                assert!(deviation(&out, &means) < 1e-5);
+                (out, dx)
+            });
+        }
+
+        #[test]
+        fn maxima_and_their_gradients(
+            batch in 1usize..3, height in 1usize..12, width in 1usize..12, channels in 1usize..=40,
+            kernel in 1usize..4, stride in 1usize..4, padded: bool,
+        ) {
+            let padding = if padded { kernel / 2 } else { 0 };
+            let shape = MaxPool { batch, height, width, channels, kernel, stride, padding };
+            prop_assume!(height.min(width) + 2 * padding >= kernel);
+            let [out_height, out_width] = shape.output_size();
+            // Few different values, so that ties are common: the first maximum counts.
+            let x: Vec<f32> = random(batch * height * width * channels, 1).iter().map(|x| (4.0 * x).round()).collect();
+            let dy = random(batch * out_height * out_width * channels, 2);
+            let (mut maxima, mut dx) = (vec![f32::NEG_INFINITY; dy.len()], vec![0.0; x.len()]);
+            for i in 0..dy.len() {
+                let (channel, pixel) = (i % channels, i / channels);
+                let (column, row) = (pixel % out_width, pixel / out_width % out_height);
+                let mut first = None;
+                for (y, x_) in (0..kernel * kernel).map(|t| (row * stride + t / kernel, column * stride + t % kernel)) {
+                    let inside = |at: usize, side: usize| (padding..side + padding).contains(&at);
+                    if inside(y, height) && inside(x_, width) {
+                        let image = pixel / (out_height * out_width);
+                        let position = (image * height + y - padding) * width + x_ - padding;
+                        if x[position * channels + channel] > maxima[i] {
+                            maxima[i] = x[position * channels + channel];
+                            first = Some(position * channels + channel);
+                        }
+                    }
+                }
+                dx[first.unwrap()] += f64::from(dy[i]);
+            }
+            on_every_path(|| {
+                let (mut out, mut argmax, mut gradient) =
+                    (vec![f32::NAN; dy.len()], vec![u8::MAX; dy.len()], vec![f32::NAN; x.len()]);
+                shape.forward(&x, &mut out, &mut argmax);
+                shape.backward(&dy, &argmax, &mut gradient);
+                assert_eq!(out, maxima);
+                assert!(deviation(&gradient, &dx) < 1e-6);
+                (out, argmax, gradient)
+            });
+        }
+    }
+
+    #[test]
+    fn an_average_is_the_adjoint_of_its_backward_pass() {
+        let (x, dy) = (random(3 * 50 * 20, 1), random(3 * 20, 2));
+        let (mut out, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
+        global_average_pool(&x, 20, &mut out);
+        global_average_pool_backward(&dy, 20, &mut dx);
+        let dot = |a: &[f32], b: &[f32]| wide(a).iter().zip(wide(b)).map(|(a, b)| a * b).sum::<f64>();
+        assert!((dot(&out, &dy) - dot(&x, &dx)).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_window_of_infinities_keeps_to_the_image() {
+        let shape = MaxPool { batch: 1, height: 2, width: 2, channels: 1, kernel: 3, stride: 2, padding: 1 };
+        let (mut out, mut argmax, mut dx) = ([0.0], [0], [f32::NAN; 4]);
+        shape.forward(&[f32::NEG_INFINITY; 4], &mut out, &mut argmax);
+        shape.backward(&[1.0], &argmax, &mut dx);
+        assert_eq!((out, dx), ([f32::NEG_INFINITY], [1.0, 0.0, 0.0, 0.0]));
+    }
+
+    #[test]
+    #[should_panic(expected = "elements on the input side")]
+    fn shapes_that_do_not_fit_are_named() {
+        let shape = MaxPool { batch: 1, height: 4, width: 4, channels: 3, kernel: 3, stride: 2, padding: 1 };
+        shape.forward(&[0.0; 47], &mut [0.0; 12], &mut [0; 12]);
+    }
+}

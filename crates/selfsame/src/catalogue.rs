@@ -1,0 +1,81 @@
+//! What there is to choose from.
+
+use crate::error::Error;
+use crate::events::Observer;
+use crate::method::{Method, Settings};
+use crate::methods::{barlow_twins::BarlowTwins, invariance_only::InvarianceOnly, simclr::Simclr};
+use crate::trainer::{self, Outcome};
+use selfsame_data::config::{Known, MethodKeys, Plan};
+use selfsame_data::dataset::Dataset;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+pub use crate::backbones::{BACKBONES, BackboneEntry};
+
+/// One line of the catalogue: a method's name and the functions that know its type.
+pub struct MethodEntry {
+    /// Name in recipes.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// The method's keys with their defaults.
+    pub defaults: fn() -> toml::Table,
+    /// Whether the plan makes sense for the method.
+    pub check: fn(&Plan) -> Result<(), Error>,
+    /// Trains, or goes on training.
+    pub pretrain: fn(&Plan, Arc<Dataset>, &mut dyn Observer, &AtomicBool) -> Result<Outcome, Error>,
+    /// The branch of a run, trained or fresh.
+    pub branch: fn(&Plan, trainer::Weights) -> Result<crate::method::Branch, Error>,
+}
+
+const fn entry<M: Method>(summary: &'static str) -> MethodEntry {
+    MethodEntry {
+        name: M::NAME,
+        summary,
+        defaults: || toml::Table::try_from(M::Config::default()).expect("settings are plain tables"),
+        check: |plan| settings::<M>(plan)?.check(plan),
+        pretrain: trainer::pretrain::<M>,
+        branch: trainer::branch::<M>,
+    }
+}
+
+/// Every method.
+pub static METHODS: &[MethodEntry] = &[
+    entry::<Simclr>("contrastive: NT-Xent against the rest of the batch"),
+    entry::<BarlowTwins>("non-contrastive: cross-correlation of the views towards the identity"),
+    entry::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
+];
+
+/// The names and keys that recipes may use.
+pub fn known() -> Known {
+    Known {
+        methods: METHODS.iter().map(|m| MethodKeys { name: m.name, defaults: (m.defaults)() }).collect(),
+        backbones: BACKBONES.iter().map(|b| b.name).collect(),
+    }
+}
+
+/// The method that the plan names.
+pub fn method(plan: &Plan) -> Result<&'static MethodEntry, Error> {
+    let name = plan.method.get("name").and_then(toml::Value::as_str).unwrap_or_default();
+    find(METHODS, |e| e.name, name, "method.name")
+}
+
+/// The method's own keys of the plan.
+pub(crate) fn settings<M: Method>(plan: &Plan) -> Result<M::Config, Error> {
+    let mut table = plan.method.clone();
+    table.remove("name");
+    table.try_into().map_err(|e: toml::de::Error| Error::setting("method", e.message().to_owned()))
+}
+
+/// The entry called `name`, or an error that lists what there is.
+pub(crate) fn find<'a, T>(
+    entries: &'a [T],
+    name_of: fn(&T) -> &'static str,
+    name: &str,
+    key: &str,
+) -> Result<&'a T, Error> {
+    entries.iter().find(|entry| name_of(entry) == name).ok_or_else(|| {
+        let known: Vec<_> = entries.iter().map(name_of).collect();
+        Error::setting(key, format!("unknown name \"{name}\"; there are {}", known.join(", ")))
+    })
+}

@@ -1,0 +1,56 @@
+//! Errors of the training side; everything a user can mend says how.
+
+use selfsame_data::DataError;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a plan and a trained encoder.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Bad data or settings.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The run folder cannot take this run.
+    #[error("{}: {problem}", run.display())]
+    Run {
+        /// The run folder.
+        run: PathBuf,
+        /// What is wrong and what would work.
+        problem: String,
+    },
+    /// The loss stopped being a number.
+    #[error(
+        "the loss is {total} at step {step} (lr {lr:.3e}; {terms}); last good checkpoint: {checkpoint}; lower optimiser.base_lr or lengthen optimiser.warmup_epochs"
+    )]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// The total.
+        total: f32,
+        /// Learning rate of the step.
+        lr: f64,
+        /// The named terms, `name value, …`.
+        terms: String,
+        /// Path of the last checkpoint, or `none`.
+        checkpoint: String,
+    },
+    /// The device cannot be had.
+    #[error("{0}")]
+    Device(String),
+}
+
+impl Error {
+    /// A bad setting.
+    pub fn setting(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Data(DataError::setting(key, problem))
+    }
+
+    /// A run folder that cannot serve.
+    pub fn run(run: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::Run { run: run.into(), problem: problem.into() }
+    }
+
+    /// A failed read or write.
+    pub fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Data(DataError::io(path, source))
+    }
+}

@@ -1,0 +1,26 @@
+//! Selfsame: representations of high-dimensional data, learned without labels.
+//!
+//! The tensor side of the house, and the only crate that names the tensor library. A [`method`] is an encoder with
+//! heads and an [`objective`]; the [`trainer`] takes a plan and a data set to a [`run`] folder; [`embed`] takes the
+//! encoder to features, which `selfsame-data` judges.
+
+pub mod backbones;
+pub mod catalogue;
+pub mod checkpoint;
+pub mod device;
+pub mod embed;
+pub mod error;
+pub mod events;
+pub mod method;
+pub mod methods;
+pub mod objective;
+pub mod optim;
+pub mod projector;
+pub mod run;
+pub mod selftest;
+pub mod step;
+pub mod tensor;
+mod tensorboard;
+pub mod trainer;
+
+pub use error::Error;

@@ -1,0 +1,210 @@
+//! The run folder: what lies where, who may write, and the records of a training.
+
+use crate::backbones::Encoder;
+use crate::checkpoint::write_atomically;
+use crate::error::Error;
+use crate::events::Event;
+use crate::tensor::parameters;
+use crate::tensorboard::EventFile;
+use selfsame_data::config::Plan;
+use selfsame_data::dataset::Dataset;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A run folder, held against other writers.
+#[derive(Debug)]
+pub struct Run {
+    path: PathBuf,
+    metrics: Option<(File, EventFile)>,
+    _lock: Option<File>,
+}
+
+/// Whether there is anything left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Training is to start or to go on.
+    Open,
+    /// The encoder is written.
+    Finished,
+}
+
+/// `config.json` beside `encoder.safetensors`: what a loader needs to rebuild the network and feed it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncoderConfig {
+    /// Layout of the weights: names and axes as torchvision's.
+    pub format: String,
+    /// Version of the writer.
+    pub selfsame: String,
+    /// Method that trained it.
+    pub method: String,
+    /// The `[backbone]` table.
+    pub backbone: selfsame_data::config::BackboneSettings,
+    /// Input channels.
+    pub channels: usize,
+    /// Input side, px.
+    pub size: usize,
+    /// Per-channel mean on the 0..1 scale.
+    pub mean: Vec<f32>,
+    /// Per-channel standard deviation on the 0..1 scale.
+    pub std: Vec<f32>,
+    /// Width of the representation.
+    pub width: usize,
+}
+
+const PLAN: &str = "plan.toml";
+const METRICS: &str = "metrics.jsonl";
+const ENCODER: &str = "encoder.safetensors";
+
+impl Run {
+    /// Opens the plan's run folder for training: makes a new one, or finds the same plan's. Anything else is refused
+    /// and left as it is.
+    pub fn open(plan: &Plan) -> Result<Self, Error> {
+        let path = plan.out.clone();
+        let plan_path = path.join(PLAN);
+        if plan_path.exists() {
+            let before = Plan::load(&plan_path)?;
+            if before.fingerprint() != plan.fingerprint() {
+                let problem = "holds a run of another plan; choose another out=…, or remove the folder to start again";
+                return Err(Error::run(path, problem));
+            }
+        } else {
+            let occupied = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
+            if occupied {
+                return Err(Error::run(path, "is not empty and not a run of this plan; choose another out=…"));
+            }
+            fs::create_dir_all(path.join("checkpoints")).map_err(|e| Error::io(&path, e))?;
+        }
+        let lock_path = path.join(".lock");
+        let lock = File::create(&lock_path).map_err(|e| Error::io(&lock_path, e))?;
+        if lock.try_lock().is_err() {
+            return Err(Error::run(
+                path,
+                "another process is training in this folder; wait for it or choose another out=…",
+            ));
+        }
+        if !plan_path.exists() {
+            write_atomically(&plan_path, plan.to_toml().as_bytes())?;
+        }
+        Ok(Self { path, metrics: None, _lock: Some(lock) })
+    }
+
+    /// A run folder to read from.
+    pub fn existing(path: &Path) -> Result<Self, Error> {
+        if !path.join(PLAN).exists() {
+            return Err(Error::run(
+                path,
+                format!("is not a run folder (it has no {PLAN}); `selfsame pretrain` makes one"),
+            ));
+        }
+        Ok(Self { path: path.to_owned(), metrics: None, _lock: None })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Whether the encoder is written.
+    pub fn state(&self) -> RunState {
+        if self.path.join(ENCODER).exists() { RunState::Finished } else { RunState::Open }
+    }
+
+    /// Opens the records for a session that starts after `step` steps. What an interrupted session had recorded beyond
+    /// its last checkpoint will happen again, so it is cut off.
+    pub fn start_records(&mut self, step: u64) -> Result<(), Error> {
+        if self.state() == RunState::Finished {
+            return Ok(());
+        }
+        let path = self.path.join(METRICS);
+        let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path);
+        let mut file = file.map_err(|e| Error::io(&path, e))?;
+        let keep = length_up_to(&file, step).map_err(|e| Error::io(&path, e))?;
+        let cut = file.set_len(keep).and_then(|()| file.seek(SeekFrom::End(0)));
+        cut.map_err(|e| Error::io(&path, e))?;
+        self.metrics = Some((file, EventFile::create(&self.path, step)?));
+        Ok(())
+    }
+
+    /// Appends an event to the records.
+    pub fn record(&mut self, event: &Event) -> Result<(), Error> {
+        let Some((metrics, tensorboard)) = &mut self.metrics else { return Ok(()) };
+        let mut line = serde_json::to_vec(event).expect("events serialise");
+        line.push(b'\n');
+        metrics.write_all(&line).map_err(|e| Error::io(&self.path.join(METRICS), e))?;
+        tensorboard.add(event)
+    }
+
+    /// Hands the records to the disk.
+    pub fn sync_records(&mut self) -> Result<(), Error> {
+        let Some((metrics, tensorboard)) = &mut self.metrics else { return Ok(()) };
+        metrics.sync_all().map_err(|e| Error::io(&self.path.join(METRICS), e))?;
+        tensorboard.flush()
+    }
+
+    /// Writes `encoder.safetensors` and `config.json`: the encoder alone, without the heads.
+    pub fn write_encoder(&self, encoder: &Encoder, plan: &Plan) -> Result<(), Error> {
+        let data = &plan.data;
+        let config = EncoderConfig {
+            format: "torchvision".into(),
+            selfsame: env!("CARGO_PKG_VERSION").into(),
+            method: plan.method["name"].as_str().unwrap_or_default().into(),
+            backbone: plan.backbone.clone(),
+            channels: data.channels.expect("resolved"),
+            size: data.size.expect("resolved"),
+            mean: data.mean.clone().expect("resolved"),
+            std: data.std.clone().expect("resolved"),
+            width: encoder.width(),
+        };
+        let config = serde_json::to_vec_pretty(&config).expect("plain values serialise");
+        write_atomically(&self.path.join("config.json"), &config)?;
+        let arrays = parameters::to_pytorch_layout(parameters::arrays(encoder));
+        // Last: its presence says that the run is finished.
+        write_atomically(&self.path.join(ENCODER), &parameters::to_safetensors(&arrays))
+    }
+
+    /// Writes `skipped.jsonl`: the files that could not be read, with the reasons. Nothing when there are none.
+    pub fn write_skipped(&self, dataset: &Dataset) -> Result<(), Error> {
+        #[derive(Serialize)]
+        struct Skipped<'a> {
+            id: &'a str,
+            reason: &'a str,
+        }
+        let bad = dataset.bad_files();
+        if bad.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = bad
+            .iter()
+            .map(|file| {
+                serde_json::to_string(&Skipped { id: &file.id, reason: &file.reason }).expect("strings serialise")
+            })
+            .collect();
+        write_atomically(&self.path.join("skipped.jsonl"), (lines.join("\n") + "\n").as_bytes())
+    }
+}
+
+/// Bytes of the leading lines that tell of `step` and before.
+fn length_up_to(file: &File, step: u64) -> std::io::Result<u64> {
+    #[derive(Deserialize)]
+    struct Line {
+        step: u64,
+    }
+    let mut reader = BufReader::new(file);
+    let (mut kept, mut line) = (0, String::new());
+    loop {
+        line.clear();
+        let read = reader.read_line(&mut line)? as u64;
+        let whole = line.ends_with('\n');
+        match serde_json::from_str::<Line>(&line) {
+            Ok(record) if whole && record.step <= step => kept += read,
+            _ => return Ok(kept),
+        }
+    }
+}

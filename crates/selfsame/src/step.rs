@@ -1,0 +1,189 @@
+//! One training step, in the memory that the plan allows.
+//!
+//! `embed` treats samples one by one, `objective` needs the whole batch. So with a chunk smaller than the batch the
+//! encoder runs twice: once without a graph, chunk by chunk, to give the objective its embeddings and the gradient
+//! `∂L/∂z` with respect to them; and once more with a graph, to send that gradient back through each chunk as the
+//! surrogate `Σ z · stopgrad(∂L/∂z)`, whose gradient is that of `L` (Gao et al. 2021, "Scaling Deep Contrastive
+//! Learning Batch Size under Memory Limited Setup"). A contrastive batch of 4,096 in the memory of 256, exactly.
+
+use crate::method::{EmbedContext, Embeddings, Method, ViewTensors};
+use crate::objective::LossTerms;
+use crate::optim::GradientMap;
+use crate::tensor::layers::{BatchStatistics, Pass};
+use burn::tensor::Tensor;
+use selfsame_data::rng::StreamRng;
+
+/// What a step found out; nothing is changed yet.
+#[derive(Debug)]
+pub struct Step {
+    /// Gradients of every parameter.
+    pub gradients: GradientMap,
+    /// The total.
+    pub total: f32,
+    /// The named terms.
+    pub terms: Vec<(&'static str, f32)>,
+    /// The whole batch's embeddings, detached.
+    pub embeddings: Embeddings,
+    /// What the normalisation layers saw.
+    pub statistics: Vec<BatchStatistics>,
+}
+
+/// Loss and gradients of a batch, `chunk_size` samples at a time. `views` are on a plain device; `rng` is the step's.
+pub fn step<M: Method>(model: &M, views: ViewTensors, chunk_size: usize, rng: &StreamRng) -> Step {
+    let batch = views.first().map_or(0, |view| view.dims()[0]);
+    if chunk_size >= batch {
+        return whole(model, views, rng);
+    }
+    let chunks: Vec<_> = (0..batch).step_by(chunk_size).map(|start| start..(start + chunk_size).min(batch)).collect();
+    let slice = |range: &std::ops::Range<usize>| -> ViewTensors {
+        views.iter().map(|view| view.clone().slice([range.clone()])).collect()
+    };
+
+    // Pass 1: embeddings only; batch statistics per chunk, nothing recorded.
+    let plain = model.valid();
+    let rehearsed: Vec<Embeddings> = chunks
+        .iter()
+        .map(|range| plain.embed(slice(range), &EmbedContext { pass: &Pass::rehearse(), rng: rng.clone() }))
+        .collect();
+    let join = |pick: fn(&Embeddings) -> &Vec<Tensor<2>>| -> Vec<Tensor<2>> {
+        (0..pick(&rehearsed[0]).len())
+            .map(|view| Tensor::cat(rehearsed.iter().map(|e| pick(e)[view].clone()).collect(), 0))
+            .collect()
+    };
+    let embeddings = Embeddings { online: join(|e| &e.online), target: join(|e| &e.target) };
+    drop(rehearsed);
+
+    // The objective on the joined embeddings; its own parameters get their gradient here, once.
+    let leaves = Embeddings {
+        online: embeddings.online.iter().map(|z| Tensor::from_inner(z.clone()).require_grad()).collect(),
+        target: embeddings.target.iter().map(|z| Tensor::from_inner(z.clone())).collect(),
+    };
+    let loss = model.objective(&leaves);
+    let mut objective_gradients = loss.total.backward();
+    let online_gradients: Vec<Tensor<2>> = leaves
+        .online
+        .iter()
+        .map(|leaf| leaf.grad_remove(&mut objective_gradients).unwrap_or_else(|| leaf.clone().inner().zeros_like()))
+        .collect();
+    let mut gradients = GradientMap::default();
+    gradients.accumulate(model, &mut objective_gradients);
+
+    // Pass 2: the same chunks with a graph.
+    let mut statistics = Vec::new();
+    for range in &chunks {
+        let pass = Pass::train();
+        let chunk = model.embed(slice(range), &EmbedContext { pass: &pass, rng: rng.clone() });
+        let surrogate = chunk
+            .online
+            .into_iter()
+            .zip(&online_gradients)
+            .map(|(z, gradient)| (z * Tensor::from_inner(gradient.clone().slice([range.clone()]))).sum_dim(1).sum())
+            .reduce(|a, b| a + b)
+            .expect("a method embeds at least one view");
+        gradients.accumulate(model, &mut surrogate.backward());
+        statistics.extend(pass.into_statistics());
+    }
+    finish(gradients, &loss, embeddings, statistics)
+}
+
+fn whole<M: Method>(model: &M, views: ViewTensors, rng: &StreamRng) -> Step {
+    let pass = Pass::train();
+    let embeddings = model.embed(views, &EmbedContext { pass: &pass, rng: rng.clone() });
+    let loss = model.objective(&embeddings);
+    let mut gradients = GradientMap::default();
+    gradients.accumulate(model, &mut loss.total.backward());
+    let detached = |tensors: Vec<Tensor<2>>| tensors.into_iter().map(Tensor::inner).collect();
+    let embeddings = Embeddings { online: detached(embeddings.online), target: detached(embeddings.target) };
+    finish(gradients, &loss, embeddings, pass.into_statistics())
+}
+
+fn finish(gradients: GradientMap, loss: &LossTerms, embeddings: Embeddings, statistics: Vec<BatchStatistics>) -> Step {
+    let scalar = |t: &Tensor<1>| t.clone().into_scalar::<f32>();
+    let terms = loss.terms.iter().map(|(name, term)| (*name, scalar(term))).collect();
+    Step { gradients, total: scalar(&loss.total), terms, embeddings, statistics }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::BuildContext;
+    use crate::methods::{barlow_twins::BarlowTwins, simclr::Simclr};
+    use crate::tensor::{parameters, to_vec, view_to_device};
+    use burn::tensor::Device;
+    use selfsame_data::config::{Norm, Plan};
+    use selfsame_data::rng::Purpose;
+
+    fn plan(norm: Norm) -> Plan {
+        let mut plan: Plan =
+            toml::from_str("data = { path = \"unused\", channels = 2, size = 9 }\nmethod = {}").unwrap();
+        plan.backbone.widths = Some(vec![6, 9]);
+        plan.backbone.norm = norm;
+        plan.projector.norm = norm;
+        plan.projector.hidden = 16;
+        plan.projector.out = 8;
+        plan
+    }
+
+    fn views(batch: usize) -> ViewTensors {
+        (0..2)
+            .map(|view| {
+                let mut rng = StreamRng::new(7, Purpose::View, 0, 0, view);
+                let pixels = (0..batch * 9 * 9 * 2).map(|_| rng.normal()).collect();
+                view_to_device(pixels, [9, 9, 2], &Device::flex())
+            })
+            .collect()
+    }
+
+    fn run<M: Method>(plan: &Plan, batch: usize, chunk: usize) -> Step {
+        let device = Device::flex().autodiff();
+        let model = M::build(&M::Config::default(), &BuildContext { plan, device: &device }).unwrap();
+        step(&model, views(batch), chunk, &StreamRng::new(0, Purpose::Step, 0, 0, 0))
+    }
+
+    fn chunks_do_not_change_gradients<M: Method>() {
+        let plan = plan(Norm::None);
+        let whole = run::<M>(&plan, 10, 10);
+        let chunked = run::<M>(&plan, 10, 4);
+        assert!((whole.total - chunked.total).abs() <= 1e-5 * whole.total.abs());
+        let (whole, chunked) = (whole.gradients.into_arrays(), chunked.gradients.into_arrays());
+        assert!(whole.keys().eq(chunked.keys()) && !whole.is_empty());
+        let largest = whole.values().flatten().fold(0.0f32, |m, g| m.max(g.abs()));
+        for (name, whole) in &whole {
+            let worst = whole.iter().zip(&chunked[name]).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(worst <= GRADIENT_TOLERANCE * largest, "{name}: {worst:e} of {largest:e}");
+        }
+    }
+
+    /// Winograd's sums depend on the tiles of a batch only through rounding.
+    const GRADIENT_TOLERANCE: f32 = 1e-4;
+
+    #[test]
+    fn a_contrastive_batch_in_chunks_has_the_gradients_of_the_whole() {
+        chunks_do_not_change_gradients::<Simclr>();
+    }
+
+    #[test]
+    fn a_decorrelated_batch_in_chunks_has_the_gradients_of_the_whole() {
+        chunks_do_not_change_gradients::<BarlowTwins>();
+    }
+
+    #[test]
+    fn running_statistics_move_a_tenth_of_the_way_once_a_view_and_chunk() {
+        let plan = plan(Norm::Batch);
+        let device = Device::flex().autodiff();
+        let model = Simclr::build(&Default::default(), &BuildContext { plan: &plan, device: &device }).unwrap();
+        let layers = parameters::arrays(&model).keys().filter(|name| name.ends_with("running_mean")).count();
+        let step = step(&model, views(8), 4, &StreamRng::new(0, Purpose::Step, 0, 0, 0));
+        assert_eq!(step.statistics.len(), layers * 2 * 2, "layers × views × chunks");
+
+        let name = "branch.encoder.bn1.running_var";
+        // The stem's norm is the first that runs in each of the four passes.
+        let expected = step.statistics.iter().step_by(layers).fold(vec![1.0; 6], |running, statistics| {
+            let batch = to_vec(statistics.variance.1.clone());
+            running.iter().zip(batch).map(|(r, b)| 0.9 * r + 0.1 * b).collect()
+        });
+        let model = crate::tensor::layers::update_running_statistics(model, step.statistics);
+        let updated = &parameters::arrays(&model)[name].values;
+        assert!(updated.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{updated:?} {expected:?}");
+    }
+}

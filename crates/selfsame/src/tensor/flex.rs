@@ -1,0 +1,403 @@
+//! The CPU device: `selfsame-kernels` under [`EncoderOps`], forward and hand-written backward.
+//!
+//! Results lie in pooled memory. A backward pass writes into its operands where it holds the only handle to them: the
+//! gradient of a normalisation replaces the convolution's output, which nothing else needs any more.
+
+use super::ops::{EncoderOps, NORM_EPSILON, Residual, Window};
+use super::pooled;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Flex, TensorMetadata};
+use selfsame_kernels::InOut;
+use selfsame_kernels::conv::{self, ChannelMoments, Conv2d};
+use selfsame_kernels::memory::Buffer;
+use selfsame_kernels::norm::{self, Activation, Normalisation, OutputGradient};
+use selfsame_kernels::pool::{self, MaxPool};
+use std::sync::Arc;
+
+/// A tensor that takes part in a graph.
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// The tensor with its values in one run.
+pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.as_slice::<f32>().is_some() { tensor } else { tensor.to_contiguous() }
+}
+
+/// The values of a [`contiguous`] tensor.
+pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("made contiguous before")
+}
+
+/// The values, when this is the only handle to them.
+fn exclusive(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
+    let whole = tensor.bytes().len() == size_of_val(values(tensor));
+    if whole { tensor.try_storage_mut() } else { None }
+}
+
+fn channels(tensor: &FlexTensor) -> usize {
+    let shape = tensor.shape();
+    shape[shape.num_dims() - 1]
+}
+
+fn conv_shape([batch, height, width, channels_in]: [usize; 4], channels_out: usize, window: Window) -> Conv2d {
+    let Window { kernel, stride, padding } = window;
+    Conv2d { batch, height, width, channels_in, channels_out, kernel, stride, padding }
+}
+
+fn convolve(x: &FlexTensor, weight: &FlexTensor, window: Window, moments: Option<&mut ChannelMoments>) -> FlexTensor {
+    let shape = conv_shape(x.shape().dims(), channels(weight), window);
+    let mut y = Buffer::for_overwrite(shape.output_len());
+    conv::forward(&shape, values(x), values(weight), &mut y, moments);
+    pooled::tensor(y, [shape.batch, shape.out_height(), shape.out_width(), shape.channels_out])
+}
+
+/// A vector `[channels]`.
+fn vector(of: &[f64]) -> FlexTensor {
+    pooled::tensor(Buffer::from(&*of.iter().map(|&v| v as f32).collect::<Vec<_>>()), [of.len()])
+}
+
+impl EncoderOps for Flex {
+    fn convolution(x: FlexTensor, weight: FlexTensor, window: Window) -> FlexTensor {
+        convolve(&contiguous(x), &contiguous(weight), window, None)
+    }
+
+    fn convolution_moments(x: FlexTensor, weight: FlexTensor, window: Window) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let mut moments = ChannelMoments::new(channels(&weight));
+        let y = convolve(&contiguous(x), &contiguous(weight), window, Some(&mut moments));
+        (y, vector(moments.mean()), vector(moments.variance()))
+    }
+
+    fn moments(x: FlexTensor) -> (FlexTensor, FlexTensor) {
+        let moments = ChannelMoments::of(values(&contiguous(x.clone())), channels(&x));
+        (vector(moments.mean()), vector(moments.variance()))
+    }
+
+    fn batch_norm_act(
+        x: FlexTensor,
+        mean: FlexTensor,
+        variance: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        residual: Residual<Self>,
+        relu: bool,
+    ) -> FlexTensor {
+        let activation = if relu { Activation::Relu } else { Activation::Identity };
+        normalise(&contiguous(x), [&mean, &variance, &scale, &shift], residual, activation)
+    }
+
+    fn affine_act(
+        x: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        residual: Residual<Self>,
+        relu: bool,
+    ) -> FlexTensor {
+        let (mut x, residual) = (contiguous(x), contiguous_residual(residual));
+        let (scale, shift, residual) = (values(&scale), values(&shift), residual.as_ref().map(values));
+        let activation = if relu { Activation::Relu } else { Activation::Identity };
+        if let Some(in_place) = exclusive(&mut x) {
+            norm::scale_shift(InOut::InPlace(in_place), scale, shift, residual, activation);
+            return x;
+        }
+        let mut y = Buffer::for_overwrite(values(&x).len());
+        norm::scale_shift(InOut::Apart(values(&x), &mut y), scale, shift, residual, activation);
+        pooled::tensor(y, x.shape())
+    }
+
+    fn max_pool(x: FlexTensor, window: Window) -> FlexTensor {
+        max_pool(&contiguous(x), window).0
+    }
+
+    fn mean_pool(x: FlexTensor) -> FlexTensor {
+        let [batch, _, _, channels] = x.shape().dims();
+        let mut y = Buffer::for_overwrite(batch * channels);
+        pool::global_average_pool(values(&contiguous(x)), channels, &mut y);
+        pooled::tensor(y, [batch, channels])
+    }
+}
+
+fn contiguous_residual(residual: Residual<Flex>) -> Option<FlexTensor> {
+    match residual {
+        Residual::None => None,
+        Residual::Add(tensor) => Some(contiguous(tensor)),
+    }
+}
+
+fn normalisation<'a>(moments: &'a ChannelMoments, scale: &'a FlexTensor, shift: &'a FlexTensor) -> Normalisation<'a> {
+    Normalisation { moments, gamma: Some(values(scale)), beta: Some(values(shift)), epsilon: NORM_EPSILON }
+}
+
+fn normalise(
+    x: &FlexTensor,
+    [mean, variance, scale, shift]: [&FlexTensor; 4],
+    residual: Residual<Flex>,
+    activation: Activation,
+) -> FlexTensor {
+    let residual = contiguous_residual(residual);
+    let moments = ChannelMoments::given(values(mean), values(variance));
+    let mut y = Buffer::for_overwrite(values(x).len());
+    norm::normalise(
+        values(x),
+        normalisation(&moments, scale, shift),
+        residual.as_ref().map(values),
+        activation,
+        &mut y,
+    );
+    pooled::tensor(y, x.shape())
+}
+
+fn pool_shape([batch, height, width, channels]: [usize; 4], window: Window) -> MaxPool {
+    let Window { kernel, stride, padding } = window;
+    MaxPool { batch, height, width, channels, kernel, stride, padding }
+}
+
+fn max_pool(x: &FlexTensor, window: Window) -> (FlexTensor, Vec<u8>) {
+    let shape = pool_shape(x.shape().dims(), window);
+    let [height, width] = shape.output_size();
+    let outputs = shape.batch * height * width * shape.channels;
+    let (mut y, mut argmax) = (Buffer::for_overwrite(outputs), vec![0; outputs]);
+    shape.forward(values(x), &mut y, &mut argmax);
+    (pooled::tensor(y, [shape.batch, height, width, shape.channels]), argmax)
+}
+
+impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
+    fn convolution(x: Tracked, weight: Tracked, window: Window) -> Tracked {
+        differentiable_convolution::<C>(x, weight, window, None)
+    }
+
+    fn convolution_moments(x: Tracked, weight: Tracked, window: Window) -> (Tracked, Tracked, Tracked) {
+        let mut moments = ChannelMoments::new(channels(weight.primitive()));
+        let y = differentiable_convolution::<C>(x, weight, window, Some(&mut moments));
+        // Constants here: the normalisation's backward pass accounts for the path through the moments.
+        let constant = |of: &[f64]| Tracked::new(vector(of));
+        (y, constant(moments.mean()), constant(moments.variance()))
+    }
+
+    fn moments(x: Tracked) -> (Tracked, Tracked) {
+        let (mean, variance) = Flex::moments(x.into_primitive());
+        (Tracked::new(mean), Tracked::new(variance))
+    }
+
+    fn batch_norm_act(
+        x: Tracked,
+        mean: Tracked,
+        variance: Tracked,
+        scale: Tracked,
+        shift: Tracked,
+        residual: Residual<Self>,
+        relu: bool,
+    ) -> Tracked {
+        let ((x, x_node), (scale, scale_node)) = (x.into_parts(), scale.into_parts());
+        let (shift, shift_node) = shift.into_parts();
+        let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
+        let x = contiguous(x);
+        let mut mask = vec![0; if relu { norm::mask_words(values(&x).len()) } else { 0 }];
+        let activation = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
+        let parameters = [&mean, &variance, &scale, &shift];
+        let (y, residual_node) = match residual {
+            Residual::None => (normalise(&x, parameters, Residual::None, activation), None),
+            Residual::Add(residual) => {
+                let (residual, node) = residual.into_parts();
+                (normalise(&x, parameters, Residual::Add(residual), activation), Some(node))
+            }
+        };
+        let state = BatchNormState { x, mean, variance, scale, shift, mask: relu.then(|| Arc::new(mask)) };
+        match residual_node {
+            None => match BatchNormBackward.prepare::<C>([x_node, scale_node, shift_node]).compute_bound().stateful() {
+                OpsKind::Tracked(prep) => prep.finish(state, y),
+                OpsKind::UnTracked(prep) => prep.finish(y),
+            },
+            Some(residual_node) => {
+                let nodes = [x_node, scale_node, shift_node, residual_node];
+                match BatchNormBackward.prepare::<C>(nodes).compute_bound().stateful() {
+                    OpsKind::Tracked(prep) => prep.finish(state, y),
+                    OpsKind::UnTracked(prep) => prep.finish(y),
+                }
+            }
+        }
+    }
+
+    fn max_pool(x: Tracked, window: Window) -> Tracked {
+        let (x, node) = x.into_parts();
+        let x = contiguous(x);
+        let shape = x.shape().dims();
+        let (y, argmax) = max_pool(&x, window);
+        match MaxPoolBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((pool_shape(shape, window), Arc::new(argmax)), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn mean_pool(x: Tracked) -> Tracked {
+        let (x, node) = x.into_parts();
+        let shape = x.shape().dims();
+        let y = Flex::mean_pool(x);
+        match MeanPoolBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(shape, y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+fn differentiable_convolution<C: CheckpointStrategy>(
+    x: Tracked,
+    weight: Tracked,
+    window: Window,
+    moments: Option<&mut ChannelMoments>,
+) -> Tracked {
+    let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
+    let (x, weight) = (contiguous(x), contiguous(weight));
+    let y = convolve(&x, &weight, window, moments);
+    match ConvolutionBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish((x, weight, window), y),
+        OpsKind::UnTracked(prep) => prep.finish(y),
+    }
+}
+
+#[derive(Debug)]
+struct ConvolutionBackward;
+
+impl Backward<Flex, 2> for ConvolutionBackward {
+    type State = (FlexTensor, FlexTensor, Window);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let (x, weight, window) = ops.state;
+        let [x_node, weight_node] = ops.parents;
+        let shape = conv_shape(x.shape().dims(), channels(&weight), window);
+        if let Some(node) = weight_node {
+            let mut dw = Buffer::for_overwrite(shape.weight_len());
+            conv::weight_grad(&shape, values(&x), values(&dy), &mut dw);
+            grads.register::<Flex>(node.id, pooled::tensor(dw, weight.shape()));
+        }
+        if let Some(node) = x_node {
+            let mut dx = Buffer::for_overwrite(shape.input_len());
+            conv::input_grad(&shape, values(&dy), values(&weight), &mut dx, false);
+            grads.register::<Flex>(node.id, pooled::tensor(dx, x.shape()));
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct BatchNormState {
+    x: FlexTensor,
+    mean: FlexTensor,
+    variance: FlexTensor,
+    scale: FlexTensor,
+    shift: FlexTensor,
+    mask: Option<Arc<Vec<u16>>>,
+}
+
+#[derive(Debug)]
+struct BatchNormBackward;
+
+/// Gradients of a normalisation: of its input, its scale, its shift and, when it is wanted, its residual.
+fn batch_norm_backward(
+    state: BatchNormState,
+    dy: FlexTensor,
+    with_residual: bool,
+) -> ([FlexTensor; 3], Option<FlexTensor>) {
+    let BatchNormState { mut x, mean, variance, scale, shift, mask } = state;
+    let (mut dy, shape, channels) = (contiguous(dy), x.shape(), channels(&x));
+    let elements = values(&x).len();
+    let (mut dgamma, mut dbeta) = (Buffer::for_overwrite(channels), Buffer::for_overwrite(channels));
+
+    // Without a ReLU the residual's gradient is the incoming one as it stands.
+    let shared = (with_residual && mask.is_none()).then(|| dy.clone());
+    let mask = mask.as_ref().map(|mask| &mask[..]);
+    let masked = with_residual && mask.is_some();
+    let mut apart = None;
+    let gradient = match (masked, exclusive(&mut dy).is_some()) {
+        (false, _) => OutputGradient::Read(values(&dy)),
+        (true, true) => OutputGradient::Mask(exclusive(&mut dy).expect("just seen")),
+        (true, false) => OutputGradient::Write(values(&dy), apart.insert(Buffer::for_overwrite(elements))),
+    };
+    let moments = ChannelMoments::given(values(&mean), values(&variance));
+    let parameters = normalisation(&moments, &scale, &shift);
+    let dx = match exclusive(&mut x) {
+        Some(in_place) => {
+            norm::normalise_backward(InOut::InPlace(in_place), parameters, gradient, mask, &mut dgamma, &mut dbeta);
+            x
+        }
+        None => {
+            let mut dx = Buffer::for_overwrite(elements);
+            let operand = InOut::Apart(values(&x), &mut dx);
+            norm::normalise_backward(operand, parameters, gradient, mask, &mut dgamma, &mut dbeta);
+            pooled::tensor(dx, shape.clone())
+        }
+    };
+    let residual = match apart {
+        Some(buffer) => Some(pooled::tensor(buffer, shape)),
+        None if masked => Some(dy),
+        None => shared,
+    };
+    ([dx, pooled::tensor(dgamma, [channels]), pooled::tensor(dbeta, [channels])], residual)
+}
+
+impl Backward<Flex, 3> for BatchNormBackward {
+    type State = BatchNormState;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = grads.consume::<Flex>(&ops.node);
+        let (gradients, _) = batch_norm_backward(ops.state, dy, false);
+        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl Backward<Flex, 4> for BatchNormBackward {
+    type State = BatchNormState;
+
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = grads.consume::<Flex>(&ops.node);
+        let [x, scale, shift, residual_node] = ops.parents;
+        let (gradients, residual) = batch_norm_backward(ops.state, dy, residual_node.is_some());
+        for (node, gradient) in [x, scale, shift].into_iter().zip(gradients) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, gradient);
+            }
+        }
+        if let (Some(node), Some(residual)) = (residual_node, residual) {
+            grads.register::<Flex>(node.id, residual);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MaxPoolBackward;
+
+impl Backward<Flex, 1> for MaxPoolBackward {
+    type State = (MaxPool, Arc<Vec<u8>>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let ([node], (shape, argmax)) = (ops.parents, ops.state);
+        let Some(node) = node else { return };
+        let MaxPool { batch, height, width, channels, .. } = shape;
+        let mut dx = Buffer::for_overwrite(batch * height * width * channels);
+        shape.backward(values(&dy), &argmax, &mut dx);
+        grads.register::<Flex>(node.id, pooled::tensor(dx, [batch, height, width, channels]));
+    }
+}
+
+#[derive(Debug)]
+struct MeanPoolBackward;
+
+impl Backward<Flex, 1> for MeanPoolBackward {
+    type State = [usize; 4];
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let ([node], shape) = (ops.parents, ops.state);
+        let Some(node) = node else { return };
+        let mut dx = Buffer::for_overwrite(shape.iter().product());
+        pool::global_average_pool_backward(values(&dy), shape[3], &mut dx);
+        grads.register::<Flex>(node.id, pooled::tensor(dx, shape));
+    }
+}

@@ -1,0 +1,309 @@
+//! Layers of backbones and heads. They hide which kernels run and carry the field's parameter names
+//! (`weight`, `bias`, `running_mean`, `running_var`).
+
+use super::ops::{self, NORM_EPSILON, Window};
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
+use selfsame_data::config::Norm as NormKind;
+use selfsame_data::rng::{Purpose, StreamRng};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// What normalisation layers do in a forward pass, and where training leaves its batch statistics.
+///
+/// Explicit, because it must not be guessed from whether a graph is recorded: a chunked step runs the encoder
+/// without a graph *with* batch statistics, and an exponential-average teacher has its own running statistics.
+#[derive(Debug)]
+pub struct Pass {
+    mode: Mode,
+    running: RefCell<Vec<BatchStatistics>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Evaluate,
+    Train { record: bool },
+}
+
+/// Moments of one batch at one normalisation layer, to be folded into its running statistics.
+#[derive(Debug)]
+pub struct BatchStatistics {
+    /// The layer's `running_mean`, and the batch's mean `[channels]`.
+    pub mean: (ParamId, Tensor<1>),
+    /// The layer's `running_var`, and the batch's unbiased variance `[channels]`.
+    pub variance: (ParamId, Tensor<1>),
+}
+
+/// Folds what a step's passes recorded into the running statistics: `running ← 0.9 · running + 0.1 · batch`.
+pub fn update_running_statistics<M: Module>(module: M, statistics: Vec<BatchStatistics>) -> M {
+    struct Fold(HashMap<ParamId, Vec<Tensor<1>>>);
+    impl ModuleMapper for Fold {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let Some(batches) = self.0.remove(&param.id) else { return param };
+            param.map(|running| {
+                let device = running.device();
+                let running = batches.into_iter().fold(running.inner(), |running, batch| {
+                    running * (1.0 - RUNNING_MOMENTUM) + batch.reshape([-1]).unsqueeze() * RUNNING_MOMENTUM
+                });
+                if device.is_autodiff() { Tensor::from_inner(running) } else { running }
+            })
+        }
+    }
+    let mut batches: HashMap<ParamId, Vec<Tensor<1>>> = HashMap::new();
+    for (id, moment) in statistics.into_iter().flat_map(|s| [s.mean, s.variance]) {
+        batches.entry(id).or_default().push(moment);
+    }
+    module.map(&mut Fold(batches))
+}
+
+impl Pass {
+    /// Running statistics; nothing is recorded.
+    pub fn evaluate() -> Self {
+        Self { mode: Mode::Evaluate, running: RefCell::default() }
+    }
+
+    /// Batch statistics, recorded for the running averages.
+    pub fn train() -> Self {
+        Self { mode: Mode::Train { record: true }, running: RefCell::default() }
+    }
+
+    /// Batch statistics, not recorded: the first of a chunked step's two passes.
+    pub fn rehearse() -> Self {
+        Self { mode: Mode::Train { record: false }, running: RefCell::default() }
+    }
+
+    /// What the normalisation layers saw, in the order in which they ran.
+    pub fn into_statistics(self) -> Vec<BatchStatistics> {
+        self.running.into_inner()
+    }
+}
+
+/// The generator of the initial weights: one stream a parameter, keyed by its name, so that a parameter starts the
+/// same whatever else the network holds.
+#[derive(Clone, Debug)]
+pub struct Init<'a> {
+    seed: u64,
+    path: String,
+    device: &'a Device,
+}
+
+impl<'a> Init<'a> {
+    /// The root of a network's names.
+    pub fn new(seed: u64, name: &str, device: &'a Device) -> Self {
+        Self { seed, path: name.into(), device }
+    }
+
+    /// The initialiser of a part.
+    pub fn child(&self, name: impl std::fmt::Display) -> Self {
+        Self { path: format!("{}.{name}", self.path), ..self.clone() }
+    }
+
+    fn rng(&self, name: &str) -> StreamRng {
+        let hash = blake3::hash(format!("{}.{name}", self.path).as_bytes());
+        let key = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("8 of 32 bytes"));
+        StreamRng::new(self.seed, Purpose::Init, 0, key, 0)
+    }
+
+    fn parameter<const D: usize>(&self, shape: [usize; D], values: impl FnMut() -> f32) -> Param<Tensor<D>> {
+        let values = std::iter::repeat_with(values).take(shape.iter().product()).collect::<Vec<_>>();
+        Param::from_data(TensorData::new(values, shape), self.device)
+    }
+
+    /// Normal with standard deviation `std`.
+    pub fn normal<const D: usize>(&self, name: &str, shape: [usize; D], std: f32) -> Param<Tensor<D>> {
+        let mut rng = self.rng(name);
+        self.parameter(shape, || std * rng.normal())
+    }
+
+    /// Uniform in `±bound`.
+    pub fn uniform<const D: usize>(&self, name: &str, shape: [usize; D], bound: f32) -> Param<Tensor<D>> {
+        let mut rng = self.rng(name);
+        self.parameter(shape, || rng.uniform(-bound, bound))
+    }
+
+    /// All equal.
+    pub fn constant<const D: usize>(&self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
+        self.parameter(shape, || value)
+    }
+
+    /// Not trained: running statistics.
+    pub fn buffer<const D: usize>(&self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
+        self.constant(shape, value).no_grad()
+    }
+}
+
+/// Convolution on NHWC maps. Initialised as torchvision's ResNets: normal, `std = √(2 / (kernel² · channels_out))`
+/// (He et al. 2015, fan-out).
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// `[kernel, kernel, channels_in, channels_out]`
+    pub weight: Param<Tensor<4>>,
+    /// `[channels_out]`, for networks without normalisation.
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    window: Window,
+}
+
+impl Conv2d {
+    /// A square convolution padded by `kernel / 2`.
+    pub fn new(init: &Init, channels: [usize; 2], kernel: usize, stride: usize, bias: bool) -> Self {
+        let [channels_in, channels_out] = channels;
+        let std = (2.0 / (kernel * kernel * channels_out) as f32).sqrt();
+        Self {
+            weight: init.normal("weight", [kernel, kernel, channels_in, channels_out], std),
+            bias: bias.then(|| init.constant([channels_out], 0.0)),
+            window: Window { kernel, stride, padding: kernel / 2 },
+        }
+    }
+}
+
+/// Normalisation over the last axis's channels, of the kind that the plan names.
+#[derive(Module, Debug)]
+pub struct Norm {
+    /// Scale `[channels]`; absent without normalisation.
+    pub weight: Option<Param<Tensor<1>>>,
+    /// Shift `[channels]`.
+    pub bias: Option<Param<Tensor<1>>>,
+    /// Running mean `[channels]` of a batch norm.
+    pub running_mean: Option<Param<Tensor<1>>>,
+    /// Running unbiased variance `[channels]` of a batch norm.
+    pub running_var: Option<Param<Tensor<1>>>,
+}
+
+/// Share of a new batch in the running statistics (PyTorch's default).
+pub const RUNNING_MOMENTUM: f64 = 0.1;
+
+/// Groups of a group norm (Wu & He 2018), fewer when the channels do not divide.
+const GROUPS: usize = 32;
+
+impl Norm {
+    /// A layer of `kind` that starts as `scale · normalised`.
+    pub fn new(init: &Init, kind: NormKind, channels: usize, scale: f32) -> Self {
+        let some = |on: bool, value| on.then(|| init.constant([channels], value));
+        let buffer = |value| (kind == NormKind::Batch).then(|| init.buffer([channels], value));
+        Self {
+            weight: some(kind != NormKind::None, scale),
+            bias: some(kind != NormKind::None, 0.0),
+            running_mean: buffer(0.0),
+            running_var: buffer(1.0),
+        }
+    }
+
+    /// `act(norm(x) + residual)` for the output `x` of a linear or convolution layer.
+    pub fn act<const D: usize>(&self, x: Tensor<D>, residual: Option<Tensor<D>>, relu: bool, pass: &Pass) -> Tensor<D> {
+        let moments = self.wants_moments(pass).then(|| ops::moments(x.clone()));
+        self.act_with(x, moments, residual, relu, pass)
+    }
+
+    /// `act(norm(conv(x)) + residual)`: the convolution gathers the moments while it writes.
+    pub fn conv_act(
+        &self,
+        conv: &Conv2d,
+        x: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        relu: bool,
+        pass: &Pass,
+    ) -> Tensor<4> {
+        if self.wants_moments(pass) {
+            let (y, mean, variance) = ops::conv2d_moments(x, conv.weight.val(), conv.window);
+            return self.act_with(y, Some((mean, variance)), residual, relu, pass);
+        }
+        let mut y = ops::conv2d(x, conv.weight.val(), conv.window);
+        if let Some(bias) = &conv.bias {
+            y = y + bias.val().reshape([1, 1, 1, -1]);
+        }
+        self.act_with(y, None, residual, relu, pass)
+    }
+
+    fn wants_moments(&self, pass: &Pass) -> bool {
+        self.running_mean.is_some() && pass.mode != Mode::Evaluate
+    }
+
+    fn act_with<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        moments: Option<(Tensor<1>, Tensor<1>)>,
+        residual: Option<Tensor<D>>,
+        relu: bool,
+        pass: &Pass,
+    ) -> Tensor<D> {
+        let (Some(scale), Some(shift)) = (&self.weight, &self.bias) else {
+            return plain_act(x, residual, relu);
+        };
+        let (scale, shift) = (scale.val(), shift.val());
+        let (Some(running_mean), Some(running_var)) = (&self.running_mean, &self.running_var) else {
+            return plain_act(group_norm(x, scale, shift), residual, relu);
+        };
+        match moments {
+            Some((mean, variance)) => {
+                if pass.mode == (Mode::Train { record: true }) {
+                    let channels = mean.dims()[0];
+                    let count = (x.shape().num_elements() / channels) as f64;
+                    pass.running.borrow_mut().push(BatchStatistics {
+                        mean: (running_mean.id, mean.clone().inner()),
+                        variance: (running_var.id, variance.clone().inner() * (count / (count - 1.0).max(1.0))),
+                    });
+                }
+                ops::batch_norm_act(x, (mean, variance), scale, shift, residual, relu)
+            }
+            None => {
+                let scale = scale / (running_var.val() + NORM_EPSILON).sqrt();
+                let shift = shift - running_mean.val() * scale.clone();
+                ops::affine_act(x, scale, shift, residual, relu)
+            }
+        }
+    }
+}
+
+fn plain_act<const D: usize>(x: Tensor<D>, residual: Option<Tensor<D>>, relu: bool) -> Tensor<D> {
+    let y = match residual {
+        Some(residual) => x + residual,
+        None => x,
+    };
+    if relu { burn::tensor::activation::relu(y) } else { y }
+}
+
+/// Per sample, over the spatial axes and the channels of a group.
+fn group_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<D> {
+    let shape = x.dims();
+    let (batch, channels) = (shape[0], shape[D - 1]);
+    let groups = (1..=GROUPS.min(channels)).rev().find(|g| channels % g == 0).unwrap_or(1);
+    let pixels = x.shape().num_elements() / (batch * channels);
+    let grouped = x.reshape([batch, pixels, groups, channels / groups]);
+    let mean = grouped.clone().mean_dim(3).mean_dim(1);
+    let centred = grouped - mean;
+    let variance = centred.clone().square().mean_dim(3).mean_dim(1);
+    let normalised = centred / (variance + NORM_EPSILON).sqrt();
+    let mut per_channel = [1; D];
+    per_channel[D - 1] = channels;
+    normalised.reshape(shape) * scale.reshape(per_channel) + shift.reshape(per_channel)
+}
+
+/// Linear map `x · weight + bias`; PyTorch's default initialisation, uniform in `±1/√in`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[in, out]`
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// A map from `[batch, in]` to `[batch, out]`.
+    pub fn new(init: &Init, [input, output]: [usize; 2], bias: bool) -> Self {
+        let bound = 1.0 / (input as f32).sqrt();
+        Self {
+            weight: init.uniform("weight", [input, output], bound),
+            bias: bias.then(|| init.uniform("bias", [output], bound)),
+        }
+    }
+
+    /// `[batch, in]` to `[batch, out]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let y = x.matmul(self.weight.val());
+        match &self.bias {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        }
+    }
+}

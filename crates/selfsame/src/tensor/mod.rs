@@ -1,0 +1,23 @@
+//! The tensor side's ground floor: views to the device, the fused operations and the layers made of them.
+//!
+//! Activations are NHWC from the first layer to the last; nothing above this module knows which kernels run.
+
+pub(crate) mod flex;
+pub mod layers;
+pub mod ops;
+pub mod parameters;
+mod pooled;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// Puts one view of a batch on the device: `[batch, height, width, channels]`.
+pub fn view_to_device(data: Vec<f32>, shape: [usize; 3], device: &Device) -> Tensor<4> {
+    let [height, width, channels] = shape;
+    let batch = data.len() / (height * width * channels);
+    Tensor::from_data(TensorData::new(data, [batch, height, width, channels]), device)
+}
+
+/// The values of a tensor, row by row.
+pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("tensors of this crate are f32")
+}

@@ -1,0 +1,245 @@
+//! The operations under the backbones, one code path for every device.
+//!
+//! [`EncoderOps`] is a backend extension: its default bodies are the tensor library's own differentiable operations,
+//! which devices without kernels of ours keep, and which the tests hold the kernels against. The CPU device overrides
+//! them, forward and backward, in [`super::flex`].
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, ExtensionType, backend_extension};
+use burn::tensor::Tensor;
+
+/// Square window of a convolution or a pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Side of the window, px.
+    pub kernel: usize,
+    /// Step between windows, px.
+    pub stride: usize,
+    /// Zeros (convolution) or nothing (max pooling) added on every side, px.
+    pub padding: usize,
+}
+
+/// Added to a variance before the root is taken (PyTorch's default).
+pub const NORM_EPSILON: f32 = 1e-5;
+
+/// What is added before the activation.
+#[derive(ExtensionType)]
+pub enum Residual<B: Backend> {
+    /// Nothing.
+    None,
+    /// A tensor of the result's shape.
+    Add(FloatTensor<B>),
+}
+
+/// Fused operations of a residual network. Activations are `[batch, height, width, channels]`.
+#[backend_extension(Autodiff, Flex)]
+pub trait EncoderOps: Backend {
+    /// Convolution with a weight `[kernel, kernel, channels_in, channels_out]`.
+    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
+        portable::conv2d::<Self>(x, weight, window)
+    }
+
+    /// [`Self::convolution`], and the mean and biased variance `[channels_out]` of its result.
+    fn convolution_moments(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        window: Window,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let y = Self::convolution(x, weight, window);
+        let (mean, variance) = portable::moments::<Self>(y.clone());
+        (y, mean, variance)
+    }
+
+    /// Mean and biased variance `[channels]` over all axes but the last.
+    fn moments(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::moments::<Self>(x)
+    }
+
+    /// `act(scale · (x − mean) / √(variance + ε) + shift + residual)` with the moments of `x` itself.
+    fn batch_norm_act(
+        x: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        #[extension_type] residual: Residual<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        portable::batch_norm_act::<Self>(x, mean, variance, scale, shift, residual, relu)
+    }
+
+    /// `act(scale · x + shift + residual)` per channel: normalisation with fixed moments.
+    fn affine_act(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        #[extension_type] residual: Residual<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        portable::affine_act::<Self>(x, scale, shift, residual, relu)
+    }
+
+    /// Max pooling.
+    fn max_pool(x: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
+        portable::max_pool::<Self>(x, window)
+    }
+
+    /// Mean over height and width: `[batch, channels]`.
+    fn mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::mean_pool::<Self>(x)
+    }
+}
+
+fn to_residual<const D: usize>(residual: Option<Tensor<D>>) -> Residual<Dispatch> {
+    residual.map_or(Residual::None, |tensor| Residual::Add(tensor.into_dispatch()))
+}
+
+/// Convolution: `[batch, height, width, channels_in]` and `[kernel, kernel, channels_in, channels_out]` to
+/// `[batch, out_height, out_width, channels_out]`.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::convolution(x.into_dispatch(), weight.into_dispatch(), window))
+}
+
+/// [`conv2d`] with the mean and biased variance `[channels_out]` of its result, for a [`batch_norm_act`] to follow.
+pub fn conv2d_moments(x: Tensor<4>, weight: Tensor<4>, window: Window) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (y, mean, variance) =
+        <Dispatch as EncoderOps>::convolution_moments(x.into_dispatch(), weight.into_dispatch(), window);
+    (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
+}
+
+/// Mean and biased variance `[channels]` over all axes but the last.
+pub fn moments<const D: usize>(x: Tensor<D>) -> (Tensor<1>, Tensor<1>) {
+    let (mean, variance) = <Dispatch as EncoderOps>::moments(x.into_dispatch());
+    (Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
+}
+
+/// Batch normalisation with the moments of `x` itself, then the residual, then ReLU (Ioffe & Szegedy 2015). The
+/// gradient includes the path through the moments.
+pub fn batch_norm_act<const D: usize>(
+    x: Tensor<D>,
+    (mean, variance): (Tensor<1>, Tensor<1>),
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<D>>,
+    relu: bool,
+) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::batch_norm_act(
+        x.into_dispatch(),
+        mean.into_dispatch(),
+        variance.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+        to_residual(residual),
+        relu,
+    ))
+}
+
+/// `act(scale · x + shift + residual)` per channel.
+pub fn affine_act<const D: usize>(
+    x: Tensor<D>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<D>>,
+    relu: bool,
+) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::affine_act(
+        x.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+        to_residual(residual),
+        relu,
+    ))
+}
+
+/// Max pooling over height and width.
+pub fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::max_pool(x.into_dispatch(), window))
+}
+
+/// Mean over height and width: `[batch, channels]`.
+pub fn mean_pool(x: Tensor<4>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::mean_pool(x.into_dispatch()))
+}
+
+/// The operations in the tensor library's own terms.
+pub(super) mod portable {
+    use super::{NORM_EPSILON, Residual, Window};
+    use burn::backend::tensor::FloatTensor;
+    use burn::backend::{Backend, TensorMetadata};
+    use burn::tensor::Shape;
+    use burn::tensor::ops::ConvOptions;
+
+    fn to_nchw<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+        B::float_permute(x, &[0, 3, 1, 2])
+    }
+
+    fn to_nhwc<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+        B::float_permute(x, &[0, 2, 3, 1])
+    }
+
+    /// `[channels]` as `[1, …, 1, channels]`.
+    fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize) -> FloatTensor<B> {
+        let mut shape = vec![1; rank];
+        shape[rank - 1] = values.shape()[0];
+        B::float_reshape(values, Shape::from(shape))
+    }
+
+    pub fn conv2d<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, window: Window) -> FloatTensor<B> {
+        let weight = B::float_permute(weight, &[3, 2, 0, 1]); // [channels_out, channels_in, kernel, kernel]
+        let options = ConvOptions::new([window.stride; 2], [window.padding; 2], [1, 1], 1);
+        to_nhwc::<B>(B::conv2d(to_nchw::<B>(x), weight, None, options))
+    }
+
+    pub fn moments<B: Backend>(x: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
+        let shape = x.shape();
+        let channels = shape[shape.num_dims() - 1];
+        let x = B::float_reshape(x, Shape::from([shape.num_elements() / channels, channels]));
+        let mean = B::float_mean_dim(x.clone(), 0);
+        let centred = B::float_sub(x, mean.clone());
+        let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred), 0);
+        let flat = Shape::from([channels]);
+        (B::float_reshape(mean, flat.clone()), B::float_reshape(variance, flat))
+    }
+
+    pub fn batch_norm_act<B: Backend>(
+        x: FloatTensor<B>,
+        mean: FloatTensor<B>,
+        variance: FloatTensor<B>,
+        scale: FloatTensor<B>,
+        shift: FloatTensor<B>,
+        residual: Residual<B>,
+        relu: bool,
+    ) -> FloatTensor<B> {
+        let std = B::float_sqrt(B::float_add_scalar(variance, NORM_EPSILON.into()));
+        let scale = B::float_div(scale, std);
+        let centred = B::float_sub(x.clone(), per_channel::<B>(mean, x.shape().num_dims()));
+        affine_act::<B>(centred, scale, shift, residual, relu)
+    }
+
+    pub fn affine_act<B: Backend>(
+        x: FloatTensor<B>,
+        scale: FloatTensor<B>,
+        shift: FloatTensor<B>,
+        residual: Residual<B>,
+        relu: bool,
+    ) -> FloatTensor<B> {
+        let rank = x.shape().num_dims();
+        let scaled = B::float_mul(x, per_channel::<B>(scale, rank));
+        let mut y = B::float_add(scaled, per_channel::<B>(shift, rank));
+        if let Residual::Add(residual) = residual {
+            y = B::float_add(y, residual);
+        }
+        if relu { B::relu(y) } else { y }
+    }
+
+    pub fn max_pool<B: Backend>(x: FloatTensor<B>, window: Window) -> FloatTensor<B> {
+        let Window { kernel, stride, padding } = window;
+        to_nhwc::<B>(B::max_pool2d(to_nchw::<B>(x), [kernel; 2], [stride; 2], [padding; 2], [1, 1], false))
+    }
+
+    pub fn mean_pool<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+        let [batch, height, width, channels] = x.shape().dims();
+        let x = B::float_reshape(x, Shape::from([batch, height * width, channels]));
+        B::float_reshape(B::float_mean_dim(x, 1), Shape::from([batch, channels]))
+    }
+}

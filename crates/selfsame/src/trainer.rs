@@ -1,0 +1,354 @@
+//! The training loop: from a plan and a data set to a run folder with an encoder in it.
+
+use crate::catalogue;
+use crate::checkpoint::{self, Checkpoint};
+use crate::device;
+use crate::embed;
+use crate::error::Error;
+use crate::events::{Event, Observer, StepRecord};
+use crate::method::{Branch, BuildContext, Method, Progress};
+use crate::optim::Optimiser;
+use crate::optim::schedule::Schedule;
+use crate::run::{Run, RunState};
+use crate::step::{Step, step};
+use crate::tensor::layers::update_running_statistics;
+use crate::tensor::{parameters, to_vec, view_to_device};
+use burn::tensor::Device;
+use selfsame_data::config::Plan;
+use selfsame_data::dataset::Dataset;
+use selfsame_data::evaluate::collapse;
+use selfsame_data::features::Rows;
+use selfsame_data::rng::{Purpose, StreamRng};
+use selfsame_data::views::{TrainLoader, ViewPlan, Views};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How a call of [`pretrain`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The last step is done; the run folder holds the encoder.
+    Finished {
+        /// The run folder.
+        run: PathBuf,
+    },
+    /// It had been finished before; nothing was done.
+    AlreadyFinished {
+        /// The run folder.
+        run: PathBuf,
+    },
+    /// Asked to stop; the state is saved.
+    Interrupted {
+        /// The run folder.
+        run: PathBuf,
+        /// Steps done.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+}
+
+/// Which weights a branch should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// The newest checkpoint's.
+    Trained,
+    /// The plan's initial ones.
+    Fresh,
+}
+
+/// Samples of the online kNN's bank and queries.
+const ONLINE_BANK: usize = 4000;
+const ONLINE_QUERIES: usize = 1000;
+
+/// The branch of a plan on its device, without gradients.
+pub fn branch<M: Method>(plan: &Plan, weights: Weights) -> Result<Branch, Error> {
+    let device = device::open(&plan.device)?;
+    let mut model = M::build(&catalogue::settings::<M>(plan)?, &BuildContext { plan, device: &device })?;
+    if weights == Weights::Trained {
+        let run = Run::existing(&plan.out)?;
+        let newest =
+            checkpoint::load_newest(&run.checkpoints(), &plan.fingerprint(), |problem| tracing::warn!("{problem}"))?;
+        let newest = newest.ok_or_else(|| Error::run(&plan.out, "the run has no checkpoint yet; train it first"))?;
+        model = parameters::with_arrays(model, newest.model).map_err(|problem| Error::run(&plan.out, problem))?;
+    }
+    Ok(model.branch().clone())
+}
+
+/// Trains the plan's method, or goes on where its run folder stands. `stop` ends it after the running step, saved.
+pub fn pretrain<M: Method>(
+    plan: &Plan,
+    dataset: Arc<Dataset>,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Outcome, Error> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(plan.threads)
+        .build()
+        .map_err(|e| Error::Device(format!("cannot start {} threads: {e}", plan.threads)))?;
+    pool.install(|| Session::<M>::open(plan, dataset, observer)?.train(stop))
+}
+
+/// One call of [`pretrain`]: what is fixed, and the state that steps move on.
+struct Session<'a, M> {
+    plan: &'a Plan,
+    dataset: Arc<Dataset>,
+    device: Device,
+    schedule: Schedule,
+    steps_per_epoch: u64,
+    steps: u64,
+    run: Run,
+    observer: &'a mut dyn Observer,
+    /// Taken out while the optimiser works on it in place, which needs the only handle to the weights.
+    model: Option<M>,
+    optimiser: Optimiser,
+    done: u64,
+    started: Instant,
+}
+
+impl<'a, M: Method> Session<'a, M> {
+    fn open(plan: &'a Plan, dataset: Arc<Dataset>, observer: &'a mut dyn Observer) -> Result<Self, Error> {
+        let started = Instant::now();
+        let device = device::open(&plan.device)?.autodiff();
+        let steps_per_epoch = (dataset.len() / plan.train.batch_size) as u64;
+        if steps_per_epoch == 0 {
+            let problem = format!(
+                "{} is more than the {} samples there are; at most {} works",
+                plan.train.batch_size,
+                dataset.len(),
+                dataset.len()
+            );
+            return Err(Error::setting("train.batch_size", problem));
+        }
+        let model = M::build(&catalogue::settings::<M>(plan)?, &BuildContext { plan, device: &device })?;
+        let schedule = Schedule::new(&plan.optimiser, &plan.train, steps_per_epoch);
+        let steps = steps_per_epoch * plan.train.epochs as u64;
+        let run = Run::open(plan)?;
+        let optimiser = Optimiser::new(&plan.optimiser);
+        let mut session = Self {
+            plan,
+            dataset,
+            device,
+            schedule,
+            steps_per_epoch,
+            steps,
+            run,
+            observer,
+            model: Some(model),
+            optimiser,
+            done: 0,
+            started,
+        };
+        session.resume()?;
+        Ok(session)
+    }
+
+    fn resume(&mut self) -> Result<(), Error> {
+        let mut warnings = Vec::new();
+        let newest = checkpoint::load_newest(&self.run.checkpoints(), &self.plan.fingerprint(), |problem| {
+            warnings.push(problem)
+        })?;
+        if let Some(Checkpoint { step, model, optimiser }) = newest {
+            let bad = |problem| Error::run(self.run.path(), problem);
+            self.model = Some(parameters::with_arrays(self.model().clone(), model).map_err(bad)?);
+            self.optimiser.restore(optimiser, &self.device.clone().inner()).map_err(bad)?;
+            self.done = step;
+        }
+        self.run.start_records(self.done)?;
+        for message in warnings {
+            self.tell(Event::Warning { step: self.done, message })?;
+        }
+        Ok(())
+    }
+
+    fn model(&self) -> &M {
+        self.model.as_ref().expect("put back after every step")
+    }
+
+    fn train(mut self, stop: &AtomicBool) -> Result<Outcome, Error> {
+        let run = self.run.path().to_owned();
+        if self.run.state() == RunState::Finished {
+            return Ok(Outcome::AlreadyFinished { run });
+        }
+        self.tell(Event::Started {
+            run: run.clone(),
+            method: M::NAME.into(),
+            backbone: self.plan.backbone.name.clone(),
+            parameters: self.model().num_params(),
+            samples: self.dataset.len(),
+            step: self.done,
+            steps: self.steps,
+            epochs: self.plan.train.epochs,
+        })?;
+        let view_plan = ViewPlan::new(self.plan)?;
+        let mut loader = TrainLoader::new(self.dataset.clone(), view_plan, self.done)?;
+        let mut pace = Pace::new();
+        let mut last_checkpoint = Instant::now();
+        while self.done < self.steps {
+            if stop.load(Ordering::Relaxed) {
+                self.save()?;
+                return Ok(Outcome::Interrupted { run, step: self.done, steps: self.steps });
+            }
+            let views = loader.next_batch()?;
+            let samples = views.indices.len();
+            let lr = self.schedule.at(self.done);
+            let result = self.step(views, lr)?;
+            pace.step(samples, loader.wait_s());
+            if self.done.is_multiple_of(self.plan.train.log_steps.max(1)) || self.done == self.steps {
+                let record = self.record(&result, lr, &pace);
+                self.tell(Event::Step(record))?;
+            }
+            let every = self.plan.train.checkpoint_steps;
+            let minutes = Duration::from_secs_f64(60.0 * self.plan.train.checkpoint_minutes);
+            if (every > 0 && self.done.is_multiple_of(every)) || last_checkpoint.elapsed() >= minutes {
+                self.save()?;
+                last_checkpoint = Instant::now();
+            }
+            if self.done.is_multiple_of(self.steps_per_epoch) {
+                self.online_knn()?;
+            }
+        }
+        self.finish(loader.wait_s())?;
+        Ok(Outcome::Finished { run })
+    }
+
+    /// Gradients, update, running statistics, and what the method does after a step.
+    fn step(&mut self, views: Views, lr: f64) -> Result<Step, Error> {
+        let plain = self.device.clone().inner();
+        let views = views.groups.into_iter().flat_map(|group| {
+            let shape = group.shape;
+            group.data.into_iter().map(move |view| (view, shape))
+        });
+        let views = views.map(|(view, shape)| view_to_device(view, shape, &plain)).collect();
+        let chunk_size = self.plan.train.chunk_size.unwrap_or(self.plan.train.batch_size);
+        let rng = StreamRng::new(self.plan.seed, Purpose::Step, self.done, 0, 0);
+        let mut result = step(self.model(), views, chunk_size, &rng);
+        if !result.total.is_finite() {
+            return Err(self.diverged(&result, lr));
+        }
+        let model = self.model.take().expect("put back after every step");
+        self.done += 1;
+        let model = self.optimiser.update(model, std::mem::take(&mut result.gradients), lr);
+        let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
+        self.model = Some(model.after_step(&result.embeddings, Progress { step: self.done, steps: self.steps }));
+        Ok(result)
+    }
+
+    fn diverged(&self, result: &Step, lr: f64) -> Error {
+        let terms: Vec<_> = result.terms.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let last = checkpoint::newest(&self.run.checkpoints()).ok().flatten();
+        Error::Diverged {
+            step: self.done + 1,
+            total: result.total,
+            lr,
+            terms: terms.join(", "),
+            checkpoint: last.map_or("none".into(), |path| path.display().to_string()),
+        }
+    }
+
+    fn record(&self, result: &Step, lr: f64, pace: &Pace) -> StepRecord {
+        let z = result.embeddings.online[0].clone();
+        let [_, dim] = z.dims();
+        let gauge = collapse::gauge(Rows { values: &to_vec(z), dim });
+        let remaining = (self.steps - self.done) as f64;
+        StepRecord {
+            step: self.done,
+            epoch: self.done as f64 / self.steps_per_epoch as f64,
+            total: result.total,
+            terms: result.terms.iter().copied().collect(),
+            lr,
+            embedding_std: gauge.std,
+            effective_rank: gauge.effective_rank,
+            samples_per_s: pace.samples_per_s(),
+            eta_s: remaining * pace.step_s(),
+            wait_share: pace.wait_share(),
+        }
+    }
+
+    fn online_knn(&mut self) -> Result<(), Error> {
+        let (epoch, every) = ((self.done / self.steps_per_epoch) as usize, self.plan.train.online_knn_epochs);
+        if every == 0 || !epoch.is_multiple_of(every) || self.dataset.classes().is_empty() {
+            return Ok(());
+        }
+        let mut order: Vec<usize> = (0..self.dataset.len()).collect();
+        StreamRng::new(self.plan.seed, Purpose::Survey, 1, 0, 0).shuffle(&mut order);
+        order.truncate(ONLINE_BANK + ONLINE_QUERIES);
+        if order.len() < 10 {
+            return Ok(());
+        }
+        let queries = order.split_off(order.len() - (order.len() / 5).min(ONLINE_QUERIES));
+        let encoder = self.model().valid().branch().encoder.clone();
+        let accuracy = embed::online_knn(&encoder, &self.dataset, self.plan, order, queries)?;
+        self.tell(Event::OnlineKnn { step: self.done, epoch, accuracy })
+    }
+
+    fn save(&mut self) -> Result<(), Error> {
+        let checkpoint =
+            Checkpoint { step: self.done, model: parameters::arrays(self.model()), optimiser: self.optimiser.arrays() };
+        let keep = self.plan.train.keep_checkpoints;
+        let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, &self.plan.fingerprint(), keep)?;
+        self.run.sync_records()?;
+        self.tell(Event::Checkpoint { step: self.done, path })
+    }
+
+    fn finish(&mut self, wait_s: f64) -> Result<(), Error> {
+        self.save()?;
+        self.run.write_skipped(&self.dataset)?;
+        self.run.write_encoder(&self.model().branch().encoder, self.plan)?;
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        self.tell(Event::Finished {
+            step: self.done,
+            elapsed_s,
+            wait_share: wait_s / elapsed_s,
+            skipped_files: self.dataset.bad_files().len(),
+        })?;
+        self.run.sync_records()
+    }
+
+    fn tell(&mut self, event: Event) -> Result<(), Error> {
+        self.run.record(&event)?;
+        self.observer.event(&event);
+        Ok(())
+    }
+}
+
+/// Throughput over the last steps: an exponential average, so that it settles and still follows.
+struct Pace {
+    last: Instant,
+    wait_s: f64,
+    step_s: f64,
+    samples: f64,
+    wait_share: f64,
+    steps: u32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { last: Instant::now(), wait_s: 0.0, step_s: 0.0, samples: 0.0, wait_share: 0.0, steps: 0 }
+    }
+
+    fn step(&mut self, samples: usize, wait_s: f64) {
+        let step_s = self.last.elapsed().as_secs_f64();
+        self.last = Instant::now();
+        self.steps += 1;
+        let new = f64::max(0.05, 1.0 / f64::from(self.steps));
+        let blend = |old: &mut f64, value: f64| *old += (value - *old) * new;
+        blend(&mut self.step_s, step_s);
+        blend(&mut self.samples, samples as f64);
+        blend(&mut self.wait_share, (wait_s - self.wait_s) / step_s);
+        self.wait_s = wait_s;
+    }
+
+    fn step_s(&self) -> f64 {
+        self.step_s
+    }
+
+    fn samples_per_s(&self) -> f64 {
+        self.samples / self.step_s
+    }
+
+    fn wait_share(&self) -> f64 {
+        self.wait_share
+    }
+}

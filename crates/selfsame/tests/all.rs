@@ -1,0 +1,4 @@
+//! Integration tests of the tensor side.
+
+mod resnet;
+mod training;

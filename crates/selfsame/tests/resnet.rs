@@ -1,0 +1,112 @@
+//! Our residual networks are torchvision's: same names, same representations, same gradients.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use selfsame::backbones::{self, Encoder};
+use selfsame::optim::GradientMap;
+use selfsame::tensor::layers::{Init, Pass, update_running_statistics};
+use selfsame::tensor::parameters::{self, Array};
+use selfsame::tensor::to_vec;
+use selfsame_data::config::{BackboneSettings, Stem};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Deserialize)]
+struct File {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    backbone: String,
+    stem: Stem,
+    channels: usize,
+    size: usize,
+    batch: usize,
+    names: Vec<String>,
+    h_eval: Vec<f64>,
+    h_train: Vec<f64>,
+    running_mean: Vec<f64>,
+    running_var: Vec<f64>,
+    gradients: BTreeMap<String, Gradient>,
+}
+
+#[derive(Deserialize)]
+struct Gradient {
+    norm: f64,
+    first: Vec<f64>,
+}
+
+/// The formula of `tests/golden/resnet.py`, in PyTorch's layout.
+fn filled(name: &str, shape: Vec<usize>) -> Array {
+    let phase = name.bytes().map(u64::from).sum::<u64>() * 977;
+    let wave = |i: u64| {
+        let t = (i * 40503 + phase) % 65521;
+        ((t * t + 3 * t) % 65521) as f64 / 65521.0 * 2.0 - 1.0
+    };
+    let (offset, scale) = match shape.len() {
+        4 => (0.0, (6.0 / shape[1..].iter().product::<usize>() as f64).sqrt()),
+        _ if name.ends_with("running_var") => (1.0, 0.5),
+        _ => (if name.ends_with("weight") { 1.0 } else { 0.0 }, 0.1),
+    };
+    let count = shape.iter().product::<usize>();
+    let values = (0..count).map(|i| (offset + scale * wave(i as u64)) as f32).collect();
+    Array { shape, values }
+}
+
+fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
+    let largest = golden.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let worst = ours.iter().zip(golden).fold(0.0f64, |m, (a, b)| m.max((f64::from(*a) - b).abs()));
+    assert!(worst <= tolerance * largest, "{what}: off by {worst:e} of {largest:e}");
+}
+
+fn encoder(case: &Case, device: &Device) -> Encoder {
+    let settings = BackboneSettings { name: case.backbone.clone(), stem: Some(case.stem), ..Default::default() };
+    let encoder = backbones::build(&settings, case.channels, case.size, &Init::new(0, "encoder", device)).unwrap();
+    let shapes = parameters::to_pytorch_layout(parameters::arrays(&encoder));
+    assert!(shapes.keys().eq(case.names.iter()), "parameter names are torchvision's");
+    let arrays = shapes.into_iter().map(|(name, array)| (name.clone(), filled(&name, array.shape))).collect();
+    parameters::with_arrays(encoder, parameters::from_pytorch_layout(arrays)).unwrap()
+}
+
+#[test]
+fn residual_networks_are_torchvisions() {
+    let file: File = serde_json::from_str(include_str!("../../../tests/golden/resnet.json")).unwrap();
+    for case in &file.cases {
+        let label = format!("{} {:?}", case.backbone, case.stem);
+        let shape = [case.batch, case.size, case.size, case.channels];
+        let pixels: Vec<f32> =
+            (0..shape.iter().product()).map(|i: usize| (0.3 * (i as f64).powf(1.1) + 1.0).sin() as f32).collect();
+        let input = || Tensor::<4>::from_data(TensorData::new(pixels.clone(), shape), &Device::flex());
+
+        let plain = encoder(case, &Device::flex());
+        let h = to_vec(plain.forward(input(), &Pass::evaluate()));
+        assert_close(&format!("{label}: h in evaluation"), &h[..64], &case.h_eval, 1e-4);
+
+        let trained = encoder(case, &Device::flex().autodiff());
+        let pass = Pass::train();
+        let h = trained.forward(input(), &pass);
+        assert_close(&format!("{label}: h in training"), &to_vec(h.clone().inner())[..64], &case.h_train, 1e-3);
+        let mut gradients = GradientMap::default();
+        gradients.accumulate(&trained, &mut h.square().mean().backward());
+        let shapes = parameters::arrays(&trained);
+        let flat = gradients.into_arrays();
+        let arrays = flat.into_iter().map(|(name, values)| {
+            let shape = shapes[&name].shape.clone();
+            (name, Array { shape, values })
+        });
+        let arrays = parameters::to_pytorch_layout(arrays.collect());
+        for (name, golden) in &case.gradients {
+            let ours = &arrays[name].values;
+            let norm = ours.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            assert!((norm / golden.norm - 1.0).abs() < 1e-2, "{label}: ‖∂/∂{name}‖ {norm} is not {}", golden.norm);
+            let scale = golden.norm / (ours.len() as f64).sqrt();
+            for (a, b) in ours.iter().zip(&golden.first) {
+                assert!((f64::from(*a) - b).abs() < 0.15 * scale, "{label}: ∂/∂{name}: {a} is not {b}");
+            }
+        }
+
+        let updated = parameters::arrays(&update_running_statistics(trained, pass.into_statistics()));
+        assert_close(&label, &updated["bn1.running_mean"].values[..8], &case.running_mean, 1e-4);
+        assert_close(&label, &updated["bn1.running_var"].values[..8], &case.running_var, 1e-4);
+    }
+}

@@ -1,0 +1,200 @@
+//! The promises of a run: same plan, same bytes, whatever the threads and the interruptions; nothing overwritten.
+
+use selfsame::catalogue;
+use selfsame::events::{Event, Observer, Silent};
+use selfsame::trainer::Outcome;
+use selfsame_data::config::{self, Plan};
+use selfsame_data::dataset::Dataset;
+use selfsame_data::npy::npy_header;
+use selfsame_data::rng::{Purpose, StreamRng};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// 40 images of 12×12, as `[n, height, width]` u8.
+fn images(path: &Path) {
+    let mut rng = StreamRng::new(5, Purpose::Survey, 0, 0, 0);
+    let mut bytes = npy_header("|u1", &[40, 12, 12]);
+    bytes.extend((0..40 * 12 * 12).map(|_| rng.below(256) as u8));
+    fs::write(path, bytes).unwrap();
+}
+
+fn plan(folder: &Path, run: &str, more: &[&str]) -> (Plan, Arc<Dataset>) {
+    let data = folder.join("images.npy");
+    if !data.exists() {
+        images(&data);
+    }
+    let mut arguments = vec![
+        format!("data={}", data.display()),
+        format!("out={}", folder.join(run).display()),
+        "backbone.widths=[4, 6]".into(),
+        "projector.hidden=8".into(),
+        "projector.out=6".into(),
+        "epochs=3".into(),
+        "batch_size=8".into(),
+        "train.checkpoint_steps=4".into(),
+    ];
+    arguments.extend(more.iter().map(|&m| m.to_owned()));
+    if !more.iter().any(|m| m.starts_with("method=")) {
+        arguments.push("method=simclr".into());
+    }
+    let mut dataset = None;
+    let resolved = config::load(None, &arguments, &catalogue::known()).unwrap().complete(|plan| {
+        let opened = Dataset::open(&plan.data)?;
+        opened.resolve(&mut plan.data)?;
+        dataset = Some(Arc::new(opened));
+        Ok(())
+    });
+    (resolved.unwrap().plan, dataset.unwrap())
+}
+
+fn pretrain(plan: &Plan, dataset: &Arc<Dataset>, observer: &mut dyn Observer, stop: &AtomicBool) -> Outcome {
+    (catalogue::method(plan).unwrap().pretrain)(plan, dataset.clone(), observer, stop).unwrap()
+}
+
+fn train(plan: &Plan, dataset: &Arc<Dataset>) {
+    let outcome = pretrain(plan, dataset, &mut Silent, &AtomicBool::new(false));
+    assert_eq!(outcome, Outcome::Finished { run: plan.out.clone() });
+}
+
+fn encoder(plan: &Plan) -> Vec<u8> {
+    fs::read(plan.out.join("encoder.safetensors")).unwrap()
+}
+
+/// Step, total and terms of every step recorded.
+fn losses(plan: &Plan) -> Vec<(u64, String, String)> {
+    let text = fs::read_to_string(plan.out.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines
+        .filter(|line| line["event"] == "step")
+        .map(|line| (line["step"].as_u64().unwrap(), line["total"].to_string(), line["terms"].to_string()))
+        .collect()
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    for method in ["method=simclr", "method=barlow_twins"] {
+        let mut results = Vec::new();
+        for threads in ["1", "2", "3"] {
+            let run = format!("{method}-{threads}");
+            let (plan, dataset) = plan(folder.path(), &run, &[method, &format!("threads={threads}")]);
+            train(&plan, &dataset);
+            assert_eq!(losses(&plan).len(), 15);
+            results.push((losses(&plan), encoder(&plan)));
+        }
+        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{method}");
+    }
+}
+
+/// Raises the stop flag once `at` steps are done.
+struct StopAt<'a>(u64, &'a AtomicBool);
+
+impl Observer for StopAt<'_> {
+    fn event(&mut self, event: &Event) {
+        if matches!(event, Event::Step(record) if record.step >= self.0) {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_resumed_run_equals_one_that_never_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    for (optimiser, chunk) in [("sgd", "8"), ("adamw", "8"), ("lars", "3")] {
+        let more =
+            [format!("optimiser.name={optimiser}"), format!("chunk_size={chunk}"), "optimiser.base_lr=0.05".into()];
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let (whole, dataset) = plan(folder.path(), &format!("{optimiser}-whole"), &more);
+        train(&whole, &dataset);
+
+        let (parts, dataset) = plan(folder.path(), &format!("{optimiser}-parts"), &more);
+        let mut rng = StreamRng::new(3, Purpose::Survey, 0, 0, 0);
+        let mut at = 0;
+        loop {
+            at += 1 + rng.below(3) as u64;
+            let stop = AtomicBool::new(false);
+            match pretrain(&parts, &dataset, &mut StopAt(at, &stop), &stop) {
+                Outcome::Interrupted { step, steps, .. } => assert!(step == at && steps == 15, "{step} {at}"),
+                outcome => {
+                    assert_eq!(outcome, Outcome::Finished { run: parts.out.clone() });
+                    break;
+                }
+            }
+        }
+        assert_eq!(losses(&whole), losses(&parts), "{optimiser}");
+        assert!(encoder(&whole) == encoder(&parts), "{optimiser}");
+        let again = pretrain(&parts, &dataset, &mut Silent, &AtomicBool::new(false));
+        assert_eq!(again, Outcome::AlreadyFinished { run: parts.out.clone() });
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+    #[derive(Default)]
+    struct Heard(Vec<String>, Option<u64>);
+    impl Observer for Heard {
+        fn event(&mut self, event: &Event) {
+            match event {
+                Event::Warning { message, .. } => self.0.push(message.clone()),
+                Event::Started { step, .. } => self.1 = Some(*step),
+                _ => {}
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, dataset) = plan(folder.path(), "whole", &[]);
+    train(&whole, &dataset);
+    let (damaged, dataset) = plan(folder.path(), "damaged", &[]);
+    let stop = AtomicBool::new(false);
+    pretrain(&damaged, &dataset, &mut StopAt(9, &stop), &stop);
+    let newest = damaged.out.join("checkpoints/step-00000009/model.safetensors");
+    let mut bytes = fs::read(&newest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    // What a killed process may leave behind.
+    fs::create_dir(damaged.out.join("checkpoints/.writing")).unwrap();
+
+    let mut heard = Heard::default();
+    pretrain(&damaged, &dataset, &mut heard, &AtomicBool::new(false));
+    assert!(heard.0.len() == 1 && heard.0[0].contains("does not match its hash"), "{:?}", heard.0);
+    assert_eq!(heard.1, Some(8));
+    assert!(encoder(&whole) == encoder(&damaged));
+    assert_eq!(losses(&whole), losses(&damaged));
+}
+
+#[test]
+fn a_folder_that_is_not_this_plans_run_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let attempt = |plan: &Plan, dataset: &Arc<Dataset>| {
+        (catalogue::method(plan).unwrap().pretrain)(plan, dataset.clone(), &mut Silent, &AtomicBool::new(false))
+            .unwrap_err()
+            .to_string()
+    };
+    let (first, dataset) = plan(folder.path(), "run", &["epochs=1"]);
+    train(&first, &dataset);
+    let before = encoder(&first);
+    let (other, dataset) = plan(folder.path(), "run", &["epochs=2"]);
+    assert!(attempt(&other, &dataset).contains("another plan"));
+    assert!(encoder(&first) == before);
+
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    fs::write(photos.join("cat.jpg"), "not ours").unwrap();
+    let (occupied, dataset) = plan(folder.path(), "photos", &[]);
+    assert!(attempt(&occupied, &dataset).contains("not empty"));
+    assert_eq!(fs::read_dir(&photos).unwrap().count(), 1);
+}
+
+#[test]
+fn an_infinite_loss_stops_with_what_led_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, dataset) = plan(folder.path(), "run", &["method=barlow_twins", "optimiser.base_lr=1e30"]);
+    let error = (catalogue::method(&plan).unwrap().pretrain)(&plan, dataset, &mut Silent, &AtomicBool::new(false));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("at step") && error.contains("redundancy") && error.contains("last good checkpoint"),
+        "{error}"
+    );
+}
