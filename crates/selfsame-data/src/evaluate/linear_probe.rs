@@ -513,8 +513,8 @@ mod tests {
 
     #[test]
     fn separable_classes_are_told_apart_with_few_labels() {
-        let (values, labels) = blobs(400, 8, 4, 4.0, 5);
-        let (test, test_labels) = blobs(100, 8, 4, 4.0, 6);
+        let (values, labels) = blobs(400, 8, 4, 8.0, 5);
+        let (test, test_labels) = blobs(100, 8, 4, 8.0, 6);
         let features = ProbeFeatures::new(Rows::new(&values, 8));
         let test = features.coordinates(Rows::new(&test, 8));
         for per_class in [1, 2, 10, 100] {
