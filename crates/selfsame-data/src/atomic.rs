@@ -18,7 +18,7 @@ pub struct AtomicFile {
 impl AtomicFile {
     /// Starts a file that will replace whatever is at `path`; the folder must exist and be writable.
     pub fn create(path: &Path) -> Result<Self, DataError> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         // Opened by us, not by `tempfile`: with the permissions of any other new file instead of private ones, and
         // with errors that do not speak of a temporary file.
         let open = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
@@ -34,12 +34,15 @@ impl AtomicFile {
 
     /// Flushes to the disk and renames to the final path.
     pub fn commit(self) -> Result<(), DataError> {
+        let folder = folder_of(&self.path).to_owned();
         let Self { file, temporary, path } = self;
         let io = |source| write_error(&path, source);
         let file = file.into_inner().map_err(|e| io(e.into_error()))?;
         // Some file systems report a full disk only here.
         file.sync_all().map_err(io)?;
-        temporary.persist(&path).map_err(|e| io(e.error))
+        temporary.persist(&path).map_err(|e| io(e.error))?;
+        // The new name is on the disk once its folder is.
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(io)
     }
 
     /// The final path.
@@ -61,6 +64,10 @@ impl Seek for AtomicFile {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         self.file.seek(to)
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A failed write to `path`; the temporary file goes when its [`AtomicFile`] is dropped.

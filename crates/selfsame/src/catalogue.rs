@@ -12,6 +12,9 @@ use std::sync::atomic::AtomicBool;
 
 pub use crate::backbones::{BACKBONES, BackboneEntry};
 
+/// [`trainer::pretrain`] of one method.
+pub type Pretrain = fn(&Plan, Arc<Dataset>, &mut dyn Observer, &AtomicBool) -> Result<Outcome, Error>;
+
 /// One line of the catalogue: a method's name and the functions that know its type.
 pub struct MethodEntry {
     /// Name in recipes.
@@ -23,7 +26,7 @@ pub struct MethodEntry {
     /// Whether the plan makes sense for the method.
     pub check: fn(&Plan) -> Result<(), Error>,
     /// Trains, or goes on training.
-    pub pretrain: fn(&Plan, Arc<Dataset>, &mut dyn Observer, &AtomicBool) -> Result<Outcome, Error>,
+    pub pretrain: Pretrain,
     /// The branch of a run, trained or fresh.
     pub branch: fn(&Plan, trainer::Weights) -> Result<crate::method::Branch, Error>,
 }

@@ -69,7 +69,7 @@ pub fn load_newest(folder: &Path, plan: &str, mut warn: impl FnMut(String)) -> R
         match load(path, plan) {
             Ok(checkpoint) => return Ok(Some(checkpoint)),
             Err(problem) => {
-                warn(format!("checkpoint {} cannot be used: {problem}; trying the one before", path.display()))
+                warn(format!("checkpoint {} cannot be used: {problem}; trying the one before", path.display()));
             }
         }
     }
@@ -120,15 +120,6 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     paths.sort();
     Ok(paths)
-}
-
-/// Writes a file so that after a crash its path holds the old content or the new, whole.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let (folder, name) = (path.parent().expect("a file has a folder"), path.file_name().expect("a file has a name"));
-    let temporary = folder.join(format!(".{}.writing", name.to_string_lossy()));
-    write_synced(&temporary, bytes)?;
-    fs::rename(&temporary, path).map_err(|e| Error::io(path, e))?;
-    sync_folder(folder)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {

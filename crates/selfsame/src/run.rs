@@ -1,11 +1,11 @@
 //! The run folder: what lies where, who may write, and the records of a training.
 
 use crate::backbones::Encoder;
-use crate::checkpoint::write_atomically;
 use crate::error::Error;
 use crate::events::Event;
 use crate::tensor::parameters;
 use crate::tensorboard::EventFile;
+use selfsame_data::atomic;
 use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ impl Run {
             ));
         }
         if !plan_path.exists() {
-            write_atomically(&plan_path, plan.to_toml().as_bytes())?;
+            atomic::write(&plan_path, plan.to_toml().as_bytes())?;
         }
         Ok(Self { path, metrics: None, _lock: Some(lock) })
     }
@@ -163,10 +163,10 @@ impl Run {
             width: encoder.width(),
         };
         let config = serde_json::to_vec_pretty(&config).expect("plain values serialise");
-        write_atomically(&self.path.join("config.json"), &config)?;
+        atomic::write(&self.path.join("config.json"), &config)?;
         let arrays = parameters::to_pytorch_layout(parameters::arrays(encoder));
         // Last: its presence says that the run is finished.
-        write_atomically(&self.path.join(ENCODER), &parameters::to_safetensors(&arrays))
+        Ok(atomic::write(&self.path.join(ENCODER), &parameters::to_safetensors(&arrays))?)
     }
 
     /// Writes `skipped.jsonl`: the files that could not be read, with the reasons. Nothing when there are none.
@@ -186,7 +186,7 @@ impl Run {
                 serde_json::to_string(&Skipped { id: &file.id, reason: &file.reason }).expect("strings serialise")
             })
             .collect();
-        write_atomically(&self.path.join("skipped.jsonl"), (lines.join("\n") + "\n").as_bytes())
+        Ok(atomic::write(&self.path.join("skipped.jsonl"), (lines.join("\n") + "\n").as_bytes())?)
     }
 }
 

@@ -147,7 +147,7 @@ impl<'a, M: Method> Session<'a, M> {
     fn resume(&mut self) -> Result<(), Error> {
         let mut warnings = Vec::new();
         let newest = checkpoint::load_newest(&self.run.checkpoints(), &self.plan.fingerprint(), |problem| {
-            warnings.push(problem)
+            warnings.push(problem);
         })?;
         if let Some(Checkpoint { step, model, optimiser }) = newest {
             let bad = |problem| Error::run(self.run.path(), problem);
@@ -157,7 +157,7 @@ impl<'a, M: Method> Session<'a, M> {
         }
         self.run.start_records(self.done)?;
         for message in warnings {
-            self.tell(Event::Warning { step: self.done, message })?;
+            self.tell(&Event::Warning { step: self.done, message })?;
         }
         Ok(())
     }
@@ -171,7 +171,7 @@ impl<'a, M: Method> Session<'a, M> {
         if self.run.state() == RunState::Finished {
             return Ok(Outcome::AlreadyFinished { run });
         }
-        self.tell(Event::Started {
+        self.tell(&Event::Started {
             run: run.clone(),
             method: M::NAME.into(),
             backbone: self.plan.backbone.name.clone(),
@@ -197,7 +197,7 @@ impl<'a, M: Method> Session<'a, M> {
             pace.step(samples, loader.wait_s());
             if self.done.is_multiple_of(self.plan.train.log_steps.max(1)) || self.done == self.steps {
                 let record = self.record(&result, lr, &pace);
-                self.tell(Event::Step(record))?;
+                self.tell(&Event::Step(record))?;
             }
             let every = self.plan.train.checkpoint_steps;
             let minutes = Duration::from_secs_f64(60.0 * self.plan.train.checkpoint_minutes);
@@ -280,7 +280,7 @@ impl<'a, M: Method> Session<'a, M> {
         let queries = order.split_off(order.len() - (order.len() / 5).min(ONLINE_QUERIES));
         let encoder = self.model().valid().branch().encoder.clone();
         let accuracy = embed::online_knn(&encoder, &self.dataset, self.plan, order, queries)?;
-        self.tell(Event::OnlineKnn { step: self.done, epoch, accuracy })
+        self.tell(&Event::OnlineKnn { step: self.done, epoch, accuracy })
     }
 
     fn save(&mut self) -> Result<(), Error> {
@@ -289,7 +289,7 @@ impl<'a, M: Method> Session<'a, M> {
         let keep = self.plan.train.keep_checkpoints;
         let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, &self.plan.fingerprint(), keep)?;
         self.run.sync_records()?;
-        self.tell(Event::Checkpoint { step: self.done, path })
+        self.tell(&Event::Checkpoint { step: self.done, path })
     }
 
     fn finish(&mut self, wait_s: f64) -> Result<(), Error> {
@@ -297,7 +297,7 @@ impl<'a, M: Method> Session<'a, M> {
         self.run.write_skipped(&self.dataset)?;
         self.run.write_encoder(&self.model().branch().encoder, self.plan)?;
         let elapsed_s = self.started.elapsed().as_secs_f64();
-        self.tell(Event::Finished {
+        self.tell(&Event::Finished {
             step: self.done,
             elapsed_s,
             wait_share: wait_s / elapsed_s,
@@ -306,9 +306,9 @@ impl<'a, M: Method> Session<'a, M> {
         self.run.sync_records()
     }
 
-    fn tell(&mut self, event: Event) -> Result<(), Error> {
-        self.run.record(&event)?;
-        self.observer.event(&event);
+    fn tell(&mut self, event: &Event) -> Result<(), Error> {
+        self.run.record(event)?;
+        self.observer.event(event);
         Ok(())
     }
 }

@@ -212,7 +212,8 @@ pub(super) mod portable {
     ) -> FloatTensor<B> {
         let std = B::float_sqrt(B::float_add_scalar(variance, NORM_EPSILON.into()));
         let scale = B::float_div(scale, std);
-        let centred = B::float_sub(x.clone(), per_channel::<B>(mean, x.shape().num_dims()));
+        let rank = x.shape().num_dims();
+        let centred = B::float_sub(x, per_channel::<B>(mean, rank));
         affine_act::<B>(centred, scale, shift, residual, relu)
     }
 
