@@ -1,0 +1,312 @@
+//! The command as its users meet it: bad input, interruption, and the files it leaves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+/// Small networks and batches, so that a run takes seconds; tests add their own keys.
+const SMALL: [&str; 7] = [
+    "backbone=resnet_micro",
+    "backbone.widths=[4,8]",
+    "projector.hidden=16",
+    "projector.out=8",
+    "batch_size=16",
+    "optimiser.warmup_epochs=0",
+    "train.log_steps=1",
+];
+
+/// A folder of its own for each test; `work` is where the command runs.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Two classes of grey 12×12 images that differ in brightness: `name/{dark,light}/NN.pgm`.
+    fn images(&self, name: &str, per_class: u8) {
+        for (class, base) in [("dark", 40), ("light", 160)] {
+            let folder = self.path(name).join(class);
+            fs::create_dir_all(&folder).unwrap();
+            for index in 0..per_class {
+                let mut bytes = b"P5\n12 12\n255\n".to_vec();
+                bytes.extend((0..144u8).map(|pixel| base + pixel.wrapping_mul(7 * index + 3) % 60));
+                fs::write(folder.join(format!("{index:02}.pgm")), bytes).unwrap();
+            }
+        }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("selfsame"));
+        command.current_dir(self.0.path()).args(words);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Trains with [`SMALL`] and `words`.
+    fn pretrain(&self, words: &[&str]) -> Output {
+        self.run(&[&["pretrain"], &SMALL[..], words].concat())
+    }
+
+    /// Runs a command that must fail with a single line, and returns that line.
+    fn fails(&self, words: &[&str]) -> String {
+        one_error(&self.run(words), words)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    fn text(&self, name: &str) -> String {
+        String::from_utf8(self.read(name)).unwrap()
+    }
+
+    /// Names in a folder, sorted.
+    fn names(&self, name: &str) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(self.path(name)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The loss of every step, as written.
+    fn losses(&self, run: &str) -> Vec<String> {
+        let metrics = self.text(&format!("{run}/metrics.jsonl"));
+        let steps = metrics.lines().filter(|line| line.starts_with(r#"{"event":"step""#));
+        steps.map(|line| line.split(r#","lr""#).next().unwrap().to_owned()).collect()
+    }
+}
+
+fn one_error(output: &Output, what: &[&str]) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(!output.status.success(), "{what:?} succeeded");
+    assert!(errors.len() == 1 && !text.contains("bug in selfsame"), "{what:?}: {text}");
+    errors[0].to_owned()
+}
+
+fn succeeds(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn contains(line: &str, parts: &[&str]) {
+    parts.iter().for_each(|part| assert!(line.contains(part), "no \"{part}\" in: {line}"));
+}
+
+#[test]
+fn data_that_cannot_be_read_is_named_in_one_line() {
+    let place = Place::new();
+    contains(&place.fails(&["pretrain", "data=nowhere"]), &["nowhere", "data.path"]);
+    fs::create_dir(place.path("empty")).unwrap();
+    contains(&place.fails(&["pretrain", "data=empty"]), &["empty", "image"]);
+    fs::create_dir(place.path("text")).unwrap();
+    fs::write(place.path("text/notes.txt"), "not an image").unwrap();
+    contains(&place.fails(&["pretrain", "data=text"]), &["text", "image"]);
+    fs::create_dir(place.path("lies")).unwrap();
+    (0..4).for_each(|i| fs::write(place.path(&format!("lies/{i}.png")), "not a PNG").unwrap());
+    contains(&place.fails(&["pretrain", "data=lies"]), &["lies"]);
+    place.images("flat", 4);
+    contains(&place.fails(&["pretrain", "data=flat/dark", "data.labels=folder"]), &["labels", "folder"]);
+    for folder in ["runs", "empty/runs"] {
+        assert!(!place.path(folder).exists(), "{folder} was made by a run that never was");
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_named_with_their_key() {
+    let place = Place::new();
+    place.images("photos", 8);
+    let fails = |word: &str, parts: &[&str]| contains(&place.fails(&["pretrain", "data=photos", word]), parts);
+    fails("batch_size=17", &["train.batch_size", "17", "16"]);
+    fails("batch_sise=8", &["batch_sise", "did you mean", "batch_size"]);
+    fails("epochs=many", &["train.epochs", "whole number", "many"]);
+    fails("method=simclear", &["method", "simclear", "simclr"]);
+    fails("backbone.widths=[0]", &["backbone.widths"]);
+    fails("method.temperature=0", &["method.temperature"]);
+    fails("data.size=0", &["data.size"]);
+    fails("device=quantum", &["device", "quantum"]);
+    let crop =
+        |scale: &str| format!("views=[{{count=2,augmentations=[{{name=\"random_resized_crop\",scale={scale}}}]}}]");
+    fails(&crop("[0.5,1.5]"), &["scale", "1.5"]);
+    fs::write(place.path("bad.toml"), "[data]\npath = \"photos\"\n[train]\nepochs = \"ten\"\n").unwrap();
+    contains(&place.fails(&["pretrain", "bad.toml"]), &["bad.toml", "epochs", "ten"]);
+    fs::write(place.path("worse.toml"), "[data\n").unwrap();
+    contains(&place.fails(&["plan", "worse.toml"]), &["worse.toml", "1"]);
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn a_folder_that_holds_something_else_is_left_as_it_is() {
+    let place = Place::new();
+    place.images("photos", 8);
+    fs::create_dir(place.path("mine")).unwrap();
+    fs::write(place.path("mine/thesis.tex"), "years of work").unwrap();
+    let output = place.pretrain(&["data=photos", "epochs=1", "out=mine"]);
+    contains(&one_error(&output, &["out=mine"]), &["mine", "not empty", "out="]);
+    assert_eq!(place.names("mine"), ["thesis.tex"]);
+
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    let before = place.read("run/encoder.safetensors");
+    let output = place.pretrain(&["data=photos", "epochs=1", "seed=1", "out=run"]);
+    contains(&one_error(&output, &["seed=1"]), &["run", "another plan", "out="]);
+    assert_eq!(place.read("run/encoder.safetensors"), before);
+    let again = place.pretrain(&["data=photos", "epochs=1", "out=run"]);
+    contains(&String::from_utf8_lossy(&again.stderr), &["finished"]);
+    succeeds(&again);
+}
+
+#[test]
+fn bad_files_are_skipped_counted_and_listed_until_they_are_too_many() {
+    let place = Place::new();
+    place.images("photos", 20);
+    fs::write(place.path("photos/dark/torn.pgm"), b"P5\n12 12\n255\nshort").unwrap();
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    contains(&place.text("run/skipped.jsonl"), &["torn.pgm", "reason"]);
+    contains(&place.text("run/metrics.jsonl"), &[r#""skipped_files":1"#]);
+    let strict = place.pretrain(&["data=photos", "epochs=1", "data.max_bad_share=0.01", "out=strict"]);
+    contains(&one_error(&strict, &["strict"]), &["torn.pgm", "data.max_bad_share"]);
+    assert!(!place.path("strict/encoder.safetensors").exists());
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_stops_with_what_led_there() {
+    let place = Place::new();
+    place.images("photos", 16);
+    let output = place.pretrain(&["data=photos", "epochs=3", "optimiser.base_lr=1e30", "out=run"]);
+    contains(&one_error(&output, &["lr"]), &["loss", "step", "lr", "invariance", "contrast", "checkpoint"]);
+    assert!(!place.path("run/encoder.safetensors").exists());
+}
+
+/// Waits until the run has logged a step of its own after `lines` lines, or has ended.
+fn wait_for_a_step(metrics: &Path, lines: usize, child: &mut std::process::Child) {
+    while child.try_wait().unwrap().is_none() {
+        let now = fs::read_to_string(metrics).unwrap_or_default();
+        if now.lines().filter(|line| line.contains(r#""event":"step""#)).count() > lines {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn ten_interruptions_and_kills_leave_the_same_bytes_as_none() {
+    let place = Place::new();
+    place.images("photos", 32);
+    let words = ["data=photos", "epochs=30", "train.checkpoint_steps=3"];
+    succeeds(&place.pretrain(&[&words[..], &["out=whole"]].concat()));
+    let start = [&["pretrain"], &SMALL[..], &words, &["out=cut"]].concat();
+    let metrics = place.path("cut/metrics.jsonl");
+    for stop in 0..10 {
+        let words = if stop == 0 { &start[..] } else { &["pretrain", "cut"] };
+        let mut child = place.command(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // What lies beyond the last checkpoint is cut off when a run is taken up again, so count from there.
+        let before =
+            fs::read_to_string(&metrics).unwrap_or_default().lines().filter(|l| l.contains("\"step\"")).count();
+        wait_for_a_step(&metrics, before + stop % 4, &mut child);
+        let gently = stop % 2 == 0;
+        let signal = if gently { "-TERM" } else { "-KILL" };
+        let _ = Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
+        let output = child.wait_with_output().unwrap();
+        if gently {
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "a first signal is obeyed, saved, and no failure: {text}");
+            assert!(
+                text.contains("selfsame pretrain cut")
+                    || text.contains("encoder.safetensors")
+                    || text.contains("finished"),
+                "{text}"
+            );
+        }
+    }
+    succeeds(&place.run(&["pretrain", "cut"]));
+    assert_eq!(place.losses("cut"), place.losses("whole"));
+    assert_eq!(place.losses("whole").len(), 120);
+    assert_eq!(place.read("cut/encoder.safetensors"), place.read("whole/encoder.safetensors"));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+    let place = Place::new();
+    place.images("photos", 16);
+    let words = ["data=photos", "epochs=4", "train.checkpoint_steps=1", "out=run"];
+    succeeds(&place.pretrain(&words));
+    let encoder = place.read("run/encoder.safetensors");
+    fs::remove_file(place.path("run/encoder.safetensors")).unwrap();
+    let newest = place.names("run/checkpoints").pop().unwrap();
+    let model = place.path(&format!("run/checkpoints/{newest}/model.safetensors"));
+    let mut bytes = fs::read(&model).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&model, bytes).unwrap();
+    let output = place.run(&["pretrain", "run"]);
+    contains(&succeeds(&output), &[&newest, "hash"]);
+    assert_eq!(place.read("run/encoder.safetensors"), encoder);
+}
+
+#[test]
+fn a_run_is_judged_and_its_features_are_written() {
+    let place = Place::new();
+    place.images("photos", 24);
+    place.images("held-out", 8);
+    succeeds(&place.pretrain(&["data=photos", "epochs=2", "out=run"]));
+    let table = succeeds(&place.run(&["evaluate", "run", "train=photos", "test=held-out"]));
+    contains(&table, &["kNN", "probe", "\nh ", "\nz ", "\nraw ", "\nuntrained "]);
+    contains(&place.text("run/scores.json"), &["linear_probe.h.all", "linear_probe.raw.per_class_10.mean"]);
+    contains(&place.fails(&["evaluate", "run", "train=photos"]), &["test"]);
+    contains(&place.fails(&["evaluate", "run", "train=photos/dark", "test=held-out"]), &["labels"]);
+
+    succeeds(&place.run(&["embed", "run", "data=photos", "out=h.npy"]));
+    let npy = place.read("h.npy");
+    assert!(npy.starts_with(b"\x93NUMPY"));
+    assert_eq!((npy.len() - 48 * 8 * 4) % 64, 0, "a padded header, then 48 rows of 8 floats");
+    succeeds(&place.run(&["embed", "run", "data=photos", "out=h.parquet"]));
+    let parquet = place.read("h.parquet");
+    assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
+    contains(&place.fails(&["embed", "run", "data=photos", "out=h.csv"]), &["h.csv", ".parquet", ".npy"]);
+    contains(&place.fails(&["embed", "run", "data=photos", "out=no/h.npy"]), &["no/h.npy", "folder"]);
+    contains(&place.fails(&["embed", "photos", "out=h.npy"]), &["photos", "not a run folder"]);
+    assert_eq!(place.names("."), ["h.npy", "h.parquet", "h.rows.jsonl", "held-out", "photos", "run"]);
+}
+
+#[test]
+fn catalogues_plans_and_the_self_test_are_printed() {
+    let place = Place::new();
+    place.images("photos", 8);
+    for (what, name) in [
+        ("methods", "barlow_twins"),
+        ("backbones", "resnet50"),
+        ("augmentations", "resized_crop"),
+        ("sources", "idx"),
+        ("recipes", "simclr"),
+    ] {
+        contains(&succeeds(&place.run(&["list", what])), &[name]);
+    }
+    let plan = succeeds(&place.run(&["plan", "data=photos", "epochs=7"]));
+    contains(&plan, &["epochs = 7", "# command line", "# default", "# data"]);
+    assert_eq!(place.names("."), ["photos"], "a plan leaves nothing behind");
+    fs::write(place.path("mine.toml"), &plan).unwrap();
+    let again = succeeds(&place.run(&["plan", "mine.toml"]));
+    let settings = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split("  #").next().unwrap().trim_end().to_owned()).collect()
+    };
+    assert_eq!(settings(&again), settings(&plan), "a printed plan is a recipe");
+
+    let selftest = succeeds(&place.run(&["selftest"]));
+    contains(&selftest, &["instruction set", "nt_xent", "resized_crop", "tolerance"]);
+    let scalar = place.command(&["selftest"]).env("SELFSAME_ISA", "scalar").output().unwrap();
+    contains(&succeeds(&scalar), &["instruction set scalar"]);
+    let unknown = place.command(&["selftest"]).env("SELFSAME_ISA", "mmx").output().unwrap();
+    contains(&one_error(&unknown, &["mmx"]), &["SELFSAME_ISA", "mmx"]);
+    let wrong = include_str!("../../../tests/golden/objectives.json").replacen("\"total\": ", "\"total\": 1", 1);
+    fs::write(place.path("wrong.json"), wrong).unwrap();
+    let output = place.run(&["selftest", "--objectives", "wrong.json"]);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stdout).contains("FAILED"));
+}
