@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""Training steps side by side with PyTorch, in turn, in one run: medians and ratios (peer time / ours).
+"""Side by side with PyTorch, in turn, in one run: medians and ratios (peer time / ours).
 
-benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [w1] [w2]
+benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [w1] [w2] [pretrain-w1] [pretrain-w2] [infer]
 
-Every round runs ours, then PyTorch f32 in both memory formats, then bf16 autocast, each in a fresh process. A round
-is dropped when other processes took more than 5 % of the machine meanwhile.
+w1, w2        a training step of ResNet-18 at 32 px and of the micro-ResNet: PyTorch f32 in both memory formats, and bf16
+pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers
+infer         ResNet-18 at 224 px: onnxruntime
+
+Every round runs ours, then each peer, in fresh processes; the ratio is to the fastest of the peers. A round is dropped
+when other processes took more than 5 % of the machine meanwhile.
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys, time
 
@@ -12,7 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 parser = argparse.ArgumentParser()
-parser.add_argument("workloads", nargs="*", default=["w1", "w2"])
+parser.add_argument("workloads", nargs="*", default=["w1", "w2", "pretrain-w1", "pretrain-w2", "infer"])
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=10)
 parser.add_argument("--isa", help="force SELFSAME_ISA for ours")
@@ -34,18 +38,28 @@ def run(command, environment=None):
     return json.loads(output.stdout.strip().splitlines()[-1]), foreign
 
 
-ours = str(ROOT / "target/release/examples/train_step")
-peers = ["f32", "f32_channels_last", "bf16"]
+def commands(workload):
+    """What a round runs: name to command."""
+    binary, python, steps = str(ROOT / "target/release/examples/workloads"), sys.executable, str(arguments.steps)
+    ours = {"ours": [binary, workload, steps, threads]}
+    if workload == "infer":
+        return ours | {"onnxruntime": [python, str(HERE / "infer.py"), steps, threads]}
+    if not workload.startswith("pretrain-"):
+        modes = ["f32", "f32_channels_last", "bf16"]
+        return ours | {mode: [python, str(HERE / "step.py"), workload, steps, mode, threads] for mode in modes}
+    pretrain = [python, str(HERE / "pretrain.py"), workload.removeprefix("pretrain-"), steps]
+    peers = [("f32", "0"), ("f32_channels_last", "0"), ("f32_channels_last", "2")]
+    named = {f"lightly {mode}, {workers} workers": [*pretrain, mode, workers, threads] for mode, workers in peers}
+    return {"ours": [*pretrain, "ours", "0", threads]} | named
+
+
+forced = {"SELFSAME_ISA": arguments.isa} if arguments.isa else None
 for workload in arguments.workloads:
     rounds = []
     for _ in range(3 * arguments.rounds):
         row, foreign = {}, 0.0
-        forced = {"SELFSAME_ISA": arguments.isa} if arguments.isa else None
-        for name, command, environment in [("ours", [ours, workload, str(arguments.steps), threads], forced)] + [
-            (peer, [sys.executable, str(HERE / "step.py"), workload, str(arguments.steps), peer, threads], None)
-            for peer in peers
-        ]:
-            result, load = run(command, environment)
+        for name, command in commands(workload).items():
+            result, load = run(command, forced if name == "ours" else None)
             row[name] = (statistics.median(result["milliseconds"]), result["peak_mb"])
             foreign = max(foreign, load)
         print(f"{workload} round: " + ", ".join(f"{k} {v[0]:.0f} ms" for k, v in row.items()) + f" (others {100 * foreign:.1f} %)", flush=True)
@@ -55,9 +69,10 @@ for workload in arguments.workloads:
             break
     if not rounds:
         sys.exit(f"{workload}: the machine was never quiet")
-    ratio = lambda peer: [(min(r["f32"][0], r["f32_channels_last"][0]) if peer == "best f32" else r[peer][0]) / r["ours"][0] for r in rounds]
-    for peer in ["best f32", "bf16"]:
-        values = ratio(peer)
-        print(f"{workload}  PyTorch {peer} / ours: median {statistics.median(values):.2f} (min {min(values):.2f}, max {max(values):.2f}, {len(values)} rounds)")
-    memory = [r["ours"][1] / min(r["f32"][1], r["f32_channels_last"][1]) for r in rounds]
-    print(f"{workload}  peak memory ours / PyTorch f32: median {statistics.median(memory):.2f} ({rounds[0]['ours'][1]:.0f} MB)")
+    peers = [name for name in rounds[0] if name not in ("ours", "bf16")]
+    for label, names in [("fastest f32 peer", peers), ("PyTorch bf16", ["bf16"] if "bf16" in rounds[0] else [])]:
+        if names:
+            ratios = [min(r[name][0] for name in names) / r["ours"][0] for r in rounds]
+            print(f"{workload}  {label} / ours: median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}, {len(ratios)} rounds)")
+    memory = [r["ours"][1] / min(r[name][1] for name in peers) for r in rounds]
+    print(f"{workload}  peak memory ours / the leanest f32 peer: median {statistics.median(memory):.2f} ({rounds[0]['ours'][1]:.0f} MB)", flush=True)

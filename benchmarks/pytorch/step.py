@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PyTorch's side of compare.py: the same training steps as crates/selfsame/examples/train_step.rs.
+"""PyTorch's side of compare.py: the same training steps as crates/selfsame/examples/workloads.rs.
 
 step.py w1|w2 STEPS f32|f32_channels_last|bf16 [THREADS]   prints {"milliseconds": [...], "peak_mb": ...}
 """

@@ -5,7 +5,7 @@
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use selfsame_kernels::{
     Buffer,
-    conv::{self, ChannelMoments, Conv2d},
+    conv::{self, ChannelMoments, Conv2d, Epilogue},
 };
 use std::time::Duration;
 
@@ -47,7 +47,8 @@ fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &Conv2d) {
     let mut moments = ChannelMoments::new(conv.channels_out);
     let products = dy.len() * conv.kernel * conv.kernel * conv.channels_in;
     group.throughput(Throughput::Elements(2 * products as u64));
-    group.bench_function("forward", |b| b.iter(|| conv::forward(conv, &x, &w, &mut y, Some(&mut moments))));
+    group
+        .bench_function("forward", |b| b.iter(|| conv::forward(conv, &x, &w, &mut y, Epilogue::Moments(&mut moments))));
     if conv.channels_in > 3 {
         group.bench_function("input_grad", |b| b.iter(|| conv::input_grad(conv, &dy, &w, &mut dx, false)));
     }

@@ -46,14 +46,15 @@ pub fn for_each_batch(
     mut sink: impl FnMut(FeatureBatch) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let pass = Pass::evaluate();
-    let device = branch.devices().first().cloned().unwrap_or_default();
+    let (encoder, projector) = (branch.encoder.for_inference(), branch.projector.valid());
+    let device = encoder.devices().first().cloned().unwrap_or_default();
     let mut loader = EvalLoader::new(dataset.clone(), EvalPlan::new(plan)?, indices)?;
     while let Some(views) = loader.next_batch()? {
         let group = views.groups.into_iter().next().expect("one plain view");
         let pixels = group.data.into_iter().next().expect("one plain view");
         let raw = if wanted.raw { pixels.clone() } else { Vec::new() };
-        let h = branch.encoder.forward(view_to_device(pixels, group.shape, &device), &pass);
-        let z = if wanted.z { to_vec(branch.projector.forward(h.clone(), &pass)) } else { Vec::new() };
+        let h = encoder.forward(view_to_device(pixels, group.shape, &device), &pass);
+        let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
         sink(FeatureBatch { indices: views.indices, h: to_vec(h), z, raw })?;
     }
     Ok(())

@@ -81,6 +81,9 @@ fn residual_networks_are_torchvisions() {
         let plain = encoder(case, &Device::flex());
         let h = to_vec(plain.forward(input(), &Pass::evaluate()));
         assert_close(&format!("{label}: h in evaluation"), &h[..64], &case.h_eval, 1e-4);
+        let folded = to_vec(plain.for_inference().forward(input(), &Pass::evaluate()));
+        let h: Vec<f64> = h.into_iter().map(f64::from).collect();
+        assert_close(&format!("{label}: h with batch norms folded"), &folded, &h, 1e-4);
 
         let trained = encoder(case, &Device::flex().autodiff());
         let pass = Pass::train();

@@ -7,8 +7,9 @@
 //!   one is cut into groups of its rows, each summing over all pixels by itself.
 
 use super::{
-    Conv2d,
-    moments::{ChannelMoments, SUMS, block_sums},
+    Conv2d, Epilogue,
+    epilogue::ActivateRows,
+    moments::{SUMS, block_sums},
     panels::{PackRows, pack, pack_transposed, packed_len},
     patches::{Axis, FillPatches, Patches, Segment},
 };
@@ -52,14 +53,7 @@ impl Conv2d {
     }
 }
 
-pub(super) fn forward(
-    isa: Isa,
-    conv: &Conv2d,
-    x: &[f32],
-    w: &[f32],
-    y: &mut [f32],
-    moments: Option<&mut ChannelMoments>,
-) {
+pub(super) fn forward(isa: Isa, conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
     let patches = conv.input_patches(x);
     let micro = Micro::pixels(isa);
     let (depth, channels) = (patches.depth(), conv.channels_out);
@@ -67,8 +61,6 @@ pub(super) fn forward(
     let size = pixels_per_task(depth, micro.tile_rows(channels));
     let pixels = y.len() / channels;
     let tasks = pixels.div_ceil(size);
-    let mut sums = moments.as_ref().map(|_| Buffer::for_overwrite(tasks * SUMS * channels));
-    let sums_of_tasks = sums.as_deref_mut().unwrap_or_default().par_chunks_mut(SUMS * channels);
 
     let multiply = |task: usize, y: &mut [f32]| {
         let pixels = block(task, size, pixels);
@@ -77,14 +69,21 @@ pub(super) fn forward(
         multiply_patches(isa, &micro, &patches, pixels, &packed, channels, c, Rows::Stride(channels), false);
     };
     let tasks_of_y = y.par_chunks_mut(size * channels).enumerate();
-    if let Some(moments) = moments {
-        tasks_of_y.zip(sums_of_tasks).for_each(|((task, y), sums)| {
+    match epilogue {
+        Epilogue::None => tasks_of_y.for_each(|(task, y)| multiply(task, y)),
+        Epilogue::Moments(moments) => {
+            let mut sums = Buffer::for_overwrite(tasks * SUMS * channels);
+            tasks_of_y.zip(sums.par_chunks_mut(SUMS * channels)).for_each(|((task, y), sums)| {
+                multiply(task, y);
+                block_sums(isa, y, channels, sums);
+            });
+            moments.combine(&sums, pixels, |task| block(task, size, pixels).len());
+        }
+        Epilogue::Activate(activate) => tasks_of_y.for_each(|(task, y)| {
             multiply(task, y);
-            block_sums(isa, y, channels, sums);
-        });
-        moments.combine(&sums.expect("gathered above"), pixels, |task| block(task, size, pixels).len());
-    } else {
-        tasks_of_y.for_each(|(task, y)| multiply(task, y));
+            let pixels = block(task, size, pixels);
+            isa.run(ActivateRows { y, activate: activate.of_part(pixels.start * channels..pixels.end * channels) });
+        }),
     }
 }
 

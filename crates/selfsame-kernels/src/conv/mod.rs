@@ -7,6 +7,7 @@
 //! stride 1; `direct` takes everything else. Which one is decided by the shape alone (`Algorithm::of`).
 
 mod direct;
+mod epilogue;
 mod moments;
 mod panels;
 mod patches;
@@ -15,6 +16,7 @@ mod tests;
 mod winograd;
 
 use crate::Isa;
+pub use epilogue::{Activate, Epilogue};
 pub use moments::ChannelMoments;
 
 /// The shape of a convolution with a square kernel.
@@ -128,12 +130,12 @@ impl Algorithm {
     }
 }
 
-/// `y = conv(x, w)`; `moments`, if given, receives mean and variance of every channel of `y`.
+/// `y = conv(x, w)`, and what `epilogue` does to it.
 ///
 /// # Panics
 /// If a slice does not have the length of its shape.
-pub fn forward(conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], moments: Option<&mut ChannelMoments>) {
-    forward_by(Isa::active(), Algorithm::of(conv), conv, x, w, y, moments);
+pub fn forward(conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
+    forward_by(Isa::active(), Algorithm::of(conv), conv, x, w, y, epilogue);
 }
 
 /// `dx = ∂L/∂x` from `dy = ∂L/∂y`; with `accumulate` it is added to `dx`.
@@ -152,27 +154,25 @@ pub fn weight_grad(conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     weight_grad_by(Isa::active(), Algorithm::of(conv), conv, x, dy, dw);
 }
 
-fn forward_by(
-    isa: Isa,
-    algorithm: Algorithm,
-    conv: &Conv2d,
-    x: &[f32],
-    w: &[f32],
-    y: &mut [f32],
-    moments: Option<&mut ChannelMoments>,
-) {
+fn forward_by(isa: Isa, algorithm: Algorithm, conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
     conv.check(x.len(), w.len(), y.len());
-    if let Some(moments) = &moments {
-        let channels = moments.mean().len();
-        assert!(channels == conv.channels_out, "moments of {channels} channels for an output of {}", conv.channels_out);
-    }
+    let channels = match &epilogue {
+        Epilogue::None => conv.channels_out,
+        Epilogue::Moments(moments) => moments.mean().len(),
+        Epilogue::Activate(Activate { bias, residual, .. }) => {
+            let added = residual.map_or(y.len(), <[f32]>::len);
+            assert!(added == y.len(), "a residual of {added} values for an output of {}: {conv:?}", y.len());
+            bias.len()
+        }
+    };
+    assert!(channels == conv.channels_out, "an epilogue of {channels} channels for an output of {}", conv.channels_out);
     if y.is_empty() {
         return;
     }
     match algorithm {
-        Algorithm::Direct => direct::forward(isa, conv, x, w, y, moments),
-        Algorithm::Winograd2 => winograd::forward::<2>(isa, conv, x, w, y, moments),
-        Algorithm::Winograd4 => winograd::forward::<4>(isa, conv, x, w, y, moments),
+        Algorithm::Direct => direct::forward(isa, conv, x, w, y, epilogue),
+        Algorithm::Winograd2 => winograd::forward::<2>(isa, conv, x, w, y, epilogue),
+        Algorithm::Winograd4 => winograd::forward::<4>(isa, conv, x, w, y, epilogue),
     }
 }
 

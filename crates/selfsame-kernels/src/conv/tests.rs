@@ -53,7 +53,7 @@ fn operands(conv: &Conv2d) -> [Vec<f32>; 3] {
 fn passes(isa: Isa, algorithm: Algorithm, conv: &Conv2d, [x, w, dy]: &[Vec<f32>; 3]) -> [Vec<f32>; 3] {
     // NaN shows what is not written.
     let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![f32::NAN; len]);
-    forward_by(isa, algorithm, conv, x, w, &mut y, None);
+    forward_by(isa, algorithm, conv, x, w, &mut y, Epilogue::None);
     input_grad_by(isa, algorithm, conv, dy, w, &mut dx, false);
     weight_grad_by(isa, algorithm, conv, x, dy, &mut dw);
     [y, dx, dw]
@@ -178,6 +178,25 @@ proptest! {
     }
 
     #[test]
+    fn activations_are_those_of_the_output(conv in any_conv(), relu: bool, with_residual: bool) {
+        let [x, w, dy] = operands(&conv);
+        let (bias, residual) = (values(conv.channels_out, 4), values(dy.len(), 5));
+        let residual = with_residual.then_some(&residual[..]);
+        for isa in Isa::available() {
+            for &(algorithm, _) in algorithms(&conv) {
+                let (mut y, mut plain) = (dy.clone(), dy.clone());
+                forward_by(isa, algorithm, &conv, &x, &w, &mut plain, Epilogue::None);
+                let activate = Activate { bias: &bias, residual, relu };
+                forward_by(isa, algorithm, &conv, &x, &w, &mut y, Epilogue::Activate(activate));
+                for (i, (y, plain)) in y.iter().zip(&plain).enumerate() {
+                    let value = plain + bias[i % conv.channels_out] + residual.map_or(0.0, |residual| residual[i]);
+                    prop_assert_eq!(*y, if relu { value.max(0.0) } else { value });
+                }
+            }
+        }
+    }
+
+    #[test]
     fn moments_are_those_of_the_output(conv in any_conv()) {
         let [x, mut w, dy] = operands(&conv);
         // A common sign of products moves the means away from 0.
@@ -186,9 +205,9 @@ proptest! {
         for isa in Isa::available() {
             for &(algorithm, _) in algorithms(&conv) {
                 let (mut y, mut moments) = (dy.clone(), ChannelMoments::new(conv.channels_out));
-                forward_by(isa, algorithm, &conv, &x, &w, &mut y, Some(&mut moments));
+                forward_by(isa, algorithm, &conv, &x, &w, &mut y, Epilogue::Moments(&mut moments));
                 let mut plain = dy.clone();
-                forward_by(isa, algorithm, &conv, &x, &w, &mut plain, None);
+                forward_by(isa, algorithm, &conv, &x, &w, &mut plain, Epilogue::None);
                 prop_assert_eq!(&plain, &y);
                 let count = y.len() / conv.channels_out;
                 prop_assert_eq!(moments.count(), count);
@@ -220,7 +239,7 @@ fn any_number_of_threads_gives_the_same_bytes() {
         let all = || {
             let mut moments = ChannelMoments::new(shape.channels_out);
             let mut y = vec![0.0; shape.output_len()];
-            forward(&shape, &operands[0], &operands[1], &mut y, Some(&mut moments));
+            forward(&shape, &operands[0], &operands[1], &mut y, Epilogue::Moments(&mut moments));
             (passes(Isa::active(), Algorithm::of(&shape), &shape, &operands), y, moments)
         };
         let pools = [1, 2, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
@@ -245,7 +264,7 @@ fn an_empty_batch_has_no_output_and_no_gradient() {
     let shape = conv([0, 8, 8], [16, 16], [3, 1, 1]);
     let w = values(shape.weight_len(), 1);
     let mut dw = vec![1.0; w.len()];
-    forward(&shape, &[], &w, &mut [], None);
+    forward(&shape, &[], &w, &mut [], Epilogue::None);
     input_grad(&shape, &[], &w, &mut [], false);
     weight_grad(&shape, &[], &[], &mut dw);
     assert!(dw.iter().all(|&v| v == 0.0));
@@ -256,5 +275,5 @@ fn an_empty_batch_has_no_output_and_no_gradient() {
 fn a_wrong_length_names_the_shapes() {
     let shape = conv([2, 4, 4], [3, 5], [3, 1, 1]);
     let [x, w, mut dy] = operands(&shape);
-    forward(&shape, &x, &w, &mut dy[1..], None);
+    forward(&shape, &x, &w, &mut dy[1..], Epilogue::None);
 }

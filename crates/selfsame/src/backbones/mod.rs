@@ -24,6 +24,13 @@ impl Encoder {
         }
     }
 
+    /// The same function in evaluation mode, with what inference can do beforehand done: no graph, batch norms folded.
+    pub fn for_inference(&self) -> Self {
+        match self.valid() {
+            Self::ResNet(net) => Self::ResNet(net.folded()),
+        }
+    }
+
     /// Width of the representation.
     pub fn width(&self) -> usize {
         match self {

@@ -197,6 +197,22 @@ impl ResNet {
         ops::mean_pool(blocks.fold(x, |x, block| block.forward(x, pass)))
     }
 
+    /// The same function with every batch norm folded into its convolution, for inference.
+    pub fn folded(mut self) -> Self {
+        self.bn1.fold_into(&mut self.conv1);
+        for block in [&mut self.layer1, &mut self.layer2, &mut self.layer3, &mut self.layer4].into_iter().flatten() {
+            block.bn1.fold_into(&mut block.conv1);
+            block.bn2.fold_into(&mut block.conv2);
+            if let (Some(conv), Some(norm)) = (&mut block.conv3, &mut block.bn3) {
+                norm.fold_into(conv);
+            }
+            if let Some((conv, norm)) = &mut block.downsample {
+                norm.fold_into(conv);
+            }
+        }
+        self
+    }
+
     /// Width of the representation.
     pub fn width(&self) -> usize {
         self.width

@@ -12,7 +12,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex, TensorMetadata};
 use selfsame_kernels::InOut;
-use selfsame_kernels::conv::{self, ChannelMoments, Conv2d};
+use selfsame_kernels::conv::{self, Activate, ChannelMoments, Conv2d, Epilogue};
 use selfsame_kernels::memory::Buffer;
 use selfsame_kernels::norm::{self, Activation, Normalisation, OutputGradient};
 use selfsame_kernels::pool::{self, MaxPool};
@@ -47,10 +47,10 @@ fn conv_shape([batch, height, width, channels_in]: [usize; 4], channels_out: usi
     Conv2d { batch, height, width, channels_in, channels_out, kernel, stride, padding }
 }
 
-fn convolve(x: &FlexTensor, weight: &FlexTensor, window: Window, moments: Option<&mut ChannelMoments>) -> FlexTensor {
+fn convolve(x: &FlexTensor, weight: &FlexTensor, window: Window, epilogue: Epilogue) -> FlexTensor {
     let shape = conv_shape(x.shape().dims(), channels(weight), window);
     let mut y = Buffer::for_overwrite(shape.output_len());
-    conv::forward(&shape, values(x), values(weight), &mut y, moments);
+    conv::forward(&shape, values(x), values(weight), &mut y, epilogue);
     pooled::tensor(y, [shape.batch, shape.out_height(), shape.out_width(), shape.channels_out])
 }
 
@@ -61,12 +61,25 @@ fn vector(of: &[f64]) -> FlexTensor {
 
 impl EncoderOps for Flex {
     fn convolution(x: FlexTensor, weight: FlexTensor, window: Window) -> FlexTensor {
-        convolve(&contiguous(x), &contiguous(weight), window, None)
+        convolve(&contiguous(x), &contiguous(weight), window, Epilogue::None)
+    }
+
+    fn convolution_act(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        residual: Residual<Self>,
+        relu: bool,
+        window: Window,
+    ) -> FlexTensor {
+        let (bias, residual) = (contiguous(bias), contiguous_residual(residual));
+        let activate = Activate { bias: values(&bias), residual: residual.as_ref().map(values), relu };
+        convolve(&contiguous(x), &contiguous(weight), window, Epilogue::Activate(activate))
     }
 
     fn convolution_moments(x: FlexTensor, weight: FlexTensor, window: Window) -> (FlexTensor, FlexTensor, FlexTensor) {
         let mut moments = ChannelMoments::new(channels(&weight));
-        let y = convolve(&contiguous(x), &contiguous(weight), window, Some(&mut moments));
+        let y = convolve(&contiguous(x), &contiguous(weight), window, Epilogue::Moments(&mut moments));
         (y, vector(moments.mean()), vector(moments.variance()))
     }
 
@@ -165,12 +178,12 @@ fn max_pool(x: &FlexTensor, window: Window) -> (FlexTensor, Vec<u8>) {
 
 impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
     fn convolution(x: Tracked, weight: Tracked, window: Window) -> Tracked {
-        differentiable_convolution::<C>(x, weight, window, None)
+        differentiable_convolution::<C>(x, weight, window, Epilogue::None)
     }
 
     fn convolution_moments(x: Tracked, weight: Tracked, window: Window) -> (Tracked, Tracked, Tracked) {
         let mut moments = ChannelMoments::new(channels(weight.primitive()));
-        let y = differentiable_convolution::<C>(x, weight, window, Some(&mut moments));
+        let y = differentiable_convolution::<C>(x, weight, window, Epilogue::Moments(&mut moments));
         // Constants here: the normalisation's backward pass accounts for the path through the moments.
         let constant = |of: &[f64]| Tracked::new(vector(of));
         (y, constant(moments.mean()), constant(moments.variance()))
@@ -246,11 +259,11 @@ fn differentiable_convolution<C: CheckpointStrategy>(
     x: Tracked,
     weight: Tracked,
     window: Window,
-    moments: Option<&mut ChannelMoments>,
+    epilogue: Epilogue,
 ) -> Tracked {
     let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
     let (x, weight) = (contiguous(x), contiguous(weight));
-    let y = convolve(&x, &weight, window, moments);
+    let y = convolve(&x, &weight, window, epilogue);
     match ConvolutionBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish((x, weight, window), y),
         OpsKind::UnTracked(prep) => prep.finish(y),

@@ -138,7 +138,7 @@ impl<'a> Init<'a> {
 pub struct Conv2d {
     /// `[kernel, kernel, channels_in, channels_out]`
     pub weight: Param<Tensor<4>>,
-    /// `[channels_out]`, for networks without normalisation.
+    /// `[channels_out]`, where no normalisation follows.
     pub bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     window: Window,
@@ -195,7 +195,7 @@ impl Norm {
         self.act_with(x, moments, residual, relu, pass)
     }
 
-    /// `act(norm(conv(x)) + residual)`: the convolution gathers the moments while it writes.
+    /// `act(norm(conv(x)) + residual)`: the convolution gathers the moments, or adds and activates, while it writes.
     pub fn conv_act(
         &self,
         conv: &Conv2d,
@@ -208,11 +208,21 @@ impl Norm {
             let (y, mean, variance) = ops::conv2d_moments(x, conv.weight.val(), conv.window);
             return self.act_with(y, Some((mean, variance)), residual, relu, pass);
         }
-        let mut y = ops::conv2d(x, conv.weight.val(), conv.window);
-        if let Some(bias) = &conv.bias {
-            y = y + bias.val().reshape([1, 1, 1, -1]);
+        match &conv.bias {
+            Some(bias) => ops::conv2d_act(x, conv.weight.val(), bias.val(), residual, relu, conv.window),
+            None => self.act_with(ops::conv2d(x, conv.weight.val(), conv.window), None, residual, relu, pass),
         }
-        self.act_with(y, None, residual, relu, pass)
+    }
+
+    /// Folds a batch norm's running statistics, scale and shift into the weight and the bias of the convolution before
+    /// it: `scale · conv(x, w) + shift = conv(x, scale · w) + shift`. Other normalisations stay as they are.
+    pub fn fold_into(&mut self, conv: &mut Conv2d) {
+        let (Some(mean), Some(variance)) = (&self.running_mean, &self.running_var) else { return };
+        let (Some(scale), Some(shift)) = (&self.weight, &self.bias) else { return };
+        let scale = scale.val() / (variance.val() + NORM_EPSILON).sqrt();
+        conv.bias = Some(Param::from_tensor(shift.val() - mean.val() * scale.clone()));
+        conv.weight = Param::from_tensor(conv.weight.val() * scale.reshape([1, 1, 1, -1]));
+        *self = Self { weight: None, bias: None, running_mean: None, running_var: None };
     }
 
     fn wants_moments(&self, pass: &Pass) -> bool {

@@ -39,6 +39,18 @@ pub trait EncoderOps: Backend {
         portable::conv2d::<Self>(x, weight, window)
     }
 
+    /// `act(convolution + bias + residual)`, the bias per channel.
+    fn convolution_act(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        #[extension_type] residual: Residual<Self>,
+        relu: bool,
+        window: Window,
+    ) -> FloatTensor<Self> {
+        portable::bias_act::<Self>(Self::convolution(x, weight, window), bias, residual, relu)
+    }
+
     /// [`Self::convolution`], and the mean and biased variance `[channels_out]` of its result.
     fn convolution_moments(
         x: FloatTensor<Self>,
@@ -98,6 +110,25 @@ fn to_residual<const D: usize>(residual: Option<Tensor<D>>) -> Residual<Dispatch
 /// `[batch, out_height, out_width, channels_out]`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as EncoderOps>::convolution(x.into_dispatch(), weight.into_dispatch(), window))
+}
+
+/// `act(conv2d + bias + residual)` with a bias `[channels_out]`.
+pub fn conv2d_act(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    relu: bool,
+    window: Window,
+) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::convolution_act(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        to_residual(residual),
+        relu,
+        window,
+    ))
 }
 
 /// [`conv2d`] with the mean and biased variance `[channels_out]` of its result, for a [`batch_norm_act`] to follow.
@@ -225,8 +256,17 @@ pub(super) mod portable {
         relu: bool,
     ) -> FloatTensor<B> {
         let rank = x.shape().num_dims();
-        let scaled = B::float_mul(x, per_channel::<B>(scale, rank));
-        let mut y = B::float_add(scaled, per_channel::<B>(shift, rank));
+        bias_act::<B>(B::float_mul(x, per_channel::<B>(scale, rank)), shift, residual, relu)
+    }
+
+    pub fn bias_act<B: Backend>(
+        x: FloatTensor<B>,
+        bias: FloatTensor<B>,
+        residual: Residual<B>,
+        relu: bool,
+    ) -> FloatTensor<B> {
+        let rank = x.shape().num_dims();
+        let mut y = B::float_add(x, per_channel::<B>(bias, rank));
         if let Residual::Add(residual) = residual {
             y = B::float_add(y, residual);
         }

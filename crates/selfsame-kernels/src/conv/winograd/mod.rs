@@ -20,10 +20,7 @@
 
 mod transform;
 
-use super::{
-    Conv2d,
-    moments::{ChannelMoments, SUMS},
-};
+use super::{Conv2d, Epilogue, moments::SUMS};
 use crate::{
     Isa,
     disjoint::Disjoint,
@@ -149,11 +146,11 @@ pub(super) fn forward<const M: usize>(
     x: &[f32],
     w: &[f32],
     y: &mut [f32],
-    moments: Option<&mut ChannelMoments>,
+    epilogue: Epilogue,
 ) {
     let run = Forward { isa, micro: Micro::pixels(isa), shape: Shape::<M>::forward(conv), x, w, rotated: false };
     // SAFETY: tasks write tiles or channels of their own.
-    run.run(unsafe { Disjoint::new(y) }, false, moments);
+    run.run(unsafe { Disjoint::new(y) }, false, epilogue);
 }
 
 pub(super) fn input_grad<const M: usize>(
@@ -166,7 +163,7 @@ pub(super) fn input_grad<const M: usize>(
 ) {
     let run = Forward { isa, micro: Micro::pixels(isa), shape: Shape::<M>::input_grad(conv), x: dy, w, rotated: true };
     // SAFETY: tasks write tiles or channels of their own.
-    run.run(unsafe { Disjoint::new(dx) }, accumulate, None);
+    run.run(unsafe { Disjoint::new(dx) }, accumulate, Epilogue::None);
 }
 
 /// Operands of a forward pass.
@@ -181,7 +178,7 @@ struct Forward<'a, const M: usize> {
 }
 
 impl<const M: usize> Forward<'_, M> {
-    fn run(&self, y: Disjoint, accumulate: bool, moments: Option<&mut ChannelMoments>) {
+    fn run(&self, y: Disjoint, accumulate: bool, epilogue: Epilogue) {
         let output = &self.shape.output;
         let tiles = self.shape.tiles();
         let partition = self.shape.partition(self.micro.tile_rows(output.channels));
@@ -191,19 +188,21 @@ impl<const M: usize> Forward<'_, M> {
             Partition::Points(size) => size.min(MOMENT_TILES),
             Partition::Channels => MOMENT_TILES,
         };
-        let mut sums = moments.as_ref().map(|_| Buffer::for_overwrite(tiles.div_ceil(record) * SUMS * output.channels));
-        let finish = match &mut sums {
+        let records = if matches!(epilogue, Epilogue::Moments(_)) { tiles.div_ceil(record) } else { 0 };
+        let mut sums = Buffer::for_overwrite(records * SUMS * output.channels);
+        let finish = match &epilogue {
             // SAFETY: tasks write the sums of their tiles and channels.
-            Some(sums) => Finish::Moments(unsafe { Disjoint::new(sums) }, 0),
-            None if accumulate => Finish::Accumulate,
-            None => Finish::Write,
+            Epilogue::Moments(_) => Finish::Moments(unsafe { Disjoint::new(&mut sums) }, 0),
+            Epilogue::Activate(activate) => Finish::Activate(*activate),
+            Epilogue::None if accumulate => Finish::Accumulate,
+            Epilogue::None => Finish::Write,
         };
         match partition {
             Partition::Tiles(size) => self.by_tiles(size, y, finish),
             Partition::Points(size) => self.by_points(size.next_multiple_of(record), record, y, finish),
             Partition::Channels => self.by_channels(record, y, finish),
         }
-        if let (Some(moments), Some(sums)) = (moments, sums) {
+        if let Epilogue::Moments(moments) = epilogue {
             let count = self.shape.batch * output.height * output.width;
             moments.combine(&sums, count, |index| {
                 let per_image = output.rows * output.columns;

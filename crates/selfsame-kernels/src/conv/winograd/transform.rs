@@ -11,6 +11,7 @@
 //! Layout: one plane per point; within a plane panels `[panel][tile][width]` of channels, as the micro-kernel reads them.
 
 use super::super::{
+    epilogue::Activate,
     moments::{SUMS, about_mean},
     panels::Transpose,
 };
@@ -280,6 +281,8 @@ pub(super) enum Finish<'a> {
     Accumulate,
     /// Written, and the channels' sums `[3][channels]` of this call's tiles written from this offset on (see `moments.rs`).
     Moments(Disjoint<'a>, usize),
+    /// Written after bias, residual and ReLU.
+    Activate(Activate<'a>),
 }
 
 /// Points to output tiles, `y = Aᵀ m A`.
@@ -318,6 +321,13 @@ impl<const M: usize> Kernel for FromPoints<'_, M> {
             Finish::Moments(sums, start) => sums.pointer(start..start + SUMS * all),
             _ => std::ptr::null_mut(),
         };
+        if let Finish::Activate(Activate { bias, residual, .. }) = self.finish {
+            let added = residual.map_or(usize::MAX, <[f32]>::len);
+            assert!(
+                bias.len() == all && added >= images * self.tiling.height * self.tiling.width * all,
+                "{added} added"
+            );
+        }
         for (slot, tile) in self.tiles.clone().enumerate() {
             let window = self.tiling.window::<M>(tile, M);
             let mut first = self.channels.start;
@@ -331,9 +341,9 @@ impl<const M: usize> Kernel for FromPoints<'_, M> {
                 // pixels lie in the map (asserted by its images), the sums in theirs (asserted), and both belong to this call.
                 unsafe {
                     if full {
-                        self.transform::<V, true>(from, &window, lanes, to, sums, slot == 0);
+                        self.transform::<V, true>(from, &window, first, lanes, to, sums, slot == 0);
                     } else {
-                        self.transform::<V, false>(from, &window, lanes, to, sums, slot == 0);
+                        self.transform::<V, false>(from, &window, first, lanes, to, sums, slot == 0);
                     }
                 }
                 first += LANES;
@@ -344,13 +354,15 @@ impl<const M: usize> Kernel for FromPoints<'_, M> {
 
 impl<const M: usize> FromPoints<'_, M> {
     /// # Safety
-    /// `from` holds a vector in every plane; the inside pixels of the window at `to` hold `lanes` channels; with
-    /// `Finish::Moments`, `sums` holds `lanes` channels in each of its rows. With `FULL`, all pixels are inside, `lanes` is 16.
+    /// `from` holds a vector in every plane; the inside pixels of the window at `to` hold `lanes` channels from `channel`
+    /// on, as do bias and residual with `Finish::Activate`; with `Finish::Moments`, `sums` holds `lanes` channels in each of
+    /// its rows. With `FULL`, all pixels are inside, `lanes` is 16.
     #[inline(always)]
     unsafe fn transform<V: Lanes, const FULL: bool>(
         &self,
         from: *const f32,
         window: &Window,
+        channel: usize,
         lanes: usize,
         to: *mut f32,
         sums: *mut f32,
@@ -371,6 +383,15 @@ impl<const M: usize> FromPoints<'_, M> {
         } else {
             [zero; POINTS]
         });
+        let (bias, residual) = match self.finish {
+            // SAFETY: there is a bias for each of these lanes.
+            Finish::Activate(Activate { bias, residual, .. }) => unsafe {
+                let residual =
+                    residual.map(|residual| residual.as_ptr().wrapping_offset(window.start + channel as isize));
+                (V::load_masked(bias.as_ptr().wrapping_add(channel), mask), residual)
+            },
+            _ => (zero, None),
+        };
         let moments = matches!(self.finish, Finish::Moments(..));
         let (mut shift, mut sum, mut squares) = (zero, zero, zero);
         for i in 0..M {
@@ -386,11 +407,19 @@ impl<const M: usize> FromPoints<'_, M> {
                 if !FULL && j >= window.columns.end {
                     break;
                 }
-                let pixel = to.wrapping_add(i * row_step + j * pixel_step);
-                // SAFETY: the pixel is inside and holds these lanes.
+                let place = i * row_step + j * pixel_step;
+                let pixel = to.wrapping_add(place);
+                // SAFETY: the pixel is inside and holds these lanes, in the residual too.
                 unsafe {
                     let value = match self.finish {
                         Finish::Accumulate => row[j] + V::load_masked(pixel, mask),
+                        Finish::Activate(activate) => {
+                            let value = row[j] + bias;
+                            activate.act(match residual {
+                                Some(residual) => value + V::load_masked(residual.wrapping_add(place), mask),
+                                None => value,
+                            })
+                        }
                         _ => row[j],
                     };
                     if FULL { value.store_ptr(pixel) } else { value.store_masked(pixel, mask) }
