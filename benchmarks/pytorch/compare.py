@@ -74,5 +74,7 @@ for workload in arguments.workloads:
         if names:
             ratios = [min(r[name][0] for name in names) / r["ours"][0] for r in rounds]
             print(f"{workload}  {label} / ours: median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}, {len(ratios)} rounds)")
+    if workload == "infer":
+        continue
     memory = [r["ours"][1] / min(r[name][1] for name in peers) for r in rounds]
     print(f"{workload}  peak memory ours / the leanest f32 peer: median {statistics.median(memory):.2f} ({rounds[0]['ours'][1]:.0f} MB)", flush=True)

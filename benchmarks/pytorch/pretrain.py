@@ -38,10 +38,11 @@ def ours():
         command = [ROOT / "target/release/selfsame", "pretrain", f"data={folder}/images.npy", f"out={folder}/run", views]
         command += [f"backbone={'resnet18' if colour else 'resnet_micro'}", f"projector.hidden={hidden}", "projector.out=128"]
         command += [f"batch_size={batch}", "epochs=1", "optimiser.warmup_epochs=0", f"threads={threads}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        events = [json.loads(line) for line in open(f"{folder}/run/metrics.jsonl")]
-    times = [event["elapsed_s"] for event in events if event["event"] == "step"]
-    return [1e3 * (after - before) for before, after in zip(times[WARM_UP:], times[WARM_UP + 1 :])]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        times = [1e3 * time.perf_counter() for line in process.stdout if json.loads(line)["event"] == "step"]
+        if process.wait():
+            sys.exit("selfsame failed")
+    return [after - before for before, after in zip(times[WARM_UP:], times[WARM_UP + 1 :])]
 
 
 def lightly():
@@ -51,7 +52,7 @@ def lightly():
     from lightly.transforms import SimCLRTransform
     from PIL import Image
 
-    from step import micro, resnet18
+    from nets import micro, resnet18
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -72,7 +73,7 @@ def lightly():
     loader = torch.utils.data.DataLoader(Views(), batch_size=batch, shuffle=True, drop_last=True, num_workers=workers)
     net = resnet18() if colour else micro()
     width = net.fc.in_features
-    net.fc, net.maxpool = torch.nn.Identity(), torch.nn.Identity()
+    net.fc = torch.nn.Identity()
     model = torch.nn.Sequential(net, SimCLRProjectionHead(width, hidden, 128)).train()
     layout = torch.channels_last if mode == "f32_channels_last" else torch.contiguous_format
     model = model.to(memory_format=layout)

@@ -6,38 +6,15 @@ step.py w1|w2 STEPS f32|f32_channels_last|bf16 [THREADS]   prints {"milliseconds
 import json, resource, sys, time
 
 import torch
-from torch import nn
-from torchvision.models.resnet import BasicBlock, ResNet
+
+from nets import micro, resnet18
 
 workload, steps, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(int(sys.argv[4]) if len(sys.argv) > 4 else torch.get_num_threads())
 torch.manual_seed(0)
 
-
-def micro():
-    """16-32-64, two basic blocks each."""
-    net = ResNet(BasicBlock, [2, 2, 2, 1])
-    net.inplanes = 16
-    net.conv1 = nn.Conv2d(1, 16, 3, 1, 1, bias=False)
-    net.bn1 = nn.BatchNorm2d(16)
-    net.layer1 = net._make_layer(BasicBlock, 16, 2)
-    net.layer2 = net._make_layer(BasicBlock, 32, 2, stride=2)
-    net.layer3 = net._make_layer(BasicBlock, 64, 2, stride=2)
-    net.layer4 = nn.Identity()
-    net.fc = nn.Linear(64, 128, bias=False)
-    return net
-
-
-def resnet18():
-    net = ResNet(BasicBlock, [2, 2, 2, 2])
-    net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-    net.fc = nn.Linear(512, 128, bias=False)
-    return net
-
-
 net, shape = {"w1": (resnet18, (64, 3, 32, 32)), "w2": (micro, (256, 1, 28, 28))}[workload]
 net = net().train()
-net.maxpool = nn.Identity()
 x = torch.randn(*shape)
 if mode != "f32":
     net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
