@@ -105,7 +105,9 @@ fn contains(line: &str, parts: &[&str]) {
 #[test]
 fn data_that_cannot_be_read_is_named_in_one_line() {
     let place = Place::new();
-    contains(&place.fails(&["pretrain", "data=nowhere"]), &["nowhere", "data.path"]);
+    let line = place.fails(&["pretrain", "data=nowhere"]);
+    contains(&line, &["nowhere", "data.path"]);
+    assert_eq!(line.matches("os error").count(), 1, "{line}");
     fs::create_dir(place.path("empty")).unwrap();
     contains(&place.fails(&["pretrain", "data=empty"]), &["empty", "image"]);
     fs::create_dir(place.path("text")).unwrap();

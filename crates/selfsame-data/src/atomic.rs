@@ -24,9 +24,9 @@ impl AtomicFile {
         let open = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
         let created = tempfile::Builder::new().prefix(".partial-").make_in(folder, open);
         let (file, temporary) = created
-            .map_err(|source| {
+            .map_err(|cause| {
                 let hint = Some("its folder must exist and be writable");
-                DataError::Io { path: path.to_owned(), source, hint }
+                DataError::Io { path: path.to_owned(), cause, hint }
             })?
             .into_parts();
         Ok(Self { file: BufWriter::with_capacity(1 << 20, file), temporary, path: path.to_owned() })
@@ -71,14 +71,14 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// A failed write to `path`; the temporary file goes when its [`AtomicFile`] is dropped.
-pub fn write_error(path: &Path, source: std::io::Error) -> DataError {
-    let hint = match source.kind() {
+pub fn write_error(path: &Path, cause: std::io::Error) -> DataError {
+    let hint = match cause.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             Some("nothing was left behind; free some space or write elsewhere")
         }
         _ => None,
     };
-    DataError::Io { path: path.to_owned(), source, hint }
+    DataError::Io { path: path.to_owned(), cause, hint }
 }
 
 /// Writes `bytes` to `path`, whole or not at all.

@@ -17,12 +17,12 @@ pub enum DataError {
         origin: Option<String>,
     },
     /// A path that cannot be read or written.
-    #[error("{}: {source}{}", path.display(), hint.map(|h| format!("; {h}")).unwrap_or_default())]
+    #[error("{}: {cause}{}", path.display(), hint.map(|h| format!("; {h}")).unwrap_or_default())]
     Io {
         /// The path.
         path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
+        /// The system's error; part of the message, so not a source of it.
+        cause: std::io::Error,
         /// What to do about it.
         hint: Option<&'static str>,
     },
@@ -51,7 +51,7 @@ impl DataError {
     }
 
     /// A failed read or write.
-    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::Io { path: path.into(), source, hint: None }
+    pub fn io(path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
+        Self::Io { path: path.into(), cause, hint: None }
     }
 }

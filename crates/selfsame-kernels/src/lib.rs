@@ -7,7 +7,7 @@
 //! * [`Isa`]: the instruction set, chosen at run time (`isa.rs`); code is written once over sixteen lanes (`lanes.rs`).
 //! * [`conv`]: two-dimensional convolution and its gradients.
 //! * [`norm`]: batch normalisation, residual addition, bias and ReLU in single passes, forward and backward.
-//! * [`pool`]: pooling. [`matmul`]: matrix products. [`reduce`]: sums in a fixed order.
+//! * [`pool`]: pooling. [`matmul`]: matrix products.
 //! * [`optimise`]: optimiser steps, with the moving average of a teacher in the same pass.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
@@ -22,7 +22,6 @@ pub mod norm;
 pub mod optimise;
 mod partition;
 pub mod pool;
-pub mod reduce;
 #[cfg(test)]
 mod testing;
 

@@ -42,6 +42,11 @@ impl<'a> Matrix<'a> {
         Matrix { values, shape, strides: [shape[1], 1] }
     }
 
+    /// `[rows, columns]`
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
     /// The transpose, `[columns, rows]`, of the same values.
     pub fn transposed(self) -> Matrix<'a> {
         let ([rows, columns], [row, column]) = (self.shape, self.strides);
@@ -49,31 +54,17 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `out = scale · a · b`, with `a` `[rows, inner]`, `b` `[inner, columns]` and `out` `[rows, columns]`, row-major.
+/// `out = a · b`, with `a` `[rows, inner]`, `b` `[inner, columns]` and `out` `[rows, columns]`, row-major.
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn matmul(a: Matrix, b: Matrix, scale: f32, out: &mut [f32]) {
-    product(a, b, scale, false, out);
-}
-
-/// `out += scale · a · b`; see [`matmul`].
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn matmul_add(a: Matrix, b: Matrix, scale: f32, out: &mut [f32]) {
-    product(a, b, scale, true, out);
-}
-
-fn product(a: Matrix, b: Matrix, scale: f32, accumulate: bool, out: &mut [f32]) {
+pub fn matmul(a: Matrix, b: Matrix, out: &mut [f32]) {
     let ([rows, inner], [inner_b, columns]) = (a.shape, b.shape);
     assert_eq!(inner, inner_b, "inner dimensions of {:?} · {:?}", a.shape, b.shape);
     assert_eq!(out.len(), rows * columns, "elements of the product {:?} · {:?}", a.shape, b.shape);
     if rows * columns == 0 || inner == 0 {
         // An empty sum.
-        if !accumulate {
-            out.fill(0.0);
-        }
+        out.fill(0.0);
         return;
     }
     let [block_height, block_width] = block_shape([rows, columns]);
@@ -96,15 +87,15 @@ fn product(a: Matrix, b: Matrix, scale: f32, accumulate: bool, out: &mut [f32]) 
                 to,
                 1,
                 columns as isize,
-                accumulate,
+                false,
                 from_a.as_ptr(),
                 a.strides[1] as isize,
                 a.strides[0] as isize,
                 from_b.as_ptr(),
                 b.strides[1] as isize,
                 b.strides[0] as isize,
+                0.0,
                 1.0,
-                scale,
                 false,
                 false,
                 false,
@@ -124,13 +115,13 @@ mod tests {
     use crate::testing::{deviation, on_every_path, random};
     use proptest::prelude::*;
 
-    /// `out + scale · a · b` in f64, of row-major matrices.
-    fn direct(a: &[f32], b: &[f32], [rows, inner, columns]: [usize; 3], scale: f64, out: &[f32]) -> Vec<f64> {
-        let mut out: Vec<f64> = out.iter().map(|&x| f64::from(x)).collect();
+    /// `a · b` in f64, of row-major matrices.
+    fn direct(a: &[f32], b: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f64> {
+        let mut out = vec![0.0; rows * columns];
         for i in 0..rows * columns {
             for k in 0..inner {
                 let product = f64::from(a[i / columns * inner + k]) * f64::from(b[k * columns + i % columns]);
-                out[i] += scale * product;
+                out[i] += product;
             }
         }
         out
@@ -143,7 +134,6 @@ mod tests {
     fn check(shape: [usize; 3], transposes: [bool; 2]) {
         let [rows, inner, columns] = shape;
         let (a, b) = (random(rows * inner, 1), random(inner * columns, 2));
-        let before = random(rows * columns, 3);
         let (kept_a, kept_b) = (transpose(&a, [rows, inner]), transpose(&b, [inner, columns]));
         let matrix = |values, turned, stored, [rows, columns]: [usize; 2]| match turned {
             false => Matrix::new(values, [rows, columns]),
@@ -152,12 +142,10 @@ mod tests {
         on_every_path(|| {
             let a_matrix = matrix(&a, transposes[0], &kept_a, [rows, inner]);
             let b_matrix = matrix(&b, transposes[1], &kept_b, [inner, columns]);
-            let (mut set, mut added) = (vec![f32::NAN; rows * columns], before.clone());
-            matmul(a_matrix, b_matrix, 1.0, &mut set);
-            matmul_add(a_matrix, b_matrix, -0.5, &mut added);
-            assert!(deviation(&set, &direct(&a, &b, shape, 1.0, &vec![0.0; rows * columns])) < 1e-5);
-            assert!(deviation(&added, &direct(&a, &b, shape, -0.5, &before)) < 1e-5);
-            [set, added]
+            let mut product = vec![f32::NAN; rows * columns];
+            matmul(a_matrix, b_matrix, &mut product);
+            assert!(deviation(&product, &direct(&a, &b, shape)) < 1e-5);
+            product
         });
     }
 
@@ -191,7 +179,7 @@ mod tests {
     #[test]
     fn an_empty_inner_dimension_gives_zero() {
         let mut out = vec![f32::NAN; 6];
-        matmul(Matrix::new(&[], [2, 0]), Matrix::new(&[], [0, 3]), 1.0, &mut out);
+        matmul(Matrix::new(&[], [2, 0]), Matrix::new(&[], [0, 3]), &mut out);
         assert_eq!(out, [0.0; 6]);
     }
 }

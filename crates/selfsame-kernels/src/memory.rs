@@ -240,16 +240,6 @@ fn give_back(block: Block) {
     }
 }
 
-/// Gives all free blocks back to the system and forgets the peak, as after a phase that needed more than the next will.
-pub fn release_unused() {
-    let mut pool = pool();
-    for (_, block) in std::mem::take(&mut pool.free).into_values().flatten() {
-        block.free();
-    }
-    pool.free_bytes = 0;
-    pool.peak_bytes = pool.used_bytes;
-}
-
 /// Lends `task` scratch slices of the given lengths, each 64-byte aligned and of unspecified content.
 ///
 /// The memory belongs to the thread and is kept for its next task, so it stays warm in the core's cache. Calls may nest, also

@@ -157,7 +157,7 @@ pub fn normalise(x: &[f32], norm: Normalisation, residual: Option<&[f32]>, activ
 
 /// `activation(scale · x + shift [+ residual])`, `[rows, channels]`, in one pass: a normalisation by fixed statistics.
 ///
-/// `scale` and `shift` are `[channels]`; [`fold`] makes them from a [`Normalisation`].
+/// `scale` and `shift` are `[channels]`.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -172,20 +172,6 @@ pub fn scale_shift(x: InOut, scale: &[f32], shift: &[f32], residual: Option<&[f3
 /// If the shapes do not fit.
 pub fn add_bias(x: InOut, bias: &[f32], residual: Option<&[f32]>, activation: Activation) {
     affine(x, bias.len(), |c| [0.0, 1.0, bias[c]], residual, activation);
-}
-
-/// The scale and shift, each `[channels]`, by which a normalisation with fixed statistics acts: `x̂γ + β = scale · x + shift`.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn fold(norm: Normalisation, scale: &mut [f32], shift: &mut [f32]) {
-    let channels = norm.channels();
-    assert_eq!([scale.len(), shift.len()], [channels; 2], "scales and shifts of {channels} channels");
-    for c in 0..channels {
-        let factor = norm.inverse_deviation(c) * norm.gamma(c);
-        scale[c] = factor as f32;
-        shift[c] = (f64::from(norm.beta(c)) - norm.mean(c) * factor) as f32;
-    }
 }
 
 /// `activation((x − centre) · scale + shift [+ residual])`, with `[centre, scale, shift]` of every channel.
@@ -954,27 +940,6 @@ mod tests {
         let moments = ChannelMoments::of(&y, 24);
         assert!(moments.mean().iter().all(|m| m.abs() < 1e-6));
         assert!(moments.variance().iter().all(|v| (v - 1.0).abs() < 1e-5));
-    }
-
-    #[test]
-    fn a_folded_normalisation_is_the_same_map() {
-        for (channels, rows) in [(1, 50), (16, 33), (35, 12)] {
-            let inputs = Inputs::new(rows, channels, true, true);
-            let moments = ChannelMoments::given(&random(channels, 6), &vec![0.7; channels]);
-            let (gamma, beta) = (Some(&inputs.gamma[..]), Some(&inputs.beta[..]));
-            let norm = Normalisation { moments: &moments, gamma, beta, epsilon: EPSILON };
-            let (mut scale, mut shift) = (vec![0.0; channels], vec![0.0; channels]);
-            fold(norm, &mut scale, &mut shift);
-            on_every_path(|| {
-                let residual = inputs.residual.as_deref();
-                let (mut direct, mut folded) = (vec![0.0; inputs.x.len()], inputs.x.clone());
-                normalise(&inputs.x, norm, residual, Activation::Relu, &mut direct);
-                scale_shift(InOut::InPlace(&mut folded), &scale, &shift, residual, Activation::Relu);
-                assert!(direct.iter().zip(&folded).all(|(a, b)| (a - b).abs() < 1e-5));
-                assert!(folded.iter().any(|&y| y > 0.0) && folded.iter().all(|&y| y >= 0.0));
-                folded
-            });
-        }
     }
 
     #[test]

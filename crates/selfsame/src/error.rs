@@ -50,7 +50,7 @@ impl Error {
     }
 
     /// A failed read or write.
-    pub fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Data(DataError::io(path, source))
+    pub fn io(path: &Path, cause: std::io::Error) -> Self {
+        Self::Data(DataError::io(path, cause))
     }
 }

@@ -101,9 +101,9 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
         })?,
         None if (demo::ENTRY.detect)(path) => &SOURCES[0],
         None => {
-            std::fs::metadata(path).map_err(|source| DataError::Io {
+            std::fs::metadata(path).map_err(|cause| DataError::Io {
                 path: path.to_owned(),
-                source,
+                cause,
                 hint: Some("data.path names a folder of images, a data file, or the bundled images: demo"),
             })?;
             SOURCES.iter().find(|entry| (entry.detect)(path)).ok_or_else(|| {

@@ -34,7 +34,8 @@ impl Activate<'_> {
     /// `act(value)`.
     #[inline(always)]
     pub(super) fn act<V: Lanes>(&self, value: V) -> V {
-        if self.relu { value.max(V::splat(0.0)) } else { value }
+        // In this order NaN stays NaN, so that a diverged network is noticed.
+        if self.relu { V::splat(0.0).max(value) } else { value }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Barlow Twins (Zbontar et al. 2021, eq. 1–2).
 
 use super::{LossTerms, total};
+use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;
 
 /// Added to the variances.
@@ -18,7 +19,7 @@ const EPSILON: f32 = 1e-5;
 pub fn barlow_twins(a: Tensor<2>, b: Tensor<2>, redundancy_weight: f64) -> LossTerms {
     let [batch, dim] = a.dims();
     let device = a.device();
-    let c = standardise(a).transpose().matmul(standardise(b)) / batch as f64; // [embedding, embedding]
+    let c = matmul(standardise(a).transpose(), standardise(b)) / batch as f64; // [embedding, embedding]
     let identity = Tensor::<2>::eye(dim, &device);
     let diagonal = (c.clone() * identity.clone()).sum_dim(1); // [embedding, 1]
     let invariance = (1.0_f32 - diagonal).square().sum();

@@ -1,6 +1,7 @@
 //! VICReg (Bardes, Ponce & LeCun 2022, eq. 1–6).
 
 use super::{LossTerms, total};
+use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;
 
 /// Added to the variances under the root.
@@ -44,7 +45,7 @@ fn spread(z: Tensor<2>) -> (Tensor<1>, Tensor<1>) {
     let degrees = (batch - 1) as f64;
     let variance = centred.clone().square().sum_dim(0) / degrees; // [1, embedding]
     let hinge = (1.0_f32 - (variance + EPSILON).sqrt()).clamp_min(0.0).mean();
-    let covariance = centred.clone().transpose().matmul(centred) / degrees;
+    let covariance = matmul(centred.clone().transpose(), centred) / degrees;
     let off_diagonal = covariance * (1.0_f32 - Tensor::<2>::eye(dim, &device));
     (hinge, total(off_diagonal.square()) / dim as f64)
 }

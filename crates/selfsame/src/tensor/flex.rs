@@ -13,6 +13,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex, TensorMetadata};
 use selfsame_kernels::InOut;
 use selfsame_kernels::conv::{self, Activate, ChannelMoments, Conv2d, Epilogue};
+use selfsame_kernels::matmul::{self, Matrix};
 use selfsame_kernels::memory::Buffer;
 use selfsame_kernels::norm::{self, Activation, Normalisation, OutputGradient};
 use selfsame_kernels::pool::{self, MaxPool};
@@ -124,12 +125,28 @@ impl EncoderOps for Flex {
         max_pool(&contiguous(x), window).0
     }
 
+    fn matrix_product(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        product(matrix(&contiguous(a)), matrix(&contiguous(b)))
+    }
+
     fn mean_pool(x: FlexTensor) -> FlexTensor {
         let [batch, _, _, channels] = x.shape().dims();
         let mut y = Buffer::for_overwrite(batch * channels);
         pool::global_average_pool(values(&contiguous(x)), channels, &mut y);
         pooled::tensor(y, [batch, channels])
     }
+}
+
+/// A [`contiguous`] tensor of two axes.
+fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
+    Matrix::new(values(tensor), tensor.shape().dims())
+}
+
+fn product(a: Matrix, b: Matrix) -> FlexTensor {
+    let shape = [a.shape()[0], b.shape()[1]];
+    let mut y = Buffer::for_overwrite(shape[0] * shape[1]);
+    matmul::matmul(a, b, &mut y);
+    pooled::tensor(y, shape)
 }
 
 fn contiguous_residual(residual: Residual<Flex>) -> Option<FlexTensor> {
@@ -179,6 +196,43 @@ fn max_pool(x: &FlexTensor, window: Window) -> (FlexTensor, Vec<u8>) {
 impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
     fn convolution(x: Tracked, weight: Tracked, window: Window) -> Tracked {
         differentiable_convolution::<C>(x, weight, window, Epilogue::None)
+    }
+
+    fn convolution_act(
+        x: Tracked,
+        weight: Tracked,
+        bias: Tracked,
+        residual: Residual<Self>,
+        relu: bool,
+        window: Window,
+    ) -> Tracked {
+        let (mut y, y_node) = differentiable_convolution::<C>(x, weight, window, Epilogue::None).into_parts();
+        let (bias, bias_node) = bias.into_parts();
+        let (residual, residual_node) = match residual {
+            Residual::None => (None, None),
+            Residual::Add(residual) => {
+                let (residual, node) = residual.into_parts();
+                (Some(contiguous(residual)), Some(node))
+            }
+        };
+        let mut mask = vec![0; if relu { norm::mask_words(values(&y).len()) } else { 0 }];
+        let activation = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
+        let in_place = InOut::InPlace(exclusive(&mut y).expect("the convolution keeps its operands only"));
+        norm::add_bias(in_place, values(&contiguous(bias)), residual.as_ref().map(values), activation);
+        let state = relu.then(|| Arc::new(mask));
+        match residual_node {
+            None => match BiasActBackward.prepare::<C>([y_node, bias_node]).compute_bound().stateful() {
+                OpsKind::Tracked(prep) => prep.finish(state, y),
+                OpsKind::UnTracked(prep) => prep.finish(y),
+            },
+            Some(residual_node) => {
+                let nodes = [y_node, bias_node, residual_node];
+                match BiasActBackward.prepare::<C>(nodes).compute_bound().stateful() {
+                    OpsKind::Tracked(prep) => prep.finish(state, y),
+                    OpsKind::UnTracked(prep) => prep.finish(y),
+                }
+            }
+        }
     }
 
     fn convolution_moments(x: Tracked, weight: Tracked, window: Window) -> (Tracked, Tracked, Tracked) {
@@ -240,6 +294,16 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
         let (y, argmax) = max_pool(&x, window);
         match MaxPoolBackward.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((pool_shape(shape, window), Arc::new(argmax)), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn matrix_product(a: Tracked, b: Tracked) -> Tracked {
+        let ((a, a_node), (b, b_node)) = (a.into_parts(), b.into_parts());
+        let (a, b) = (contiguous(a), contiguous(b));
+        let y = product(matrix(&a), matrix(&b));
+        match ProductBackward.prepare::<C>([a_node, b_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((a, b), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -382,6 +446,78 @@ impl Backward<Flex, 4> for BatchNormBackward {
     }
 }
 
+/// Bias, residual and ReLU; the state is the ReLU's mask.
+#[derive(Debug)]
+struct BiasActBackward;
+
+/// The masked gradient, which is that of the input and of the residual, and the gradient of the bias.
+fn bias_act_backward(mask: Option<Arc<Vec<u16>>>, dy: FlexTensor) -> (FlexTensor, FlexTensor) {
+    let mut dy = contiguous(dy);
+    let channels = channels(&dy);
+    let mut dbias = Buffer::for_overwrite(channels);
+    let mask = mask.as_ref().map(|mask| &mask[..]);
+    let masked = match (mask, exclusive(&mut dy)) {
+        (None, _) => {
+            norm::add_bias_backward(OutputGradient::Read(values(&dy)), None, &mut dbias);
+            dy
+        }
+        (_, Some(in_place)) => {
+            norm::add_bias_backward(OutputGradient::Mask(in_place), mask, &mut dbias);
+            dy
+        }
+        (_, None) => {
+            let mut masked = Buffer::for_overwrite(values(&dy).len());
+            norm::add_bias_backward(OutputGradient::Write(values(&dy), &mut masked), mask, &mut dbias);
+            pooled::tensor(masked, dy.shape())
+        }
+    };
+    (masked, pooled::tensor(dbias, [channels]))
+}
+
+impl Backward<Flex, 2> for BiasActBackward {
+    type State = Option<Arc<Vec<u16>>>;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let (gradient, dbias) = bias_act_backward(ops.state, grads.consume::<Flex>(&ops.node));
+        for (node, gradient) in ops.parents.into_iter().zip([gradient, dbias]) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl Backward<Flex, 3> for BiasActBackward {
+    type State = Option<Arc<Vec<u16>>>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let (gradient, dbias) = bias_act_backward(ops.state, grads.consume::<Flex>(&ops.node));
+        for (node, gradient) in ops.parents.into_iter().zip([gradient.clone(), dbias, gradient]) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ProductBackward;
+
+impl Backward<Flex, 2> for ProductBackward {
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let ((a, b), [a_node, b_node]) = (ops.state, ops.parents);
+        if let Some(node) = a_node {
+            grads.register::<Flex>(node.id, product(matrix(&dy), matrix(&b).transposed()));
+        }
+        if let Some(node) = b_node {
+            grads.register::<Flex>(node.id, product(matrix(&a).transposed(), matrix(&dy)));
+        }
+    }
+}
+
 #[derive(Debug)]
 struct MaxPoolBackward;
 
@@ -412,5 +548,125 @@ impl Backward<Flex, 1> for MeanPoolBackward {
         let mut dx = Buffer::for_overwrite(shape.iter().product());
         pool::global_average_pool_backward(values(&dy), shape[3], &mut dx);
         grads.register::<Flex>(node.id, pooled::tensor(dx, shape));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ops::portable;
+    use super::*;
+    use burn::backend::AutodiffBackend;
+    use burn::backend::ops::FloatTensorOps;
+    use burn::backend::tensor::Device;
+    use burn::tensor::{Shape, TensorData};
+    use selfsame_data::rng::{Purpose, StreamRng};
+
+    type Ours = Autodiff<Flex>;
+
+    fn tensor(stream: u64, shape: &[usize]) -> Tracked {
+        let mut rng = StreamRng::new(0, Purpose::Survey, stream, 0, 0);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal()).collect();
+        let device: Device<Ours> = Default::default();
+        Ours::float_from_data(TensorData::new(values, Shape::from(shape.to_vec())), &device)
+    }
+
+    fn floats(tensor: FlexTensor) -> Vec<f32> {
+        values(&contiguous(tensor)).to_vec()
+    }
+
+    /// Value of `operation`, and the gradients of a weighted sum of it with respect to every input.
+    fn run(shapes: &[&[usize]], operation: &dyn Fn(&[Tracked]) -> Tracked) -> Vec<Vec<f32>> {
+        let inputs: Vec<Tracked> = (1..)
+            .zip(shapes)
+            .map(|(stream, shape)| Ours::float_set_require_grad(tensor(stream, shape), true))
+            .collect();
+        let y = operation(&inputs);
+        let shape = y.shape();
+        let loss = Ours::float_sum(Ours::float_mul(y.clone(), tensor(0, &shape)));
+        let gradients = Ours::backward(loss);
+        let of_inputs = inputs.iter().map(|x| floats(Ours::grad(x, &gradients).expect("a gradient")));
+        std::iter::once(floats(y.into_primitive())).chain(of_inputs).collect()
+    }
+
+    fn agree(
+        name: &str,
+        shapes: &[&[usize]],
+        ours: &dyn Fn(&[Tracked]) -> Tracked,
+        theirs: &dyn Fn(&[Tracked]) -> Tracked,
+    ) {
+        for (index, (ours, theirs)) in run(shapes, ours).iter().zip(run(shapes, theirs)).enumerate() {
+            let largest = theirs.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            let worst = ours.iter().zip(&theirs).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(ours.len() == theirs.len() && largest > 0.0, "{name}: {index}");
+            assert!(worst <= 1e-4 * largest, "{name}, {index}: off by {worst:e} of {largest:e}");
+        }
+    }
+
+    #[test]
+    fn kernels_agree_with_the_tensor_library() {
+        let (x, window): (&[usize], _) = (&[3, 7, 6, 16], Window { kernel: 3, stride: 1, padding: 1 });
+        let (weight, y, channels): (&[usize], &[usize], &[usize]) = (&[3, 3, 16, 20], &[3, 7, 6, 20], &[20]);
+        agree("convolution", &[x, weight], &|t| Ours::convolution(t[0].clone(), t[1].clone(), window), &|t| {
+            portable::conv2d::<Ours>(t[0].clone(), t[1].clone(), window)
+        });
+        for relu in [false, true] {
+            for with_residual in [false, true] {
+                let residual = |t: &Tracked| if with_residual { Residual::Add(t.clone()) } else { Residual::None };
+                let shapes: &[&[usize]] = &[x, weight, channels, y];
+                let shapes = if with_residual { shapes } else { &shapes[..3] };
+                let last = shapes.len() - 1;
+                agree(
+                    "convolution_act",
+                    shapes,
+                    &|t| {
+                        Ours::convolution_act(
+                            t[0].clone(),
+                            t[1].clone(),
+                            t[2].clone(),
+                            residual(&t[last]),
+                            relu,
+                            window,
+                        )
+                    },
+                    &|t| {
+                        let y = portable::conv2d::<Ours>(t[0].clone(), t[1].clone(), window);
+                        portable::bias_act::<Ours>(y, t[2].clone(), residual(&t[last]), relu)
+                    },
+                );
+                let shapes: &[&[usize]] = &[y, channels, channels, y];
+                let shapes = if with_residual { shapes } else { &shapes[..3] };
+                let last = shapes.len() - 1;
+                agree(
+                    "batch_norm_act",
+                    shapes,
+                    &|t| {
+                        let (mean, variance) = Ours::moments(t[0].clone());
+                        let (scale, shift) = (t[1].clone(), t[2].clone());
+                        Ours::batch_norm_act(t[0].clone(), mean, variance, scale, shift, residual(&t[last]), relu)
+                    },
+                    &|t| {
+                        let (mean, variance) = portable::moments::<Ours>(t[0].clone());
+                        let (scale, shift) = (t[1].clone(), t[2].clone());
+                        portable::batch_norm_act::<Ours>(
+                            t[0].clone(),
+                            mean,
+                            variance,
+                            scale,
+                            shift,
+                            residual(&t[last]),
+                            relu,
+                        )
+                    },
+                );
+            }
+        }
+        let pooling = Window { kernel: 3, stride: 2, padding: 1 };
+        agree("max_pool", &[x], &|t| Ours::max_pool(t[0].clone(), pooling), &|t| {
+            portable::max_pool::<Ours>(t[0].clone(), pooling)
+        });
+        agree("mean_pool", &[x], &|t| Ours::mean_pool(t[0].clone()), &|t| portable::mean_pool::<Ours>(t[0].clone()));
+        agree("matrix_product", &[&[9, 33], &[33, 20]], &|t| Ours::matrix_product(t[0].clone(), t[1].clone()), &|t| {
+            Ours::float_matmul(t[0].clone(), t[1].clone())
+        });
     }
 }

@@ -310,7 +310,7 @@ impl Linear {
 
     /// `[batch, in]` to `[batch, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = x.matmul(self.weight.val());
+        let y = ops::matmul(x, self.weight.val());
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,

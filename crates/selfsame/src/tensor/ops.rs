@@ -1,4 +1,4 @@
-//! The operations under the backbones, one code path for every device.
+//! The operations under backbones, heads and objectives, one code path for every device.
 //!
 //! [`EncoderOps`] is a backend extension: its default bodies are the tensor library's own differentiable operations,
 //! which devices without kernels of ours keep, and which the tests hold the kernels against. The CPU device overrides
@@ -96,6 +96,11 @@ pub trait EncoderOps: Backend {
         portable::max_pool::<Self>(x, window)
     }
 
+    /// Product of a matrix `[rows, inner]` and a matrix `[inner, columns]`.
+    fn matrix_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
+
     /// Mean over height and width: `[batch, channels]`.
     fn mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
         portable::mean_pool::<Self>(x)
@@ -185,6 +190,11 @@ pub fn affine_act<const D: usize>(
 /// Max pooling over height and width.
 pub fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as EncoderOps>::max_pool(x.into_dispatch(), window))
+}
+
+/// Product of matrices, `[rows, inner] · [inner, columns]`: the same bytes for any number of threads.
+pub fn matmul(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::matrix_product(a.into_dispatch(), b.into_dispatch()))
 }
 
 /// Mean over height and width: `[batch, channels]`.
