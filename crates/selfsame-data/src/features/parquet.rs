@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Features in a row group, bytes: large enough for fast reading, small enough to hold in memory.
-const ROW_GROUP_BYTES: usize = 16 << 20;
+const ROW_GROUP_BYTES: usize = 4 << 20;
 /// Key of the names of the classes in the file's metadata.
 const CLASSES_KEY: &str = "classes";
 

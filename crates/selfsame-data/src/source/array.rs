@@ -9,9 +9,12 @@ use crate::DataError;
 use crate::image::{Image, Pixels};
 use crate::npy::NpyHeader;
 use memmap2::Mmap;
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use zip::ZipArchive;
 
 pub const ENTRY: SourceEntry = SourceEntry {
@@ -49,18 +52,26 @@ impl Depth {
     }
 }
 
-/// Bytes in memory or in a mapped file.
+/// Where the bytes of an array are.
 pub enum Storage {
     Owned(Vec<u8>),
     Mapped(Mmap),
+    /// Read row by row, so that memory does not grow with the data.
+    File(Mutex<File>),
 }
 
-impl std::ops::Deref for Storage {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
+impl Storage {
+    fn read(&self, range: Range<usize>) -> std::io::Result<Cow<'_, [u8]>> {
         match self {
-            Self::Owned(bytes) => bytes,
-            Self::Mapped(map) => map,
+            Self::Owned(bytes) => Ok(bytes[range].into()),
+            Self::Mapped(map) => Ok(map[range].into()),
+            Self::File(file) => {
+                let mut bytes = vec![0; range.len()];
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(range.start as u64))?;
+                file.read_exact(&mut bytes)?;
+                Ok(bytes.into())
+            }
         }
     }
 }
@@ -88,10 +99,12 @@ impl IndexedSource for Rows {
     fn get(&self, index: usize) -> Result<Encoded, DataError> {
         let [_, height, width, channels] = self.shape;
         let row_bytes = height * width * channels * self.depth.size_bytes();
-        let row = &self.storage[self.offset + index * row_bytes..][..row_bytes];
+        let first = self.offset + index * row_bytes;
+        let read = self.storage.read(first..first + row_bytes);
+        let row = read.map_err(|error| DataError::sample(self.id(index), error.to_string()))?;
         let (pairs, quads) = (|| row.as_chunks().0.iter().copied(), || row.as_chunks().0.iter().copied());
         let pixels = match self.depth {
-            Depth::U8 => Pixels::U8(row.to_vec()),
+            Depth::U8 => Pixels::U8(row.into_owned()),
             Depth::U16 { big_endian: false } => Pixels::U16(pairs().map(u16::from_le_bytes).collect()),
             Depth::U16 { big_endian: true } => Pixels::U16(pairs().map(u16::from_be_bytes).collect()),
             Depth::F32 { big_endian: false } => Pixels::F32(quads().map(f32::from_le_bytes).collect()),

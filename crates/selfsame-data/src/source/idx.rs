@@ -10,8 +10,13 @@ use super::{IndexedSource, Labels, SourceEntry, bad_file, file_name, no_folder_l
 use crate::DataError;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use tempfile::{SpooledData, SpooledTempFile};
+
+/// Unpacked bytes that are kept in memory; more go to a temporary file, so that memory does not grow with the data.
+const IN_MEMORY_BYTES: usize = 16 << 20;
 
 pub const ENTRY: SourceEntry = SourceEntry {
     name: "idx",
@@ -25,13 +30,12 @@ fn open(path: &Path, labels: Labels) -> Result<Box<dyn IndexedSource>, DataError
         return Err(no_folder_labels(path));
     }
     let images = if path.is_dir() { train_file(path)? } else { path.to_owned() };
-    let (shape, data) = open_file(&images)?.read(&images)?;
+    let (shape, storage, offset) = open_file(&images)?.store(&images)?;
     let shape = image_shape(&images, &shape)?;
     let labels = if labels == Labels::None { Vec::new() } else { labels_beside(&images, shape[0], labels)? };
     let classes = numbered_classes(&labels);
-    let storage = Storage::Owned(data);
     let files = vec![(file_name(&images), 0)];
-    Ok(Box::new(Rows { files, shape, depth: Depth::U8, storage, offset: 0, labels, classes }))
+    Ok(Box::new(Rows { files, shape, depth: Depth::U8, storage, offset, labels, classes }))
 }
 
 /// The training images among a folder's files, sorted by name.
@@ -87,13 +91,68 @@ pub struct IdxReader<R> {
     data: R,
 }
 
-fn open_file(path: &Path) -> Result<IdxReader<Box<dyn Read>>, DataError> {
+/// A file's bytes as they are, or unpacked on the way.
+enum Bytes {
+    Plain(BufReader<File>),
+    Packed(Box<MultiGzDecoder<BufReader<File>>>),
+}
+
+impl Read for Bytes {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(reader) => reader.read(buffer),
+            Self::Packed(reader) => reader.read(buffer),
+        }
+    }
+}
+
+fn open_file(path: &Path) -> Result<IdxReader<Bytes>, DataError> {
     let file = File::open(path).map_err(|error| DataError::io(path, error))?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let start = reader.fill_buf().map_err(|error| DataError::io(path, error))?;
-    let data: Box<dyn Read> =
-        if start.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+    let packed = start.starts_with(&[0x1f, 0x8b]);
+    let data = if packed { Bytes::Packed(Box::new(MultiGzDecoder::new(reader))) } else { Bytes::Plain(reader) };
     IdxReader::new(path, data)
+}
+
+impl IdxReader<Bytes> {
+    /// Shape, data, and where the data begin in their storage. A plain file stays where it is; a packed one is unpacked
+    /// into memory when it is small, otherwise into a temporary file without a name.
+    fn store(self, path: &Path) -> Result<(Vec<usize>, Storage, usize), DataError> {
+        let expected = self.expected(path)?;
+        let unpacked = |error: std::io::Error| match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DataError::io(std::env::temp_dir(), error),
+            _ => bad_file(path, format!("truncated or damaged: {error}")),
+        };
+        match self.data {
+            Bytes::Plain(reader) => {
+                let offset = 4 + 4 * self.shape.len();
+                let file = reader.into_inner();
+                let size = file.metadata().map_err(|error| DataError::io(path, error))?.len();
+                check_size(path, &self.shape, expected, size - offset as u64)?;
+                Ok((self.shape, Storage::File(Mutex::new(file)), offset))
+            }
+            Bytes::Packed(reader) => {
+                let mut spool = SpooledTempFile::new(IN_MEMORY_BYTES);
+                let size = std::io::copy(&mut reader.take(expected + 1), &mut spool).map_err(unpacked)?;
+                check_size(path, &self.shape, expected, size)?;
+                let storage = match spool.into_inner() {
+                    SpooledData::InMemory(bytes) => Storage::Owned(bytes.into_inner()),
+                    SpooledData::OnDisk(file) => Storage::File(Mutex::new(file)),
+                };
+                Ok((self.shape, storage, 0))
+            }
+        }
+    }
+}
+
+fn check_size(path: &Path, shape: &[usize], expected: u64, found: u64) -> Result<(), DataError> {
+    if found == expected {
+        return Ok(());
+    }
+    let found = if found > expected { "more".to_owned() } else { found.to_string() };
+    let problem = format!("its header promises {expected} bytes (shape {shape:?}), the file holds {found}");
+    Err(bad_file(path, problem))
 }
 
 impl<R: Read> IdxReader<R> {
@@ -115,21 +174,20 @@ impl<R: Read> IdxReader<R> {
         Ok(Self { shape, data })
     }
 
+    /// Bytes of data that the header promises.
+    fn expected(&self, path: &Path) -> Result<u64, DataError> {
+        let expected = self.shape.iter().try_fold(1u64, |count, &axis| count.checked_mul(axis as u64));
+        let promised = || bad_file(path, format!("its header promises the shape {:?}", self.shape));
+        expected.filter(|&count| count < 1 << 48).ok_or_else(promised)
+    }
+
     /// Reads the data; takes no more memory than the header promises and the file holds.
     pub fn read(self, path: &Path) -> Result<(Vec<usize>, Vec<u8>), DataError> {
-        let expected = self.shape.iter().try_fold(1u64, |count, &axis| count.checked_mul(axis as u64));
-        let Some(expected) = expected.filter(|&count| count < 1 << 48) else {
-            return Err(bad_file(path, format!("its header promises the shape {:?}", self.shape)));
-        };
+        let expected = self.expected(path)?;
         let mut data = Vec::with_capacity(expected.min(1 << 26) as usize);
         let mut limited = self.data.take(expected + 1);
         limited.read_to_end(&mut data).map_err(|error| bad_file(path, format!("truncated or damaged: {error}")))?;
-        if data.len() as u64 != expected {
-            let found = if data.len() as u64 > expected { "more".to_owned() } else { data.len().to_string() };
-            let problem =
-                format!("its header promises {expected} bytes (shape {:?}), the file holds {found}", self.shape);
-            return Err(bad_file(path, problem));
-        }
+        check_size(path, &self.shape, expected, data.len() as u64)?;
         Ok((self.shape, data))
     }
 }
