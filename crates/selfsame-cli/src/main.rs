@@ -58,6 +58,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     selfsame_kernels::Isa::select()?;
+    selfsame_kernels::conv::largest_tile()?;
     match command {
         Command::Demo(arguments) => arguments.run(),
         Command::Pretrain(arguments) => arguments.run(),

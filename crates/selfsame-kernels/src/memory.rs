@@ -113,6 +113,12 @@ impl<T: Plain> Pooled<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Pooled<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pooled({} values)", self.len)
+    }
+}
+
 impl<T: Plain> Deref for Pooled<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::selftest::{self, GRADIENT_TOLERANCE, VALUE_TOLERANCE};
 use selfsame_data::augment::golden;
-use selfsame_kernels::Isa;
+use selfsame_kernels::{Isa, conv};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,7 +14,8 @@ use std::process::ExitCode;
 Examples:
   selfsame selftest
   selfsame selftest --device cpu --objectives mine.json
-  SELFSAME_ISA=scalar selfsame selftest       without vector instructions")]
+  SELFSAME_ISA=scalar selfsame selftest       without vector instructions (any command: avx512, avx2, scalar)
+  SELFSAME_WINOGRAD=2 selfsame selftest       3×3 convolutions as accurate as direct ones, at some speed")]
 pub struct Selftest {
     /// Device
     #[arg(long, default_value = "cpu")]
@@ -34,7 +35,8 @@ impl Selftest {
             None => Ok(built_in.to_owned()),
         };
         let device = selfsame::device::open(&self.device)?;
-        println!("device {}, instruction set {}", self.device, Isa::active().name());
+        let (isa, tile) = (Isa::active(), conv::largest_tile()?);
+        println!("device {}, instruction set {isa}, Winograd tiles up to {tile}×{tile}", self.device);
 
         let rows = selftest::objectives(&read(self.objectives, selftest::OBJECTIVES)?, &device)?;
         println!("\n{:46} {:>9} {:>9} {:>9}   largest deviation", "objective", "total", "terms", "gradient");

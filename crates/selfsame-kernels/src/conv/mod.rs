@@ -4,7 +4,8 @@
 //! `y[n, i, j, o] = Σ x[n, i·s + ky − p, j·s + kx − p, c] · w[ky, kx, c, o]`, values outside the image being 0.
 //!
 //! Two algorithms share one micro-kernel (`micro.rs`). `winograd` needs a quarter of the multiplications for 3×3 kernels of
-//! stride 1; `direct` takes everything else. Which one is decided by the shape alone (`Algorithm::of`).
+//! stride 1; `direct` takes everything else. Which one is decided by the shape alone (`Algorithm::of`), and
+//! by [`TILE_VARIABLE`] where accuracy is asked for.
 
 mod direct;
 mod epilogue;
@@ -16,8 +17,35 @@ mod tests;
 mod winograd;
 
 use crate::Isa;
+use std::sync::OnceLock;
+
 pub use epilogue::{Activate, Epilogue};
 pub use moments::ChannelMoments;
+
+/// The environment variable that bounds the side of Winograd's output tiles.
+pub const TILE_VARIABLE: &str = "SELFSAME_WINOGRAD";
+
+/// The bound is not one that there is code for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{TILE_VARIABLE}={0}: expected 4 (fast, the default) or 2 (as accurate as a direct convolution)")]
+pub struct TileError(String);
+
+/// Largest side of Winograd's output tiles in this process: 4, or what `SELFSAME_WINOGRAD` names; decided at the first call.
+///
+/// # Errors
+/// If the variable is neither 4 nor 2. Call it at program start to report this.
+pub fn largest_tile() -> Result<usize, TileError> {
+    static SELECTED: OnceLock<Result<usize, TileError>> = OnceLock::new();
+    SELECTED.get_or_init(|| choose_tile(std::env::var(TILE_VARIABLE).ok().as_deref())).clone()
+}
+
+fn choose_tile(named: Option<&str>) -> Result<usize, TileError> {
+    match named {
+        None | Some("" | "4") => Ok(4),
+        Some("2") => Ok(2),
+        Some(other) => Err(TileError(other.into())),
+    }
+}
 
 /// The shape of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,10 +143,16 @@ pub(crate) enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithm for a shape: the one with the fewest multiplications, tiles that overhang the map included.
+    /// The algorithm for a shape, in this process.
+    fn active(conv: &Conv2d) -> Algorithm {
+        Algorithm::of(conv, largest_tile().unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// The algorithm for a shape with tiles of at most `largest`: the one with the fewest multiplications, tiles that
+    /// overhang the map included.
     ///
     /// Below eight channels the transforms cost more than the multiplications they save.
-    pub(crate) fn of(conv: &Conv2d) -> Algorithm {
+    fn of(conv: &Conv2d, largest: usize) -> Algorithm {
         if conv.kernel != 3 || conv.stride != 1 || conv.padding > 2 || conv.channels_in.min(conv.channels_out) < 8 {
             return Algorithm::Direct;
         }
@@ -126,7 +160,8 @@ impl Algorithm {
         let direct = (Algorithm::Direct, 9 * height * width);
         let two = (Algorithm::Winograd2, 16 * height.div_ceil(2) * width.div_ceil(2));
         let four = (Algorithm::Winograd4, 36 * height.div_ceil(4) * width.div_ceil(4));
-        [four, two, direct].into_iter().min_by_key(|(_, products)| *products).map_or(Algorithm::Direct, |(a, _)| a)
+        let candidates = if largest < 4 { &[two, direct][..] } else { &[four, two, direct] };
+        candidates.iter().min_by_key(|(_, products)| *products).map_or(Algorithm::Direct, |&(algorithm, _)| algorithm)
     }
 }
 
@@ -135,7 +170,7 @@ impl Algorithm {
 /// # Panics
 /// If a slice does not have the length of its shape.
 pub fn forward(conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
-    forward_by(Isa::active(), Algorithm::of(conv), conv, x, w, y, epilogue);
+    forward_by(Isa::active(), Algorithm::active(conv), conv, x, w, y, epilogue);
 }
 
 /// `dx = ∂L/∂x` from `dy = ∂L/∂y`; with `accumulate` it is added to `dx`.
@@ -143,7 +178,7 @@ pub fn forward(conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epi
 /// # Panics
 /// If a slice does not have the length of its shape.
 pub fn input_grad(conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
-    input_grad_by(Isa::active(), Algorithm::of(conv), conv, dy, w, dx, accumulate);
+    input_grad_by(Isa::active(), Algorithm::active(conv), conv, dy, w, dx, accumulate);
 }
 
 /// `dw = ∂L/∂w` from `dy = ∂L/∂y`.
@@ -151,7 +186,7 @@ pub fn input_grad(conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumula
 /// # Panics
 /// If a slice does not have the length of its shape.
 pub fn weight_grad(conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    weight_grad_by(Isa::active(), Algorithm::of(conv), conv, x, dy, dw);
+    weight_grad_by(Isa::active(), Algorithm::active(conv), conv, x, dy, dw);
 }
 
 fn forward_by(isa: Isa, algorithm: Algorithm, conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {

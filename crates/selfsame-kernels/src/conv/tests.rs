@@ -156,7 +156,7 @@ proptest! {
             let products = || a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b));
             (products().sum(), products().map(f64::abs).sum())
         };
-        let [y, dx, dw] = passes(Isa::active(), Algorithm::of(&conv), &conv, &operands);
+        let [y, dx, dw] = passes(Isa::active(), Algorithm::active(&conv), &conv, &operands);
         let (from_y, size) = dot(&y, dy);
         for (product, _) in [dot(x, &dx), dot(w, &dw)] {
             prop_assert!((product - from_y).abs() <= 1e-5 * size, "{} and {} for {:?}", product, from_y, conv);
@@ -240,7 +240,7 @@ fn any_number_of_threads_gives_the_same_bytes() {
             let mut moments = ChannelMoments::new(shape.channels_out);
             let mut y = vec![0.0; shape.output_len()];
             forward(&shape, &operands[0], &operands[1], &mut y, Epilogue::Moments(&mut moments));
-            (passes(Isa::active(), Algorithm::of(&shape), &shape, &operands), y, moments)
+            (passes(Isa::active(), Algorithm::active(&shape), &shape, &operands), y, moments)
         };
         let pools = [1, 2, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
         let [one, two, three] = pools.map(|pool| pool.install(all));
@@ -250,13 +250,20 @@ fn any_number_of_threads_gives_the_same_bytes() {
 
 #[test]
 fn the_algorithm_follows_the_map() {
-    let of = |side, channels| Algorithm::of(&conv([1, side, side], [channels, channels], [3, 1, 1]));
+    let of = |side, channels| Algorithm::of(&conv([1, side, side], [channels, channels], [3, 1, 1]), 4);
     assert_eq!(
         [of(1, 64), of(2, 64), of(4, 64), of(32, 64)].map(|a| a),
         [Algorithm::Direct, Algorithm::Winograd2, Algorithm::Winograd4, Algorithm::Winograd4]
     );
     assert_eq!(of(32, 3), Algorithm::Direct);
-    assert_eq!(Algorithm::of(&conv([1, 8, 8], [64, 64], [3, 2, 1])), Algorithm::Direct);
+    assert_eq!(Algorithm::of(&conv([1, 8, 8], [64, 64], [3, 2, 1]), 4), Algorithm::Direct);
+}
+
+#[test]
+fn accuracy_can_be_asked_for() {
+    assert_eq!(Algorithm::of(&conv([1, 32, 32], [64, 64], [3, 1, 1]), 2), Algorithm::Winograd2);
+    assert_eq!([choose_tile(None), choose_tile(Some("4")), choose_tile(Some("2"))], [Ok(4), Ok(4), Ok(2)]);
+    assert!(choose_tile(Some("6")).unwrap_err().to_string().contains("SELFSAME_WINOGRAD=6: expected 4"));
 }
 
 #[test]

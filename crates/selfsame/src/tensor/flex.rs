@@ -14,13 +14,16 @@ use burn::backend::{Autodiff, Flex, TensorMetadata};
 use selfsame_kernels::InOut;
 use selfsame_kernels::conv::{self, Activate, ChannelMoments, Conv2d, Epilogue};
 use selfsame_kernels::matmul::{self, Matrix};
-use selfsame_kernels::memory::Buffer;
+use selfsame_kernels::memory::{Buffer, Pooled};
 use selfsame_kernels::norm::{self, Activation, Normalisation, OutputGradient};
 use selfsame_kernels::pool::{self, MaxPool};
 use std::sync::Arc;
 
 /// A tensor that takes part in a graph.
 type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// One bit an element: whether the ReLU let it through.
+type Mask = Pooled<u16>;
 
 /// The tensor with its values in one run.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
@@ -184,11 +187,11 @@ fn pool_shape([batch, height, width, channels]: [usize; 4], window: Window) -> M
     MaxPool { batch, height, width, channels, kernel, stride, padding }
 }
 
-fn max_pool(x: &FlexTensor, window: Window) -> (FlexTensor, Vec<u8>) {
+fn max_pool(x: &FlexTensor, window: Window) -> (FlexTensor, Pooled<u8>) {
     let shape = pool_shape(x.shape().dims(), window);
     let [height, width] = shape.output_size();
     let outputs = shape.batch * height * width * shape.channels;
-    let (mut y, mut argmax) = (Buffer::for_overwrite(outputs), vec![0; outputs]);
+    let (mut y, mut argmax) = (Buffer::for_overwrite(outputs), Pooled::for_overwrite(outputs));
     shape.forward(values(x), &mut y, &mut argmax);
     (pooled::tensor(y, [shape.batch, height, width, shape.channels]), argmax)
 }
@@ -215,7 +218,7 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
                 (Some(contiguous(residual)), Some(node))
             }
         };
-        let mut mask = vec![0; if relu { norm::mask_words(values(&y).len()) } else { 0 }];
+        let mut mask = Mask::for_overwrite(if relu { norm::mask_words(values(&y).len()) } else { 0 });
         let activation = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
         let in_place = InOut::InPlace(exclusive(&mut y).expect("the convolution keeps its operands only"));
         norm::add_bias(in_place, values(&contiguous(bias)), residual.as_ref().map(values), activation);
@@ -261,7 +264,7 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
         let (shift, shift_node) = shift.into_parts();
         let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
         let x = contiguous(x);
-        let mut mask = vec![0; if relu { norm::mask_words(values(&x).len()) } else { 0 }];
+        let mut mask = Mask::for_overwrite(if relu { norm::mask_words(values(&x).len()) } else { 0 });
         let activation = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
         let parameters = [&mean, &variance, &scale, &shift];
         let (y, residual_node) = match residual {
@@ -365,7 +368,7 @@ struct BatchNormState {
     variance: FlexTensor,
     scale: FlexTensor,
     shift: FlexTensor,
-    mask: Option<Arc<Vec<u16>>>,
+    mask: Option<Arc<Mask>>,
 }
 
 #[derive(Debug)]
@@ -451,7 +454,7 @@ impl Backward<Flex, 4> for BatchNormBackward {
 struct BiasActBackward;
 
 /// The masked gradient, which is that of the input and of the residual, and the gradient of the bias.
-fn bias_act_backward(mask: Option<Arc<Vec<u16>>>, dy: FlexTensor) -> (FlexTensor, FlexTensor) {
+fn bias_act_backward(mask: Option<Arc<Mask>>, dy: FlexTensor) -> (FlexTensor, FlexTensor) {
     let mut dy = contiguous(dy);
     let channels = channels(&dy);
     let mut dbias = Buffer::for_overwrite(channels);
@@ -475,7 +478,7 @@ fn bias_act_backward(mask: Option<Arc<Vec<u16>>>, dy: FlexTensor) -> (FlexTensor
 }
 
 impl Backward<Flex, 2> for BiasActBackward {
-    type State = Option<Arc<Vec<u16>>>;
+    type State = Option<Arc<Mask>>;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let (gradient, dbias) = bias_act_backward(ops.state, grads.consume::<Flex>(&ops.node));
@@ -488,7 +491,7 @@ impl Backward<Flex, 2> for BiasActBackward {
 }
 
 impl Backward<Flex, 3> for BiasActBackward {
-    type State = Option<Arc<Vec<u16>>>;
+    type State = Option<Arc<Mask>>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let (gradient, dbias) = bias_act_backward(ops.state, grads.consume::<Flex>(&ops.node));
@@ -522,7 +525,7 @@ impl Backward<Flex, 2> for ProductBackward {
 struct MaxPoolBackward;
 
 impl Backward<Flex, 1> for MaxPoolBackward {
-    type State = (MaxPool, Arc<Vec<u8>>);
+    type State = (MaxPool, Arc<Pooled<u8>>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
