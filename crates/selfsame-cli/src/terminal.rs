@@ -82,6 +82,18 @@ fn duration(seconds: f64) -> String {
     }
 }
 
+/// Prints a line of a command's result. A reader that has gone away ends the command quietly, as it does other tools.
+pub fn print(line: std::fmt::Arguments) {
+    match writeln!(std::io::stdout(), "{line}") {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("error: standard output: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
 /// A bar over `length` samples for anything else; hidden where there is no terminal.
 pub fn bar(length: usize, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length as u64).with_message(what);

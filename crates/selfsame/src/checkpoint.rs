@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::tensor::parameters::{Array, from_safetensors, to_safetensors};
+use selfsame_data::DataError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -50,7 +51,12 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint, plan: &str, keep: usize) -> 
     };
     let state = serde_json::to_vec_pretty(&state).expect("strings and numbers serialise");
     for (name, bytes) in [(MODEL, &model), (OPTIMISER, &optimiser), (STATE, &state)] {
-        write_synced(&temporary.join(name), bytes)?;
+        if let Err(cause) = write_synced(&temporary.join(name), bytes) {
+            // Half a checkpoint is of no use, and its space may be what is lacking.
+            let _ = remove_folder(&temporary);
+            let hint = Some("the checkpoints before it are intact; make room, then go on with: selfsame pretrain RUN");
+            return Err(Error::Data(DataError::Io { path: path.join(name), cause, hint }));
+        }
     }
     remove_folder(&path)?;
     fs::rename(&temporary, &path).map_err(|e| Error::io(&path, e))?;
@@ -122,9 +128,10 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let written = File::create(path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.map_err(|e| Error::io(path, e))
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn remove_folder(path: &Path) -> Result<(), Error> {

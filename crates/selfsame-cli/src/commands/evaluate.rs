@@ -79,6 +79,6 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<(
     bar.finish_and_clear();
     scores.write(&plan.out.join("scores.json"))?;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    println!("{}", scores.table(colour));
+    terminal::print(format_args!("{}", scores.table(colour)));
     Ok(())
 }

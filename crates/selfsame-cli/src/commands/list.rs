@@ -1,5 +1,6 @@
 //! `selfsame list`.
 
+use crate::terminal;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use selfsame::catalogue::{BACKBONES, METHODS};
@@ -42,7 +43,7 @@ impl List {
         };
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, text) in lines {
-            println!("{name:width$}  {text}");
+            terminal::print(format_args!("{name:width$}  {text}"));
         }
         Ok(ExitCode::SUCCESS)
     }

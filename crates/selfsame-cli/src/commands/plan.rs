@@ -1,6 +1,7 @@
 //! `selfsame plan`.
 
 use crate::plans::{self, Subject};
+use crate::terminal;
 use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ impl ShowPlan {
             }
             (None, overrides) => plans::resolve(None, overrides)?.0.to_annotated_toml(),
         };
-        print!("{text}");
+        terminal::print(format_args!("{}", text.trim_end()));
         Ok(ExitCode::SUCCESS)
     }
 }

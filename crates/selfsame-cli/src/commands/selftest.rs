@@ -1,5 +1,6 @@
 //! `selfsame selftest`.
 
+use crate::terminal;
 use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::selftest::{self, GRADIENT_TOLERANCE, VALUE_TOLERANCE};
@@ -36,23 +37,35 @@ impl Selftest {
         };
         let device = selfsame::device::open(&self.device)?;
         let (isa, tile) = (Isa::active(), conv::largest_tile()?);
-        println!("device {}, instruction set {isa}, Winograd tiles up to {tile}×{tile}", self.device);
+        terminal::print(format_args!(
+            "device {}, instruction set {isa}, Winograd tiles up to {tile}×{tile}",
+            self.device
+        ));
 
         let rows = selftest::objectives(&read(self.objectives, selftest::OBJECTIVES)?, &device)?;
-        println!("\n{:46} {:>9} {:>9} {:>9}   largest deviation", "objective", "total", "terms", "gradient");
+        terminal::print(format_args!(
+            "\n{:46} {:>9} {:>9} {:>9}   largest deviation",
+            "objective", "total", "terms", "gradient"
+        ));
         for row in &rows {
             let verdict = if row.passes() { "ok" } else { "FAILED" };
-            println!("{:46} {:9.1e} {:9.1e} {:9.1e}   {verdict}", row.case, row.total, row.terms, row.gradient);
+            terminal::print(format_args!(
+                "{:46} {:9.1e} {:9.1e} {:9.1e}   {verdict}",
+                row.case, row.total, row.terms, row.gradient
+            ));
         }
-        println!("{:46} {VALUE_TOLERANCE:9.1e} {VALUE_TOLERANCE:9.1e} {GRADIENT_TOLERANCE:9.1e}", "tolerance");
+        terminal::print(format_args!(
+            "{:46} {VALUE_TOLERANCE:9.1e} {VALUE_TOLERANCE:9.1e} {GRADIENT_TOLERANCE:9.1e}",
+            "tolerance"
+        ));
 
         let deviations = golden::selftest(&read(self.augmentations, golden::GOLDEN)?)?;
-        println!("\n{:46} {:>9} {:>9}", "augmentation", "cases", "largest");
+        terminal::print(format_args!("\n{:46} {:>9} {:>9}", "augmentation", "cases", "largest"));
         for d in &deviations {
             let verdict = if d.largest <= golden::TOLERANCE { "ok" } else { "FAILED" };
-            println!("{:46} {:>9} {:9.1e}   {verdict}", d.operation, d.cases, d.largest);
+            terminal::print(format_args!("{:46} {:>9} {:9.1e}   {verdict}", d.operation, d.cases, d.largest));
         }
-        println!("{:46} {:>9} {:9.1e}", "tolerance", "", golden::TOLERANCE);
+        terminal::print(format_args!("{:46} {:>9} {:9.1e}", "tolerance", "", golden::TOLERANCE));
         let good = rows.iter().all(selftest::Row::passes) && deviations.iter().all(|d| d.largest <= golden::TOLERANCE);
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
