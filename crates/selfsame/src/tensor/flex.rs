@@ -454,11 +454,11 @@ impl Backward<Flex, 4> for BatchNormBackward {
 struct BiasActBackward;
 
 /// The masked gradient, which is that of the input and of the residual, and the gradient of the bias.
-fn bias_act_backward(mask: Option<Arc<Mask>>, dy: FlexTensor) -> (FlexTensor, FlexTensor) {
+fn bias_act_backward(mask: Option<&Mask>, dy: FlexTensor) -> (FlexTensor, FlexTensor) {
     let mut dy = contiguous(dy);
     let channels = channels(&dy);
     let mut dbias = Buffer::for_overwrite(channels);
-    let mask = mask.as_ref().map(|mask| &mask[..]);
+    let mask = mask.map(|mask| &mask[..]);
     let masked = match (mask, exclusive(&mut dy)) {
         (None, _) => {
             norm::add_bias_backward(OutputGradient::Read(values(&dy)), None, &mut dbias);
@@ -481,7 +481,7 @@ impl Backward<Flex, 2> for BiasActBackward {
     type State = Option<Arc<Mask>>;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let (gradient, dbias) = bias_act_backward(ops.state, grads.consume::<Flex>(&ops.node));
+        let (gradient, dbias) = bias_act_backward(ops.state.as_deref(), grads.consume::<Flex>(&ops.node));
         for (node, gradient) in ops.parents.into_iter().zip([gradient, dbias]) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, gradient);
@@ -494,7 +494,7 @@ impl Backward<Flex, 3> for BiasActBackward {
     type State = Option<Arc<Mask>>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let (gradient, dbias) = bias_act_backward(ops.state, grads.consume::<Flex>(&ops.node));
+        let (gradient, dbias) = bias_act_backward(ops.state.as_deref(), grads.consume::<Flex>(&ops.node));
         for (node, gradient) in ops.parents.into_iter().zip([gradient.clone(), dbias, gradient]) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, gradient);
