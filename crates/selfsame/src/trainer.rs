@@ -278,7 +278,7 @@ impl<'a, M: Method> Session<'a, M> {
             return Ok(());
         }
         let queries = order.split_off(order.len() - (order.len() / 5).min(ONLINE_QUERIES));
-        let encoder = self.model().valid().branch().encoder.clone();
+        let encoder = self.model().branch().encoder.clone();
         let accuracy = embed::online_knn(&encoder, &self.dataset, self.plan, order, queries)?;
         self.tell(&Event::OnlineKnn { step: self.done, epoch, accuracy })
     }

@@ -129,7 +129,7 @@ impl IdxReader<Bytes> {
                 let offset = 4 + 4 * self.shape.len();
                 let file = reader.into_inner();
                 let size = file.metadata().map_err(|error| DataError::io(path, error))?.len();
-                check_size(path, &self.shape, expected, size - offset as u64)?;
+                check_size(path, &self.shape, expected, size.saturating_sub(offset as u64))?;
                 Ok((self.shape, Storage::File(Mutex::new(file)), offset))
             }
             Bytes::Packed(reader) => {

@@ -5,6 +5,7 @@
 
 use super::ops::{EncoderOps, NORM_EPSILON, Residual, Window};
 use super::pooled;
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -337,6 +338,15 @@ fn differentiable_convolution<C: CheckpointStrategy>(
     }
 }
 
+/// Hands each gradient to the node that wants it.
+fn register<const N: usize>(grads: &mut Gradients, nodes: [Option<NodeId>; N], gradients: [FlexTensor; N]) {
+    for (node, gradient) in nodes.into_iter().zip(gradients) {
+        if let Some(node) = node {
+            grads.register::<Flex>(node, gradient);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct ConvolutionBackward;
 
@@ -423,11 +433,7 @@ impl Backward<Flex, 3> for BatchNormBackward {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let dy = grads.consume::<Flex>(&ops.node);
         let (gradients, _) = batch_norm_backward(ops.state, dy, false);
-        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, gradient);
-            }
-        }
+        register(grads, ops.parents.map(|node| Some(node?.id)), gradients);
     }
 }
 
@@ -438,11 +444,7 @@ impl Backward<Flex, 4> for BatchNormBackward {
         let dy = grads.consume::<Flex>(&ops.node);
         let [x, scale, shift, residual_node] = ops.parents;
         let (gradients, residual) = batch_norm_backward(ops.state, dy, residual_node.is_some());
-        for (node, gradient) in [x, scale, shift].into_iter().zip(gradients) {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, gradient);
-            }
-        }
+        register(grads, [x, scale, shift].map(|node| Some(node?.id)), gradients);
         if let (Some(node), Some(residual)) = (residual_node, residual) {
             grads.register::<Flex>(node.id, residual);
         }
@@ -482,11 +484,7 @@ impl Backward<Flex, 2> for BiasActBackward {
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let (gradient, dbias) = bias_act_backward(ops.state.as_deref(), grads.consume::<Flex>(&ops.node));
-        for (node, gradient) in ops.parents.into_iter().zip([gradient, dbias]) {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, gradient);
-            }
-        }
+        register(grads, ops.parents.map(|node| Some(node?.id)), [gradient, dbias]);
     }
 }
 
@@ -495,11 +493,7 @@ impl Backward<Flex, 3> for BiasActBackward {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let (gradient, dbias) = bias_act_backward(ops.state.as_deref(), grads.consume::<Flex>(&ops.node));
-        for (node, gradient) in ops.parents.into_iter().zip([gradient.clone(), dbias, gradient]) {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, gradient);
-            }
-        }
+        register(grads, ops.parents.map(|node| Some(node?.id)), [gradient.clone(), dbias, gradient]);
     }
 }
 
