@@ -21,6 +21,8 @@ pub enum Purpose {
     Survey = 6,
     /// Pixel noise of an augmentation; its seed is drawn from a view's stream, stream `(0, 0, 0)`.
     Noise = 7,
+    /// Starting points of a clustering; stream `(0, 0, 0)`.
+    Cluster = 8,
 }
 
 /// A ChaCha8 stream. The same arguments give the same numbers on every machine.

@@ -3,7 +3,10 @@
 use crate::error::Error;
 use crate::events::Observer;
 use crate::method::{Method, Settings};
-use crate::methods::{barlow_twins::BarlowTwins, invariance_only::InvarianceOnly, simclr::Simclr};
+use crate::methods::{
+    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, invariance_only::InvarianceOnly, moco::Moco,
+    nnclr::Nnclr, rotation::Rotation, simclr::Simclr, simsiam::Simsiam, swav::Swav, vicreg::Vicreg,
+};
 use crate::trainer::{self, Outcome};
 use selfsame_data::config::{Known, MethodKeys, Plan};
 use selfsame_data::dataset::Dataset;
@@ -45,7 +48,15 @@ const fn entry<M: Method>(summary: &'static str) -> MethodEntry {
 /// Every method.
 pub static METHODS: &[MethodEntry] = &[
     entry::<Simclr>("contrastive: NT-Xent against the rest of the batch"),
+    entry::<Moco>("contrastive: a slow teacher's keys, in a queue (v2) or of the batch (v3)"),
+    entry::<Nnclr>("contrastive: nearest neighbours of past batches as positives"),
+    entry::<Byol>("asymmetric: predicts a slow teacher's embedding of the other view"),
+    entry::<Simsiam>("asymmetric: predicts its own embedding of the other view, gradient stopped"),
     entry::<BarlowTwins>("non-contrastive: cross-correlation of the views towards the identity"),
+    entry::<Vicreg>("non-contrastive: variance kept up, covariances kept down, view by view"),
+    entry::<Swav>("clustering: predicts the other views' prototypes, shared out equally; takes small crops too"),
+    entry::<Clusterfit>("clustering: a fresh encoder learns the k-means clusters of a finished run's features"),
+    entry::<Rotation>("pretext: predicts by how many quarter turns a view was rotated"),
     entry::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
 ];
 

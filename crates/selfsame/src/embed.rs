@@ -113,7 +113,7 @@ pub fn online_knn(
     bank: Vec<usize>,
     queries: Vec<usize>,
 ) -> Result<f64, Error> {
-    let branch = Branch { encoder: encoder.clone(), projector: crate::projector::Projector::identity() };
+    let branch = Branch { encoder: encoder.clone(), projector: crate::projector::Projector::identity(encoder.width()) };
     let table = |indices: Vec<usize>| -> Result<FeatureTable, Error> {
         let (mut table, mut seen) = (FeatureTable::default(), Vec::new());
         for_each_batch(&branch, dataset, plan, Some(indices), Wanted::default(), |batch| {

@@ -1,16 +1,20 @@
-//! What a method is: an encoder, its heads, an objective, and what happens after a step.
+//! What a method is: an encoder, its heads, an objective, and what happens before the first step and after each.
 
 use crate::backbones::{self, Encoder};
 use crate::error::Error;
 use crate::objective::LossTerms;
 use crate::projector::Projector;
+use crate::teacher::Teacher;
 use crate::tensor::layers::{Init, Pass};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use selfsame_data::config::Plan;
+use selfsame_data::config::{Plan, ProjectorSettings};
+use selfsame_data::dataset::Dataset;
 use selfsame_data::rng::StreamRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ops::RangeBounds;
+use std::sync::Arc;
 
 /// A method's own keys of the recipe's `[method]` table: defaults, unknown keys are errors, values are checked.
 pub trait Settings: Default + Serialize + DeserializeOwned + 'static {
@@ -41,6 +45,18 @@ impl BuildContext<'_> {
         let projector = Projector::new(&self.plan.projector, encoder.width(), &self.init("projector"));
         Ok(Branch { encoder, projector })
     }
+
+    /// A teacher that starts as [`Self::branch`] does.
+    pub fn teacher(&self) -> Result<Teacher, Error> {
+        Ok(Teacher::new(self.branch()?))
+    }
+
+    /// The predictor `q` on a branch's embeddings: two layers, from `z`'s width to `hidden` and back.
+    pub fn predictor(&self, branch: &Branch, hidden: usize) -> Projector {
+        let width = branch.projector.width();
+        let settings = ProjectorSettings { layers: 2, hidden, out: width, last_norm: false, ..self.plan.projector };
+        Projector::new(&settings, width, &self.init("predictor"))
+    }
 }
 
 /// `z = g(f(x))`: what every joint-embedding method is made of, one branch or two.
@@ -53,14 +69,36 @@ pub struct Branch {
 }
 
 impl Branch {
+    /// The embedding of one view: `[batch, height, width, channels]` to `[batch, embedding]`.
+    pub fn forward(&self, view: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        self.projector.forward(self.encoder.forward(view, pass), pass)
+    }
+
     /// The embeddings of each view, `[batch, embedding]`.
-    pub fn embed(&self, views: ViewTensors, pass: &Pass) -> Vec<Tensor<2>> {
-        views.into_iter().map(|view| self.projector.forward(self.encoder.forward(view, pass), pass)).collect()
+    pub fn embed(&self, batch: &Batch, pass: &Pass) -> Vec<Tensor<2>> {
+        batch.views.iter().map(|view| self.forward(view.clone(), pass)).collect()
     }
 }
 
-/// A batch's (or a chunk's) views on the device, flattened over the recipe's groups: `[batch, height, width, channels]`.
-pub type ViewTensors = Vec<Tensor<4>>;
+/// A batch, or a chunk of one, on the device.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// One entry a view, flattened over the recipe's groups: `[batch, height, width, channels]`. Groups may differ in
+    /// size.
+    pub views: Vec<Tensor<4>>,
+    /// Index of each sample in its data set, `[batch]`.
+    pub samples: Vec<usize>,
+}
+
+impl Batch {
+    /// The samples of a range.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        Self {
+            views: self.views.iter().map(|view| view.clone().slice([range.clone()])).collect(),
+            samples: self.samples[range].to_vec(),
+        }
+    }
+}
 
 /// What a method's `embed` is given besides the views.
 #[derive(Debug)]
@@ -87,6 +125,16 @@ pub struct Progress {
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
+    /// Steps in a pass over the data.
+    pub steps_per_epoch: u64,
+}
+
+/// What a method may look at before a session's first step.
+pub struct PrepareContext<'a> {
+    /// The whole plan, resolved; `plan.out` is the run folder, which exists.
+    pub plan: &'a Plan,
+    /// What is trained on.
+    pub dataset: &'a Arc<Dataset>,
 }
 
 /// A way of learning without labels. `embed` treats samples one by one and may run in chunks; `objective` needs the
@@ -100,11 +148,21 @@ pub trait Method: Module + Sized + 'static {
     /// Builds the method from its keys and the plan.
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error>;
 
+    /// What the method must find out about the data: once a run, and read back by its later sessions.
+    fn prepare(self, _cx: &PrepareContext) -> Result<Self, Error> {
+        Ok(self)
+    }
+
     /// The views' embeddings.
-    fn embed(&self, views: ViewTensors, cx: &EmbedContext) -> Embeddings;
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings;
 
     /// Total and named terms of a batch's embeddings.
     fn objective(&self, embeddings: &Embeddings) -> LossTerms;
+
+    /// Field whose parameters are not to move at this point of the training, e.g. prototypes in the first epoch.
+    fn frozen(&self, _progress: Progress) -> Option<&'static str> {
+        None
+    }
 
     /// What happens after the optimiser: a teacher's average, a queue. `embeddings` are detached, the whole batch's.
     fn after_step(self, _embeddings: &Embeddings, _progress: Progress) -> Self {
@@ -117,17 +175,73 @@ pub trait Method: Module + Sized + 'static {
 
 /// Two views of one size are what every two-branch method needs.
 pub fn require_two_views(plan: &Plan, method: &str) -> Result<(), Error> {
-    let count: usize = plan.views.iter().map(|group| group.count).sum();
-    let default_size = plan.data.size;
-    let mut sizes = plan.views.iter().map(|group| group.size.or(default_size));
-    let first = sizes.next().flatten();
-    if count == 2 && sizes.all(|size| size == first) {
+    let sizes = view_sizes(plan);
+    if sizes.len() == 2 && sizes[0] == sizes[1] {
         return Ok(());
     }
     Err(Error::setting(
         "views",
         format!(
-            "method.name = \"{method}\" needs two views of one size, the plan has {count}; set views.count = 2 in one group, or 1 in each of two groups of equal size"
+            "method.name = \"{method}\" needs two views of one size, the plan has {}; set views.count = 2 in one group, or 1 in each of two groups of equal size",
+            describe(&sizes)
         ),
     ))
+}
+
+/// Two views of one size, then any number of any size: what multi-crop methods need.
+pub fn require_multi_crop(plan: &Plan, method: &str) -> Result<(), Error> {
+    let sizes = view_sizes(plan);
+    if sizes.len() >= 2 && sizes[0] == sizes[1] {
+        return Ok(());
+    }
+    Err(Error::setting(
+        "views",
+        format!(
+            "method.name = \"{method}\" needs a first group of views with views.count = 2, whose assignments all views predict, the plan has {}; smaller crops go into groups after it",
+            describe(&sizes)
+        ),
+    ))
+}
+
+/// Side of every view, px, flattened over the groups; `None` where it is yet to be found.
+fn view_sizes(plan: &Plan) -> Vec<Option<usize>> {
+    plan.views.iter().flat_map(|group| std::iter::repeat_n(group.size.or(plan.data.size), group.count)).collect()
+}
+
+fn describe(sizes: &[Option<usize>]) -> String {
+    let sides: Vec<_> = sizes.iter().map(|size| size.map_or("?".into(), |size| size.to_string())).collect();
+    format!("{} of {} px", sizes.len(), sides.join(", "))
+}
+
+/// Checks that a number of the `[method]` table lies where it has a meaning; `hint` says what is usual.
+pub fn check_number(key: &str, value: f64, range: impl RangeBounds<f64>, hint: &str) -> Result<(), Error> {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    if value.is_finite() && range.contains(&value) {
+        return Ok(());
+    }
+    let low = match range.start_bound() {
+        Included(low) => format!(" of at least {low}"),
+        Excluded(low) => format!(" above {low}"),
+        Unbounded => String::new(),
+    };
+    let high = match range.end_bound() {
+        Included(high) => format!(" up to {high}"),
+        Excluded(high) => format!(" below {high}"),
+        Unbounded => String::new(),
+    };
+    Err(Error::setting(format!("method.{key}"), format!("expected a number{low}{high}, got {value}; {hint}")))
+}
+
+/// Above zero, without an end.
+pub const POSITIVE: (std::ops::Bound<f64>, std::ops::Bound<f64>) =
+    (std::ops::Bound::Excluded(0.0), std::ops::Bound::Unbounded);
+
+/// Checks the width of a head.
+pub fn check_width(key: &str, value: usize) -> Result<(), Error> {
+    check_number(key, value as f64, 1.0..=65536.0, "128 to 4096 are usual")
+}
+
+/// Checks τ.
+pub fn check_temperature(value: f64) -> Result<(), Error> {
+    check_number("temperature", value, POSITIVE, "0.1 to 0.5 are usual")
 }

@@ -5,11 +5,15 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_data::config::ProjectorSettings;
 
-/// `layers` linear maps with normalisation and ReLU between them: none of them is the identity, one is linear.
+/// `layers` linear maps with normalisation and ReLU between them: none of them is the identity, one is linear. A
+/// predictor is one too.
 #[derive(Module, Debug)]
 pub struct Projector {
     hidden: Vec<(Linear, Norm)>,
     last: Option<Linear>,
+    last_norm: Option<Norm>,
+    #[module(skip)]
+    width: usize,
 }
 
 impl Projector {
@@ -30,20 +34,32 @@ impl Projector {
                 .collect(),
             last: (settings.layers > 0)
                 .then(|| Linear::new(&init.child("last"), [inputs(hidden), settings.out], false)),
+            last_norm: (settings.layers > 0 && settings.last_norm)
+                .then(|| Norm::new(&init.child("last_norm"), settings.norm, settings.out, 1.0)),
+            width: if settings.layers > 0 { settings.out } else { width },
         }
     }
 
-    /// No projector: `z = h`.
-    pub fn identity() -> Self {
-        Self { hidden: Vec::new(), last: None }
+    /// No projector: `z = h`, `width` wide.
+    pub fn identity(width: usize) -> Self {
+        Self { hidden: Vec::new(), last: None, last_norm: None, width }
     }
 
     /// The embedding `z = g(h)`: `[batch, width]` to `[batch, out]`.
     pub fn forward(&self, h: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let z = self.hidden.iter().fold(h, |x, (linear, norm)| norm.act(linear.forward(x), None, true, pass));
-        match &self.last {
+        let z = match &self.last {
             Some(last) => last.forward(z),
             None => z,
+        };
+        match &self.last_norm {
+            Some(norm) => norm.act(z, None, false, pass),
+            None => z,
         }
+    }
+
+    /// Width of the embedding.
+    pub fn width(&self) -> usize {
+        self.width
     }
 }

@@ -1,7 +1,7 @@
 //! Golden cases on a device: how far its totals, terms and gradients lie from the f64 reference.
 
 use crate::error::Error;
-use crate::objective::{self, LossTerms, VicregWeights};
+use crate::objective::{self, LossTerms, Swap, VicregWeights};
 use crate::tensor::to_vec;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
@@ -66,7 +66,8 @@ fn run(case: &Case, device: &Device) -> Result<Row, Error> {
         let values: Vec<f32> = rows.iter().flatten().map(|&v| v as f32).collect();
         Ok(Tensor::from_data(TensorData::new(values, shape), device).require_grad())
     };
-    let names: &[&str] = if case.inputs.len() == 4 { &["pa", "pb", "za", "zb"] } else { &["a", "b"] };
+    // In the order of their names, as the objectives take them.
+    let names: Vec<&str> = case.inputs.keys().map(String::as_str).collect();
     let leaves = names.iter().map(|name| leaf(name)).collect::<Result<Vec<_>, _>>()?;
     let loss = evaluate(case, &leaves)?;
     let mut gradients = loss.total.backward();
@@ -100,6 +101,22 @@ fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
     };
     let input = |index: usize| inputs[index].clone();
     Ok(match (case.objective.as_str(), inputs.len()) {
+        ("cross_entropy", 2) => objective::cross_entropy(input(0), input(1)),
+        ("dcl", 2) => objective::dcl(input(0), input(1), parameter("temperature")?),
+        ("moco", 3) => objective::moco(input(1), input(0), input(2), parameter("temperature")?),
+        ("moco_v3", 4) => objective::moco_v3(input(2), input(3), input(0), input(1), parameter("temperature")?),
+        ("nnclr", 5) => {
+            objective::nnclr(input(0), input(1), input(3), input(4), input(2), parameter("temperature")?)
+        }
+        ("swav", 3..) => {
+            let swap = Swap {
+                assigned: parameter("assigned")? as usize,
+                temperature: parameter("temperature")?,
+                epsilon: parameter("epsilon")?,
+                iterations: parameter("iterations")? as usize,
+            };
+            objective::swav(&inputs[1..], input(0).transpose(), swap)
+        }
         ("invariance_only", 2) => objective::invariance_only(input(0), input(1)),
         ("nt_xent", 2) => objective::nt_xent(input(0), input(1), parameter("temperature")?),
         ("barlow_twins", 2) => objective::barlow_twins(input(0), input(1), parameter("redundancy_weight")?),
@@ -135,7 +152,7 @@ mod tests {
     #[test]
     fn objectives_agree_with_the_reference_in_value_and_gradient() {
         let rows = objectives(OBJECTIVES, &Device::flex()).expect("the built-in cases are well formed");
-        assert_eq!(rows.len(), 24);
+        assert_eq!(rows.len(), 48);
         for row in rows {
             assert!(row.passes(), "{row:?}");
         }

@@ -6,7 +6,7 @@
 //! surrogate `Σ z · stopgrad(∂L/∂z)`, whose gradient is that of `L` (Gao et al. 2021, "Scaling Deep Contrastive
 //! Learning Batch Size under Memory Limited Setup"). A contrastive batch of 4,096 in the memory of 256, exactly.
 
-use crate::method::{EmbedContext, Embeddings, Method, ViewTensors};
+use crate::method::{Batch, EmbedContext, Embeddings, Method};
 use crate::objective::LossTerms;
 use crate::optim::GradientMap;
 use crate::tensor::layers::{BatchStatistics, Pass};
@@ -28,22 +28,19 @@ pub struct Step {
     pub statistics: Vec<BatchStatistics>,
 }
 
-/// Loss and gradients of a batch, `chunk_size` samples at a time. `views` are on a plain device; `rng` is the step's.
-pub fn step<M: Method>(model: &M, views: ViewTensors, chunk_size: usize, rng: &StreamRng) -> Step {
-    let batch = views.first().map_or(0, |view| view.dims()[0]);
-    if chunk_size >= batch {
-        return whole(model, views, rng);
+/// Loss and gradients of a batch, `chunk_size` samples at a time. The views are on a plain device; `rng` is the step's.
+pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, rng: &StreamRng) -> Step {
+    let samples = batch.samples.len();
+    if chunk_size >= samples {
+        return whole(model, batch, rng);
     }
-    let chunks: Vec<_> = (0..batch).step_by(chunk_size).map(|start| start..(start + chunk_size).min(batch)).collect();
-    let slice = |range: &std::ops::Range<usize>| -> ViewTensors {
-        views.iter().map(|view| view.clone().slice([range.clone()])).collect()
-    };
+    let chunks: Vec<_> = (0..samples).step_by(chunk_size).map(|start| start..(start + chunk_size).min(samples)).collect();
 
     // Pass 1: embeddings only; batch statistics per chunk, nothing recorded.
     let plain = model.valid();
     let rehearsed: Vec<Embeddings> = chunks
         .iter()
-        .map(|range| plain.embed(slice(range), &EmbedContext { pass: &Pass::rehearse(), rng: rng.clone() }))
+        .map(|range| plain.embed(&batch.slice(range.clone()), &EmbedContext { pass: &Pass::rehearse(), rng: rng.clone() }))
         .collect();
     let join = |pick: fn(&Embeddings) -> &Vec<Tensor<2>>| -> Vec<Tensor<2>> {
         (0..pick(&rehearsed[0]).len())
@@ -72,7 +69,7 @@ pub fn step<M: Method>(model: &M, views: ViewTensors, chunk_size: usize, rng: &S
     let mut statistics = Vec::new();
     for range in &chunks {
         let pass = Pass::train();
-        let chunk = model.embed(slice(range), &EmbedContext { pass: &pass, rng: rng.clone() });
+        let chunk = model.embed(&batch.slice(range.clone()), &EmbedContext { pass: &pass, rng: rng.clone() });
         let surrogate = chunk
             .online
             .into_iter()
@@ -86,9 +83,9 @@ pub fn step<M: Method>(model: &M, views: ViewTensors, chunk_size: usize, rng: &S
     finish(gradients, &loss, embeddings, statistics)
 }
 
-fn whole<M: Method>(model: &M, views: ViewTensors, rng: &StreamRng) -> Step {
+fn whole<M: Method>(model: &M, batch: &Batch, rng: &StreamRng) -> Step {
     let pass = Pass::train();
-    let embeddings = model.embed(views, &EmbedContext { pass: &pass, rng: rng.clone() });
+    let embeddings = model.embed(batch, &EmbedContext { pass: &pass, rng: rng.clone() });
     let loss = model.objective(&embeddings);
     let mut gradients = GradientMap::default();
     gradients.accumulate(model, &mut loss.total.backward());
@@ -124,20 +121,21 @@ mod tests {
         plan
     }
 
-    fn views(batch: usize) -> ViewTensors {
-        (0..2)
+    fn views(batch: usize) -> Batch {
+        let views = (0..2)
             .map(|view| {
                 let mut rng = StreamRng::new(7, Purpose::View, 0, 0, view);
                 let pixels = (0..batch * 9 * 9 * 2).map(|_| rng.normal()).collect();
                 view_to_device(pixels, [9, 9, 2], &Device::flex())
             })
-            .collect()
+            .collect();
+        Batch { views, samples: (0..batch).collect() }
     }
 
     fn run<M: Method>(plan: &Plan, batch: usize, chunk: usize) -> Step {
         let device = Device::flex().autodiff();
         let model = M::build(&M::Config::default(), &BuildContext { plan, device: &device }).unwrap();
-        step(&model, views(batch), chunk, &StreamRng::new(0, Purpose::Step, 0, 0, 0))
+        step(&model, &views(batch), chunk, &StreamRng::new(0, Purpose::Step, 0, 0, 0))
     }
 
     fn chunks_do_not_change_gradients<M: Method>() {
@@ -173,7 +171,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let model = Simclr::build(&Default::default(), &BuildContext { plan: &plan, device: &device }).unwrap();
         let layers = parameters::arrays(&model).keys().filter(|name| name.ends_with("running_mean")).count();
-        let step = step(&model, views(8), 4, &StreamRng::new(0, Purpose::Step, 0, 0, 0));
+        let step = step(&model, &views(8), 4, &StreamRng::new(0, Purpose::Step, 0, 0, 0));
         assert_eq!(step.statistics.len(), layers * 2 * 2, "layers × views × chunks");
 
         let name = "branch.encoder.bn1.running_var";

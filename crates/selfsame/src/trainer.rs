@@ -6,7 +6,7 @@ use crate::device;
 use crate::embed;
 use crate::error::Error;
 use crate::events::{Event, Observer, StepRecord};
-use crate::method::{Branch, BuildContext, Method, Progress};
+use crate::method::{Batch, Branch, BuildContext, Method, PrepareContext, Progress};
 use crate::optim::Optimiser;
 use crate::optim::schedule::Schedule;
 use crate::run::{Run, RunState};
@@ -125,6 +125,7 @@ impl<'a, M: Method> Session<'a, M> {
         let schedule = Schedule::new(&plan.optimiser, &plan.train, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
         let run = Run::open(plan)?;
+        let model = model.prepare(&PrepareContext { plan, dataset: &dataset })?;
         let optimiser = Optimiser::new(&plan.optimiser);
         let mut session = Self {
             plan,
@@ -216,23 +217,33 @@ impl<'a, M: Method> Session<'a, M> {
     /// Gradients, update, running statistics, and what the method does after a step.
     fn step(&mut self, views: Views, lr: f64) -> Result<Step, Error> {
         let plain = self.device.clone().inner();
+        let samples = views.indices;
         let views = views.groups.into_iter().flat_map(|group| {
             let shape = group.shape;
             group.data.into_iter().map(move |view| (view, shape))
         });
         let views = views.map(|(view, shape)| view_to_device(view, shape, &plain)).collect();
+        let batch = Batch { views, samples };
         let chunk_size = self.plan.train.chunk_size.unwrap_or(self.plan.train.batch_size);
         let rng = StreamRng::new(self.plan.seed, Purpose::Step, self.done, 0, 0);
-        let mut result = step(self.model(), views, chunk_size, &rng);
+        let mut result = step(self.model(), &batch, chunk_size, &rng);
         if !result.total.is_finite() {
             return Err(self.diverged(&result, lr));
+        }
+        drop(batch);
+        if let Some(field) = self.model().frozen(self.progress()) {
+            result.gradients.freeze(field);
         }
         let model = self.model.take().expect("put back after every step");
         self.done += 1;
         let model = self.optimiser.update(model, std::mem::take(&mut result.gradients), lr);
         let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
-        self.model = Some(model.after_step(&result.embeddings, Progress { step: self.done, steps: self.steps }));
+        self.model = Some(model.after_step(&result.embeddings, self.progress()));
         Ok(result)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { step: self.done, steps: self.steps, steps_per_epoch: self.steps_per_epoch }
     }
 
     fn diverged(&self, result: &Step, lr: f64) -> Error {

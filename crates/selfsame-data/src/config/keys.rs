@@ -185,6 +185,7 @@ pub static KEYS: &[Key] = &[
     key("projector.hidden", WIDTH, "width of the hidden layers"),
     key("projector.out", WIDTH, "width of the embedding z"),
     key("projector.norm", NORM, "normalisation after hidden layers"),
+    key("projector.last_norm", Kind::Flag, "whether the last layer is normalised too"),
     key("method.name", Kind::Text, "method: selfsame list methods, which also lists its own keys"),
     key("views.*.count", Kind::Integer(Range::Within(1.0, 64.0)), "views of this group per sample"),
     key("views.*.size", SIDE, "side of these views, px; default: data.size"),

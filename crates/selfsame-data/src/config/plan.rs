@@ -277,7 +277,7 @@ impl Default for BackboneSettings {
 }
 
 /// `[projector]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProjectorSettings {
     /// Linear layers: 0 is none (`z = h`), 1 is a linear map, more is an MLP.
@@ -288,11 +288,13 @@ pub struct ProjectorSettings {
     pub out: usize,
     /// Normalisation after the hidden layers.
     pub norm: Norm,
+    /// Whether the last layer is normalised too.
+    pub last_norm: bool,
 }
 
 impl Default for ProjectorSettings {
     fn default() -> Self {
-        Self { layers: 2, hidden: 256, out: 128, norm: Norm::Batch }
+        Self { layers: 2, hidden: 256, out: 128, norm: Norm::Batch, last_norm: false }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every result is the same bits for any number of threads: work is split by fixed blocks, never by how many run.
 
 pub mod collapse;
+pub mod kmeans;
 pub mod knn;
 pub mod linear_probe;
 mod matmul;

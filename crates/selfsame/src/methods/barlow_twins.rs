@@ -5,7 +5,7 @@
 //! works with small batches and wants a wide `z`.
 
 use crate::error::Error;
-use crate::method::{self, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings, ViewTensors};
+use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
 use crate::objective::{LossTerms, barlow_twins};
 use burn::module::Module;
 use selfsame_data::config::Plan;
@@ -28,11 +28,7 @@ impl Default for BarlowTwinsSettings {
 impl Settings for BarlowTwinsSettings {
     fn check(&self, plan: &Plan) -> Result<(), Error> {
         method::require_two_views(plan, BarlowTwins::NAME)?;
-        if !(self.redundancy_weight >= 0.0 && self.redundancy_weight.is_finite()) {
-            let problem = format!("expected a number of at least 0, got {}; 0.005 is usual", self.redundancy_weight);
-            return Err(Error::setting("method.redundancy_weight", problem));
-        }
-        Ok(())
+        method::check_number("redundancy_weight", self.redundancy_weight, 0.0.., "0.005 is usual")
     }
 }
 
@@ -52,8 +48,8 @@ impl Method for BarlowTwins {
         Ok(Self { branch: cx.branch()?, redundancy_weight: config.redundancy_weight })
     }
 
-    fn embed(&self, views: ViewTensors, cx: &EmbedContext) -> Embeddings {
-        Embeddings { online: self.branch.embed(views, cx.pass), target: Vec::new() }
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+        Embeddings { online: self.branch.embed(batch, cx.pass), target: Vec::new() }
     }
 
     fn objective(&self, embeddings: &Embeddings) -> LossTerms {

@@ -3,7 +3,7 @@
 //! *Pull the two views' embeddings together, and do nothing else.* The constant is a perfect solution.
 
 use crate::error::Error;
-use crate::method::{self, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings, ViewTensors};
+use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
 use crate::objective::{LossTerms, invariance_only};
 use burn::module::Module;
 use selfsame_data::config::Plan;
@@ -34,8 +34,8 @@ impl Method for InvarianceOnly {
         Ok(Self { branch: cx.branch()? })
     }
 
-    fn embed(&self, views: ViewTensors, cx: &EmbedContext) -> Embeddings {
-        Embeddings { online: self.branch.embed(views, cx.pass), target: Vec::new() }
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+        Embeddings { online: self.branch.embed(batch, cx.pass), target: Vec::new() }
     }
 
     fn objective(&self, embeddings: &Embeddings) -> LossTerms {

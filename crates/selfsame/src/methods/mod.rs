@@ -1,5 +1,13 @@
 //! The methods. One file each, which reads like its paper.
 
 pub mod barlow_twins;
+pub mod byol;
+pub mod clusterfit;
 pub mod invariance_only;
+pub mod moco;
+pub mod nnclr;
+pub mod rotation;
 pub mod simclr;
+pub mod simsiam;
+pub mod swav;
+pub mod vicreg;

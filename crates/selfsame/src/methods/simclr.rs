@@ -6,8 +6,8 @@
 //! what keeps the representation from collapsing, and a larger one keeps it better.
 
 use crate::error::Error;
-use crate::method::{self, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings, ViewTensors};
-use crate::objective::{LossTerms, nt_xent};
+use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
+use crate::objective::{LossTerms, dcl, nt_xent};
 use burn::module::Module;
 use selfsame_data::config::Plan;
 use serde::{Deserialize, Serialize};
@@ -18,22 +18,20 @@ use serde::{Deserialize, Serialize};
 pub struct SimclrSettings {
     /// τ: lower looks at the hardest negatives only.
     pub temperature: f64,
+    /// Leaves the positive pair out of the sum over negatives (Yeh et al. 2022, "Decoupled Contrastive Learning").
+    pub decoupled: bool,
 }
 
 impl Default for SimclrSettings {
     fn default() -> Self {
-        Self { temperature: 0.2 }
+        Self { temperature: 0.2, decoupled: false }
     }
 }
 
 impl Settings for SimclrSettings {
     fn check(&self, plan: &Plan) -> Result<(), Error> {
         method::require_two_views(plan, Simclr::NAME)?;
-        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            let problem = format!("expected a number above 0, got {}; 0.1 to 0.5 are usual", self.temperature);
-            return Err(Error::setting("method.temperature", problem));
-        }
-        Ok(())
+        method::check_temperature(self.temperature)
     }
 }
 
@@ -42,7 +40,7 @@ impl Settings for SimclrSettings {
 pub struct Simclr {
     branch: Branch,
     #[module(skip)]
-    temperature: f64,
+    settings: SimclrSettings,
 }
 
 impl Method for Simclr {
@@ -50,16 +48,17 @@ impl Method for Simclr {
     type Config = SimclrSettings;
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
-        Ok(Self { branch: cx.branch()?, temperature: config.temperature })
+        Ok(Self { branch: cx.branch()?, settings: *config })
     }
 
-    fn embed(&self, views: ViewTensors, cx: &EmbedContext) -> Embeddings {
-        Embeddings { online: self.branch.embed(views, cx.pass), target: Vec::new() }
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+        Embeddings { online: self.branch.embed(batch, cx.pass), target: Vec::new() }
     }
 
     fn objective(&self, embeddings: &Embeddings) -> LossTerms {
         let [a, b] = &embeddings.online[..] else { unreachable!("the plan was checked for two views") };
-        nt_xent(a.clone(), b.clone(), self.temperature)
+        let contrast = if self.settings.decoupled { dcl } else { nt_xent };
+        contrast(a.clone(), b.clone(), self.settings.temperature)
     }
 
     fn branch(&self) -> &Branch {

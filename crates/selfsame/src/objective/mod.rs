@@ -5,19 +5,30 @@
 mod barlow_twins;
 mod byol;
 mod clip;
+mod cross_entropy;
+mod dcl;
 mod invariance_only;
+mod moco;
+mod nnclr;
 mod nt_xent;
 mod simsiam;
+mod swav;
 mod vicreg;
 
 pub use barlow_twins::barlow_twins;
 pub use byol::byol;
 pub use clip::clip;
+pub use cross_entropy::cross_entropy;
+pub use dcl::dcl;
 pub use invariance_only::invariance_only;
+pub use moco::{moco, moco_v3};
+pub use nnclr::nnclr;
 pub use nt_xent::nt_xent;
 pub use simsiam::simsiam;
+pub use swav::{Swap, sinkhorn, swav};
 pub use vicreg::{VicregWeights, vicreg};
 
+use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;
 
 /// What an objective returns: the total to minimise, and the terms that a user can watch separately.
@@ -37,7 +48,7 @@ impl LossTerms {
 
 /// Rows on the unit sphere: `x / max(‖x‖, 1e-12)`, `[batch, dim]`. The bound lies under the root, whose gradient at a
 /// row of zeros would otherwise be infinite.
-fn normalise_rows(x: Tensor<2>) -> Tensor<2> {
+pub(crate) fn normalise_rows(x: Tensor<2>) -> Tensor<2> {
     let norm = x.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
     x / norm
 }
@@ -45,6 +56,34 @@ fn normalise_rows(x: Tensor<2>) -> Tensor<2> {
 /// Mean over the batch of the cosine between the rows of `a` and of `b`, `[1]`.
 fn mean_cosine(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
     (normalise_rows(a) * normalise_rows(b)).sum_dim(1).mean()
+}
+
+/// The two halves of an InfoNCE within the batch, row `i` of `a` against every row of `b`: `−mean s_ii/τ` and
+/// `mean_i log Σ_j exp(s_ij/τ)`, `[1]` each, `s` the cosine.
+fn info_nce(a: Tensor<2>, b: Tensor<2>, temperature: f64) -> (Tensor<1>, Tensor<1>) {
+    let (a, b) = (normalise_rows(a), normalise_rows(b));
+    let invariance = -(a.clone() * b.clone()).sum_dim(1).mean() / temperature;
+    let contrast = log_sum_exp(matmul(a, b.transpose()) / temperature).mean();
+    (invariance, contrast)
+}
+
+/// The contrast of both views with both views: every embedding is an anchor, every other one but the excluded a
+/// candidate.
+fn contrastive(a: Tensor<2>, b: Tensor<2>, temperature: f64, decoupled: bool) -> LossTerms {
+    let batch = a.dims()[0];
+    let device = a.device();
+    let (a, b) = (normalise_rows(a), normalise_rows(b));
+    let positive = (a.clone() * b.clone()).sum_dim(1); // [batch, 1]
+    let z = Tensor::cat(vec![a, b], 0); // [2·batch, embedding]
+    let similarity = matmul(z.clone(), z.transpose()) / temperature; // [2·batch, 2·batch]
+    // The self-pair is removed: far below every cosine over τ, its exponential is exactly 0.
+    let excluded = match decoupled {
+        false => Tensor::<2>::eye(2 * batch, &device),
+        true => Tensor::<2>::eye(batch, &device).repeat(&[2, 2]),
+    };
+    let contrast = log_sum_exp(similarity + excluded * -1e9).mean();
+    let invariance = -positive.mean() / temperature;
+    LossTerms::new(invariance.clone() + contrast.clone(), [("invariance", invariance), ("contrast", contrast)])
 }
 
 /// `log Σ_j exp(x_ij)`, `[batch, 1]`; the maximum is taken out, so nothing overflows.

@@ -1,7 +1,7 @@
 //! Our own optimisers: state keyed by parameter name, saved as safetensors, updated in one pass over each tensor.
 
 pub mod schedule;
-mod update;
+pub(crate) mod update;
 
 use crate::tensor::parameters::{Array, NamePath};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -46,6 +46,11 @@ impl GradientMap {
             }
         }
         module.visit(&mut Visitor { path: NamePath::default(), gradients, sums: &mut self.0 });
+    }
+
+    /// Drops the gradients of the parameters below `field`, so that a step leaves them as they are.
+    pub fn freeze(&mut self, field: &str) {
+        self.0.retain(|name, _| name.strip_prefix(field).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('.')));
     }
 
     /// The gradients as plain arrays.

@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
-use selfsame_kernels::optimise::{AdamW, Lars, Sgd};
+use selfsame_kernels::optimise::{AdamW, Lars, MovingAverage, Sgd};
 
 /// An update rule with its numbers for one tensor and one step. `p` parameter, `g` gradient, `m`, `v` moments.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +74,11 @@ pub fn apply(rule: Rule, p: Tensor<1>, g: Tensor<1>, moments: Vec<Tensor<1>>) ->
     (Tensor::from_dispatch(p), moments.into_iter().map(Tensor::from_dispatch).collect())
 }
 
+/// A teacher's step after its student `p`: `t ← βt + (1 − β)p`.
+pub fn follow(t: Tensor<1>, p: Tensor<1>, decay: f64) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as OptimiserOps>::moving_average(t.into_dispatch(), p.into_dispatch(), decay))
+}
+
 /// Update rules over flat tensors `[elements]`.
 #[backend_extension(Flex)]
 pub trait OptimiserOps: Backend {
@@ -96,6 +101,11 @@ pub trait OptimiserOps: Backend {
         rule: Rule,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         portable::adamw_step::<Self>(p, g, m, v, rule)
+    }
+
+    /// `βt + (1 − β)p`.
+    fn moving_average(t: FloatTensor<Self>, p: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
+        portable::moving_average::<Self>(t, p, decay)
     }
 }
 
@@ -139,6 +149,12 @@ impl OptimiserOps for Flex {
         rule.step(step, p.storage_mut(), values(&g), [m.storage_mut(), v.storage_mut()], None);
         (p, m, v)
     }
+
+    fn moving_average(t: FlexTensor, p: FlexTensor, decay: f64) -> FlexTensor {
+        let (mut t, p) = (contiguous(t), contiguous(p));
+        MovingAverage { teacher: t.storage_mut(), decay: decay as f32 }.follow(values(&p));
+        t
+    }
 }
 
 mod portable {
@@ -176,6 +192,10 @@ mod portable {
         }
         let m = B::float_add(scaled::<B>(m, momentum), step);
         (B::float_sub(p, scaled::<B>(m.clone(), lr)), m)
+    }
+
+    pub fn moving_average<B: Backend>(t: FloatTensor<B>, p: FloatTensor<B>, decay: f64) -> FloatTensor<B> {
+        B::float_add(scaled::<B>(t, decay), scaled::<B>(p, 1.0 - decay))
     }
 
     pub fn adamw_step<B: Backend>(

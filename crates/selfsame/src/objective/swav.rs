@@ -1,0 +1,107 @@
+//! SwAV (Caron et al. 2020, eq. 1–4).
+
+use super::{LossTerms, log_sum_exp, normalise_rows, total};
+use crate::tensor::ops::matmul;
+use burn::tensor::Tensor;
+
+/// Numbers of the swapped prediction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Swap {
+    /// Leading views whose assignments are predicted: the large crops.
+    pub assigned: usize,
+    /// τ of the predictions.
+    pub temperature: f64,
+    /// ε of the assignments: how soft they are.
+    pub epsilon: f64,
+    /// Rounds of Sinkhorn-Knopp.
+    pub iterations: usize,
+}
+
+/// Every view must predict to which prototype the *other* views of its sample are assigned:
+///
+/// `−mean Σ_k q_k^(a) log softmax(z^(v)·c/τ)_k` over `v ≠ a`, `a` among the assigned views, `v` among all.
+///
+/// The assignments `q` are constants. [`sinkhorn`] shares the batch out equally over the prototypes, so that one
+/// constant answer is not to be had. Beside the loss: `assignment_entropy`, the mean entropy of a sample's assignment
+/// (nats; 0: certain), and `usage_entropy`, that of the batch's mean assignment (`ln prototypes`: all used alike).
+///
+/// # Shapes
+/// `views`: `[batch, embedding]` each; `prototypes`: `[embedding, prototypes]`, unit columns.
+pub fn swav(views: &[Tensor<2>], prototypes: Tensor<2>, swap: Swap) -> LossTerms {
+    let scores: Vec<_> = views.iter().map(|z| matmul(normalise_rows(z.clone()), prototypes.clone())).collect();
+    let assignments: Vec<_> =
+        scores[..swap.assigned].iter().map(|s| sinkhorn(s.clone(), swap.epsilon, swap.iterations)).collect();
+    let log_predictions: Vec<_> = scores
+        .into_iter()
+        .map(|s| {
+            let logits = s / swap.temperature;
+            logits.clone() - log_sum_exp(logits)
+        })
+        .collect();
+    let swaps = assignments.iter().enumerate().flat_map(|(a, q)| {
+        let others = log_predictions.iter().enumerate().filter(move |(v, _)| *v != a);
+        others.map(move |(_, p)| -(q.clone() * p.clone()).sum_dim(1).mean())
+    });
+    let count = (swap.assigned * (views.len() - 1)) as f64;
+    let loss = swaps.reduce(|a, b| a + b).expect("at least two views") / count;
+
+    let mean_over_views =
+        |terms: Vec<Tensor<1>>| terms.into_iter().reduce(|a, b| a + b).expect("a view") / swap.assigned as f64;
+    let assignment = assignments.iter().map(|q| entropy(q.clone()) / q.dims()[0] as f64).collect();
+    let usage = assignments.iter().map(|q| entropy(q.clone().mean_dim(0))).collect();
+    LossTerms::new(
+        loss.clone(),
+        [
+            ("cross_entropy", loss),
+            ("assignment_entropy", mean_over_views(assignment)),
+            ("usage_entropy", mean_over_views(usage)),
+        ],
+    )
+}
+
+/// Sinkhorn-Knopp: `exp(scores/ε)`, its columns and rows scaled in turn towards equal sums, at last the rows, which
+/// then sum to 1. Each prototype gets an equal share of the batch. With no iterations it is a softmax.
+///
+/// # Shapes
+/// `[batch, prototypes]`; the result is a constant.
+pub fn sinkhorn(scores: Tensor<2>, epsilon: f64, iterations: usize) -> Tensor<2> {
+    let scores = scores.detach();
+    let largest = scores.clone().max().unsqueeze(); // a common factor, which the scaling takes out
+    let mut q = ((scores - largest) / epsilon).exp();
+    for _ in 0..iterations {
+        q = q.clone() / q.clone().sum_dim(0);
+        q = q.clone() / q.clone().sum_dim(1);
+    }
+    q.clone() / q.sum_dim(1)
+}
+
+/// `−Σ q ln q` over all elements.
+fn entropy(q: Tensor<2>) -> Tensor<1> {
+    -total(q.clone() * q.clamp_min(1e-30).log())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::to_vec;
+    use burn::tensor::{Device, TensorData};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Rows sum to 1, and with enough rounds every prototype gets the same share.
+        #[test]
+        fn sinkhorn_shares_the_batch_out(
+            batch in 2usize..12,
+            prototypes in 2usize..9,
+            seed in proptest::collection::vec(-1.0f32..1.0, 12 * 9),
+        ) {
+            let scores = TensorData::new(seed[..batch * prototypes].to_vec(), [batch, prototypes]);
+            let q = sinkhorn(Tensor::from_data(scores, &Device::flex()), 0.5, 100);
+            let rows = to_vec(q.clone().sum_dim(1));
+            let columns = to_vec(q.sum_dim(0));
+            prop_assert!(rows.iter().all(|sum| (sum - 1.0).abs() < 1e-5), "{rows:?}");
+            let share = batch as f32 / prototypes as f32;
+            prop_assert!(columns.iter().all(|sum| (sum - share).abs() < 1e-3 * share), "{columns:?} {share}");
+        }
+    }
+}
