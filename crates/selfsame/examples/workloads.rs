@@ -57,7 +57,7 @@ fn main() {
 fn step(branch: Branch, pixels: Vec<f32>, shape: [usize; 3], optimiser: &mut Optimiser) -> Branch {
     let pass = Pass::train();
     let view = view_to_device(pixels, shape, &Device::flex());
-    let z = branch.embed(vec![view], &pass).remove(0);
+    let z = branch.forward(view, &pass);
     let loss = z.square().mean();
     let mut gradients = GradientMap::default();
     gradients.accumulate(&branch, &mut loss.backward());

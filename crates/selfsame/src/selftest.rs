@@ -105,9 +105,7 @@ fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
         ("dcl", 2) => objective::dcl(input(0), input(1), parameter("temperature")?),
         ("moco", 3) => objective::moco(input(1), input(0), input(2), parameter("temperature")?),
         ("moco_v3", 4) => objective::moco_v3(input(2), input(3), input(0), input(1), parameter("temperature")?),
-        ("nnclr", 5) => {
-            objective::nnclr(input(0), input(1), input(3), input(4), input(2), parameter("temperature")?)
-        }
+        ("nnclr", 5) => objective::nnclr(input(0), input(1), input(3), input(4), input(2), parameter("temperature")?),
         ("swav", 3..) => {
             let swap = Swap {
                 assigned: parameter("assigned")? as usize,

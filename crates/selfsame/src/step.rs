@@ -34,13 +34,16 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, rng: &Stream
     if chunk_size >= samples {
         return whole(model, batch, rng);
     }
-    let chunks: Vec<_> = (0..samples).step_by(chunk_size).map(|start| start..(start + chunk_size).min(samples)).collect();
+    let chunks: Vec<_> =
+        (0..samples).step_by(chunk_size).map(|start| start..(start + chunk_size).min(samples)).collect();
 
     // Pass 1: embeddings only; batch statistics per chunk, nothing recorded.
     let plain = model.valid();
     let rehearsed: Vec<Embeddings> = chunks
         .iter()
-        .map(|range| plain.embed(&batch.slice(range.clone()), &EmbedContext { pass: &Pass::rehearse(), rng: rng.clone() }))
+        .map(|range| {
+            plain.embed(&batch.slice(range.clone()), &EmbedContext { pass: &Pass::rehearse(), rng: rng.clone() })
+        })
         .collect();
     let join = |pick: fn(&Embeddings) -> &Vec<Tensor<2>>| -> Vec<Tensor<2>> {
         (0..pick(&rehearsed[0]).len())

@@ -16,13 +16,26 @@ pub struct RecipeEntry {
 /// All of them.
 pub static RECIPES: &[RecipeEntry] = &[
     RecipeEntry { name: "simclr", text: include_str!("../../../../recipes/simclr.toml") },
+    RecipeEntry { name: "moco", text: include_str!("../../../../recipes/moco.toml") },
+    RecipeEntry { name: "nnclr", text: include_str!("../../../../recipes/nnclr.toml") },
+    RecipeEntry { name: "byol", text: include_str!("../../../../recipes/byol.toml") },
+    RecipeEntry { name: "simsiam", text: include_str!("../../../../recipes/simsiam.toml") },
     RecipeEntry { name: "barlow_twins", text: include_str!("../../../../recipes/barlow_twins.toml") },
+    RecipeEntry { name: "vicreg", text: include_str!("../../../../recipes/vicreg.toml") },
+    RecipeEntry { name: "swav", text: include_str!("../../../../recipes/swav.toml") },
+    RecipeEntry { name: "clusterfit", text: include_str!("../../../../recipes/clusterfit.toml") },
+    RecipeEntry { name: "rotation", text: include_str!("../../../../recipes/rotation.toml") },
     RecipeEntry { name: "invariance_only", text: include_str!("../../../../recipes/invariance_only.toml") },
     RecipeEntry { name: "fashion_mnist_simclr", text: include_str!("../../../../recipes/fashion_mnist_simclr.toml") },
     RecipeEntry {
         name: "fashion_mnist_barlow_twins",
         text: include_str!("../../../../recipes/fashion_mnist_barlow_twins.toml"),
     },
+    RecipeEntry { name: "emoji_simclr", text: include_str!("../../../../recipes/emoji_simclr.toml") },
+    RecipeEntry { name: "emoji_byol", text: include_str!("../../../../recipes/emoji_byol.toml") },
+    RecipeEntry { name: "emoji_barlow_twins", text: include_str!("../../../../recipes/emoji_barlow_twins.toml") },
+    RecipeEntry { name: "emoji_vicreg", text: include_str!("../../../../recipes/emoji_vicreg.toml") },
+    RecipeEntry { name: "emoji_swav", text: include_str!("../../../../recipes/emoji_swav.toml") },
 ];
 
 impl RecipeEntry {

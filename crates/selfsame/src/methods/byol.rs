@@ -58,7 +58,8 @@ impl Method for Byol {
     }
 
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
-        let online = self.branch.embed(batch, cx.pass).into_iter().map(|z| self.predictor.forward(z, cx.pass)).collect();
+        let online =
+            self.branch.embed(batch, cx.pass).into_iter().map(|z| self.predictor.forward(z, cx.pass)).collect();
         Embeddings { online, target: self.teacher.embed(batch, cx.pass) }
     }
 

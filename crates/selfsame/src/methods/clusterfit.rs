@@ -159,7 +159,8 @@ impl Clusterfit {
             return Err(Error::setting("method.clusters", problem));
         }
         let rng = StreamRng::new(cx.plan.seed, Purpose::Cluster, 0, 0, 0);
-        let found = KMeans::fit(Rows::new(&features, branch.encoder.width()), clusters, kmeans_iterations, rng).assignments;
+        let found =
+            KMeans::fit(Rows::new(&features, branch.encoder.width()), clusters, kmeans_iterations, rng).assignments;
         // Samples that cannot be read are in no batch, so their cluster does not matter.
         let mut targets = vec![0.0; cx.dataset.len()];
         for (index, cluster) in indices.into_iter().zip(found) {

@@ -98,9 +98,7 @@ impl Method for Moco {
     fn objective(&self, embeddings: &Embeddings) -> LossTerms {
         match (&embeddings.online[..], &embeddings.target[..], &self.queue) {
             ([query], [key], Some(queue)) => moco(query.clone(), key.clone(), queue.rows(), self.temperature),
-            ([qa, qb], [ka, kb], None) => {
-                moco_v3(qa.clone(), qb.clone(), ka.clone(), kb.clone(), self.temperature)
-            }
+            ([qa, qb], [ka, kb], None) => moco_v3(qa.clone(), qb.clone(), ka.clone(), kb.clone(), self.temperature),
             _ => unreachable!("the plan was checked for two views"),
         }
     }

@@ -66,11 +66,8 @@ impl Method for Vicreg {
     fn objective(&self, embeddings: &Embeddings) -> LossTerms {
         let [a, b] = &embeddings.online[..] else { unreachable!("the plan was checked for two views") };
         let VicregSettings { invariance_weight, variance_weight, covariance_weight } = self.settings;
-        let weights = VicregWeights {
-            invariance: invariance_weight,
-            variance: variance_weight,
-            covariance: covariance_weight,
-        };
+        let weights =
+            VicregWeights { invariance: invariance_weight, variance: variance_weight, covariance: covariance_weight };
         vicreg(a.clone(), b.clone(), weights)
     }
 

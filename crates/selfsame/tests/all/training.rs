@@ -20,7 +20,7 @@ fn images(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-fn plan(folder: &Path, run: &str, more: &[&str]) -> (Plan, Arc<Dataset>) {
+pub fn plan(folder: &Path, run: &str, more: &[&str]) -> (Plan, Arc<Dataset>) {
     let data = folder.join("images.npy");
     if !data.exists() {
         images(&data);
@@ -53,7 +53,7 @@ fn pretrain(plan: &Plan, dataset: &Arc<Dataset>, observer: &mut dyn Observer, st
     (catalogue::method(plan).unwrap().pretrain)(plan, dataset.clone(), observer, stop).unwrap()
 }
 
-fn train(plan: &Plan, dataset: &Arc<Dataset>) {
+pub fn train(plan: &Plan, dataset: &Arc<Dataset>) {
     let outcome = pretrain(plan, dataset, &mut Silent, &AtomicBool::new(false));
     assert_eq!(outcome, Outcome::Finished { run: plan.out.clone() });
 }
@@ -72,19 +72,46 @@ fn losses(plan: &Plan) -> Vec<(u64, String, String)> {
         .collect()
 }
 
+/// What each method needs beyond the defaults to train on 40 images; `source` is a finished run.
+fn needs(method: &str, source: &Path) -> Vec<String> {
+    match method {
+        "moco" | "nnclr" => vec!["method.queue=16".into()],
+        "swav" => vec!["method.prototypes=4".into()],
+        "clusterfit" => vec![format!("method.source={}", source.display()), "method.clusters=5".into()],
+        _ => Vec::new(),
+    }
+}
+
+/// Every method, by the arguments that choose it.
+fn every_method(source: &Path) -> Vec<Vec<String>> {
+    let mut all: Vec<Vec<String>> = catalogue::METHODS
+        .iter()
+        .map(|method| [vec![format!("method={}", method.name)], needs(method.name, source)].concat())
+        .collect();
+    all.push(vec!["method=moco".into(), "method.version=v3".into()]);
+    all
+}
+
+fn words(owned: &[String]) -> Vec<&str> {
+    owned.iter().map(String::as_str).collect()
+}
+
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
-    for method in ["method=simclr", "method=barlow_twins"] {
+    let (source, dataset) = plan(folder.path(), "source", &["epochs=1"]);
+    train(&source, &dataset);
+    for method in every_method(&source.out) {
         let mut results = Vec::new();
         for threads in ["1", "2", "3"] {
-            let run = format!("{method}-{threads}");
-            let (plan, dataset) = plan(folder.path(), &run, &[method, &format!("threads={threads}")]);
+            let threads = format!("threads={threads}");
+            let more = [words(&method), vec![&threads]].concat();
+            let (plan, dataset) = plan(folder.path(), &format!("{method:?}-{threads}").replace('/', "-"), &more);
             train(&plan, &dataset);
             assert_eq!(losses(&plan).len(), 15);
             results.push((losses(&plan), encoder(&plan)));
         }
-        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{method}");
+        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{method:?}");
     }
 }
 
@@ -105,29 +132,46 @@ fn a_resumed_run_equals_one_that_never_stopped() {
     for (optimiser, chunk) in [("sgd", "8"), ("adamw", "8"), ("lars", "3")] {
         let more =
             [format!("optimiser.name={optimiser}"), format!("chunk_size={chunk}"), "optimiser.base_lr=0.05".into()];
-        let more: Vec<&str> = more.iter().map(String::as_str).collect();
-        let (whole, dataset) = plan(folder.path(), &format!("{optimiser}-whole"), &more);
-        train(&whole, &dataset);
+        resumes(folder.path(), optimiser, &words(&more));
+    }
+}
 
-        let (parts, dataset) = plan(folder.path(), &format!("{optimiser}-parts"), &more);
-        let mut rng = StreamRng::new(3, Purpose::Survey, 0, 0, 0);
-        let mut at = 0;
-        loop {
-            at += 1 + rng.below(3) as u64;
-            let stop = AtomicBool::new(false);
-            match pretrain(&parts, &dataset, &mut StopAt(at, &stop), &stop) {
-                Outcome::Interrupted { step, steps, .. } => assert!(step == at && steps == 15, "{step} {at}"),
-                outcome => {
-                    assert_eq!(outcome, Outcome::Finished { run: parts.out.clone() });
-                    break;
-                }
+#[test]
+fn every_method_resumes_bit_by_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, dataset) = plan(folder.path(), "source", &["epochs=1"]);
+    train(&source, &dataset);
+    for (index, method) in every_method(&source.out).iter().enumerate() {
+        let chunk = ["chunk_size=8", "chunk_size=3"][index % 2];
+        resumes(folder.path(), &format!("method-{index}"), &[words(method), vec![chunk]].concat());
+    }
+}
+
+/// Trains twice: in one go, and stopped every few steps, by chance.
+fn resumes(folder: &Path, name: &str, more: &[&str]) {
+    let (whole, dataset) = plan(folder, &format!("{name}-whole"), more);
+    train(&whole, &dataset);
+
+    let (parts, dataset) = plan(folder, &format!("{name}-parts"), more);
+    let mut rng = StreamRng::new(3, Purpose::Survey, 0, 0, 0);
+    let mut at = 0;
+    loop {
+        at += 1 + rng.below(3) as u64;
+        let stop = AtomicBool::new(false);
+        match pretrain(&parts, &dataset, &mut StopAt(at, &stop), &stop) {
+            Outcome::Interrupted { step, steps, .. } => assert!(step == at && steps == 15, "{step} {at}"),
+            outcome => {
+                assert_eq!(outcome, Outcome::Finished { run: parts.out.clone() });
+                break;
             }
         }
-        assert_eq!(losses(&whole), losses(&parts), "{optimiser}");
-        assert!(encoder(&whole) == encoder(&parts), "{optimiser}");
-        let again = pretrain(&parts, &dataset, &mut Silent, &AtomicBool::new(false));
-        assert_eq!(again, Outcome::AlreadyFinished { run: parts.out.clone() });
     }
+    assert_eq!(losses(&whole), losses(&parts), "{more:?}");
+    assert!(encoder(&whole) == encoder(&parts), "{more:?}");
+    let last = |plan: &Plan| fs::read(plan.out.join("checkpoints/step-00000015/model.safetensors")).unwrap();
+    assert!(last(&whole) == last(&parts), "{more:?}: teachers, queues and prototypes too");
+    let again = pretrain(&parts, &dataset, &mut Silent, &AtomicBool::new(false));
+    assert_eq!(again, Outcome::AlreadyFinished { run: parts.out.clone() });
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Integration tests of the tensor side.
 
+mod ablations;
+mod methods;
 mod resnet;
 mod training;

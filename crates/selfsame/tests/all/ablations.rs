@@ -1,0 +1,177 @@
+//! What each part is there for, shown by its absence: the ablations of the papers, on the bundled images.
+//!
+//! Slow, so not part of the usual run: `cargo test --release -p selfsame --test all ablations -- --ignored --nocapture`.
+//! The figures that it prints are in `BENCHMARKS.md`.
+
+use burn::module::Module;
+use selfsame::catalogue;
+use selfsame::embed::{self, Wanted};
+use selfsame::error::Error;
+use selfsame::events::Silent;
+use selfsame::method::{Batch, Branch, BuildContext, EmbedContext, Embeddings, Method};
+use selfsame::methods::barlow_twins::{BarlowTwins, BarlowTwinsSettings};
+use selfsame::methods::simsiam::SimsiamSettings;
+use selfsame::methods::{byol::Byol, simsiam::Simsiam, swav::Swav, vicreg::Vicreg};
+use selfsame::objective::{LossTerms, invariance_only};
+use selfsame::projector::Projector;
+use selfsame::trainer::{self, Weights};
+use selfsame_data::config::{self, Recipe};
+use selfsame_data::dataset::Dataset;
+use selfsame_data::evaluate::collapse::{self, Diagnosis, Verdict};
+use selfsame_data::evaluate::knn::{self, Neighbours};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What became of an ablated method: kNN accuracy of `h` (k = 20) and of the same network untrained, and the state of `z`.
+struct Found {
+    knn: f64,
+    untrained: f64,
+    z: Diagnosis,
+}
+
+/// Trains a house recipe, changed by `overrides`, as method `M`.
+fn train<M: Method>(name: &str, recipe: &str, overrides: &[&str]) -> Found {
+    let folder = tempfile::tempdir().unwrap();
+    let mut overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+    overrides.push(format!("out={}", folder.path().join("run").display()));
+    let mut dataset = None;
+    let resolved = config::load(Some(&Recipe::builtin(recipe).unwrap()), &overrides, &catalogue::known());
+    let plan = resolved.unwrap().complete(|plan| {
+        let opened = Dataset::open(&plan.data)?;
+        opened.resolve(&mut plan.data)?;
+        dataset = Some(Arc::new(opened));
+        Ok(())
+    });
+    let (plan, dataset) = (plan.unwrap().plan, dataset.unwrap());
+    trainer::pretrain::<M>(&plan, dataset, &mut Silent, &AtomicBool::new(false)).unwrap();
+    let labelled = |path: &str| {
+        let settings = config::DataSettings { path: path.into(), kind: None, labels: None, ..plan.data.clone() };
+        Arc::new(Dataset::open(&settings).unwrap())
+    };
+    let (bank, test) = (labelled("demo"), labelled("demo/test"));
+    let score = |weights| {
+        let branch = trainer::branch::<M>(&plan, weights).unwrap();
+        let wanted = Wanted { z: true, raw: false };
+        let tables = |data| embed::tables(&branch, data, &plan, wanted, &mut |_| {}).unwrap();
+        let (train, test) = (tables(&bank), tables(&test));
+        let neighbours = Neighbours::find(test.h.rows(), train.h.rows(), 20);
+        let predicted = neighbours.vote(&train.h.labels, train.h.classes.len(), 20, 0.07);
+        (knn::accuracy(&predicted, &test.h.labels), collapse::diagnose(test.z.rows(), None).unwrap())
+    };
+    let ((knn, z), (untrained, _)) = (score(Weights::Trained), score(Weights::Fresh));
+    println!(
+        "{name}: kNN on h {knn:.3} (untrained {untrained:.3}); z: {:?}, mean cosine {:.4}, centred effective rank {:.1} of {}",
+        z.verdict, z.mean_cosine, z.centred_effective_rank, z.dim
+    );
+    Found { knn, untrained, z }
+}
+
+/// The loss's two sides pull at each other, as if the target were no constant.
+#[derive(Module, Debug)]
+struct WithoutStopGradient {
+    branch: Branch,
+    predictor: Projector,
+}
+
+impl Method for WithoutStopGradient {
+    const NAME: &'static str = "without_stop_gradient";
+    type Config = SimsiamSettings;
+
+    fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
+        let branch = cx.branch()?;
+        let predictor = cx.predictor(&branch, config.predictor_hidden);
+        Ok(Self { branch, predictor })
+    }
+
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+        let z = self.branch.embed(batch, cx.pass);
+        let mut online: Vec<_> = z.iter().map(|z| self.predictor.forward(z.clone(), cx.pass)).collect();
+        online.extend(z);
+        Embeddings { online, target: Vec::new() }
+    }
+
+    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
+        let [pa, pb, za, zb] = &embeddings.online[..] else { unreachable!("two views") };
+        let (first, second) = (invariance_only(pa.clone(), zb.clone()), invariance_only(pb.clone(), za.clone()));
+        LossTerms { total: (first.total + second.total) / 2.0, terms: first.terms }
+    }
+
+    fn branch(&self) -> &Branch {
+        &self.branch
+    }
+}
+
+/// The redundancy term and nothing that asks the views to agree.
+#[derive(Module, Debug)]
+struct RedundancyOnly {
+    whole: BarlowTwins,
+}
+
+impl Method for RedundancyOnly {
+    const NAME: &'static str = "redundancy_only";
+    type Config = BarlowTwinsSettings;
+
+    fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
+        Ok(Self { whole: BarlowTwins::build(config, cx)? })
+    }
+
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+        self.whole.embed(batch, cx)
+    }
+
+    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
+        let whole = self.whole.objective(embeddings);
+        let redundancy = whole.terms.iter().find(|(name, _)| *name == "redundancy").expect("a term of the objective");
+        LossTerms { total: redundancy.1.clone(), terms: whole.terms }
+    }
+
+    fn branch(&self) -> &Branch {
+        self.whole.branch()
+    }
+}
+
+const EPOCHS: &str = "epochs=3";
+
+fn collapsed(found: &Found) -> bool {
+    matches!(found.z.verdict, Verdict::CompleteCollapse | Verdict::DimensionalCollapse)
+}
+
+#[test]
+#[ignore = "trains for minutes"]
+fn simsiam_needs_the_stopped_gradient() {
+    assert!(!collapsed(&train::<Simsiam>("SimSiam", "simsiam", &[EPOCHS])));
+    assert!(collapsed(&train::<WithoutStopGradient>("SimSiam without stop-gradient", "simsiam", &[EPOCHS])));
+}
+
+#[test]
+#[ignore = "trains for minutes"]
+fn byol_needs_the_stopped_gradient() {
+    assert!(!collapsed(&train::<Byol>("BYOL", "byol", &[EPOCHS])));
+    // The network is its own target, as at a teacher momentum of 0, and learns through both sides.
+    let settings = ["method=simsiam", "method.predictor_hidden=256", EPOCHS];
+    assert!(collapsed(&train::<WithoutStopGradient>("BYOL without stop-gradient", "byol", &settings)));
+}
+
+#[test]
+#[ignore = "trains for minutes"]
+fn vicreg_needs_the_variance_term() {
+    assert!(!collapsed(&train::<Vicreg>("VICReg", "vicreg", &[EPOCHS])));
+    let without = ["method.variance_weight=0", EPOCHS];
+    assert!(collapsed(&train::<Vicreg>("VICReg without the variance term", "vicreg", &without)));
+}
+
+#[test]
+#[ignore = "trains for minutes"]
+fn swav_needs_sinkhorn() {
+    assert!(!collapsed(&train::<Swav>("SwAV", "swav", &[EPOCHS])));
+    let without = ["method.sinkhorn_iterations=0", EPOCHS];
+    assert!(collapsed(&train::<Swav>("SwAV without Sinkhorn-Knopp", "swav", &without)));
+}
+
+#[test]
+#[ignore = "trains for minutes"]
+fn barlow_twins_needs_the_invariance_term() {
+    let whole = train::<BarlowTwins>("Barlow Twins", "barlow_twins", &[EPOCHS]);
+    let without = train::<RedundancyOnly>("Barlow Twins with redundancy only", "barlow_twins", &[EPOCHS]);
+    assert!(whole.knn > whole.untrained && without.knn < without.untrained + 0.01);
+}
