@@ -26,14 +26,14 @@ impl Queue {
 
     /// Appends `embeddings`, `[batch, embedding]`, and drops as many of the oldest.
     #[must_use]
-    pub fn push(self, embeddings: Tensor<2>) -> Self {
+    pub fn push(self, embeddings: &Tensor<2>) -> Self {
         let batch = embeddings.dims()[0];
         let rows = self.rows.map(|rows| {
             let [len, _] = rows.dims();
             assert!(batch <= len, "{batch} embeddings for a queue of {len}");
             let autodiff = rows.device().is_autodiff();
             let plain = if autodiff { rows.inner() } else { rows };
-            let next = Tensor::cat(vec![plain.slice([batch..len]), normalise_rows(embeddings.clone())], 0);
+            let next = Tensor::cat(vec![plain.narrow(0, batch, len - batch), normalise_rows(embeddings.clone())], 0);
             if autodiff { Tensor::from_inner(next) } else { next }
         });
         Self { rows }
@@ -73,7 +73,7 @@ mod tests {
                 let rows: Vec<f32> = (pushed..pushed + batch).flat_map(point).collect();
                 pushed += batch;
                 all.extend(&rows);
-                queue = queue.push(Tensor::from_data(TensorData::new(rows, [batch, 2]), &Device::flex()));
+                queue = queue.push(&Tensor::from_data(TensorData::new(rows, [batch, 2]), &Device::flex()));
                 let held = to_vec(queue.rows());
                 let expected = &all[all.len() - 2 * len..];
                 prop_assert!(held.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{held:?} {expected:?}");

@@ -113,7 +113,7 @@ fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
                 epsilon: parameter("epsilon")?,
                 iterations: parameter("iterations")? as usize,
             };
-            objective::swav(&inputs[1..], input(0).transpose(), swap)
+            objective::swav(&inputs[1..], &input(0).transpose(), swap)
         }
         ("invariance_only", 2) => objective::invariance_only(input(0), input(1)),
         ("nt_xent", 2) => objective::nt_xent(input(0), input(1), parameter("temperature")?),

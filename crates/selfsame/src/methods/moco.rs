@@ -108,7 +108,7 @@ impl Method for Moco {
         let decay = if self.queue.is_some() { base } else { teacher::momentum(base, progress) };
         Self {
             teacher: self.teacher.follow(&self.branch, decay),
-            queue: self.queue.map(|queue| queue.push(embeddings.target[0].clone())),
+            queue: self.queue.map(|queue| queue.push(&embeddings.target[0])),
             ..self
         }
     }

@@ -76,7 +76,7 @@ impl Method for Nnclr {
     }
 
     fn after_step(self, embeddings: &Embeddings, _progress: Progress) -> Self {
-        Self { support: self.support.push(embeddings.target[0].clone()), ..self }
+        Self { support: self.support.push(&embeddings.target[0]), ..self }
     }
 
     fn branch(&self) -> &Branch {

@@ -51,14 +51,12 @@ impl Method for Rotation {
         Ok(Self { branch, classifier })
     }
 
-    /// Logits of every view in all four turns, as in the paper: `[4 · batch, 4]` a view, turn by turn, in one pass, since
+    /// Logits of every view in all four turns, as in the paper: `[batch, 4]` each, turn by turn. One pass for the four, since
     /// batch statistics of one turn alone would give it away.
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
         let logits = |view: &Tensor<4>| {
             let turned = Tensor::cat((0..TURNS).map(|turns| quarter_turns(view.clone(), turns)).collect(), 0);
-            let logits = self.classifier.forward(self.branch.forward(turned, cx.pass));
-            let samples = batch.samples.len();
-            (0..TURNS).map(move |turn| logits.clone().slice([turn * samples..(turn + 1) * samples]))
+            self.classifier.forward(self.branch.forward(turned, cx.pass)).chunk(TURNS, 0)
         };
         Embeddings { online: batch.views.iter().flat_map(logits).collect(), target: Vec::new() }
     }

@@ -88,7 +88,7 @@ impl Method for Swav {
     fn objective(&self, embeddings: &Embeddings) -> LossTerms {
         let SwavSettings { temperature, epsilon, sinkhorn_iterations: iterations, .. } = self.settings;
         let swap = Swap { assigned: ASSIGNED, temperature, epsilon, iterations };
-        swav(&embeddings.online, self.prototypes.weight.val().transpose(), swap)
+        swav(&embeddings.online, &self.prototypes.weight.val().transpose(), swap)
     }
 
     fn frozen(&self, progress: Progress) -> Option<&'static str> {

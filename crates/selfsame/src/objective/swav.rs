@@ -27,7 +27,7 @@ pub struct Swap {
 ///
 /// # Shapes
 /// `views`: `[batch, embedding]` each; `prototypes`: `[embedding, prototypes]`, unit columns.
-pub fn swav(views: &[Tensor<2>], prototypes: Tensor<2>, swap: Swap) -> LossTerms {
+pub fn swav(views: &[Tensor<2>], prototypes: &Tensor<2>, swap: Swap) -> LossTerms {
     let scores: Vec<_> = views.iter().map(|z| matmul(normalise_rows(z.clone()), prototypes.clone())).collect();
     let assignments: Vec<_> =
         scores[..swap.assigned].iter().map(|s| sinkhorn(s.clone(), swap.epsilon, swap.iterations)).collect();

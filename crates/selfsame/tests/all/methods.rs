@@ -6,8 +6,11 @@ use selfsame::tensor::parameters::read_safetensors;
 use selfsame_data::config::ViewSettings;
 use std::path::Path;
 
+/// What is done to a plan's views.
+type Change<'a> = &'a dyn Fn(&mut Vec<ViewSettings>);
+
 /// The error of a plan, as a user reads it.
-fn refused(folder: &Path, more: &[&str], change: impl Fn(&mut Vec<ViewSettings>)) -> String {
+fn refused(folder: &Path, more: &[&str], change: Change) -> String {
     let (mut plan, _) = plan(folder, "refused", more);
     change(&mut plan.views);
     let check = catalogue::method(&plan).unwrap().check;
@@ -30,7 +33,7 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
     let rotated = |views: &mut Vec<ViewSettings>| {
         views[0].augmentations.push(toml::from_str("name = \"rotate\"").unwrap());
     };
-    let cases: Vec<(Vec<&str>, &dyn Fn(&mut Vec<ViewSettings>), Vec<&str>)> = vec![
+    let cases: Vec<(Vec<&str>, Change, Vec<&str>)> = vec![
         (vec!["method=byol"], &three, vec!["views", "byol", "needs two views", "3 of 12, 12, 12 px"]),
         (vec!["method=vicreg"], &two_sizes, vec!["views", "vicreg", "2 of 12, 6 px"]),
         (vec!["method=swav", "method.prototypes=4"], &two_sizes, vec!["views", "swav", "views.count = 2"]),
