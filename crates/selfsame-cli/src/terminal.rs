@@ -20,12 +20,22 @@ impl Progress {
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         let Some(bar) = &self.bar else {
+            if matches!(event, Event::Preparing { done, total, .. } if done < total) {
+                return; // one line at the end says as much
+            }
             let line = serde_json::to_string(event).expect("events serialise");
             // A reader that has gone away must not end the training.
             let _ = writeln!(std::io::stdout(), "{line}");
             return;
         };
         match event {
+            Event::Preparing { what, done, total, .. } => {
+                let template = "{msg:24} {bar:28.cyan/blue} {pos}/{len} {eta} left";
+                bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+                bar.set_length(*total as u64);
+                bar.set_position(*done as u64);
+                bar.set_message(what.clone());
+            }
             Event::Started { run, method, backbone, parameters, samples, step, steps, epochs } => {
                 bar.println(format!(
                     "{method} on {samples} samples, {backbone} ({parameters} parameters), {epochs} epochs; run folder {}",

@@ -8,6 +8,17 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// The method looks at the data before the first step; to the observer alone, not into the records.
+    Preparing {
+        /// Steps done: none.
+        step: u64,
+        /// What it does.
+        what: String,
+        /// Samples done.
+        done: usize,
+        /// Samples in all.
+        total: usize,
+    },
     /// Training starts or goes on.
     Started {
         /// The run folder.
@@ -70,7 +81,8 @@ impl Event {
     pub fn step(&self) -> u64 {
         match self {
             Self::Step(record) => record.step,
-            Self::Started { step, .. }
+            Self::Preparing { step, .. }
+            | Self::Started { step, .. }
             | Self::OnlineKnn { step, .. }
             | Self::Checkpoint { step, .. }
             | Self::Warning { step, .. }

@@ -135,6 +135,8 @@ pub struct PrepareContext<'a> {
     pub plan: &'a Plan,
     /// What is trained on.
     pub dataset: &'a Arc<Dataset>,
+    /// To be told what is being done, how many samples of how many are done.
+    pub progress: &'a mut dyn FnMut(&str, usize, usize),
 }
 
 /// A way of learning without labels. `embed` treats samples one by one and may run in chunks; `objective` needs the
@@ -149,7 +151,7 @@ pub trait Method: Module + Sized + 'static {
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error>;
 
     /// What the method must find out about the data: once a run, and read back by its later sessions.
-    fn prepare(self, _cx: &PrepareContext) -> Result<Self, Error> {
+    fn prepare(self, _cx: &mut PrepareContext) -> Result<Self, Error> {
         Ok(self)
     }
 

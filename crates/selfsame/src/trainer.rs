@@ -125,7 +125,10 @@ impl<'a, M: Method> Session<'a, M> {
         let schedule = Schedule::new(&plan.optimiser, &plan.train, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
         let run = Run::open(plan)?;
-        let model = model.prepare(&PrepareContext { plan, dataset: &dataset })?;
+        let mut progress = |what: &str, done, total| {
+            observer.event(&Event::Preparing { step: 0, what: what.to_owned(), done, total });
+        };
+        let model = model.prepare(&mut PrepareContext { plan, dataset: &dataset, progress: &mut progress })?;
         let optimiser = Optimiser::new(&plan.optimiser);
         let mut session = Self {
             plan,
@@ -176,7 +179,7 @@ impl<'a, M: Method> Session<'a, M> {
             run: run.clone(),
             method: M::NAME.into(),
             backbone: self.plan.backbone.name.clone(),
-            parameters: self.model().num_params(),
+            parameters: parameters::trained(self.model()),
             samples: self.dataset.len(),
             step: self.done,
             steps: self.steps,

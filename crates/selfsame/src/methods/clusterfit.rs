@@ -112,7 +112,7 @@ impl Method for Clusterfit {
         Ok(Self { branch, classifier, settings: config.clone(), targets: Vec::new() })
     }
 
-    fn prepare(self, cx: &PrepareContext) -> Result<Self, Error> {
+    fn prepare(self, cx: &mut PrepareContext) -> Result<Self, Error> {
         let path = cx.plan.out.join(CLUSTERS);
         let targets = if path.exists() { read(&path)? } else { self.cluster(cx, &path)? };
         if targets.len() != cx.dataset.len() {
@@ -143,13 +143,14 @@ impl Method for Clusterfit {
 
 impl Clusterfit {
     /// K-means on the source encoder's representations of the data, kept in `path`.
-    fn cluster(&self, cx: &PrepareContext, path: &Path) -> Result<Vec<f32>, Error> {
+    fn cluster(&self, cx: &mut PrepareContext, path: &Path) -> Result<Vec<f32>, Error> {
         let source = self.settings.source_plan()?;
         let branch = (catalogue::method(&source)?.branch)(&source, Weights::Trained)?;
         let (mut features, mut indices) = (Vec::new(), Vec::new());
         embed::for_each_batch(&branch, cx.dataset, &source, None, Wanted::default(), |batch| {
             features.extend(batch.h);
             indices.extend(batch.indices);
+            (cx.progress)("features of the source", indices.len(), cx.dataset.len());
             Ok(())
         })?;
         cx.dataset.check_bad_share()?;
@@ -158,6 +159,7 @@ impl Clusterfit {
             let problem = format!("{clusters} is more than the {} samples there are", indices.len());
             return Err(Error::setting("method.clusters", problem));
         }
+        (cx.progress)("k-means", indices.len(), indices.len());
         let rng = StreamRng::new(cx.plan.seed, Purpose::Cluster, 0, 0, 0);
         let found =
             KMeans::fit(Rows::new(&features, branch.encoder.width()), clusters, kmeans_iterations, rng).assignments;

@@ -34,6 +34,20 @@ pub struct Array {
     pub values: Vec<f32>,
 }
 
+/// Number of trained values of a module: without running statistics, teachers and queues.
+pub fn trained<M: Module>(module: &M) -> usize {
+    struct Count(usize);
+    impl ModuleVisitor for Count {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let tensor = param.val();
+            self.0 += if tensor.is_require_grad() { tensor.shape().num_elements() } else { 0 };
+        }
+    }
+    let mut count = Count(0);
+    module.visit(&mut count);
+    count.0
+}
+
 /// Every float tensor of a module, running statistics included, by name.
 pub fn arrays<M: Module>(module: &M) -> BTreeMap<String, Array> {
     #[derive(Default)]
