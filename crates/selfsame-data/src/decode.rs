@@ -1,4 +1,4 @@
-//! Decoding: the only file that names the image codecs.
+//! Decoding, and the one encoding there is: the only file that names the image codecs.
 //!
 //! JPEG goes through `zune-jpeg`, single-channel `f32` TIFF through `tiff`, everything else through `image`. The format
 //! is told by the content, never by the name. Width and height are read from the header and checked against the limit
@@ -6,8 +6,9 @@
 
 use crate::DataError;
 use crate::image::{Image, Pixels, Size};
+use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
 use std::borrow::Cow;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -348,6 +349,14 @@ fn composite<T: Value>(rgba: &[T], background: [u8; 3]) -> Vec<T> {
         [r.over(alpha, background[0]), g.over(alpha, background[1]), b.over(alpha, background[2])]
     };
     rgba.as_chunks().0.iter().flat_map(over).collect()
+}
+
+/// A PNG of RGB pixels, `[height, width, 3]`.
+pub fn encode_png(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let encoded = PngEncoder::new(&mut bytes).write_image(pixels, width as u32, height as u32, ExtendedColorType::Rgb8);
+    encoded.expect("writing to memory does not fail");
+    bytes
 }
 
 /// Whether [`convert_channels`] leads from one count of channels to the other.

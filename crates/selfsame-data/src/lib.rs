@@ -13,6 +13,7 @@ pub mod features;
 pub mod image;
 pub mod npy;
 pub mod rng;
+pub mod sheet;
 pub mod source;
 pub mod views;
 

@@ -8,7 +8,7 @@
 use burn::tensor::Device;
 use selfsame::method::{Branch, BuildContext};
 use selfsame::optim::{GradientMap, Optimiser};
-use selfsame::tensor::layers::{Pass, update_running_statistics};
+use selfsame::tensor::layers::{Draws, Pass, update_running_statistics};
 use selfsame::tensor::view_to_device;
 use selfsame_data::config::Plan;
 use selfsame_data::rng::{Purpose, StreamRng};
@@ -55,7 +55,7 @@ fn main() {
 }
 
 fn step(branch: Branch, pixels: Vec<f32>, shape: [usize; 3], optimiser: &mut Optimiser) -> Branch {
-    let pass = Pass::train();
+    let pass = Pass::train(Draws::new(0, 0, &(0..pixels.len() / shape.iter().product::<usize>()).collect::<Vec<_>>()));
     let view = view_to_device(pixels, shape, &Device::flex());
     let z = branch.forward(view, &pass);
     let loss = z.square().mean();

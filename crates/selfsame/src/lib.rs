@@ -15,6 +15,7 @@ pub mod method;
 pub mod methods;
 pub mod objective;
 pub mod optim;
+pub mod picture;
 pub mod projector;
 pub mod queue;
 pub mod run;

@@ -3,6 +3,7 @@
 use crate::backbones::{self, Encoder};
 use crate::error::Error;
 use crate::objective::LossTerms;
+use crate::picture::Picture;
 use crate::projector::Projector;
 use crate::teacher::Teacher;
 use crate::tensor::layers::{Init, Pass};
@@ -10,7 +11,6 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use selfsame_data::config::{Plan, ProjectorSettings};
 use selfsame_data::dataset::Dataset;
-use selfsame_data::rng::StreamRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::RangeBounds;
@@ -103,10 +103,10 @@ impl Batch {
 /// What a method's `embed` is given besides the views.
 #[derive(Debug)]
 pub struct EmbedContext<'a> {
-    /// What normalisation layers do.
+    /// What normalisation layers do, and the method's own draws.
     pub pass: &'a Pass,
-    /// The method's own draws; the same numbers in both passes of a chunked step.
-    pub rng: StreamRng,
+    /// Before the step.
+    pub progress: Progress,
 }
 
 /// Embeddings of a batch, one entry a view, `[batch, embedding]`.
@@ -169,6 +169,12 @@ pub trait Method: Module + Sized + 'static {
     /// What happens after the optimiser: a teacher's average, a queue. `embeddings` are detached, the whole batch's.
     fn after_step(self, _embeddings: &Embeddings, _progress: Progress) -> Self {
         self
+    }
+
+    /// What the method can show of itself on a few samples, `[batch, height, width, channels]`, as they are: nothing, or
+    /// e.g. reconstructions. Drawn when the training ends.
+    fn pictures(&self, _samples: &Batch, _cx: &EmbedContext) -> Vec<Picture> {
+        Vec::new()
     }
 
     /// The branch whose encoder is saved, evaluated and exported, and whose projector is shown beside it.

@@ -33,7 +33,9 @@ impl Queue {
             assert!(batch <= len, "{batch} embeddings for a queue of {len}");
             let autodiff = rows.device().is_autodiff();
             let plain = if autodiff { rows.inner() } else { rows };
-            let next = Tensor::cat(vec![plain.narrow(0, batch, len - batch), normalise_rows(embeddings.clone())], 0);
+            let newest = normalise_rows(embeddings.clone());
+            // The tensor library has no empty tensors.
+            let next = if batch == len { newest } else { Tensor::cat(vec![plain.narrow(0, batch, len - batch), newest], 0) };
             if autodiff { Tensor::from_inner(next) } else { next }
         });
         Self { rows }

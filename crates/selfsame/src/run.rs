@@ -3,10 +3,11 @@
 use crate::backbones::Encoder;
 use crate::error::Error;
 use crate::events::Event;
+use crate::picture::Picture;
 use crate::tensor::parameters;
 use crate::tensorboard::EventFile;
 use selfsame_data::atomic;
-use selfsame_data::config::Plan;
+use selfsame_data::config::{DataSettings, Plan};
 use selfsame_data::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -167,6 +168,13 @@ impl Run {
         let arrays = parameters::to_pytorch_layout(parameters::arrays(encoder));
         // Last: its presence says that the run is finished.
         Ok(atomic::write(&self.path.join(ENCODER), &parameters::to_safetensors(&arrays))?)
+    }
+
+    /// Writes `pictures/NAME.png`.
+    pub fn write_picture(&self, picture: &Picture, data: &DataSettings) -> Result<(), Error> {
+        let folder = self.path.join("pictures");
+        fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+        Ok(atomic::write(&folder.join(format!("{}.png", picture.name)), &picture.to_png(data))?)
     }
 
     /// Writes `skipped.jsonl`: the files that could not be read, with the reasons. Nothing when there are none.

@@ -6,12 +6,11 @@
 //! surrogate `Σ z · stopgrad(∂L/∂z)`, whose gradient is that of `L` (Gao et al. 2021, "Scaling Deep Contrastive
 //! Learning Batch Size under Memory Limited Setup"). A contrastive batch of 4,096 in the memory of 256, exactly.
 
-use crate::method::{Batch, EmbedContext, Embeddings, Method};
+use crate::method::{Batch, EmbedContext, Embeddings, Method, Progress};
 use crate::objective::LossTerms;
 use crate::optim::GradientMap;
-use crate::tensor::layers::{BatchStatistics, Pass};
+use crate::tensor::layers::{BatchStatistics, Draws, Pass};
 use burn::tensor::Tensor;
-use selfsame_data::rng::StreamRng;
 
 /// What a step found out; nothing is changed yet.
 #[derive(Debug)]
@@ -28,11 +27,11 @@ pub struct Step {
     pub statistics: Vec<BatchStatistics>,
 }
 
-/// Loss and gradients of a batch, `chunk_size` samples at a time. The views are on a plain device; `rng` is the step's.
-pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, rng: &StreamRng) -> Step {
+/// Loss and gradients of a batch, `chunk_size` samples at a time. The views are on a plain device; `seed` is the plan's.
+pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, progress: Progress) -> Step {
     let samples = batch.samples.len();
     if chunk_size >= samples {
-        return whole(model, batch, rng);
+        return whole(model, batch, seed, progress);
     }
     let chunks: Vec<_> =
         (0..samples).step_by(chunk_size).map(|start| start..(start + chunk_size).min(samples)).collect();
@@ -42,7 +41,8 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, rng: &Stream
     let rehearsed: Vec<Embeddings> = chunks
         .iter()
         .map(|range| {
-            plain.embed(&batch.slice(range.clone()), &EmbedContext { pass: &Pass::rehearse(), rng: rng.clone() })
+            let pass = Pass::rehearse(Draws::new(seed, progress.step, &batch.samples[range.clone()]));
+            plain.embed(&batch.slice(range.clone()), &EmbedContext { pass: &pass, progress })
         })
         .collect();
     let join = |pick: fn(&Embeddings) -> &Vec<Tensor<2>>| -> Vec<Tensor<2>> {
@@ -71,8 +71,8 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, rng: &Stream
     // Pass 2: the same chunks with a graph.
     let mut statistics = Vec::new();
     for range in &chunks {
-        let pass = Pass::train();
-        let chunk = model.embed(&batch.slice(range.clone()), &EmbedContext { pass: &pass, rng: rng.clone() });
+        let pass = Pass::train(Draws::new(seed, progress.step, &batch.samples[range.clone()]));
+        let chunk = model.embed(&batch.slice(range.clone()), &EmbedContext { pass: &pass, progress });
         let surrogate = chunk
             .online
             .into_iter()
@@ -86,9 +86,9 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, rng: &Stream
     finish(gradients, &loss, embeddings, statistics)
 }
 
-fn whole<M: Method>(model: &M, batch: &Batch, rng: &StreamRng) -> Step {
-    let pass = Pass::train();
-    let embeddings = model.embed(batch, &EmbedContext { pass: &pass, rng: rng.clone() });
+fn whole<M: Method>(model: &M, batch: &Batch, seed: u64, progress: Progress) -> Step {
+    let pass = Pass::train(Draws::new(seed, progress.step, &batch.samples));
+    let embeddings = model.embed(batch, &EmbedContext { pass: &pass, progress });
     let loss = model.objective(&embeddings);
     let mut gradients = GradientMap::default();
     gradients.accumulate(model, &mut loss.total.backward());
@@ -111,7 +111,9 @@ mod tests {
     use crate::tensor::{parameters, to_vec, view_to_device};
     use burn::tensor::Device;
     use selfsame_data::config::{Norm, Plan};
-    use selfsame_data::rng::Purpose;
+    use selfsame_data::rng::{Purpose, StreamRng};
+
+    const START: Progress = Progress { step: 0, steps: 10, steps_per_epoch: 5 };
 
     fn plan(norm: Norm) -> Plan {
         let mut plan: Plan =
@@ -138,7 +140,7 @@ mod tests {
     fn run<M: Method>(plan: &Plan, batch: usize, chunk: usize) -> Step {
         let device = Device::flex().autodiff();
         let model = M::build(&M::Config::default(), &BuildContext { plan, device: &device }).unwrap();
-        step(&model, &views(batch), chunk, &StreamRng::new(0, Purpose::Step, 0, 0, 0))
+        step(&model, &views(batch), chunk, 0, START)
     }
 
     fn chunks_do_not_change_gradients<M: Method>() {
@@ -174,7 +176,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let model = Simclr::build(&Default::default(), &BuildContext { plan: &plan, device: &device }).unwrap();
         let layers = parameters::arrays(&model).keys().filter(|name| name.ends_with("running_mean")).count();
-        let step = step(&model, &views(8), 4, &StreamRng::new(0, Purpose::Step, 0, 0, 0));
+        let step = step(&model, &views(8), 4, 0, START);
         assert_eq!(step.statistics.len(), layers * 2 * 2, "layers × views × chunks");
 
         let name = "branch.encoder.bn1.running_var";

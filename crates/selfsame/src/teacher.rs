@@ -96,7 +96,7 @@ impl ModuleMapper for Follow {
 mod tests {
     use super::*;
     use crate::method::BuildContext;
-    use crate::tensor::layers::update_running_statistics;
+    use crate::tensor::layers::{Draws, update_running_statistics};
     use crate::tensor::{parameters, view_to_device};
     use burn::tensor::Device;
     use selfsame_data::config::Plan;
@@ -136,7 +136,7 @@ mod tests {
         let (student, teacher) = (branch(1), Teacher::new(branch(1)));
         let pixels = (0..4 * 64).map(|i| (i % 7) as f32 - 3.0).collect();
         let batch = Batch { views: vec![view_to_device(pixels, [8, 8, 1], &Device::flex())], samples: vec![0; 4] };
-        let pass = Pass::train();
+        let pass = Pass::train(Draws::new(0, 0, &batch.samples));
         let targets = teacher.embed(&batch, &pass);
         assert!(!targets[0].is_require_grad());
         let statistics = pass.into_statistics();

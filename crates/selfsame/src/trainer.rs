@@ -6,12 +6,12 @@ use crate::device;
 use crate::embed;
 use crate::error::Error;
 use crate::events::{Event, Observer, StepRecord};
-use crate::method::{Batch, Branch, BuildContext, Method, PrepareContext, Progress};
+use crate::method::{Batch, Branch, BuildContext, EmbedContext, Method, PrepareContext, Progress};
 use crate::optim::Optimiser;
 use crate::optim::schedule::Schedule;
 use crate::run::{Run, RunState};
 use crate::step::{Step, step};
-use crate::tensor::layers::update_running_statistics;
+use crate::tensor::layers::{Draws, Pass, update_running_statistics};
 use crate::tensor::{parameters, to_vec, view_to_device};
 use burn::tensor::Device;
 use selfsame_data::config::Plan;
@@ -19,7 +19,7 @@ use selfsame_data::dataset::Dataset;
 use selfsame_data::evaluate::collapse;
 use selfsame_data::features::Rows;
 use selfsame_data::rng::{Purpose, StreamRng};
-use selfsame_data::views::{TrainLoader, ViewPlan, Views};
+use selfsame_data::views::{EvalLoader, EvalPlan, TrainLoader, ViewPlan, Views};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +61,9 @@ pub enum Weights {
 /// Samples of the online kNN's bank and queries.
 const ONLINE_BANK: usize = 4000;
 const ONLINE_QUERIES: usize = 1000;
+
+/// Samples that a method's pictures show, at most.
+const PICTURED_SAMPLES: usize = 24;
 
 /// The branch of a plan on its device, without gradients.
 pub fn branch<M: Method>(plan: &Plan, weights: Weights) -> Result<Branch, Error> {
@@ -219,17 +222,9 @@ impl<'a, M: Method> Session<'a, M> {
 
     /// Gradients, update, running statistics, and what the method does after a step.
     fn step(&mut self, views: Views, lr: f64) -> Result<Step, Error> {
-        let plain = self.device.clone().inner();
-        let samples = views.indices;
-        let views = views.groups.into_iter().flat_map(|group| {
-            let shape = group.shape;
-            group.data.into_iter().map(move |view| (view, shape))
-        });
-        let views = views.map(|(view, shape)| view_to_device(view, shape, &plain)).collect();
-        let batch = Batch { views, samples };
+        let batch = self.batch(views);
         let chunk_size = self.plan.train.chunk_size.unwrap_or(self.plan.train.batch_size);
-        let rng = StreamRng::new(self.plan.seed, Purpose::Step, self.done, 0, 0);
-        let mut result = step(self.model(), &batch, chunk_size, &rng);
+        let mut result = step(self.model(), &batch, chunk_size, self.plan.seed, self.progress());
         if !result.total.is_finite() {
             return Err(self.diverged(&result, lr));
         }
@@ -243,6 +238,17 @@ impl<'a, M: Method> Session<'a, M> {
         let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
         self.model = Some(model.after_step(&result.embeddings, self.progress()));
         Ok(result)
+    }
+
+    /// Views on the device, outside any graph.
+    fn batch(&self, views: Views) -> Batch {
+        let plain = self.device.clone().inner();
+        let samples = views.indices;
+        let views = views.groups.into_iter().flat_map(|group| {
+            let shape = group.shape;
+            group.data.into_iter().map(move |view| (view, shape))
+        });
+        Batch { views: views.map(|(view, shape)| view_to_device(view, shape, &plain)).collect(), samples }
     }
 
     fn progress(&self) -> Progress {
@@ -309,6 +315,7 @@ impl<'a, M: Method> Session<'a, M> {
     fn finish(&mut self, wait_s: f64) -> Result<(), Error> {
         self.save()?;
         self.run.write_skipped(&self.dataset)?;
+        self.draw_pictures()?;
         self.run.write_encoder(&self.model().branch().encoder, self.plan)?;
         let elapsed_s = self.started.elapsed().as_secs_f64();
         self.tell(&Event::Finished {
@@ -318,6 +325,20 @@ impl<'a, M: Method> Session<'a, M> {
             skipped_files: self.dataset.bad_files().len(),
         })?;
         self.run.sync_records()
+    }
+
+    /// What the method shows of itself on the first samples.
+    fn draw_pictures(&self) -> Result<(), Error> {
+        let model = self.model().valid();
+        let first = (0..self.dataset.len().min(PICTURED_SAMPLES)).collect();
+        let mut loader = EvalLoader::new(self.dataset.clone(), EvalPlan::new(self.plan)?, Some(first))?;
+        let Some(views) = loader.next_batch()? else { return Ok(()) };
+        let batch = self.batch(views);
+        let pass = Pass::evaluate_with(Draws::new(self.plan.seed, self.done, &batch.samples));
+        for picture in model.pictures(&batch, &EmbedContext { pass: &pass, progress: self.progress() }) {
+            self.run.write_picture(&picture, &self.plan.data)?;
+        }
+        Ok(())
     }
 
     fn tell(&mut self, event: &Event) -> Result<(), Error> {

@@ -6,10 +6,11 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_data::config::Norm as NormKind;
 use selfsame_data::rng::{Purpose, StreamRng};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-/// What normalisation layers do in a forward pass, and where training leaves its batch statistics.
+/// What normalisation layers do in a forward pass, where training leaves its batch statistics, and where random numbers
+/// come from.
 ///
 /// Explicit, because it must not be guessed from whether a graph is recorded: a chunked step runs the encoder
 /// without a graph *with* batch statistics, and an exponential-average teacher has its own running statistics.
@@ -17,6 +18,37 @@ use std::collections::HashMap;
 pub struct Pass {
     mode: Mode,
     running: RefCell<Vec<BatchStatistics>>,
+    draws: Option<Draws>,
+}
+
+/// Random numbers of a step's forward pass, a stream for each row of a batch. Keyed by seed, step, sample and by how many
+/// draws went before in the pass: neither the chunks of a step, nor its two passes, nor the threads matter.
+#[derive(Debug)]
+pub struct Draws {
+    seed: u64,
+    step: u64,
+    samples: Vec<usize>,
+    rounds: Cell<u32>,
+}
+
+impl Draws {
+    /// The draws of `step` for the samples of a batch or a chunk.
+    pub fn new(seed: u64, step: u64, samples: &[usize]) -> Self {
+        Self { seed, step, samples: samples.to_vec(), rounds: Cell::new(0) }
+    }
+
+    fn rows(&self, rows: usize) -> Vec<StreamRng> {
+        assert!(rows.is_multiple_of(self.samples.len()), "{rows} rows of {} samples", self.samples.len());
+        let first = self.rounds.get();
+        self.rounds.set(first + (rows / self.samples.len()) as u32);
+        let rounds = first..self.rounds.get();
+        let round = |round| {
+            self.samples.iter().map(move |&sample| {
+                StreamRng::new(self.seed, Purpose::Step, self.step, sample as u64, round)
+            })
+        };
+        rounds.flat_map(round).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +91,31 @@ pub fn update_running_statistics<M: Module>(module: M, statistics: Vec<BatchStat
 impl Pass {
     /// Running statistics; nothing is recorded.
     pub fn evaluate() -> Self {
-        Self { mode: Mode::Evaluate, running: RefCell::default() }
+        Self { mode: Mode::Evaluate, running: RefCell::default(), draws: None }
     }
 
     /// Batch statistics, recorded for the running averages.
-    pub fn train() -> Self {
-        Self { mode: Mode::Train { record: true }, running: RefCell::default() }
+    pub fn train(draws: Draws) -> Self {
+        Self { mode: Mode::Train { record: true }, running: RefCell::default(), draws: Some(draws) }
     }
 
     /// Batch statistics, not recorded: the first of a chunked step's two passes.
-    pub fn rehearse() -> Self {
-        Self { mode: Mode::Train { record: false }, running: RefCell::default() }
+    pub fn rehearse(draws: Draws) -> Self {
+        Self { mode: Mode::Train { record: false }, running: RefCell::default(), draws: Some(draws) }
+    }
+
+    /// Running statistics, and random numbers for what draws by its nature, such as masks.
+    pub fn evaluate_with(draws: Draws) -> Self {
+        Self { draws: Some(draws), ..Self::evaluate() }
+    }
+
+    /// A stream of random numbers for each of `rows` rows, of which there is a whole number for each sample, sample by
+    /// sample within each round. Every call draws anew.
+    ///
+    /// # Panics
+    /// If the pass was made without draws.
+    pub fn draw(&self, rows: usize) -> Vec<StreamRng> {
+        self.draws.as_ref().expect("a pass with draws").rows(rows)
     }
 
     /// What the normalisation layers saw, in the order in which they ran.

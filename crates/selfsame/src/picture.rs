@@ -1,0 +1,52 @@
+//! Pictures that a method draws of itself: reconstructions, filters, fantasies.
+
+use crate::tensor::to_vec;
+use burn::tensor::Tensor;
+use selfsame_data::config::DataSettings;
+use selfsame_data::sheet::Sheet;
+
+/// A sheet of tiles, `pictures/NAME.png` in the run folder.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// File name without its ending.
+    pub name: &'static str,
+    /// One line that says what is seen, row by row or column by column.
+    pub caption: &'static str,
+    /// Tiles in a row.
+    pub columns: usize,
+    /// `[tiles, height, width, channels]`
+    pub tiles: Tensor<4>,
+    /// What the values are.
+    pub scale: Scale,
+}
+
+/// How values become brightness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Pixels as the encoder sees them, normalised by the data's mean and standard deviation.
+    Data,
+    /// Weights: every tile by itself, its smallest value black and its largest white.
+    Tile,
+}
+
+impl Picture {
+    /// The sheet as a PNG.
+    pub fn to_png(&self, data: &DataSettings) -> Vec<u8> {
+        let [_, height, width, channels] = self.tiles.dims();
+        let mut values = to_vec(self.tiles.clone());
+        match (self.scale, &data.mean, &data.std) {
+            (Scale::Data, Some(mean), Some(std)) => {
+                values.iter_mut().enumerate().for_each(|(i, v)| *v = *v * std[i % channels] + mean[i % channels]);
+            }
+            _ => values.chunks_exact_mut(height * width * channels).for_each(stretch),
+        }
+        Sheet { columns: self.columns, tile: [height, width, channels], values }.to_png()
+    }
+}
+
+/// To `0..=1`, by the smallest and the largest value.
+fn stretch(tile: &mut [f32]) {
+    let low = tile.iter().copied().fold(f32::INFINITY, f32::min);
+    let span = tile.iter().copied().fold(f32::NEG_INFINITY, f32::max) - low;
+    tile.iter_mut().for_each(|v| *v = (*v - low) / span.max(f32::MIN_POSITIVE));
+}
