@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::events::Observer;
 use crate::method::{Method, Settings};
 use crate::methods::{
-    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, invariance_only::InvarianceOnly, moco::Moco,
+    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, dino::Dino, invariance_only::InvarianceOnly, moco::Moco,
     nnclr::Nnclr, rotation::Rotation, simclr::Simclr, simsiam::Simsiam, swav::Swav, vicreg::Vicreg,
 };
 use crate::trainer::{self, Outcome};
@@ -55,6 +55,7 @@ pub static METHODS: &[MethodEntry] = &[
     entry::<BarlowTwins>("non-contrastive: cross-correlation of the views towards the identity"),
     entry::<Vicreg>("non-contrastive: variance kept up, covariances kept down, view by view"),
     entry::<Swav>("clustering: predicts the other views' prototypes, shared out equally; takes small crops too"),
+    entry::<Dino>("self-distillation: matches a slow, centred and sharpened teacher; takes small crops too"),
     entry::<Clusterfit>("clustering: a fresh encoder learns the k-means clusters of a finished run's features"),
     entry::<Rotation>("pretext: predicts by how many quarter turns a view was rotated"),
     entry::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),

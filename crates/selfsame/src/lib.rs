@@ -17,6 +17,7 @@ pub mod objective;
 pub mod optim;
 pub mod picture;
 pub mod projector;
+pub mod prototypes;
 pub mod queue;
 pub mod run;
 pub mod selftest;

@@ -48,7 +48,12 @@ impl BuildContext<'_> {
 
     /// A teacher that starts as [`Self::branch`] does.
     pub fn teacher(&self) -> Result<Teacher, Error> {
-        Ok(Teacher::new(self.branch()?))
+        Ok(Teacher::new(self.teacher_branch()?))
+    }
+
+    /// What [`Self::teacher`] starts as.
+    pub fn teacher_branch(&self) -> Result<Branch, Error> {
+        self.branch()
     }
 
     /// The predictor `q` on a branch's embeddings: two layers, from `z`'s width to `hidden` and back.

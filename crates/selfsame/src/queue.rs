@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::objective::normalise_rows;
 use crate::tensor::layers::Init;
+use crate::tensor::unrecorded;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use selfsame_data::config::Plan;
@@ -31,12 +32,12 @@ impl Queue {
         let rows = self.rows.map(|rows| {
             let [len, _] = rows.dims();
             assert!(batch <= len, "{batch} embeddings for a queue of {len}");
-            let autodiff = rows.device().is_autodiff();
-            let plain = if autodiff { rows.inner() } else { rows };
             let newest = normalise_rows(embeddings.clone());
             // The tensor library has no empty tensors.
-            let next = if batch == len { newest } else { Tensor::cat(vec![plain.narrow(0, batch, len - batch), newest], 0) };
-            if autodiff { Tensor::from_inner(next) } else { next }
+            unrecorded(rows, |rows| match len - batch {
+                0 => newest,
+                kept => Tensor::cat(vec![rows.narrow(0, batch, kept), newest], 0),
+            })
         });
         Self { rows }
     }

@@ -1,7 +1,7 @@
 //! Golden cases on a device: how far its totals, terms and gradients lie from the f64 reference.
 
 use crate::error::Error;
-use crate::objective::{self, LossTerms, Swap, VicregWeights};
+use crate::objective::{self, Distillation, LossTerms, Swap, VicregWeights};
 use crate::tensor::to_vec;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
@@ -115,6 +115,19 @@ fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
             };
             objective::swav(&inputs[1..], &input(0).transpose(), swap)
         }
+        ("dino", 3..) => {
+            let by = Distillation {
+                temperature: parameter("temperature")?,
+                teacher_temperature: parameter("teacher_temperature")?,
+            };
+            let teachers = inputs.len() - parameter("large")? as usize;
+            objective::dino(inputs[1..teachers].to_vec(), &inputs[teachers..], input(0), by)
+        }
+        ("masked_patches", 3) => {
+            let (errors, removed) =
+                (objective::masked_patches(input(1), input(0), input(2), parameter("normalised")? == 1.0), input(2));
+            objective::reconstruction(errors.sum_dim(0) / removed.detach().sum_dim(0))
+        }
         ("invariance_only", 2) => objective::invariance_only(input(0), input(1)),
         ("nt_xent", 2) => objective::nt_xent(input(0), input(1), parameter("temperature")?),
         ("barlow_twins", 2) => objective::barlow_twins(input(0), input(1), parameter("redundancy_weight")?),
@@ -150,7 +163,7 @@ mod tests {
     #[test]
     fn objectives_agree_with_the_reference_in_value_and_gradient() {
         let rows = objectives(OBJECTIVES, &Device::flex()).expect("the built-in cases are well formed");
-        assert_eq!(rows.len(), 48);
+        assert_eq!(rows.len(), 57);
         for row in rows {
             assert!(row.passes(), "{row:?}");
         }

@@ -1,4 +1,4 @@
-//! A teacher: the exponential moving average of a branch's weights (Tarvainen & Valpola 2017; He et al. 2020).
+//! A teacher: the exponential moving average of a network's weights (Tarvainen & Valpola 2017; He et al. 2020).
 //!
 //! It gives targets that move slowly, and no gradient flows through it. Its normalisation layers keep running statistics
 //! of their own, of what they saw.
@@ -11,32 +11,39 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use std::collections::HashMap;
 
-/// The slow copy of a branch.
+/// The slow copy of a branch, or of a branch and what stands on it.
 #[derive(Module, Debug)]
-pub struct Teacher {
-    branch: Branch,
+pub struct Teacher<N = Branch> {
+    network: N,
 }
 
 impl Teacher {
-    /// A teacher that starts as `branch`, which nothing else may share.
-    pub fn new(branch: Branch) -> Self {
-        Self { branch: branch.no_grad() }
-    }
-
     /// The target of each view, `[batch, embedding]`.
     pub fn embed(&self, batch: &Batch, pass: &Pass) -> Vec<Tensor<2>> {
-        self.branch.embed(batch, pass).into_iter().map(Tensor::detach).collect()
+        self.network.embed(batch, pass).into_iter().map(Tensor::detach).collect()
+    }
+}
+
+impl<N: Module> Teacher<N> {
+    /// A teacher that starts as `network`, which nothing else may share.
+    pub fn new(network: N) -> Self {
+        Self { network: network.no_grad() }
+    }
+
+    /// The slow network.
+    pub fn network(&self) -> &N {
+        &self.network
     }
 
     /// One step after the student: `t ← βt + (1 − β)p` for every weight that is trained.
     #[must_use]
-    pub fn follow(self, student: &Branch, decay: f64) -> Self {
+    pub fn follow(self, student: &N, decay: f64) -> Self {
         let mut weights = Weights::default();
         student.visit(&mut weights);
         let mut follow = Follow { path: NamePath::default(), student: weights.values, decay };
-        let branch = self.branch.map(&mut follow);
+        let network = self.network.map(&mut follow);
         assert!(follow.student.is_empty(), "a teacher is built like its student");
-        Self { branch }
+        Self { network }
     }
 }
 
@@ -117,7 +124,7 @@ mod tests {
         let (decay, steps) = (0.9_f64, 7);
         let teacher = (0..steps).fold(Teacher::new(start), |teacher, _| teacher.follow(&student, decay));
         let left = decay.powi(steps);
-        let t = parameters::arrays(&teacher.branch);
+        let t = parameters::arrays(teacher.network());
         assert!(t.keys().eq(p.keys()));
         for (name, t) in &t {
             for ((t, t0), p) in t.values.iter().zip(&t0[name].values).zip(&p[name].values) {
@@ -144,7 +151,7 @@ mod tests {
         let student = update_running_statistics(student, Vec::new());
         let teacher = update_running_statistics(teacher, statistics);
         assert_eq!(parameters::arrays(&student), before);
-        assert_ne!(parameters::arrays(&teacher.branch)["encoder.bn1.running_mean"], before["encoder.bn1.running_mean"]);
+        assert_ne!(parameters::arrays(teacher.network())["encoder.bn1.running_mean"], before["encoder.bn1.running_mean"]);
     }
 
     #[test]

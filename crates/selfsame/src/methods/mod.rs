@@ -3,6 +3,7 @@
 pub mod barlow_twins;
 pub mod byol;
 pub mod clusterfit;
+pub mod dino;
 pub mod invariance_only;
 pub mod moco;
 pub mod nnclr;

@@ -6,9 +6,9 @@
 
 use crate::error::Error;
 use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Progress, Settings};
-use crate::objective::{LossTerms, Swap, normalise_rows, swav};
-use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use crate::objective::{LossTerms, Swap, swav};
+use crate::prototypes::Prototypes;
+use burn::module::Module;
 use selfsame_data::config::Plan;
 use serde::{Deserialize, Serialize};
 
@@ -63,22 +63,14 @@ pub struct Swav {
     settings: SwavSettings,
 }
 
-/// Points of the unit sphere, one a cluster.
-#[derive(Module, Debug)]
-pub struct Prototypes {
-    /// `[prototypes, embedding]`, unit rows.
-    weight: Param<Tensor<2>>,
-}
-
 impl Method for Swav {
     const NAME: &'static str = "swav";
     type Config = SwavSettings;
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
-        let shape = [config.prototypes, branch.projector.width()];
-        let weight = cx.init("prototypes").normal("weight", shape, 1.0);
-        Ok(Self { branch, prototypes: Prototypes { weight }.normalised(), settings: *config })
+        let prototypes = Prototypes::new(&cx.init("prototypes"), config.prototypes, branch.projector.width());
+        Ok(Self { branch, prototypes, settings: *config })
     }
 
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
@@ -88,7 +80,7 @@ impl Method for Swav {
     fn objective(&self, embeddings: &Embeddings) -> LossTerms {
         let SwavSettings { temperature, epsilon, sinkhorn_iterations: iterations, .. } = self.settings;
         let swap = Swap { assigned: ASSIGNED, temperature, epsilon, iterations };
-        swav(&embeddings.online, &self.prototypes.weight.val().transpose(), swap)
+        swav(&embeddings.online, &self.prototypes.columns(), swap)
     }
 
     fn frozen(&self, progress: Progress) -> Option<&'static str> {
@@ -101,18 +93,5 @@ impl Method for Swav {
 
     fn branch(&self) -> &Branch {
         &self.branch
-    }
-}
-
-impl Prototypes {
-    /// Back on the unit sphere.
-    fn normalised(self) -> Self {
-        let weight = self.weight.map(|rows| {
-            let device = rows.device();
-            let plain = if device.is_autodiff() { rows.inner() } else { rows };
-            let unit = normalise_rows(plain);
-            if device.is_autodiff() { Tensor::from_inner(unit).require_grad() } else { unit }
-        });
-        Self { weight }
     }
 }

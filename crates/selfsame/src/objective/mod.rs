@@ -7,10 +7,13 @@ mod byol;
 mod clip;
 mod cross_entropy;
 mod dcl;
+mod dino;
 mod invariance_only;
+mod masked_patches;
 mod moco;
 mod nnclr;
 mod nt_xent;
+mod reconstruction;
 mod simsiam;
 mod swav;
 mod vicreg;
@@ -20,10 +23,13 @@ pub use byol::byol;
 pub use clip::clip;
 pub use cross_entropy::cross_entropy;
 pub use dcl::dcl;
+pub use dino::{Distillation, dino};
 pub use invariance_only::invariance_only;
+pub use masked_patches::{PATCH_EPSILON, masked_patches, standardise_patches};
 pub use moco::{moco, moco_v3};
 pub use nnclr::nnclr;
 pub use nt_xent::nt_xent;
+pub use reconstruction::reconstruction;
 pub use simsiam::simsiam;
 pub use swav::{Swap, sinkhorn, swav};
 pub use vicreg::{VicregWeights, vicreg};
@@ -90,6 +96,49 @@ fn contrastive(a: Tensor<2>, b: Tensor<2>, temperature: f64, decoupled: bool) ->
 fn log_sum_exp(x: Tensor<2>) -> Tensor<2> {
     let max = x.clone().detach().max_dim(1);
     (x - max.clone()).exp().sum_dim(1).log() + max
+}
+
+/// Every view must predict how the *other* views of its sample are assigned to prototypes:
+///
+/// `−mean Σ_k q_k^(a) log softmax(s^(v)/τ)_k` over `v ≠ a`, `a` among the leading, assigned views, `v` among all.
+///
+/// Beside the loss: `assignment_entropy`, the mean entropy of a sample's assignment (nats; 0: certain), and
+/// `usage_entropy`, that of the batch's mean assignment (`ln prototypes`: all used alike).
+///
+/// # Shapes
+/// `assignments`, constants, and `scores`: `[batch, prototypes]` each.
+fn swapped_prediction(assignments: &[Tensor<2>], scores: Vec<Tensor<2>>, temperature: f64) -> LossTerms {
+    let log_predictions: Vec<_> = scores
+        .into_iter()
+        .map(|s| {
+            let logits = s / temperature;
+            logits.clone() - log_sum_exp(logits)
+        })
+        .collect();
+    let swaps = assignments.iter().enumerate().flat_map(|(a, q)| {
+        let others = log_predictions.iter().enumerate().filter(move |(v, _)| *v != a);
+        others.map(move |(_, p)| -(q.clone() * p.clone()).sum_dim(1).mean())
+    });
+    let count = (assignments.len() * (log_predictions.len() - 1)) as f64;
+    let loss = swaps.reduce(|a, b| a + b).expect("at least two views") / count;
+
+    let mean_over_views =
+        |terms: Vec<Tensor<1>>| terms.into_iter().reduce(|a, b| a + b).expect("a view") / assignments.len() as f64;
+    let assignment = assignments.iter().map(|q| entropy(q.clone()) / q.dims()[0] as f64).collect();
+    let usage = assignments.iter().map(|q| entropy(q.clone().mean_dim(0))).collect();
+    LossTerms::new(
+        loss.clone(),
+        [
+            ("cross_entropy", loss),
+            ("assignment_entropy", mean_over_views(assignment)),
+            ("usage_entropy", mean_over_views(usage)),
+        ],
+    )
+}
+
+/// `−Σ q ln q` over all elements.
+fn entropy(q: Tensor<2>) -> Tensor<1> {
+    -total(q.clone() * q.clamp_min(1e-30).log())
 }
 
 /// Sum of all elements in a fixed order, `[1]`: rows first, so that no reduction is long enough to be split by chance.

@@ -1,6 +1,6 @@
 //! SwAV (Caron et al. 2020, eq. 1–4).
 
-use super::{LossTerms, log_sum_exp, normalise_rows, total};
+use super::{LossTerms, normalise_rows, swapped_prediction};
 use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;
 
@@ -31,32 +31,7 @@ pub fn swav(views: &[Tensor<2>], prototypes: &Tensor<2>, swap: Swap) -> LossTerm
     let scores: Vec<_> = views.iter().map(|z| matmul(normalise_rows(z.clone()), prototypes.clone())).collect();
     let assignments: Vec<_> =
         scores[..swap.assigned].iter().map(|s| sinkhorn(s.clone(), swap.epsilon, swap.iterations)).collect();
-    let log_predictions: Vec<_> = scores
-        .into_iter()
-        .map(|s| {
-            let logits = s / swap.temperature;
-            logits.clone() - log_sum_exp(logits)
-        })
-        .collect();
-    let swaps = assignments.iter().enumerate().flat_map(|(a, q)| {
-        let others = log_predictions.iter().enumerate().filter(move |(v, _)| *v != a);
-        others.map(move |(_, p)| -(q.clone() * p.clone()).sum_dim(1).mean())
-    });
-    let count = (swap.assigned * (views.len() - 1)) as f64;
-    let loss = swaps.reduce(|a, b| a + b).expect("at least two views") / count;
-
-    let mean_over_views =
-        |terms: Vec<Tensor<1>>| terms.into_iter().reduce(|a, b| a + b).expect("a view") / swap.assigned as f64;
-    let assignment = assignments.iter().map(|q| entropy(q.clone()) / q.dims()[0] as f64).collect();
-    let usage = assignments.iter().map(|q| entropy(q.clone().mean_dim(0))).collect();
-    LossTerms::new(
-        loss.clone(),
-        [
-            ("cross_entropy", loss),
-            ("assignment_entropy", mean_over_views(assignment)),
-            ("usage_entropy", mean_over_views(usage)),
-        ],
-    )
+    swapped_prediction(&assignments, scores, swap.temperature)
 }
 
 /// Sinkhorn-Knopp: `exp(scores/ε)`, its columns and rows scaled in turn towards equal sums, at last the rows, which
@@ -73,11 +48,6 @@ pub fn sinkhorn(scores: Tensor<2>, epsilon: f64, iterations: usize) -> Tensor<2>
         q = q.clone() / q.clone().sum_dim(1);
     }
     q.clone() / q.sum_dim(1)
-}
-
-/// `−Σ q ln q` over all elements.
-fn entropy(q: Tensor<2>) -> Tensor<1> {
-    -total(q.clone() * q.clamp_min(1e-30).log())
 }
 
 #[cfg(test)]

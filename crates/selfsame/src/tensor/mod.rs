@@ -17,6 +17,11 @@ pub fn view_to_device(data: Vec<f32>, shape: [usize; 3], device: &Device) -> Ten
     Tensor::from_data(TensorData::new(data, [batch, height, width, channels]), device)
 }
 
+/// What `update` makes of the values of a tensor that no gradient moves, outside any graph.
+pub fn unrecorded<const D: usize>(tensor: Tensor<D>, update: impl FnOnce(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
+    if tensor.device().is_autodiff() { Tensor::from_inner(update(tensor.inner())) } else { update(tensor) }
+}
+
 /// The values of a tensor, row by row.
 pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("tensors of this crate are f32")

@@ -77,6 +77,7 @@ fn needs(method: &str, source: &Path) -> Vec<String> {
     match method {
         "moco" | "nnclr" => vec!["method.queue=16".into()],
         "swav" => vec!["method.prototypes=4".into()],
+        "dino" => vec!["method.prototypes=12".into()],
         "clusterfit" => vec![format!("method.source={}", source.display()), "method.clusters=5".into()],
         _ => Vec::new(),
     }
