@@ -9,7 +9,7 @@ use crate::teacher::Teacher;
 use crate::tensor::layers::{Init, Pass};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use selfsame_data::config::{Plan, ProjectorSettings};
+use selfsame_data::config::{BackboneSettings, Plan, ProjectorSettings};
 use selfsame_data::dataset::Dataset;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,21 +39,25 @@ impl BuildContext<'_> {
 
     /// A fresh encoder and projector as the plan describes them.
     pub fn branch(&self) -> Result<Branch, Error> {
+        self.branch_of(&self.plan.backbone)
+    }
+
+    fn branch_of(&self, backbone: &BackboneSettings) -> Result<Branch, Error> {
         let data = &self.plan.data;
         let (channels, size) = (data.channels.expect("resolved"), data.size.expect("resolved"));
-        let encoder = backbones::build(&self.plan.backbone, channels, size, &self.init("encoder"))?;
+        let encoder = backbones::build(backbone, channels, size, &self.init("encoder"))?;
         let projector = Projector::new(&self.plan.projector, encoder.width(), &self.init("projector"));
         Ok(Branch { encoder, projector })
     }
 
-    /// A teacher that starts as [`Self::branch`] does.
+    /// A teacher that starts as [`Self::branch`] does, and never drops a path.
     pub fn teacher(&self) -> Result<Teacher, Error> {
         Ok(Teacher::new(self.teacher_branch()?))
     }
 
     /// What [`Self::teacher`] starts as.
     pub fn teacher_branch(&self) -> Result<Branch, Error> {
-        self.branch()
+        self.branch_of(&BackboneSettings { drop_path: None, ..self.plan.backbone.clone() })
     }
 
     /// The predictor `q` on a branch's embeddings: two layers, from `z`'s width to `hidden` and back.

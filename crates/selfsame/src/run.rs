@@ -34,7 +34,7 @@ pub enum RunState {
 /// `config.json` beside `encoder.safetensors`: what a loader needs to rebuild the network and feed it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EncoderConfig {
-    /// Layout of the weights: names and axes as torchvision's.
+    /// Names and axes of the weights: `torchvision`'s or `timm`'s.
     pub format: String,
     /// Version of the writer.
     pub selfsame: String,
@@ -153,7 +153,7 @@ impl Run {
     pub fn write_encoder(&self, encoder: &Encoder, plan: &Plan) -> Result<(), Error> {
         let data = &plan.data;
         let config = EncoderConfig {
-            format: "torchvision".into(),
+            format: encoder.format().into(),
             selfsame: env!("CARGO_PKG_VERSION").into(),
             method: plan.method["name"].as_str().unwrap_or_default().into(),
             backbone: plan.backbone.clone(),

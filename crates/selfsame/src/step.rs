@@ -119,7 +119,7 @@ mod tests {
         let mut plan: Plan =
             toml::from_str("data = { path = \"unused\", channels = 2, size = 9 }\nmethod = {}").unwrap();
         plan.backbone.widths = Some(vec![6, 9]);
-        plan.backbone.norm = norm;
+        plan.backbone.norm = Some(norm);
         plan.projector.norm = norm;
         plan.projector.hidden = 16;
         plan.projector.out = 8;

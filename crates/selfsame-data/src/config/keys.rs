@@ -181,6 +181,33 @@ pub static KEYS: &[Key] = &[
     ),
     key("backbone.norm", NORM, "normalisation layers"),
     key("backbone.zero_init_last", Kind::Flag, "blocks start as identities"),
+    key(
+        "backbone.dim",
+        Kind::Integer(Range::Within(4.0, 8192.0)),
+        "width of the tokens, for backbones that allow a choice",
+    ),
+    key(
+        "backbone.depth",
+        Kind::Integer(Range::Within(1.0, 256.0)),
+        "transformer blocks, for backbones that allow a choice",
+    ),
+    key(
+        "backbone.heads",
+        Kind::Integer(Range::Within(1.0, 256.0)),
+        "attention heads, for backbones that allow a choice",
+    ),
+    key(
+        "backbone.patch_size",
+        Kind::Integer(Range::Within(1.0, 256.0)),
+        "side of a patch, px; default: 4 up to 64 px, 16 above",
+    ),
+    key("backbone.pool", Kind::OneOf(&["class", "mean"]), "h is the class token or the tokens' mean"),
+    key("backbone.positions", Kind::OneOf(&["learned", "sincos"]), "how tokens know where they stand"),
+    key(
+        "backbone.drop_path",
+        Kind::Number(Range::Under(0.0, 1.0)),
+        "share of samples that skip a block's branches, rising to this over the depth",
+    ),
     key("projector.layers", Kind::Integer(Range::Within(0.0, 8.0)), "linear layers; 0: the objective sees h itself"),
     key("projector.hidden", WIDTH, "width of the hidden layers"),
     key("projector.out", WIDTH, "width of the embedding z"),

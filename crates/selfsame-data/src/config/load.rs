@@ -1,6 +1,7 @@
 //! Recipe text, then `key=value` arguments, then defaults, then what the data tell: the making of a [`Plan`].
 
 use super::keys::{self, KEYS, SHORT_FORMS};
+use super::plan::{RESNET_KEYS, VIT_KEYS, is_vit};
 use super::tree::{Node, Origin, wrong};
 use super::{Plan, render};
 use crate::DataError;
@@ -80,6 +81,7 @@ pub fn load(recipe: Option<&Recipe>, overrides: &[String], known: &Known) -> Res
     }
     check_keys(&tree, &tree, known)?;
     fill_own_keys(&mut tree, known);
+    fill_backbone(&mut tree);
     fill_out(&mut tree);
     fill_chunk_size(&mut tree);
 
@@ -187,17 +189,40 @@ fn parse_override(argument: &str) -> Result<(String, Node), DataError> {
 /// When an argument names another method or backbone than the recipe, the keys that belong to the recipe's own choice
 /// would be meaningless: they are dropped.
 fn drop_keys_of_another(recipe: &mut Node, path: &str, node: &Node) {
-    let Some((section, own)) = [("method", None), ("backbone", Some("widths"))]
-        .into_iter()
-        .find(|(section, _)| path.strip_suffix(".name") == Some(section))
-    else {
+    let Some(section) = path.strip_suffix(".name").filter(|section| ["method", "backbone"].contains(section)) else {
         return;
     };
     let Node::Leaf(Value::String(chosen), _) = node else { return };
-    if recipe.text(path).is_some_and(|name| name != chosen)
-        && let Some(Node::Table(entries, _)) = recipe.get_mut(section)
-    {
-        entries.retain(|key, _| key == "name" || own.is_some_and(|own| own != key));
+    let Some(name) = recipe.text(path).filter(|name| name != chosen).map(str::to_owned) else { return };
+    let Some(Node::Table(entries, _)) = recipe.get_mut(section) else { return };
+    match section {
+        "method" => entries.retain(|key, _| key == "name"),
+        _ => {
+            let another_family = is_vit(&name) != is_vit(chosen);
+            let own: &[&str] = if is_vit(&name) { &VIT_KEYS } else { &RESNET_KEYS };
+            let drop = |key: &str| OWN_SIZE_KEYS.contains(&key) || another_family && own.contains(&key);
+            entries.retain(|key, _| !drop(key));
+        }
+    }
+}
+
+/// Keys of `[backbone]` that belong to one backbone, not to its family.
+const OWN_SIZE_KEYS: [&str; 4] = ["widths", "dim", "depth", "heads"];
+
+/// The backbone's family decides which keys it has, and so which defaults.
+fn fill_backbone(tree: &mut Node) {
+    if !tree.text("backbone.name").is_some_and(is_vit) {
+        return;
+    }
+    let Some(Node::Table(entries, _)) = tree.get_mut("backbone") else { return };
+    entries.retain(|key, node| *node.origin() != Origin::Default || !RESNET_KEYS.contains(&key.as_str()));
+    let (pool, positions) = (super::Pool::default(), super::Positions::default());
+    for (key, value) in [
+        ("pool", Value::try_from(pool).expect("a word")),
+        ("positions", Value::try_from(positions).expect("a word")),
+        ("drop_path", Value::Float(0.0)),
+    ] {
+        entries.entry(key.into()).or_insert(Node::Leaf(value, Origin::Default));
     }
 }
 

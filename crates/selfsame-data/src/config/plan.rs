@@ -78,7 +78,10 @@ impl Plan {
     /// Settles what follows from the data's size and channels: stem, views, sizes of views.
     pub(super) fn settle(&mut self) {
         let (Some(size), Some(channels)) = (self.data.size, self.data.channels) else { return };
-        self.backbone.stem.get_or_insert(if size <= 64 { Stem::Small } else { Stem::Imagenet });
+        match is_vit(&self.backbone.name) {
+            true => drop(self.backbone.patch_size.get_or_insert(BackboneSettings::default_patch_size(size))),
+            false => drop(self.backbone.stem.get_or_insert(if size <= 64 { Stem::Small } else { Stem::Imagenet })),
+        }
         if self.views.is_empty() {
             self.views = default_views(channels, size);
         }
@@ -92,6 +95,15 @@ impl Plan {
         let wrong = |key: &str, problem: String| Err(DataError::setting(key, problem));
         if self.data.path.as_os_str().is_empty() {
             return wrong("data.path", "missing; say what to train on, e.g. data=photos/ or data=demo".into());
+        }
+        self.backbone.check()?;
+        if let Some(size) = self.data.size {
+            self.backbone.check_size("data.size", size)?;
+        }
+        for (i, group) in self.views.iter().enumerate() {
+            if let Some(size) = group.size {
+                self.backbone.check_size(&format!("views.{i}.size"), size)?;
+            }
         }
         let train = &self.train;
         if let Some(chunk) = train.chunk_size.filter(|&chunk| chunk > train.batch_size) {
@@ -252,27 +264,152 @@ pub enum Stem {
     Small,
 }
 
-/// `[backbone]`
+/// What becomes of a vision transformer's tokens at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pool {
+    /// The class token is the representation.
+    #[default]
+    Class,
+    /// The mean of the tokens is; there is no class token.
+    Mean,
+}
+
+/// How a vision transformer tells its tokens where they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positions {
+    /// A trained vector a token, resampled for views of another size.
+    #[default]
+    Learned,
+    /// Sines and cosines of the row and the column.
+    Sincos,
+}
+
+/// `[backbone]`. Keys that only one family of backbones knows are absent with the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct BackboneSettings {
     /// Name in the backbone catalogue.
+    #[serde(default = "default_backbone")]
     pub name: String,
-    /// Widths of the stages, for backbones that allow a choice.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Widths of a residual network's stages, where there is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub widths: Option<Vec<usize>>,
     /// Default: `small` up to 64 px, `imagenet` above.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stem: Option<Stem>,
-    /// Normalisation layers.
-    pub norm: Norm,
-    /// Whether the last norm of each block starts at zero, so that blocks start as identities.
-    pub zero_init_last: bool,
+    /// Normalisation layers of a residual network; default: `batch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// Whether the last norm of each residual block starts at zero, so that blocks start as identities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero_init_last: Option<bool>,
+    /// Width of a vision transformer's tokens, where there is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dim: Option<usize>,
+    /// Blocks of a vision transformer, where there is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Attention heads of a vision transformer, where there is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Side of a patch, px. Default: [`BackboneSettings::default_patch_size`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch_size: Option<usize>,
+    /// What becomes of the tokens; default: `class`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
+    /// How tokens know where they stand; default: `learned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Positions>,
+    /// Share of samples for which the last block's branches are left out; blocks before it go up to this linearly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_path: Option<f64>,
+}
+
+fn default_backbone() -> String {
+    "resnet_micro".into()
 }
 
 impl Default for BackboneSettings {
     fn default() -> Self {
-        Self { name: "resnet_micro".into(), widths: None, stem: None, norm: Norm::Batch, zero_init_last: false }
+        Self {
+            name: default_backbone(),
+            widths: None,
+            stem: None,
+            norm: Some(Norm::Batch),
+            zero_init_last: Some(false),
+            dim: None,
+            depth: None,
+            heads: None,
+            patch_size: None,
+            pool: None,
+            positions: None,
+            drop_path: None,
+        }
+    }
+}
+
+/// Keys of `[backbone]` that residual networks alone know.
+pub(super) const RESNET_KEYS: [&str; 4] = ["widths", "stem", "norm", "zero_init_last"];
+/// Keys of `[backbone]` that vision transformers alone know.
+pub(super) const VIT_KEYS: [&str; 7] = ["dim", "depth", "heads", "patch_size", "pool", "positions", "drop_path"];
+
+/// Whether the backbone of this name is a vision transformer; the others are residual networks.
+pub(super) fn is_vit(name: &str) -> bool {
+    name.starts_with("vit_")
+}
+
+impl BackboneSettings {
+    /// Side of a patch for images of `size` px: 4 up to 64 px, 16 above.
+    pub fn default_patch_size(size: usize) -> usize {
+        if size <= 64 { 4 } else { 16 }
+    }
+
+    /// Checks that no key is another family's.
+    fn check(&self) -> Result<(), DataError> {
+        let Self {
+            widths, stem, norm, zero_init_last, dim, depth, heads, patch_size, pool, positions, drop_path, ..
+        } = self;
+        let resnet = [widths.is_some(), stem.is_some(), norm.is_some(), zero_init_last.is_some()];
+        let size = [dim.is_some(), depth.is_some(), heads.is_some(), patch_size.is_some()];
+        let vit = [&size[..], &[pool.is_some(), positions.is_some(), drop_path.is_some()]].concat();
+        let (given, theirs, ours, other) = match is_vit(&self.name) {
+            true => (&resnet[..], &RESNET_KEYS[..], &VIT_KEYS[..], "residual networks"),
+            false => (&vit[..], &VIT_KEYS[..], &RESNET_KEYS[..], "vision transformers"),
+        };
+        match theirs.iter().zip(given).find(|(_, given)| **given) {
+            None => Ok(()),
+            Some((key, _)) => Err(DataError::setting(
+                format!("backbone.{key}"),
+                format!(
+                    "a key of {other}, which backbone.name = \"{}\" does not know; drop it (it knows {})",
+                    self.name,
+                    ours.join(", ")
+                ),
+            )),
+        }
+    }
+
+    /// Checks that a side of images or views, `size` px, is whole patches.
+    fn check_size(&self, key: &str, size: usize) -> Result<(), DataError> {
+        let Some(patch) = self.patch_size.filter(|&patch| !size.is_multiple_of(patch)) else { return Ok(()) };
+        let sizes: Vec<_> = [size / patch * patch, size.next_multiple_of(patch)]
+            .into_iter()
+            .filter(|&size| size > 0)
+            .map(|size| size.to_string())
+            .collect();
+        let patches: Vec<_> =
+            (1..=size / 2).filter(|&patch| size.is_multiple_of(patch)).map(|patch| patch.to_string()).collect();
+        Err(DataError::setting(
+            key,
+            format!(
+                "{size} is not a multiple of backbone.patch_size = {patch}; {} would work, or a patch_size of {}",
+                sizes.join(" or "),
+                patches.join(", ")
+            ),
+        ))
     }
 }
 

@@ -14,7 +14,7 @@ fn known() -> Known {
             method("barlow_twins", "redundancy_weight = 0.005"),
             method("invariance_only", ""),
         ],
-        backbones: vec!["resnet_micro", "resnet18"],
+        backbones: vec!["resnet_micro", "resnet18", "vit_micro"],
     }
 }
 
@@ -115,7 +115,15 @@ fn another_method_or_backbone_sheds_the_keys_of_the_recipe_s_own() {
     let text = format!("{SIMPLE}\n[backbone]\nname = 'resnet_micro'\nwidths = [8, 16]\nnorm = 'group'");
     let plan = load_with(&text, &["method=barlow_twins", "backbone=resnet18"]).expect("valid").plan;
     assert_eq!(plan.method, "name = 'barlow_twins'\nredundancy_weight = 0.005".parse::<Table>().expect("TOML"));
-    assert_eq!((plan.backbone.widths, plan.backbone.norm), (None, Norm::Group));
+    assert_eq!((plan.backbone.widths, plan.backbone.norm), (None, Some(Norm::Group)));
+    let plan = load_with(&text, &["backbone=vit_micro"]).expect("valid").plan;
+    assert_eq!((plan.backbone.norm, plan.backbone.pool), (None, Some(Pool::Class)));
+    let text =
+        text.replace("resnet_micro", "vit_micro").replace("widths = [8, 16]\nnorm = 'group'", "dim = 8\npool = 'mean'");
+    let plan = load_with(&text, &["backbone=vit_small"]).expect("valid").plan;
+    assert_eq!((plan.backbone.dim, plan.backbone.pool), (None, Some(Pool::Mean)));
+    let plan = load_with(&text, &["backbone=resnet18"]).expect("valid").plan;
+    assert_eq!(plan.backbone, BackboneSettings { name: "resnet18".into(), ..BackboneSettings::default() });
     let kept = load_with(&text, &["method=simclr"]).expect("valid").plan;
     assert_eq!(kept.method["temperature"], Value::Float(0.5));
     let error = load_with(&text, &["method=barlow_twins", "method.temperature=1"]).expect_err("not its key");
@@ -155,6 +163,26 @@ fn mistakes_are_told_precisely() {
             data,
             &["backbone.norm=layer"],
             "backbone.norm: expected `batch`, `group` or `none`, got the text \"layer\" (from command line)",
+        ),
+        (
+            data,
+            &["backbone=vit_micro", "backbone.norm=group"],
+            "backbone.norm: a key of residual networks, which backbone.name = \"vit_micro\" does not know; drop it (it knows dim, depth,",
+        ),
+        (
+            data,
+            &["backbone.patch_size=4"],
+            "backbone.patch_size: a key of vision transformers, which backbone.name = \"resnet_micro\" does not know",
+        ),
+        (
+            data,
+            &["backbone=vit_micro", "size=30"],
+            "data.size: 30 is not a multiple of backbone.patch_size = 4; 28 or 32 would work, or a patch_size of 1, 2, 3, 5, 6, 10, 15 (from command line)",
+        ),
+        (
+            SIMPLE,
+            &["backbone=vit_micro", "backbone.patch_size=7", "views.0.size=12"],
+            "views.0.size: 12 is not a multiple of backbone.patch_size = 7; 7 or 14 would work",
         ),
         (
             data,
@@ -248,7 +276,19 @@ fn keys_and_plan_describe_one_schema() {
             std: Some(vec![0.5]),
             ..DataSettings::default()
         },
-        backbone: BackboneSettings { widths: Some(vec![8]), stem: Some(Stem::Small), ..BackboneSettings::default() },
+        // No backbone has all of them.
+        backbone: BackboneSettings {
+            widths: Some(vec![8]),
+            stem: Some(Stem::Small),
+            dim: Some(8),
+            depth: Some(1),
+            heads: Some(1),
+            patch_size: Some(4),
+            pool: Some(Pool::Class),
+            positions: Some(Positions::Learned),
+            drop_path: Some(0.1),
+            ..BackboneSettings::default()
+        },
         train: TrainSettings { chunk_size: Some(8), ..TrainSettings::default() },
         views: vec![ViewSettings {
             count: 2,

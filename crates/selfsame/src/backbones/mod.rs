@@ -1,6 +1,7 @@
 //! Encoders. One file a family, one catalogue line a backbone.
 
 pub mod resnet;
+pub mod vit;
 
 use crate::error::Error;
 use crate::tensor::layers::{Init, Pass};
@@ -8,12 +9,15 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use resnet::ResNet;
 use selfsame_data::config::BackboneSettings;
+use vit::Vit;
 
 /// The encoder `f`: the kept network.
 #[derive(Module, Debug)]
 pub enum Encoder {
     /// Residual networks.
     ResNet(ResNet),
+    /// Vision transformers.
+    Vit(Vit),
 }
 
 impl Encoder {
@@ -21,6 +25,7 @@ impl Encoder {
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
         match self {
             Self::ResNet(net) => net.forward(x, pass),
+            Self::Vit(net) => net.forward(x, pass),
         }
     }
 
@@ -28,6 +33,7 @@ impl Encoder {
     pub fn for_inference(&self) -> Self {
         match self.valid() {
             Self::ResNet(net) => Self::ResNet(net.folded()),
+            net @ Self::Vit(_) => net,
         }
     }
 
@@ -35,6 +41,15 @@ impl Encoder {
     pub fn width(&self) -> usize {
         match self {
             Self::ResNet(net) => net.width(),
+            Self::Vit(net) => net.width(),
+        }
+    }
+
+    /// The library whose names and layout the saved weights have.
+    pub fn format(&self) -> &'static str {
+        match self {
+            Self::ResNet(_) => "torchvision",
+            Self::Vit(_) => "timm",
         }
     }
 }
@@ -70,6 +85,26 @@ pub static BACKBONES: &[BackboneEntry] = &[
         name: "resnet50",
         summary: "ResNet-50 (stride on the 3×3, as torchvision); 2048-wide",
         build: |settings, channels, size, init| resnet::build(&resnet::RESNET50, settings, channels, size, init),
+    },
+    BackboneEntry {
+        name: "vit_micro",
+        summary: "vision transformer, 192 wide, 6 blocks of 3 heads: small images, CPUs (dim, depth, heads can be set)",
+        build: |settings, channels, size, init| vit::build(&vit::MICRO, settings, channels, size, init),
+    },
+    BackboneEntry {
+        name: "vit_tiny",
+        summary: "ViT-Tiny, timm's architecture and names; 192-wide",
+        build: |settings, channels, size, init| vit::build(&vit::TINY, settings, channels, size, init),
+    },
+    BackboneEntry {
+        name: "vit_small",
+        summary: "ViT-Small, timm's architecture and names; 384-wide",
+        build: |settings, channels, size, init| vit::build(&vit::SMALL, settings, channels, size, init),
+    },
+    BackboneEntry {
+        name: "vit_base",
+        summary: "ViT-Base, timm's architecture and names; 768-wide",
+        build: |settings, channels, size, init| vit::build(&vit::BASE, settings, channels, size, init),
     },
 ];
 

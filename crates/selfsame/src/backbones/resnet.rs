@@ -98,7 +98,8 @@ pub fn build(
         ));
     }
     let stem = settings.stem.unwrap_or(if size <= 64 { Stem::Small } else { Stem::Imagenet });
-    let bias = settings.norm == NormKind::None;
+    let norm = settings.norm.unwrap_or_default();
+    let bias = norm == NormKind::None;
     let (kernel, stride) = match stem {
         Stem::Imagenet => (7, 2),
         Stem::Small => (3, 1),
@@ -120,7 +121,7 @@ pub fn build(
     drop(stages);
     Ok(Encoder::ResNet(ResNet {
         conv1: Conv2d::new(&init.child("conv1"), [channels, widths[0]], kernel, stride, bias),
-        bn1: Norm::new(&init.child("bn1"), settings.norm, widths[0], 1.0),
+        bn1: Norm::new(&init.child("bn1"), norm, widths[0], 1.0),
         stem_pool: stem == Stem::Imagenet,
         layer1,
         layer2,
@@ -139,9 +140,10 @@ impl Block {
         stride: usize,
         settings: &BackboneSettings,
     ) -> Self {
-        let (norm, bias) = (settings.norm, settings.norm == NormKind::None);
+        let norm = settings.norm.unwrap_or_default();
+        let bias = norm == NormKind::None;
         let outputs = width * expansion;
-        let last_scale = if settings.zero_init_last { 0.0 } else { 1.0 };
+        let last_scale = if settings.zero_init_last.unwrap_or_default() { 0.0 } else { 1.0 };
         let conv = |name, channels, kernel, stride| Conv2d::new(&init.child(name), channels, kernel, stride, bias);
         let bn = |name, channels, scale| Norm::new(&init.child(name), norm, channels, scale);
         let downsample = (stride != 1 || inputs != outputs)

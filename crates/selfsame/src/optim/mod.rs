@@ -73,18 +73,19 @@ impl Optimiser {
         Self { settings: settings.clone(), state: BTreeMap::new(), step: 0 }
     }
 
-    /// One step at learning rate `lr`: biases and norm parameters (rank 1) get neither decay nor LARS's adaptation.
+    /// One step at learning rate `lr`: biases, norm parameters (rank 1), class tokens and positions get neither decay nor
+    /// LARS's adaptation.
     #[must_use]
     pub fn update<M: Module>(&mut self, module: M, gradients: GradientMap, lr: f64) -> M {
         self.step += 1;
         module.map(&mut Update { path: NamePath::default(), gradients: gradients.0, optimiser: self, lr })
     }
 
-    fn rule(&self, rank: usize, lr: f64) -> Rule {
+    fn rule(&self, is_weight: bool, lr: f64) -> Rule {
         let s = &self.settings;
-        let decay = if rank > 1 { s.weight_decay } else { 0.0 };
+        let decay = if is_weight { s.weight_decay } else { 0.0 };
         match s.name {
-            OptimiserName::Lars if rank > 1 => Rule::Lars { lr, momentum: s.momentum, decay, trust: s.trust },
+            OptimiserName::Lars if is_weight => Rule::Lars { lr, momentum: s.momentum, decay, trust: s.trust },
             OptimiserName::Sgd | OptimiserName::Lars => Rule::Sgd { lr, momentum: s.momentum, decay },
             OptimiserName::Adamw => Rule::Adamw { lr, betas: s.betas, epsilon: s.epsilon, decay, step: self.step },
         }
@@ -138,7 +139,8 @@ impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.name();
         let Some(gradient) = self.gradients.remove(&name) else { return param };
-        let rule = self.optimiser.rule(D, self.lr);
+        let is_weight = D > 1 && !["cls_token", "pos_embed"].iter().any(|exempt| name.ends_with(exempt));
+        let rule = self.optimiser.rule(is_weight, self.lr);
         let state = self.optimiser.state.remove(&name);
         let (id, tensor, mapper) = param.consume();
         let shape = tensor.dims();

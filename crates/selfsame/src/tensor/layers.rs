@@ -43,9 +43,9 @@ impl Draws {
         self.rounds.set(first + (rows / self.samples.len()) as u32);
         let rounds = first..self.rounds.get();
         let round = |round| {
-            self.samples.iter().map(move |&sample| {
-                StreamRng::new(self.seed, Purpose::Step, self.step, sample as u64, round)
-            })
+            self.samples
+                .iter()
+                .map(move |&sample| StreamRng::new(self.seed, Purpose::Step, self.step, sample as u64, round))
         };
         rounds.flat_map(round).collect()
     }
@@ -118,6 +118,11 @@ impl Pass {
         self.draws.as_ref().expect("a pass with draws").rows(rows)
     }
 
+    /// Whether this is a training pass: batch statistics, dropped paths.
+    pub fn is_training(&self) -> bool {
+        self.mode != Mode::Evaluate
+    }
+
     /// What the normalisation layers saw, in the order in which they ran.
     pub fn into_statistics(self) -> Vec<BatchStatistics> {
         self.running.into_inner()
@@ -172,9 +177,15 @@ impl<'a> Init<'a> {
         self.parameter(shape, || value)
     }
 
-    /// Not trained: running statistics.
+    /// Not trained, all equal: running statistics.
     pub fn buffer<const D: usize>(&self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
         self.constant(shape, value).no_grad()
+    }
+
+    /// Not trained: these values, row by row.
+    pub fn fixed<const D: usize>(&self, shape: [usize; D], values: Vec<f32>) -> Param<Tensor<D>> {
+        let param: Param<Tensor<D>> = Param::from_data(TensorData::new(values, shape), self.device);
+        param.no_grad()
     }
 }
 
@@ -199,6 +210,24 @@ impl Conv2d {
             weight: init.normal("weight", [kernel, kernel, channels_in, channels_out], std),
             bias: bias.then(|| init.constant([channels_out], 0.0)),
             window: Window { kernel, stride, padding: kernel / 2 },
+        }
+    }
+
+    /// A linear map of patches that do not overlap; PyTorch's default initialisation, uniform in `±1/√in`.
+    pub fn patches(init: &Init, [channels, dim]: [usize; 2], patch_size: usize) -> Self {
+        let bound = 1.0 / ((patch_size * patch_size * channels) as f32).sqrt();
+        Self {
+            weight: init.uniform("weight", [patch_size, patch_size, channels, dim], bound),
+            bias: Some(init.uniform("bias", [dim], bound)),
+            window: Window { kernel: patch_size, stride: patch_size, padding: 0 },
+        }
+    }
+
+    /// `[batch, height, width, channels_in]` to `[batch, out_height, out_width, channels_out]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.bias {
+            Some(bias) => ops::conv2d_act(x, self.weight.val(), bias.val(), None, false, self.window),
+            None => ops::conv2d(x, self.weight.val(), self.window),
         }
     }
 }
@@ -272,7 +301,7 @@ impl Norm {
     }
 
     fn wants_moments(&self, pass: &Pass) -> bool {
-        self.running_mean.is_some() && pass.mode != Mode::Evaluate
+        self.running_mean.is_some() && pass.is_training()
     }
 
     fn act_with<const D: usize>(
@@ -335,7 +364,28 @@ fn group_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>) 
     normalised.reshape(shape) * scale.reshape(per_channel) + shift.reshape(per_channel)
 }
 
-/// Linear map `x · weight + bias`; PyTorch's default initialisation, uniform in `±1/√in`.
+/// Normalisation of each row over its last axis (Ba, Kiros & Hinton 2016): `scale · (x − mean) / √(variance + 1e-6) + shift`.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// Scale `[dim]`
+    pub weight: Param<Tensor<1>>,
+    /// Shift `[dim]`
+    pub bias: Param<Tensor<1>>,
+}
+
+impl LayerNorm {
+    /// A layer that starts as the normalisation alone.
+    pub fn new(init: &Init, dim: usize) -> Self {
+        Self { weight: init.constant([dim], 1.0), bias: init.constant([dim], 0.0) }
+    }
+
+    /// `[.., dim]` to the same shape.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        ops::layer_norm(x, self.weight.val(), self.bias.val())
+    }
+}
+
+/// Linear map `x · weight + bias`.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[in, out]`
@@ -345,7 +395,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A map from `[batch, in]` to `[batch, out]`.
+    /// A map from `in` to `out` values; PyTorch's default initialisation, uniform in `±1/√in`.
     pub fn new(init: &Init, [input, output]: [usize; 2], bias: bool) -> Self {
         let bound = 1.0 / (input as f32).sqrt();
         Self {
@@ -354,12 +404,33 @@ impl Linear {
         }
     }
 
-    /// `[batch, in]` to `[batch, out]`.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = ops::matmul(x, self.weight.val());
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
+    /// A map from `in` to `out` values whose weights start normal and whose bias starts at 0.
+    pub fn normal(init: &Init, [input, output]: [usize; 2], std: f32) -> Self {
+        Self { weight: init.normal("weight", [input, output], std), bias: Some(init.constant([output], 0.0)) }
+    }
+
+    /// `[.., in]` to `[.., out]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_onto(x, None)
+    }
+
+    /// [`Self::forward`], added to a residual `[.., out]`.
+    pub fn forward_onto<const D: usize>(&self, x: Tensor<D>, residual: Option<Tensor<D>>) -> Tensor<D> {
+        let weight = self.weight.val();
+        if let Some(bias) = &self.bias {
+            return ops::linear(x, weight, bias.val(), residual);
         }
+        let (mut shape, [input, output]) = (x.dims(), weight.dims());
+        let rows = shape.iter().product::<usize>() / input;
+        shape[D - 1] = output;
+        plain_act(ops::matmul(x.reshape([rows, input]), weight).reshape(shape), residual, false)
+    }
+
+    /// Weight and bias.
+    ///
+    /// # Panics
+    /// If it has no bias.
+    pub fn parts(&self) -> (Tensor<2>, Tensor<1>) {
+        (self.weight.val(), self.bias.as_ref().expect("a map with a bias").val())
     }
 }

@@ -22,6 +22,9 @@ pub struct Window {
 /// Added to a variance before the root is taken (PyTorch's default).
 pub const NORM_EPSILON: f32 = 1e-5;
 
+/// The same in a layer norm (timm's vision transformers).
+pub const LAYER_NORM_EPSILON: f32 = 1e-6;
+
 /// What is added before the activation.
 #[derive(ExtensionType)]
 pub enum Residual<B: Backend> {
@@ -31,7 +34,8 @@ pub enum Residual<B: Backend> {
     Add(FloatTensor<B>),
 }
 
-/// Fused operations of a residual network. Activations are `[batch, height, width, channels]`.
+/// Fused operations of the backbones. Activations of residual networks are `[batch, height, width, channels]`, those of
+/// transformers `[batch, tokens, dim]`.
 #[backend_extension(Autodiff, Flex)]
 pub trait EncoderOps: Backend {
     /// Convolution with a weight `[kernel, kernel, channels_in, channels_out]`.
@@ -104,6 +108,38 @@ pub trait EncoderOps: Backend {
     /// Mean over height and width: `[batch, channels]`.
     fn mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
         portable::mean_pool::<Self>(x)
+    }
+
+    /// `scale · (x − mean) / √(variance + ε) + shift` with the moments of each row over the last axis.
+    fn layer_norm(x: FloatTensor<Self>, scale: FloatTensor<Self>, shift: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::layer_norm::<Self>(x, scale, shift)
+    }
+
+    /// `x · weight + bias + residual` over the last axis, with a weight `[in, out]`.
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        #[extension_type] residual: Residual<Self>,
+    ) -> FloatTensor<Self> {
+        portable::linear::<Self>(x, weight, bias, residual)
+    }
+
+    /// `gelu(x · w1 + b1) · w2 + b2 + residual` over the last axis, with weights `[in, out]`.
+    fn mlp(
+        x: FloatTensor<Self>,
+        w1: FloatTensor<Self>,
+        b1: FloatTensor<Self>,
+        w2: FloatTensor<Self>,
+        b2: FloatTensor<Self>,
+        #[extension_type] residual: Residual<Self>,
+    ) -> FloatTensor<Self> {
+        portable::mlp::<Self>(x, w1, b1, w2, b2, residual)
+    }
+
+    /// Softmax attention of each head, from queries, keys and values `[batch, tokens, 3 · dim]` to `[batch, tokens, dim]`.
+    fn attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        portable::attention::<Self>(qkv, heads)
     }
 }
 
@@ -202,13 +238,62 @@ pub fn mean_pool(x: Tensor<4>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as EncoderOps>::mean_pool(x.into_dispatch()))
 }
 
+/// Layer norm over the last axis, `[.., dim]`, with a scale and a shift `[dim]`.
+pub fn layer_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::layer_norm(
+        x.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+    ))
+}
+
+/// `x · weight + bias + residual`: `[.., in]`, `[in, out]`, `[out]` and `[.., out]` to `[.., out]`.
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    residual: Option<Tensor<D>>,
+) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::linear(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        to_residual(residual),
+    ))
+}
+
+/// `gelu(x · w1 + b1) · w2 + b2 + residual`, with the exact GELU `u · Φ(u)`: `[.., in]`, `[in, hidden]`, `[hidden]`,
+/// `[hidden, out]`, `[out]` and `[.., out]` to `[.., out]`.
+pub fn mlp<const D: usize>(
+    x: Tensor<D>,
+    (w1, b1): (Tensor<2>, Tensor<1>),
+    (w2, b2): (Tensor<2>, Tensor<1>),
+    residual: Option<Tensor<D>>,
+) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::mlp(
+        x.into_dispatch(),
+        w1.into_dispatch(),
+        b1.into_dispatch(),
+        w2.into_dispatch(),
+        b2.into_dispatch(),
+        to_residual(residual),
+    ))
+}
+
+/// Softmax attention (Vaswani et al. 2017): `softmax(q kᵀ / √(dim / heads)) v` in each head. `qkv` is
+/// `[batch, tokens, 3 · dim]`, all queries, then all keys, then all values, each head by head; the result is
+/// `[batch, tokens, dim]`.
+pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::attention(qkv.into_dispatch(), heads))
+}
+
 /// The operations in the tensor library's own terms.
 pub(super) mod portable {
-    use super::{NORM_EPSILON, Residual, Window};
+    use super::{LAYER_NORM_EPSILON, NORM_EPSILON, Residual, Window};
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata};
-    use burn::tensor::Shape;
     use burn::tensor::ops::ConvOptions;
+    use burn::tensor::{Shape, Slice};
 
     fn to_nchw<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
         B::float_permute(x, &[0, 3, 1, 2])
@@ -292,5 +377,53 @@ pub(super) mod portable {
         let [batch, height, width, channels] = x.shape().dims();
         let x = B::float_reshape(x, Shape::from([batch, height * width, channels]));
         B::float_reshape(B::float_mean_dim(x, 1), Shape::from([batch, channels]))
+    }
+
+    pub fn layer_norm<B: Backend>(x: FloatTensor<B>, scale: FloatTensor<B>, shift: FloatTensor<B>) -> FloatTensor<B> {
+        let last = x.shape().num_dims() - 1;
+        let centred = B::float_sub(x.clone(), B::float_mean_dim(x, last));
+        let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), last);
+        let std = B::float_sqrt(B::float_add_scalar(variance, LAYER_NORM_EPSILON.into()));
+        affine_act::<B>(B::float_div(centred, std), scale, shift, Residual::None, false)
+    }
+
+    pub fn linear<B: Backend>(
+        x: FloatTensor<B>,
+        weight: FloatTensor<B>,
+        bias: FloatTensor<B>,
+        residual: Residual<B>,
+    ) -> FloatTensor<B> {
+        let ([input, output], mut shape) = (weight.shape().dims(), x.shape());
+        let rows = shape.num_elements() / input;
+        let last = shape.num_dims() - 1;
+        shape[last] = output;
+        let y = B::float_matmul(B::float_reshape(x, Shape::from([rows, input])), weight);
+        bias_act::<B>(B::float_reshape(y, shape), bias, residual, false)
+    }
+
+    pub fn mlp<B: Backend>(
+        x: FloatTensor<B>,
+        w1: FloatTensor<B>,
+        b1: FloatTensor<B>,
+        w2: FloatTensor<B>,
+        b2: FloatTensor<B>,
+        residual: Residual<B>,
+    ) -> FloatTensor<B> {
+        linear::<B>(B::gelu(linear::<B>(x, w1, b1, Residual::None)), w2, b2, residual)
+    }
+
+    pub fn attention<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> FloatTensor<B> {
+        let [batch, tokens, packed] = qkv.shape().dims();
+        let width = packed / 3 / heads;
+        let qkv = B::float_reshape(qkv, Shape::from([batch, tokens, 3, heads, width]));
+        let qkv = B::float_permute(qkv, &[2, 0, 3, 1, 4]); // [3, batch, heads, tokens, width]
+        let part = |i: usize| {
+            let part = B::float_slice(qkv.clone(), &[Slice::from(i..i + 1)]);
+            B::float_reshape(part, Shape::from([batch, heads, tokens, width]))
+        };
+        let scores = B::float_matmul(part(0), B::float_swap_dims(part(1), 2, 3)); // [batch, heads, tokens, tokens]
+        let scores = B::float_mul_scalar(scores, (1.0 / (width as f32).sqrt()).into());
+        let y = B::float_matmul(B::softmax(scores, 3), part(2));
+        B::float_reshape(B::float_permute(y, &[0, 2, 1, 3]), Shape::from([batch, tokens, heads * width]))
     }
 }

@@ -4,3 +4,4 @@ mod ablations;
 mod methods;
 mod resnet;
 mod training;
+mod vit;

@@ -31,20 +31,20 @@ struct Case {
 }
 
 #[derive(Deserialize)]
-struct Gradient {
-    norm: f64,
-    first: Vec<f64>,
+pub struct Gradient {
+    pub norm: f64,
+    pub first: Vec<f64>,
 }
 
 /// The formula of `tests/golden/resnet.py`, in PyTorch's layout.
-fn filled(name: &str, shape: Vec<usize>) -> Array {
+pub fn filled(name: &str, shape: Vec<usize>) -> Array {
     let phase = name.bytes().map(u64::from).sum::<u64>() * 977;
     let wave = |i: u64| {
         let t = (i * 40503 + phase) % 65521;
         ((t * t + 3 * t) % 65521) as f64 / 65521.0 * 2.0 - 1.0
     };
     let (offset, scale) = match shape.len() {
-        4 => (0.0, (6.0 / shape[1..].iter().product::<usize>() as f64).sqrt()),
+        2 | 4 => (0.0, (6.0 / shape[1..].iter().product::<usize>() as f64).sqrt()),
         _ if name.ends_with("running_var") => (1.0, 0.5),
         _ => (if name.ends_with("weight") { 1.0 } else { 0.0 }, 0.1),
     };
@@ -53,7 +53,7 @@ fn filled(name: &str, shape: Vec<usize>) -> Array {
     Array { shape, values }
 }
 
-fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
+pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
     let largest = golden.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     let worst = ours.iter().zip(golden).fold(0.0f64, |m, (a, b)| m.max((f64::from(*a) - b).abs()));
     assert!(worst <= tolerance * largest, "{what}: off by {worst:e} of {largest:e}");

@@ -28,7 +28,6 @@ pub fn plan(folder: &Path, run: &str, more: &[&str]) -> (Plan, Arc<Dataset>) {
     let mut arguments = vec![
         format!("data={}", data.display()),
         format!("out={}", folder.join(run).display()),
-        "backbone.widths=[4, 6]".into(),
         "projector.hidden=8".into(),
         "projector.out=6".into(),
         "epochs=3".into(),
@@ -36,6 +35,9 @@ pub fn plan(folder: &Path, run: &str, more: &[&str]) -> (Plan, Arc<Dataset>) {
         "train.checkpoint_steps=4".into(),
     ];
     arguments.extend(more.iter().map(|&m| m.to_owned()));
+    if !more.iter().any(|m| m.starts_with("backbone")) {
+        arguments.push("backbone.widths=[4, 6]".into());
+    }
     if !more.iter().any(|m| m.starts_with("method=")) {
         arguments.push("method=simclr".into());
     }
@@ -90,6 +92,12 @@ fn every_method(source: &Path) -> Vec<Vec<String>> {
         .map(|method| [vec![format!("method={}", method.name)], needs(method.name, source)].concat())
         .collect();
     all.push(vec!["method=moco".into(), "method.version=v3".into()]);
+    // With the other family of backbones: class token and learned positions, with and without a teacher, or neither.
+    let vit =
+        ["backbone=vit_micro", "backbone.dim=8", "backbone.depth=2", "backbone.heads=2", "backbone.drop_path=0.3"];
+    let with_vit = |own: &[&str]| own.iter().chain(&vit).map(|&word| word.to_owned()).collect();
+    all.push(with_vit(&["method=simclr"]));
+    all.push(with_vit(&["method=byol", "backbone.pool=mean", "backbone.positions=sincos"]));
     all
 }
 

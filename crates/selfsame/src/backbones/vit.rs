@@ -1,0 +1,325 @@
+//! Vision transformers (Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words").
+//!
+//! An image is a sequence of patches: each becomes a token, attention lets tokens ask each other, and a small network
+//! works on each alone. A block adds twice to what it was given: `x ← x + attn(norm1(x))`, `x ← x + mlp(norm2(x))`. The
+//! architecture, the parameter names (`patch_embed.proj`, `blocks.0.attn.qkv` …) and the initialisation are timm's.
+
+use super::Encoder;
+use crate::error::Error;
+use crate::tensor::layers::{Conv2d, Init, LayerNorm, Linear, Pass};
+use crate::tensor::ops;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use selfsame_data::config::{BackboneSettings, Pool, Positions};
+
+/// What tells one vision transformer from another.
+pub struct Architecture {
+    /// Width of a token.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads of a block.
+    pub heads: usize,
+    /// Whether a recipe may set them.
+    pub free: bool,
+}
+
+/// 192 wide, six blocks.
+pub const MICRO: Architecture = Architecture { dim: 192, depth: 6, heads: 3, free: true };
+/// ViT-Tiny (Touvron et al. 2021).
+pub const TINY: Architecture = Architecture { dim: 192, depth: 12, heads: 3, free: false };
+/// ViT-Small (Touvron et al. 2021).
+pub const SMALL: Architecture = Architecture { dim: 384, depth: 12, heads: 6, free: false };
+/// ViT-Base (Dosovitskiy et al. 2021).
+pub const BASE: Architecture = Architecture { dim: 768, depth: 12, heads: 12, free: false };
+
+/// Width of an MLP's hidden layer over that of a token.
+const MLP_RATIO: usize = 4;
+/// Standard deviation of initial weights. (timm truncates this normal at ±2, a hundred deviations off.)
+const WEIGHT_STD: f32 = 0.02;
+/// Standard deviation of the initial class token.
+const CLASS_STD: f32 = 1e-6;
+
+/// A vision transformer up to its pooled tokens.
+#[derive(Module, Debug)]
+pub struct Vit {
+    /// `[1, 1, dim]`, with `pool = "class"`.
+    cls_token: Option<Param<Tensor<3>>>,
+    /// Positions of the class token, if there is one, and of the patches, row by row: `[1, tokens, dim]`.
+    pos_embed: Param<Tensor<3>>,
+    patch_embed: PatchEmbed,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    #[module(skip)]
+    positions: Positions,
+    #[module(skip)]
+    patch_size: usize,
+    /// Patches to a side of the images that `pos_embed` is for.
+    #[module(skip)]
+    side: usize,
+}
+
+/// The linear map from a patch's pixels to a token.
+#[derive(Module, Debug)]
+pub struct PatchEmbed {
+    proj: Conv2d,
+}
+
+/// Attention, then an MLP, each after a layer norm and added to what came in.
+#[derive(Module, Debug)]
+pub struct Block {
+    norm1: LayerNorm,
+    attn: Attention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    #[module(skip)]
+    drop_path: f64,
+}
+
+/// `softmax(q kᵀ / √(dim / heads)) v` in each head, and a linear map of the heads' results side by side.
+#[derive(Module, Debug)]
+pub struct Attention {
+    qkv: Linear,
+    proj: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+/// `fc2(gelu(fc1(x)))`
+#[derive(Module, Debug)]
+pub struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+}
+
+/// Builds a vision transformer after `settings`.
+pub fn build(
+    architecture: &Architecture,
+    settings: &BackboneSettings,
+    channels: usize,
+    size: usize,
+    init: &Init,
+) -> Result<Encoder, Error> {
+    let fixed = [("dim", architecture.dim), ("depth", architecture.depth), ("heads", architecture.heads)];
+    let [dim, depth, heads] = [settings.dim, settings.depth, settings.heads];
+    for ((key, value), given) in fixed.into_iter().zip([dim, depth, heads]) {
+        if given.is_some() && !architecture.free {
+            let problem = format!("{} has {key} = {value}; drop the key or use vit_micro", settings.name);
+            return Err(Error::setting(format!("backbone.{key}"), problem));
+        }
+    }
+    let [dim, depth, heads] = [(dim, fixed[0]), (depth, fixed[1]), (heads, fixed[2])].map(|(g, f)| g.unwrap_or(f.1));
+    if !dim.is_multiple_of(4) || !dim.is_multiple_of(heads) {
+        let unit = if heads.is_multiple_of(4) { heads } else { heads * if heads.is_multiple_of(2) { 2 } else { 4 } };
+        let problem = format!(
+            "{dim} is not a multiple of 4 and of backbone.heads = {heads}; {} would work",
+            dim.next_multiple_of(unit)
+        );
+        return Err(Error::setting("backbone.dim", problem));
+    }
+    let patch_size = settings.patch_size.unwrap_or_else(|| BackboneSettings::default_patch_size(size));
+    let (side, positions) = (size / patch_size, settings.positions.unwrap_or_default());
+    let class = settings.pool.unwrap_or_default() == Pool::Class;
+    let tokens = usize::from(class) + side * side;
+    let drop_path = settings.drop_path.unwrap_or(0.0);
+    Ok(Encoder::Vit(Vit {
+        cls_token: class.then(|| init.normal("cls_token", [1, 1, dim], CLASS_STD)),
+        pos_embed: match positions {
+            Positions::Learned => init.normal("pos_embed", [1, tokens, dim], WEIGHT_STD),
+            Positions::Sincos => {
+                let mut values = vec![0.0; (tokens - side * side) * dim];
+                values.extend(sincos_positions([side; 2], dim));
+                init.fixed([1, tokens, dim], values)
+            }
+        },
+        patch_embed: PatchEmbed { proj: Conv2d::patches(&init.child("patch_embed.proj"), [channels, dim], patch_size) },
+        blocks: (0..depth)
+            .map(|block| {
+                let drop_path = drop_path * block as f64 / (depth - 1).max(1) as f64;
+                Block::new(&init.child(format!("blocks.{block}")), dim, heads, MLP_RATIO, drop_path)
+            })
+            .collect(),
+        norm: LayerNorm::new(&init.child("norm"), dim),
+        positions,
+        patch_size,
+        side,
+    }))
+}
+
+impl Vit {
+    /// The representation `h`: [`Self::pooled`] of [`Self::encode`] of [`Self::patch_tokens`].
+    ///
+    /// # Shapes
+    /// `[batch, height, width, channels]` to `[batch, dim]`; height and width are multiples of the patch size.
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        self.pooled(self.encode(self.patch_tokens(x), pass))
+    }
+
+    /// The patches' tokens, row by row, positions added; without the class token.
+    ///
+    /// # Shapes
+    /// `[batch, height, width, channels]` to `[batch, tokens, dim]`
+    pub fn patch_tokens(&self, x: Tensor<4>) -> Tensor<3> {
+        let [batch, height, width, _] = x.dims();
+        let grid = [height / self.patch_size, width / self.patch_size];
+        let tokens = self.patch_embed.proj.forward(x).reshape([batch, grid[0] * grid[1], self.width()]);
+        tokens + self.patch_positions(grid)
+    }
+
+    /// The class token, with its position, before the tokens if there is one; then the blocks and the last norm.
+    ///
+    /// # Shapes
+    /// `[batch, tokens, dim]`, any number of tokens, to `[batch, tokens, dim]`, one more with a class token.
+    pub fn encode(&self, tokens: Tensor<3>, pass: &Pass) -> Tensor<3> {
+        let [batch, _, dim] = tokens.dims();
+        let tokens = match &self.cls_token {
+            Some(class) => {
+                let class = class.val() + self.pos_embed.val().slice([0..1, 0..1]);
+                Tensor::cat(vec![class.expand([batch, 1, dim]), tokens], 1)
+            }
+            None => tokens,
+        };
+        self.norm.forward(self.blocks.iter().fold(tokens, |x, block| block.forward(x, pass)))
+    }
+
+    /// The class token, or the mean of the tokens.
+    ///
+    /// # Shapes
+    /// `[batch, tokens, dim]`, as [`Self::encode`] gives them, to `[batch, dim]`
+    pub fn pooled(&self, encoded: Tensor<3>) -> Tensor<2> {
+        let [batch, tokens, dim] = encoded.dims();
+        match self.cls_token {
+            Some(_) => encoded.slice([0..batch, 0..1]).reshape([batch, dim]),
+            None => ops::mean_pool(encoded.reshape([batch, tokens, 1, dim])),
+        }
+    }
+
+    /// Side of a patch, px.
+    pub fn patch_size(&self) -> usize {
+        self.patch_size
+    }
+
+    /// Width of a token, and of the representation.
+    pub fn width(&self) -> usize {
+        self.pos_embed.val().dims()[2]
+    }
+
+    /// Positions of a grid of patches, `[1, tokens, dim]`.
+    fn patch_positions(&self, grid: [usize; 2]) -> Tensor<3> {
+        let (positions, own, dim) = (self.pos_embed.val(), self.side * self.side, self.width());
+        let (tokens, device) = (grid[0] * grid[1], positions.device());
+        let first = positions.dims()[1] - own;
+        if grid == [self.side; 2] {
+            return positions.slice([0..1, first..first + own]);
+        }
+        match self.positions {
+            Positions::Sincos => constant(sincos_positions(grid, dim), [1, tokens, dim], &device),
+            Positions::Learned => {
+                let weights = constant(resampling([self.side; 2], grid), [tokens, own], &device);
+                let positions = positions.slice([0..1, first..first + own]).reshape([own, dim]);
+                ops::matmul(weights, positions).reshape([1, tokens, dim])
+            }
+        }
+    }
+}
+
+impl Block {
+    /// A block on tokens of width `dim`, with `mlp_ratio · dim` hidden units in its MLP. In training each of its two
+    /// branches is left out for a share `drop_path` of the samples, and scaled up for the others (Huang et al. 2016,
+    /// "Deep Networks with Stochastic Depth").
+    pub fn new(init: &Init, dim: usize, heads: usize, mlp_ratio: usize, drop_path: f64) -> Self {
+        let linear = |name, shape| Linear::normal(&init.child(name), shape, WEIGHT_STD);
+        Self {
+            norm1: LayerNorm::new(&init.child("norm1"), dim),
+            attn: Attention { qkv: linear("attn.qkv", [dim, 3 * dim]), proj: linear("attn.proj", [dim, dim]), heads },
+            norm2: LayerNorm::new(&init.child("norm2"), dim),
+            mlp: Mlp { fc1: linear("mlp.fc1", [dim, mlp_ratio * dim]), fc2: linear("mlp.fc2", [mlp_ratio * dim, dim]) },
+            drop_path,
+        }
+    }
+
+    /// `[batch, tokens, dim]` to the same shape.
+    pub fn forward(&self, x: Tensor<3>, pass: &Pass) -> Tensor<3> {
+        let attended = |x: &Tensor<3>, residual| {
+            let qkv = self.attn.qkv.forward(self.norm1.forward(x.clone()));
+            self.attn.proj.forward_onto(ops::attention(qkv, self.attn.heads), residual)
+        };
+        let x = self.add_branch(x, attended, pass);
+        let processed = |x: &Tensor<3>, residual| {
+            let Mlp { fc1, fc2 } = &self.mlp;
+            ops::mlp(self.norm2.forward(x.clone()), fc1.parts(), fc2.parts(), residual)
+        };
+        self.add_branch(x, processed, pass)
+    }
+
+    /// `x + branch(x)`; the branch adds itself, unless samples are to be left out.
+    fn add_branch(
+        &self,
+        x: Tensor<3>,
+        branch: impl Fn(&Tensor<3>, Option<Tensor<3>>) -> Tensor<3>,
+        pass: &Pass,
+    ) -> Tensor<3> {
+        if self.drop_path == 0.0 || !pass.is_training() {
+            return branch(&x, Some(x.clone()));
+        }
+        let (batch, kept) = (x.dims()[0], 1.0 - self.drop_path as f32);
+        let factor = |mut rng: selfsame_data::rng::StreamRng| if rng.chance(kept) { 1.0 / kept } else { 0.0 };
+        let factors = pass.draw(batch).into_iter().map(factor).collect();
+        let factors = constant(factors, [batch, 1, 1], &x.device());
+        branch(&x, None) * factors + x
+    }
+}
+
+fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Fixed positions of a grid `[rows, columns]`, row by row, `[tokens, dim]`: sines and cosines, with wavelengths from 2π to
+/// 2π · 10,000, of the column in the first half and of the row in the second (He et al. 2022, after Vaswani et al. 2017).
+///
+/// # Panics
+/// If `dim` is not a multiple of 4.
+pub fn sincos_positions(grid: [usize; 2], dim: usize) -> Vec<f32> {
+    assert!(dim.is_multiple_of(4), "{dim} in four parts");
+    let quarter = dim / 4;
+    let mut positions = Vec::with_capacity(grid[0] * grid[1] * dim);
+    for (row, column) in (0..grid[0]).flat_map(|row| (0..grid[1]).map(move |column| (row, column))) {
+        for at in [column, row] {
+            let angle = |i: usize| at as f64 / 10_000f64.powf(i as f64 / quarter as f64);
+            positions.extend((0..quarter).map(|i| angle(i).sin() as f32));
+            positions.extend((0..quarter).map(|i| angle(i).cos() as f32));
+        }
+    }
+    positions
+}
+
+/// The linear map `[tokens to, tokens from]` that resamples a grid bicubically: PyTorch's `interpolate` without
+/// antialiasing, as DINO's reference resamples positions for its small crops.
+fn resampling(from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
+    let [rows, columns] = [0, 1].map(|axis| cubic_weights(from[axis], to[axis]));
+    let mut weights = Vec::with_capacity(to[0] * to[1] * from[0] * from[1]);
+    for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
+        weights.extend(row.iter().flat_map(|y| column.iter().map(move |x| (y * x) as f32)));
+    }
+    weights
+}
+
+/// Weights `[to][from]` of cubic convolution with a = −0.75; pixels beyond the edge repeat it.
+fn cubic_weights(from: usize, to: usize) -> Vec<Vec<f64>> {
+    const A: f64 = -0.75;
+    let kernel = |t: f64| match t.abs() {
+        t if t <= 1.0 => ((A + 2.0) * t - (A + 3.0)) * t * t + 1.0,
+        t if t < 2.0 => A * (((t - 5.0) * t + 8.0) * t - 4.0),
+        _ => 0.0,
+    };
+    let row = |i: usize| {
+        let at = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
+        let mut weights = vec![0.0; from];
+        for tap in -1..=2 {
+            let pixel = at.floor() + f64::from(tap);
+            weights[pixel.clamp(0.0, from as f64 - 1.0) as usize] += kernel(at - pixel);
+        }
+        weights
+    };
+    (0..to).map(row).collect()
+}

@@ -1,0 +1,174 @@
+//! Our vision transformers are timm's: same names, same representations, same gradients.
+
+use crate::resnet::{Gradient, assert_close, filled};
+use burn::tensor::{Device, Tensor, TensorData};
+use selfsame::backbones::vit::Block;
+use selfsame::backbones::{self, Encoder};
+use selfsame::optim::GradientMap;
+use selfsame::tensor::layers::{Draws, Init, Pass};
+use selfsame::tensor::parameters::{self, Array};
+use selfsame::tensor::to_vec;
+use selfsame_data::config::{BackboneSettings, Pool, Positions};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Deserialize)]
+struct File {
+    cases: Vec<Case>,
+    named: BTreeMap<String, Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    tensors: usize,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    pool: Pool,
+    positions: Positions,
+    channels: usize,
+    size: usize,
+    patch_size: usize,
+    dim: usize,
+    depth: usize,
+    heads: usize,
+    batch: usize,
+    resized: usize,
+    h: Vec<f64>,
+    h_resized: Vec<f64>,
+    gradients: BTreeMap<String, Gradient>,
+}
+
+fn golden() -> File {
+    serde_json::from_str(include_str!("../../../../tests/golden/vit.json")).unwrap()
+}
+
+impl Case {
+    fn settings(&self) -> BackboneSettings {
+        BackboneSettings {
+            name: "vit_micro".into(),
+            dim: Some(self.dim),
+            depth: Some(self.depth),
+            heads: Some(self.heads),
+            patch_size: Some(self.patch_size),
+            pool: Some(self.pool),
+            positions: Some(self.positions),
+            ..Default::default()
+        }
+    }
+
+    /// The encoder with the weights of the golden file; fixed positions stay what they are.
+    fn encoder(&self, device: &Device) -> Encoder {
+        let init = Init::new(0, "encoder", device);
+        let encoder = backbones::build(&self.settings(), self.channels, self.size, &init).unwrap();
+        let arrays = parameters::to_pytorch_layout(parameters::arrays(&encoder));
+        let fixed = |name: &str| name == "pos_embed" && self.positions == Positions::Sincos;
+        let arrays = arrays.into_iter().map(|(name, array)| {
+            let array = if fixed(&name) { array } else { filled(&name, array.shape) };
+            (name, array)
+        });
+        parameters::with_arrays(encoder, parameters::from_pytorch_layout(arrays.collect())).unwrap()
+    }
+
+    fn images(&self, size: usize) -> Tensor<4> {
+        let shape = [self.batch, size, size, self.channels];
+        let pixel = |i: usize| (0.3 * (i as f64).powf(1.1) + 1.0).sin() as f32;
+        let pixels: Vec<f32> = (0..shape.iter().product()).map(pixel).collect();
+        Tensor::from_data(TensorData::new(pixels, shape), &Device::flex())
+    }
+}
+
+#[test]
+fn vision_transformers_are_timms() {
+    for case in &golden().cases {
+        let label = format!("{:?}, {:?}", case.pool, case.positions);
+        let plain = case.encoder(&Device::flex());
+        for (size, golden) in [(case.size, &case.h), (case.resized, &case.h_resized)] {
+            let h = to_vec(plain.for_inference().forward(case.images(size), &Pass::evaluate()));
+            assert_eq!(h.len(), golden.len());
+            assert_close(&format!("{label}: h at {size} px"), &h, golden, 2e-5);
+        }
+
+        let trained = case.encoder(&Device::flex().autodiff());
+        let pass = Pass::train(Draws::new(0, 0, &(0..case.batch).collect::<Vec<_>>()));
+        let h = trained.forward(case.images(case.size), &pass);
+        assert_close(&format!("{label}: h in training"), &to_vec(h.clone().inner()), &case.h, 2e-5);
+        let weights: Vec<f32> = (0..case.h.len()).map(|i| (i as f64).sin() as f32).collect();
+        let weights = Tensor::<2>::from_data(TensorData::new(weights, h.dims()), &h.device());
+        let mut gradients = GradientMap::default();
+        gradients.accumulate(&trained, &mut (h * weights).mean().backward());
+        let shapes = parameters::arrays(&trained);
+        let arrays = gradients.into_arrays().into_iter().map(|(name, values)| {
+            let shape = shapes[&name].shape.clone();
+            (name, Array { shape, values })
+        });
+        let arrays = parameters::to_pytorch_layout(arrays.collect());
+        assert!(arrays.keys().eq(case.gradients.keys()), "{label}: parameter names are timm's");
+        for (name, golden) in &case.gradients {
+            let ours = &arrays[name].values;
+            let norm = ours.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            assert!((norm / golden.norm - 1.0).abs() < 1e-4, "{label}: ‖∂/∂{name}‖ {norm} is not {}", golden.norm);
+            let scale = golden.norm / (ours.len() as f64).sqrt();
+            for (a, b) in ours.iter().zip(&golden.first) {
+                assert!((f64::from(*a) - b).abs() < 1e-3 * scale, "{label}: ∂/∂{name}: {a} is not {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_named_ones_have_timms_parameters() {
+    for (name, golden) in golden().named.into_iter().filter(|(name, _)| name != "vit_base") {
+        let settings = BackboneSettings { name: name.clone(), ..Default::default() };
+        let encoder = backbones::build(&settings, 3, 224, &Init::new(0, "encoder", &Device::flex())).unwrap();
+        let arrays = parameters::to_pytorch_layout(parameters::arrays(&encoder));
+        assert_eq!(arrays.len(), golden.tensors, "{name}");
+        for (tensor, shape) in golden.shapes {
+            assert_eq!(arrays.get(&tensor).map(|array| &array.shape), Some(&shape), "{name}: {tensor}");
+        }
+    }
+}
+
+/// A block that drops each of its branches for half of the samples is the identity for a quarter of them.
+#[test]
+fn paths_are_dropped_by_sample_in_training_alone() {
+    let (batch, dim, drop_path, device) = (512, 8, 0.5, Device::flex());
+    let block = |drop_path| Block::new(&Init::new(0, "block", &device), dim, 2, 4, drop_path);
+    let values: Vec<f32> = (0..batch * 2 * dim).map(|i| (i as f32).sin()).collect();
+    let x = || Tensor::<3>::from_data(TensorData::new(values.clone(), [batch, 2, dim]), &device);
+    let training = |step| Pass::train(Draws::new(0, step, &(0..batch).collect::<Vec<_>>()));
+    let of = |drop_path, pass: &Pass| to_vec(block(drop_path).forward(x(), pass));
+    assert_eq!(of(drop_path, &Pass::evaluate()), of(0.0, &Pass::evaluate()));
+    assert_eq!(of(0.0, &training(0)), of(0.0, &Pass::evaluate()));
+    assert_eq!(of(drop_path, &training(0)), of(drop_path, &training(0)), "draws belong to the step");
+    assert_ne!(of(drop_path, &training(0)), of(drop_path, &training(1)));
+
+    let y = of(drop_path, &training(0));
+    let samples = || y.chunks_exact(2 * dim).zip(values.chunks_exact(2 * dim));
+    let untouched = samples().filter(|(y, x)| y == x).count() as f64;
+    let deviation = (batch as f64 * 0.25 * 0.75).sqrt();
+    assert!((untouched - 0.25 * batch as f64).abs() < 5.0 * deviation, "{untouched} of {batch}");
+    let half = |range: std::ops::Range<usize>| samples().filter(|(y, x)| y[range.clone()] == x[range.clone()]).count();
+    assert_eq!([half(0..dim), half(dim..2 * dim)], [untouched as usize; 2], "all tokens of a sample go together");
+}
+
+#[test]
+fn what_the_named_ones_cannot_be_given_is_refused() {
+    let device = Device::flex();
+    let refused = |settings: BackboneSettings| {
+        backbones::build(&settings, 3, 32, &Init::new(0, "encoder", &device)).expect_err("refused").to_string()
+    };
+    let named = |name: &str| BackboneSettings { name: name.into(), ..Default::default() };
+    let error = refused(BackboneSettings { depth: Some(3), ..named("vit_small") });
+    assert!(
+        ["backbone.depth", "vit_small has depth = 12", "vit_micro"].iter().all(|part| error.contains(part)),
+        "{error}"
+    );
+    let error = refused(BackboneSettings { dim: Some(50), ..named("vit_micro") });
+    assert!(
+        ["backbone.dim", "50", "backbone.heads = 3", "60 would work"].iter().all(|part| error.contains(part)),
+        "{error}"
+    );
+}
