@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::events::Observer;
 use crate::method::{Method, Settings};
 use crate::methods::{
-    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, invariance_only::InvarianceOnly, moco::Moco,
+    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, deep_belief_network::DeepBeliefNetwork, denoising_autoencoder::DenoisingAutoencoder, inpainting::Inpainting, invariance_only::InvarianceOnly, moco::Moco,
     nnclr::Nnclr, rotation::Rotation, simclr::Simclr, simsiam::Simsiam, swav::Swav, vicreg::Vicreg,
 };
 use crate::trainer::{self, Outcome};
@@ -57,6 +57,9 @@ pub static METHODS: &[MethodEntry] = &[
     entry::<Swav>("clustering: predicts the other views' prototypes, shared out equally; takes small crops too"),
     entry::<Clusterfit>("clustering: a fresh encoder learns the k-means clusters of a finished run's features"),
     entry::<Rotation>("pretext: predicts by how many quarter turns a view was rotated"),
+    entry::<DenoisingAutoencoder>("generative: reconstructs a view from a noisy copy with pixels missing"),
+    entry::<Inpainting>("generative: fills in squares that were cut out of a view"),
+    entry::<DeepBeliefNetwork>("generative: a stack of restricted Boltzmann machines, layer by layer; it can dream"),
     entry::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
 ];
 

@@ -1,9 +1,11 @@
 //! Encoders. One file a family, one catalogue line a backbone.
 
+pub mod belief_network;
 pub mod resnet;
 
 use crate::error::Error;
 use crate::tensor::layers::{Init, Pass};
+use belief_network::BeliefNetwork;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use resnet::ResNet;
@@ -14,6 +16,8 @@ use selfsame_data::config::BackboneSettings;
 pub enum Encoder {
     /// Residual networks.
     ResNet(ResNet),
+    /// Layers of sigmoid units.
+    BeliefNetwork(BeliefNetwork),
 }
 
 impl Encoder {
@@ -21,6 +25,7 @@ impl Encoder {
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
         match self {
             Self::ResNet(net) => net.forward(x, pass),
+            Self::BeliefNetwork(net) => net.forward(x),
         }
     }
 
@@ -28,6 +33,7 @@ impl Encoder {
     pub fn for_inference(&self) -> Self {
         match self.valid() {
             Self::ResNet(net) => Self::ResNet(net.folded()),
+            Self::BeliefNetwork(net) => Self::BeliefNetwork(net),
         }
     }
 
@@ -35,6 +41,7 @@ impl Encoder {
     pub fn width(&self) -> usize {
         match self {
             Self::ResNet(net) => net.width(),
+            Self::BeliefNetwork(net) => net.width(),
         }
     }
 }
@@ -70,6 +77,11 @@ pub static BACKBONES: &[BackboneEntry] = &[
         name: "resnet50",
         summary: "ResNet-50 (stride on the 3×3, as torchvision); 2048-wide",
         build: |settings, channels, size, init| resnet::build(&resnet::RESNET50, settings, channels, size, init),
+    },
+    BackboneEntry {
+        name: "belief_network",
+        summary: "512-512 sigmoid layers on flattened pixels, side by side: deep_belief_network (widths can be set)",
+        build: belief_network::build,
     },
 ];
 

@@ -3,6 +3,9 @@
 pub mod barlow_twins;
 pub mod byol;
 pub mod clusterfit;
+pub mod deep_belief_network;
+pub mod denoising_autoencoder;
+pub mod inpainting;
 pub mod invariance_only;
 pub mod moco;
 pub mod nnclr;

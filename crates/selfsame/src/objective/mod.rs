@@ -7,10 +7,12 @@ mod byol;
 mod clip;
 mod cross_entropy;
 mod dcl;
+mod free_energy;
 mod invariance_only;
 mod moco;
 mod nnclr;
 mod nt_xent;
+mod reconstruction;
 mod simsiam;
 mod swav;
 mod vicreg;
@@ -20,10 +22,12 @@ pub use byol::byol;
 pub use clip::clip;
 pub use cross_entropy::cross_entropy;
 pub use dcl::dcl;
+pub use free_energy::{Units, free_energy};
 pub use invariance_only::invariance_only;
 pub use moco::{moco, moco_v3};
 pub use nnclr::nnclr;
 pub use nt_xent::nt_xent;
+pub use reconstruction::squared_error;
 pub use simsiam::simsiam;
 pub use swav::{Swap, sinkhorn, swav};
 pub use vicreg::{VicregWeights, vicreg};
@@ -44,6 +48,17 @@ impl LossTerms {
     fn new<const N: usize>(total: Tensor<1>, terms: [(&'static str, Tensor<1>); N]) -> Self {
         Self { total, terms: terms.into() }
     }
+}
+
+/// For methods that embed a sample as its losses: `Σ_k w_k · mean_i ℓ_ik`. The terms are the means, unweighted.
+///
+/// # Shapes
+/// Every `ℓ_k`: `[batch, 1]`.
+pub fn weighted_means<const N: usize>(losses: [(&'static str, Tensor<2>, f64); N]) -> LossTerms {
+    let means = losses.map(|(name, losses, weight)| (name, losses.mean(), weight));
+    let weighted = means.iter().map(|(_, mean, weight)| mean.clone() * *weight);
+    let total = weighted.reduce(|a, b| a + b).expect("at least one loss");
+    LossTerms::new(total, means.map(|(name, mean, _)| (name, mean)))
 }
 
 /// Rows on the unit sphere: `x / max(‖x‖, 1e-12)`, `[batch, dim]`. The bound lies under the root, whose gradient at a
