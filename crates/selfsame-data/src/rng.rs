@@ -23,6 +23,8 @@ pub enum Purpose {
     Noise = 7,
     /// Starting points of a clustering; stream `(0, 0, 0)`.
     Cluster = 8,
+    /// Markov chains that live through the training; stream `(step, chain, round)`.
+    Chain = 9,
 }
 
 /// A ChaCha8 stream. The same arguments give the same numbers on every machine.

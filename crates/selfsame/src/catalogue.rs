@@ -4,8 +4,10 @@ use crate::error::Error;
 use crate::events::Observer;
 use crate::method::{Method, Settings};
 use crate::methods::{
-    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, dino::Dino, invariance_only::InvarianceOnly, moco::Moco,
-    nnclr::Nnclr, rotation::Rotation, simclr::Simclr, simsiam::Simsiam, swav::Swav, vicreg::Vicreg,
+    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, deep_belief_network::DeepBeliefNetwork,
+    denoising_autoencoder::DenoisingAutoencoder, dino::Dino, inpainting::Inpainting, invariance_only::InvarianceOnly,
+    masked_autoencoder::MaskedAutoencoder, moco::Moco, nnclr::Nnclr, rotation::Rotation, simclr::Simclr,
+    simsiam::Simsiam, swav::Swav, vicreg::Vicreg,
 };
 use crate::trainer::{self, Outcome};
 use selfsame_data::config::{Known, MethodKeys, Plan};
@@ -58,6 +60,10 @@ pub static METHODS: &[MethodEntry] = &[
     entry::<Dino>("self-distillation: matches a slow, centred and sharpened teacher; takes small crops too"),
     entry::<Clusterfit>("clustering: a fresh encoder learns the k-means clusters of a finished run's features"),
     entry::<Rotation>("pretext: predicts by how many quarter turns a view was rotated"),
+    entry::<MaskedAutoencoder>("generative: reconstructs the patches that a ViT did not see"),
+    entry::<DenoisingAutoencoder>("generative: reconstructs a view from a noisy copy with pixels missing"),
+    entry::<Inpainting>("generative: fills in squares that were cut out of a view"),
+    entry::<DeepBeliefNetwork>("generative: a stack of restricted Boltzmann machines, layer by layer; it can dream"),
     entry::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
 ];
 

@@ -7,6 +7,7 @@
 pub mod backbones;
 pub mod catalogue;
 pub mod checkpoint;
+pub mod decoder;
 pub mod device;
 pub mod embed;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod picture;
 pub mod projector;
 pub mod prototypes;
 pub mod queue;
+pub mod rbm;
 pub mod run;
 pub mod selftest;
 pub mod step;

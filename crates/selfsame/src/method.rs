@@ -118,7 +118,7 @@ pub struct EmbedContext<'a> {
     pub progress: Progress,
 }
 
-/// Embeddings of a batch, one entry a view, `[batch, embedding]`.
+/// Embeddings of a batch, one entry a view, `[batch, embedding]`; generative methods give losses, `[batch, 1]`, as `online`.
 #[derive(Clone, Debug, Default)]
 pub struct Embeddings {
     /// What gradients flow through.
@@ -170,6 +170,11 @@ pub trait Method: Module + Sized + 'static {
     /// Total and named terms of a batch's embeddings.
     fn objective(&self, embeddings: &Embeddings) -> LossTerms;
 
+    /// The embeddings whose spread is watched while training goes on.
+    fn watched<'a>(&self, embeddings: &'a Embeddings) -> &'a Tensor<2> {
+        &embeddings.online[0]
+    }
+
     /// Field whose parameters are not to move at this point of the training, e.g. prototypes in the first epoch.
     fn frozen(&self, _progress: Progress) -> Option<&'static str> {
         None
@@ -218,6 +223,29 @@ pub fn require_multi_crop(plan: &Plan, method: &str) -> Result<(), Error> {
             describe(&sizes)
         ),
     ))
+}
+
+/// One view, of the size that the encoder is evaluated at, and no projector: what generative methods need, which give an
+/// image back from `h` itself.
+pub fn require_one_view_of_h(plan: &Plan, method: &str) -> Result<(), Error> {
+    let sizes = view_sizes(plan);
+    if sizes.len() != 1 || sizes[0] != plan.data.size {
+        return Err(Error::setting(
+            "views",
+            format!(
+                "method.name = \"{method}\" needs one view of data.size = {} px, the plan has {}; set views=[{{count=1}}], or one [[views]] group with count = 1 and no size",
+                plan.data.size.map_or("?".into(), |size| size.to_string()),
+                describe(&sizes)
+            ),
+        ));
+    }
+    match plan.projector.layers {
+        0 => Ok(()),
+        layers => Err(Error::setting(
+            "projector.layers",
+            format!("method.name = \"{method}\" works on h itself: expected 0, got {layers}; set projector.layers=0"),
+        )),
+    }
 }
 
 /// Side of every view, px, flattened over the groups; `None` where it is yet to be found.

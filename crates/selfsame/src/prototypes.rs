@@ -32,9 +32,11 @@ impl Prototypes {
     /// Back on the unit sphere, which a step of the optimiser leaves.
     #[must_use]
     pub fn normalised(self) -> Self {
-        Self { weight: self.weight.map(|rows| {
-            let trained = rows.is_require_grad();
-            unrecorded(rows, normalise_rows).set_require_grad(trained)
-        }) }
+        Self {
+            weight: self.weight.map(|rows| {
+                let trained = rows.is_require_grad();
+                unrecorded(rows, normalise_rows).set_require_grad(trained)
+            }),
+        }
     }
 }

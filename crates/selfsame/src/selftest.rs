@@ -126,7 +126,7 @@ fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
         ("masked_patches", 3) => {
             let (errors, removed) =
                 (objective::masked_patches(input(1), input(0), input(2), parameter("normalised")? == 1.0), input(2));
-            objective::reconstruction(errors.sum_dim(0) / removed.detach().sum_dim(0))
+            objective::weighted_means([("reconstruction", errors.sum_dim(0) / removed.detach().sum_dim(0), 1.0)])
         }
         ("invariance_only", 2) => objective::invariance_only(input(0), input(1)),
         ("nt_xent", 2) => objective::nt_xent(input(0), input(1), parameter("temperature")?),

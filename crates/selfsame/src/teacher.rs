@@ -151,7 +151,10 @@ mod tests {
         let student = update_running_statistics(student, Vec::new());
         let teacher = update_running_statistics(teacher, statistics);
         assert_eq!(parameters::arrays(&student), before);
-        assert_ne!(parameters::arrays(teacher.network())["encoder.bn1.running_mean"], before["encoder.bn1.running_mean"]);
+        assert_ne!(
+            parameters::arrays(teacher.network())["encoder.bn1.running_mean"],
+            before["encoder.bn1.running_mean"]
+        );
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl<'a, M: Method> Session<'a, M> {
     }
 
     fn record(&self, result: &Step, lr: f64, pace: &Pace) -> StepRecord {
-        let z = result.embeddings.online[0].clone();
+        let z = self.model().watched(&result.embeddings).clone();
         let [_, dim] = z.dims();
         let gauge = collapse::gauge(Rows { values: &to_vec(z), dim });
         let remaining = (self.steps - self.done) as f64;

@@ -362,6 +362,11 @@ pub(super) fn is_vit(name: &str) -> bool {
 }
 
 impl BackboneSettings {
+    /// Whether this is a vision transformer.
+    pub fn is_vit(&self) -> bool {
+        is_vit(&self.name)
+    }
+
     /// Side of a patch for images of `size` px: 4 up to 64 px, 16 above.
     pub fn default_patch_size(size: usize) -> usize {
         if size <= 64 { 4 } else { 16 }

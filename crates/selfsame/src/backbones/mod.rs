@@ -1,10 +1,12 @@
 //! Encoders. One file a family, one catalogue line a backbone.
 
+pub mod belief_network;
 pub mod resnet;
 pub mod vit;
 
 use crate::error::Error;
 use crate::tensor::layers::{Init, Pass};
+use belief_network::BeliefNetwork;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use resnet::ResNet;
@@ -18,6 +20,8 @@ pub enum Encoder {
     ResNet(ResNet),
     /// Vision transformers.
     Vit(Vit),
+    /// Layers of sigmoid units.
+    BeliefNetwork(BeliefNetwork),
 }
 
 impl Encoder {
@@ -26,6 +30,7 @@ impl Encoder {
         match self {
             Self::ResNet(net) => net.forward(x, pass),
             Self::Vit(net) => net.forward(x, pass),
+            Self::BeliefNetwork(net) => net.forward(x),
         }
     }
 
@@ -34,6 +39,7 @@ impl Encoder {
         match self.valid() {
             Self::ResNet(net) => Self::ResNet(net.folded()),
             net @ Self::Vit(_) => net,
+            Self::BeliefNetwork(net) => Self::BeliefNetwork(net),
         }
     }
 
@@ -42,6 +48,7 @@ impl Encoder {
         match self {
             Self::ResNet(net) => net.width(),
             Self::Vit(net) => net.width(),
+            Self::BeliefNetwork(net) => net.width(),
         }
     }
 
@@ -50,6 +57,7 @@ impl Encoder {
         match self {
             Self::ResNet(_) => "torchvision",
             Self::Vit(_) => "timm",
+            Self::BeliefNetwork(_) => "selfsame",
         }
     }
 }
@@ -105,6 +113,11 @@ pub static BACKBONES: &[BackboneEntry] = &[
         name: "vit_base",
         summary: "ViT-Base, timm's architecture and names; 768-wide",
         build: |settings, channels, size, init| vit::build(&vit::BASE, settings, channels, size, init),
+    },
+    BackboneEntry {
+        name: "belief_network",
+        summary: "512-512 sigmoid layers on flattened pixels, side by side: deep_belief_network (widths can be set)",
+        build: belief_network::build,
     },
 ];
 

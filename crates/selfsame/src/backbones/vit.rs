@@ -34,7 +34,7 @@ pub const SMALL: Architecture = Architecture { dim: 384, depth: 12, heads: 6, fr
 pub const BASE: Architecture = Architecture { dim: 768, depth: 12, heads: 12, free: false };
 
 /// Width of an MLP's hidden layer over that of a token.
-const MLP_RATIO: usize = 4;
+pub const MLP_RATIO: usize = 4;
 /// Standard deviation of initial weights. (timm truncates this normal at ±2, a hundred deviations off.)
 const WEIGHT_STD: f32 = 0.02;
 /// Standard deviation of the initial class token.

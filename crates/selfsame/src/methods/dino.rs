@@ -53,7 +53,12 @@ impl Settings for DinoSettings {
     fn check(&self, plan: &Plan) -> Result<(), Error> {
         method::require_multi_crop(plan, Dino::NAME)?;
         method::check_temperature(self.temperature)?;
-        method::check_number("teacher_temperature", self.teacher_temperature, method::POSITIVE, "0.04 to 0.07 are usual")?;
+        method::check_number(
+            "teacher_temperature",
+            self.teacher_temperature,
+            method::POSITIVE,
+            "0.04 to 0.07 are usual",
+        )?;
         method::check_number("centre_momentum", self.centre_momentum, 0.0..=1.0, "0.9 is usual")?;
         method::check_number("teacher_momentum", self.teacher_momentum, 0.0..1.0, "0.99 to 0.996 are usual")?;
         method::check_number("prototypes", self.prototypes as f64, 2.0..=65536.0, "1024 to 65536 are usual")

@@ -3,8 +3,12 @@
 pub mod barlow_twins;
 pub mod byol;
 pub mod clusterfit;
+pub mod deep_belief_network;
+pub mod denoising_autoencoder;
 pub mod dino;
+pub mod inpainting;
 pub mod invariance_only;
+pub mod masked_autoencoder;
 pub mod moco;
 pub mod nnclr;
 pub mod rotation;

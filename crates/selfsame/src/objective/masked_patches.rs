@@ -9,7 +9,7 @@ pub const PATCH_EPSILON: f64 = 1e-6;
 ///
 /// # Shapes
 /// `[patches, values]`
-pub fn standardise_patches(patches: Tensor<2>) -> Tensor<2> {
+fn standardise_patches(patches: Tensor<2>) -> Tensor<2> {
     let values = patches.dims()[1] as f64;
     let centred = patches.clone() - patches.mean_dim(1);
     let variance = centred.clone().square().sum_dim(1) / (values - 1.0).max(1.0);
@@ -17,16 +17,11 @@ pub fn standardise_patches(patches: Tensor<2>) -> Tensor<2> {
 }
 
 /// The mean squared error of the predicted pixels of each *removed* patch: `removed · mean (prediction − target)²`,
-/// the target standardised by [`standardise_patches`] when `normalised`. What was seen costs nothing: to copy it is no task.
+/// the target standardised patch by patch when `normalised`. What was seen costs nothing: to copy it is no task.
 ///
 /// # Shapes
 /// `prediction`, `patches`: `[patches, values]`; `removed`: `[patches, 1]`, 1 or 0; the result: `[patches, 1]`.
-pub fn masked_patches(
-    prediction: Tensor<2>,
-    patches: Tensor<2>,
-    removed: Tensor<2>,
-    normalised: bool,
-) -> Tensor<2> {
+pub fn masked_patches(prediction: Tensor<2>, patches: Tensor<2>, removed: Tensor<2>, normalised: bool) -> Tensor<2> {
     let target = if normalised { standardise_patches(patches) } else { patches };
     (prediction - target.detach()).square().mean_dim(1) * removed
 }

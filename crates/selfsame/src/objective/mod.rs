@@ -8,6 +8,7 @@ mod clip;
 mod cross_entropy;
 mod dcl;
 mod dino;
+mod free_energy;
 mod invariance_only;
 mod masked_patches;
 mod moco;
@@ -24,12 +25,13 @@ pub use clip::clip;
 pub use cross_entropy::cross_entropy;
 pub use dcl::dcl;
 pub use dino::{Distillation, dino};
+pub use free_energy::{Units, free_energy};
 pub use invariance_only::invariance_only;
-pub use masked_patches::{PATCH_EPSILON, masked_patches, standardise_patches};
+pub use masked_patches::{PATCH_EPSILON, masked_patches};
 pub use moco::{moco, moco_v3};
 pub use nnclr::nnclr;
 pub use nt_xent::nt_xent;
-pub use reconstruction::reconstruction;
+pub use reconstruction::squared_error;
 pub use simsiam::simsiam;
 pub use swav::{Swap, sinkhorn, swav};
 pub use vicreg::{VicregWeights, vicreg};
@@ -50,6 +52,17 @@ impl LossTerms {
     fn new<const N: usize>(total: Tensor<1>, terms: [(&'static str, Tensor<1>); N]) -> Self {
         Self { total, terms: terms.into() }
     }
+}
+
+/// For methods that embed a sample as its losses: `Σ_k w_k · mean_i ℓ_ik`. The terms are the means, unweighted.
+///
+/// # Shapes
+/// Every `ℓ_k`: `[batch, 1]`.
+pub fn weighted_means<const N: usize>(losses: [(&'static str, Tensor<2>, f64); N]) -> LossTerms {
+    let means = losses.map(|(name, losses, weight)| (name, losses.mean(), weight));
+    let weighted = means.iter().map(|(_, mean, weight)| mean.clone() * *weight);
+    let total = weighted.reduce(|a, b| a + b).expect("at least one loss");
+    LossTerms::new(total, means.map(|(name, mean, _)| (name, mean)))
 }
 
 /// Rows on the unit sphere: `x / max(‖x‖, 1e-12)`, `[batch, dim]`. The bound lies under the root, whose gradient at a

@@ -1,0 +1,94 @@
+//! A belief network's way up: layers of sigmoid units, each the hidden layer of a restricted Boltzmann machine (Hinton,
+//! Osindero & Teh 2006, "A Fast Learning Algorithm for Deep Belief Nets").
+
+use super::Encoder;
+use crate::error::Error;
+use crate::tensor::layers::{Init, Linear};
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
+use selfsame_data::config::BackboneSettings;
+
+/// Widths of the layers where the recipe names none.
+const WIDTHS: &[usize] = &[512, 512];
+
+/// Sigmoid layers on flattened pixels; `h` is the means of every layer, side by side.
+#[derive(Module, Debug)]
+pub struct BeliefNetwork {
+    /// What a pixel is multiplied with before the first layer, `[channels]`.
+    scale: Param<Tensor<1>>,
+    /// What is added to it then, `[channels]`.
+    shift: Param<Tensor<1>>,
+    layers: Vec<Linear>,
+    #[module(skip)]
+    width: usize,
+}
+
+/// Builds the network after `settings`.
+pub fn build(settings: &BackboneSettings, channels: usize, size: usize, init: &Init) -> Result<Encoder, Error> {
+    let widths = settings.widths.as_deref().unwrap_or(WIDTHS);
+    if widths.is_empty() || widths.contains(&0) {
+        let problem = format!("expected widths of at least 1, one a layer, got {widths:?}; e.g. {WIDTHS:?}");
+        return Err(Error::setting("backbone.widths", problem));
+    }
+    let mut inputs = size * size * channels;
+    let layers = widths.iter().enumerate().map(|(layer, &width)| {
+        let shape = [std::mem::replace(&mut inputs, width), width];
+        Linear::new(&init.child(format!("layers.{layer}")), shape, true)
+    });
+    Ok(Encoder::BeliefNetwork(BeliefNetwork {
+        layers: layers.collect(),
+        scale: init.buffer([channels], 1.0),
+        shift: init.buffer([channels], 0.0),
+        width: widths.iter().sum(),
+    }))
+}
+
+impl BeliefNetwork {
+    /// `[batch, height, width, channels]` to `[batch, width of h]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        Tensor::cat(self.means(self.pixels(x)), 1)
+    }
+
+    /// The mean of every layer, lowest first, given the `pixels`, `[batch, visible]`.
+    pub fn means(&self, pixels: Tensor<2>) -> Vec<Tensor<2>> {
+        let mut below = pixels;
+        let mean = |layer: &Linear| {
+            below = sigmoid(layer.forward(below.clone()));
+            below.clone()
+        };
+        self.layers.iter().map(mean).collect()
+    }
+
+    /// Views as the first layer takes them: `[batch, height, width, channels]` to `[batch, height · width · channels]`.
+    pub fn pixels(&self, x: Tensor<4>) -> Tensor<2> {
+        (x * self.scale.val().reshape([1, 1, 1, -1]) + self.shift.val().reshape([1, 1, 1, -1])).flatten(1, 3)
+    }
+
+    /// The inverse of [`Self::pixels`] for square images.
+    pub fn views(&self, pixels: Tensor<2>) -> Tensor<4> {
+        let ([batch, values], [channels]) = (pixels.dims(), self.scale.dims());
+        let side = (values / channels).isqrt();
+        let x = pixels.reshape([batch, side, side, channels]);
+        (x - self.shift.val().reshape([1, 1, 1, -1])) / self.scale.val().reshape([1, 1, 1, -1])
+    }
+
+    /// The layers, lowest first.
+    pub fn layers(&self) -> &[Linear] {
+        &self.layers
+    }
+
+    /// The same network on `scale · x + shift`, per channel.
+    #[must_use]
+    pub fn on(self, scale: &[f32], shift: &[f32]) -> Self {
+        let set = |param: Param<Tensor<1>>, values: &[f32]| {
+            param.map(|old| Tensor::from_data(values, &old.device())).no_grad()
+        };
+        Self { scale: set(self.scale, scale), shift: set(self.shift, shift), ..self }
+    }
+
+    /// Width of the representation.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+}

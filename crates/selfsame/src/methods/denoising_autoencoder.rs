@@ -1,0 +1,149 @@
+//! The denoising autoencoder: "Extracting and Composing Robust Features with Denoising Autoencoders" (Vincent, Larochelle,
+//! Bengio & Manzagol 2008; "Stacked Denoising Autoencoders", 2010).
+//!
+//! *A good representation is one that can be obtained robustly from a corrupted input, and from which the clean input can
+//! be recovered.* Pixels are set to zero, noise is added, and the clean view is the target:
+//!
+//! `L = mean_i ‖d(f(x̃_i)) − x_i‖² / pixels`, `x̃ = m ⊙ (x + σε)`, `m ~ Bernoulli(1 − ν)`, `ε ~ N(0, 1)`.
+
+use crate::decoder::Decoder;
+use crate::error::Error;
+use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
+use crate::objective::{LossTerms, squared_error, weighted_means};
+use crate::picture::{Picture, Scale};
+use crate::tensor::layers::Pass;
+use crate::tensor::{to_vec, view_to_device};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use selfsame_data::config::Plan;
+use serde::{Deserialize, Serialize};
+
+/// `[method] name = "denoising_autoencoder"`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DenoisingAutoencoderSettings {
+    /// σ of the noise, where the data's is 1.
+    pub noise: f64,
+    /// ν, the share of pixels set to zero, the data's mean.
+    pub masking: f64,
+    /// Channels of the decoder's last map.
+    pub decoder_width: usize,
+}
+
+impl Default for DenoisingAutoencoderSettings {
+    fn default() -> Self {
+        Self { noise: 0.3, masking: 0.5, decoder_width: 16 }
+    }
+}
+
+impl Settings for DenoisingAutoencoderSettings {
+    fn check(&self, plan: &Plan) -> Result<(), Error> {
+        method::require_one_view_of_h(plan, DenoisingAutoencoder::NAME)?;
+        method::check_number("noise", self.noise, 0.0.., "0.1 to 1 are usual")?;
+        method::check_number("masking", self.masking, 0.0..1.0, "0.25 to 0.5 are usual; at 1 nothing is left to see")?;
+        method::check_width("decoder_width", self.decoder_width)
+    }
+}
+
+/// Encoder and decoder.
+#[derive(Module, Debug)]
+pub struct DenoisingAutoencoder {
+    branch: Branch,
+    decoder: Decoder,
+    #[module(skip)]
+    settings: DenoisingAutoencoderSettings,
+}
+
+impl Method for DenoisingAutoencoder {
+    const NAME: &'static str = "denoising_autoencoder";
+    type Config = DenoisingAutoencoderSettings;
+
+    fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
+        let branch = cx.branch()?;
+        let decoder = Decoder::new(cx, branch.projector.width(), config.decoder_width);
+        Ok(Self { branch, decoder, settings: *config })
+    }
+
+    /// The error of each sample, `[batch, 1]`, and, to be watched, what the encoder made of the corrupted view.
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+        let view = batch.views[0].clone();
+        let h = self.branch.forward(self.corrupted(&view, cx.pass), cx.pass);
+        let reconstruction = self.decoder.forward(h.clone(), cx.pass).flatten(1, 3);
+        let view: Tensor<2> = view.flatten(1, 3);
+        let everywhere = view.ones_like();
+        Embeddings { online: vec![squared_error(reconstruction, view, everywhere)], target: vec![h.inner()] }
+    }
+
+    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
+        weighted_means([("reconstruction", embeddings.online[0].clone(), 1.0)])
+    }
+
+    fn watched<'a>(&self, embeddings: &'a Embeddings) -> &'a Tensor<2> {
+        &embeddings.target[0]
+    }
+
+    fn pictures(&self, samples: &Batch, cx: &EmbedContext) -> Vec<Picture> {
+        let clean = samples.views[0].clone();
+        let corrupted = self.corrupted(&clean, cx.pass);
+        let reconstruction = self.decoder.forward(self.branch.forward(corrupted.clone(), cx.pass), cx.pass);
+        vec![Picture {
+            name: "reconstructions",
+            caption: "from top to bottom: samples, corrupted, reconstructed",
+            columns: samples.samples.len(),
+            tiles: Tensor::cat(vec![clean, corrupted, reconstruction], 0),
+            scale: Scale::Data,
+        }]
+    }
+
+    fn branch(&self) -> &Branch {
+        &self.branch
+    }
+}
+
+impl DenoisingAutoencoder {
+    /// `x̃`: `[batch, height, width, channels]`. The channels of a pixel are masked together.
+    fn corrupted(&self, view: &Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let [rows, height, width, channels] = view.dims();
+        let (noise, masking) = (self.settings.noise as f32, self.settings.masking as f32);
+        let mut pixels = to_vec(view.clone());
+        for (sample, mut rng) in pixels.chunks_exact_mut(height * width * channels).zip(pass.draw(rows)) {
+            for pixel in sample.chunks_exact_mut(channels) {
+                if rng.chance(masking) {
+                    pixel.fill(0.0);
+                } else if noise > 0.0 {
+                    pixel.iter_mut().for_each(|value| *value += noise * rng.normal());
+                }
+            }
+        }
+        view_to_device(pixels, [height, width, channels], &view.device())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::layers::Draws;
+    use burn::tensor::Device;
+
+    /// Shares and moments of the corruption over 200 × 64 pixels of the value 2: four standard errors wide.
+    #[test]
+    fn the_corruption_masks_whole_pixels_and_adds_noise_of_the_stated_width() {
+        let plan = "data = { path = \"unused\", channels = 3, size = 8 }\nmethod = {}\nbackbone = { widths = [2] }";
+        let plan: Plan = toml::from_str(plan).unwrap();
+        let settings = DenoisingAutoencoderSettings { noise: 0.5, masking: 0.25, decoder_width: 2 };
+        let cx = BuildContext { plan: &plan, device: &Device::flex() };
+        let model = DenoisingAutoencoder::build(&settings, &cx).unwrap();
+        let view = Tensor::full([200, 8, 8, 3], 2.0, &Device::flex());
+        let pass = Pass::train(Draws::new(0, 0, &(0..200).collect::<Vec<_>>()));
+        let pixels = to_vec(model.corrupted(&view, &pass));
+        let masked = pixels.chunks(3).filter(|pixel| pixel.iter().all(|&v| v == 0.0)).count();
+        assert_eq!(3 * masked, pixels.iter().filter(|&&v| v == 0.0).count(), "channels together");
+        let seen: Vec<f64> = pixels.iter().filter(|&&v| v != 0.0).map(|&v| f64::from(v) - 2.0).collect();
+        let n = seen.len() as f64;
+        let (mean, variance) = (seen.iter().sum::<f64>() / n, seen.iter().map(|v| v * v).sum::<f64>() / n);
+        let share = masked as f64 / 12800.0;
+        assert!((share - 0.25).abs() < 4.0 * (0.25f64 * 0.75 / 12800.0).sqrt(), "{share}");
+        assert!(mean.abs() < 4.0 * 0.5 / n.sqrt(), "{mean}");
+        assert!((variance - 0.25).abs() < 4.0 * 0.25 * (2.0 / n).sqrt(), "{variance}");
+    }
+}
