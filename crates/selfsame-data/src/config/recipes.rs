@@ -25,6 +25,11 @@ pub static RECIPES: &[RecipeEntry] = &[
     RecipeEntry { name: "swav", text: include_str!("../../../../recipes/swav.toml") },
     RecipeEntry { name: "clusterfit", text: include_str!("../../../../recipes/clusterfit.toml") },
     RecipeEntry { name: "rotation", text: include_str!("../../../../recipes/rotation.toml") },
+    RecipeEntry { name: "dino", text: include_str!("../../../../recipes/dino.toml") },
+    RecipeEntry { name: "masked_autoencoder", text: include_str!("../../../../recipes/masked_autoencoder.toml") },
+    RecipeEntry { name: "denoising_autoencoder", text: include_str!("../../../../recipes/denoising_autoencoder.toml") },
+    RecipeEntry { name: "inpainting", text: include_str!("../../../../recipes/inpainting.toml") },
+    RecipeEntry { name: "deep_belief_network", text: include_str!("../../../../recipes/deep_belief_network.toml") },
     RecipeEntry { name: "invariance_only", text: include_str!("../../../../recipes/invariance_only.toml") },
     RecipeEntry { name: "fashion_mnist_simclr", text: include_str!("../../../../recipes/fashion_mnist_simclr.toml") },
     RecipeEntry {

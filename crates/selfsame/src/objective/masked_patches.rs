@@ -23,5 +23,5 @@ fn standardise_patches(patches: Tensor<2>) -> Tensor<2> {
 /// `prediction`, `patches`: `[patches, values]`; `removed`: `[patches, 1]`, 1 or 0; the result: `[patches, 1]`.
 pub fn masked_patches(prediction: Tensor<2>, patches: Tensor<2>, removed: Tensor<2>, normalised: bool) -> Tensor<2> {
     let target = if normalised { standardise_patches(patches) } else { patches };
-    (prediction - target.detach()).square().mean_dim(1) * removed
+    (prediction - target.detach()).square().mean_dim(1) * removed.detach()
 }

@@ -74,15 +74,27 @@ fn losses(plan: &Plan) -> Vec<(u64, String, String)> {
         .collect()
 }
 
+/// A small vision transformer that drops paths.
+const VIT: [&str; 5] =
+    ["backbone=vit_micro", "backbone.dim=8", "backbone.depth=2", "backbone.heads=2", "backbone.drop_path=0.3"];
+
 /// What each method needs beyond the defaults to train on 40 images; `source` is a finished run.
 fn needs(method: &str, source: &Path) -> Vec<String> {
     match method {
         "moco" | "nnclr" => vec!["method.queue=16".into()],
         "swav" => vec!["method.prototypes=4".into()],
         "dino" => vec!["method.prototypes=12".into()],
+        "denoising_autoencoder" | "inpainting" => of_one_view(&[]),
+        "masked_autoencoder" => of_one_view(&VIT),
+        "deep_belief_network" => of_one_view(&["backbone.name=belief_network", "backbone.widths=[9, 7]"]),
         "clusterfit" => vec![format!("method.source={}", source.display()), "method.clusters=5".into()],
         _ => Vec::new(),
     }
+}
+
+/// One view, and no projector.
+fn of_one_view(more: &[&str]) -> Vec<String> {
+    ["views=[{count=1}]", "projector.layers=0"].iter().chain(more).map(|&word| word.to_owned()).collect()
 }
 
 /// Every method, by the arguments that choose it.
@@ -93,9 +105,11 @@ fn every_method(source: &Path) -> Vec<Vec<String>> {
         .collect();
     all.push(vec!["method=moco".into(), "method.version=v3".into()]);
     // With the other family of backbones: class token and learned positions, with and without a teacher, or neither.
-    let vit =
-        ["backbone=vit_micro", "backbone.dim=8", "backbone.depth=2", "backbone.heads=2", "backbone.drop_path=0.3"];
-    let with_vit = |own: &[&str]| own.iter().chain(&vit).map(|&word| word.to_owned()).collect();
+    let with_vit = |own: &[&str]| own.iter().chain(&VIT).map(|&word| word.to_owned()).collect();
+    let belief = "method=deep_belief_network";
+    for own in [&["method.persistent=true"][..], &["method.visible=gaussian", "method.fine_tune_epochs=1"]] {
+        all.push([vec![belief.into()], needs("deep_belief_network", source), own.iter().map(|&o| o.to_owned()).collect()].concat());
+    }
     all.push(with_vit(&["method=simclr"]));
     all.push(with_vit(&["method=byol", "backbone.pool=mean", "backbone.positions=sincos"]));
     all
