@@ -1,5 +1,6 @@
 //! `selfsame pretrain`.
 
+use super::report;
 use crate::plans::{self, Subject};
 use crate::terminal::Progress;
 use anyhow::{Result, bail};
@@ -49,7 +50,9 @@ impl Pretrain {
                 (resolved.plan, dataset)
             }
         };
-        train(&plan, dataset)?;
+        if train(&plan, dataset.clone())? && !plan.out.join("report.html").exists() {
+            report::write_after(&plan, &dataset);
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
