@@ -50,7 +50,9 @@ impl Pretrain {
                 (resolved.plan, dataset)
             }
         };
-        if train(&plan, dataset.clone())? && !plan.out.join("report.html").exists() {
+        let there = |name: &str| plan.out.join(name).exists();
+        let reported = there("encoder.safetensors") && there("report.html");
+        if train(&plan, dataset.clone())? && !reported {
             report::write_after(&plan, &dataset);
         }
         Ok(ExitCode::SUCCESS)
