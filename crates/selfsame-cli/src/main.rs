@@ -5,7 +5,7 @@ mod plans;
 mod terminal;
 
 use clap::{Parser, Subcommand};
-use commands::{demo, embed, evaluate, list, plan, pretrain, selftest};
+use commands::{demo, embed, evaluate, list, plan, pretrain, preview, report, selftest, watch};
 use std::process::ExitCode;
 
 /// Learn representations of images without labels, and judge them.
@@ -23,6 +23,8 @@ Examples:
   selfsame pretrain runs/simclr-photos                  go on with a run that was stopped
   selfsame evaluate runs/simclr-photos train=a/ test=b/ judge it with labels
   selfsame embed runs/simclr-photos data=photos/ out=features.parquet
+  selfsame report runs/a runs/b                         compare two runs in one page
+  selfsame preview data=photos/                         see what the encoder would be shown
   selfsame plan barlow_twins epochs=20                  see what would be done, and why";
 
 #[derive(Subcommand)]
@@ -35,6 +37,12 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Write the features of a data set to .parquet or .npy
     Embed(embed::Embed),
+    /// Write the page of a run, or one that compares several
+    Report(report::Report),
+    /// Show samples with the views that training would make of them
+    Preview(preview::Preview),
+    /// Serve the page of a run while it goes on
+    Watch(watch::Watch),
     /// Show what there is to choose from
     List(list::List),
     /// Show the resolved plan and where each value came from; train nothing
@@ -64,6 +72,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Pretrain(arguments) => arguments.run(),
         Command::Evaluate(arguments) => arguments.run(),
         Command::Embed(arguments) => arguments.run(),
+        Command::Report(arguments) => arguments.run(),
+        Command::Preview(arguments) => arguments.run(),
+        Command::Watch(arguments) => arguments.run(),
         Command::List(arguments) => arguments.run(),
         Command::Plan(arguments) => arguments.run(),
         Command::Selftest(arguments) => arguments.run(),

@@ -312,3 +312,57 @@ fn catalogues_plans_and_the_self_test_are_printed() {
     let output = place.run(&["selftest", "--objectives", "wrong.json"]);
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stdout).contains("FAILED"));
 }
+
+#[test]
+fn a_run_is_reported_compared_previewed_and_watched() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let place = Place::new();
+    place.images("photos", 16);
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    let whole = |name: &str, parts: &[&str]| {
+        let html = place.text(name);
+        assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"));
+        assert!(!html.contains("http://") && !html.contains("https://"), "a reference out of {name}");
+        contains(&html, parts);
+        html
+    };
+    let parts = ["Map of the representations", "Nearest neighbours", "What the encoder was shown", "No scores yet"];
+    let written = whole("run/report.html", &parts);
+    succeeds(&place.run(&["report", "run"]));
+    assert!(place.text("run/report.html") == written, "the same run gives the same bytes");
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "seed=1", "out=other"]));
+    fs::remove_dir_all(place.path("other/checkpoints")).unwrap();
+    fs::remove_file(place.path("other/encoder.safetensors")).unwrap();
+    succeeds(&place.run(&["report", "other"]));
+    whole("other/report.html", &["not finished", "No map", "no checkpoint"]);
+    succeeds(&place.run(&["report", "run", "other"]));
+    whole("comparison.html", &["Differences of the plans", "seed"]);
+    contains(&place.fails(&["report", "photos"]), &["photos", "not a run folder"]);
+
+    succeeds(&place.run(&["preview", "data=photos", "--samples", "3", "--out", "views.png"]));
+    assert!(place.read("views.png").starts_with(b"\x89PNG"));
+    whole("views.html", &["random resized crop", "view 2"]);
+
+    let mut watch = place.command(&["watch", "run", "--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
+    let ask = |request: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answers = [
+        ask(&format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n")),
+        ask(&format!("GET /plan.toml HTTP/1.1\r\nHost: {address}\r\n\r\n")),
+        ask(&format!("POST / HTTP/1.1\r\nHost: {address}\r\n\r\n")),
+        ask(&format!("GET / HTTP/1.1\r\nHost: {address}\r\nX: {}\r\n\r\n", "x".repeat(9000))),
+    ];
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let status = answers.each_ref().map(|answer| answer.split(' ').nth(1).unwrap_or_default());
+    assert_eq!(status, ["200", "404", "405", "431"]);
+    contains(&answers[0], &["Collapse gauges", "</html>"]);
+}

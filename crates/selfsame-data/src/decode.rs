@@ -6,7 +6,7 @@
 
 use crate::DataError;
 use crate::image::{Image, Pixels, Size};
-use image::codecs::png::PngEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
 use std::borrow::Cow;
@@ -351,11 +351,15 @@ fn composite<T: Value>(rgba: &[T], background: [u8; 3]) -> Vec<T> {
     rgba.as_chunks().0.iter().flat_map(over).collect()
 }
 
-/// A PNG of RGB pixels, `[height, width, 3]`.
+/// A PNG of grey or RGB pixels, `[height, width, 1 or 3]`.
 pub fn encode_png(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let colour = match pixels.len() / (width * height) {
+        1 => ExtendedColorType::L8,
+        _ => ExtendedColorType::Rgb8,
+    };
     let mut bytes = Vec::new();
-    let encoded = PngEncoder::new(&mut bytes).write_image(pixels, width as u32, height as u32, ExtendedColorType::Rgb8);
-    encoded.expect("writing to memory does not fail");
+    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive);
+    encoder.write_image(pixels, width as u32, height as u32, colour).expect("writing to memory does not fail");
     bytes
 }
 

@@ -12,6 +12,8 @@ pub mod evaluate;
 pub mod features;
 pub mod image;
 pub mod npy;
+pub mod preview;
+pub mod report;
 pub mod rng;
 pub mod sheet;
 pub mod source;

@@ -1,6 +1,7 @@
 //! Contact sheets: equal tiles in rows, as one PNG.
 
 use crate::decode;
+use crate::image::{Image, Pixels};
 
 /// Space between tiles and around them, px.
 const GAP: usize = 2;
@@ -21,22 +22,49 @@ pub struct Sheet {
 impl Sheet {
     /// The sheet as an RGB PNG, on white; tiles of small images are enlarged by whole pixels.
     pub fn to_png(&self) -> Vec<u8> {
+        let [height, width, _] = self.tile;
+        self.compose(GAP, (SHOWN / height.max(width)).max(1), 3)
+    }
+
+    /// The tiles side by side in their own size, without any space between: what a page cuts its pictures from. Grey
+    /// where the tiles are.
+    pub fn to_sprite(&self) -> Vec<u8> {
+        self.compose(0, 1, if self.tile[2] == 3 { 3 } else { 1 })
+    }
+
+    /// Number of tiles.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.tile.iter().product::<usize>()
+    }
+
+    /// Whether there are no tiles.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Tile `index` as an image.
+    pub fn image(&self, index: usize) -> Image {
+        let [height, width, channels] = self.tile;
+        let each = height * width * channels;
+        Image::new(height, width, channels, Pixels::F32(self.values[index * each..][..each].to_vec()))
+    }
+
+    fn compose(&self, gap: usize, zoom: usize, depth: usize) -> Vec<u8> {
         let [height, width, channels] = self.tile;
         let each = height * width * channels;
         assert!(each > 0 && self.values.len().is_multiple_of(each), "{} values in tiles of {each}", self.values.len());
-        let tiles = self.values.len() / each;
-        let zoom = (SHOWN / height.max(width)).max(1);
+        let tiles = self.len();
         let columns = self.columns.clamp(1, tiles.max(1));
-        let rows = tiles.div_ceil(columns);
-        let (pitch_x, pitch_y) = (width * zoom + GAP, height * zoom + GAP);
-        let (sheet_width, sheet_height) = (columns * pitch_x + GAP, rows * pitch_y + GAP);
-        let mut pixels = vec![255u8; sheet_width * sheet_height * 3];
+        let rows = tiles.div_ceil(columns).max(1);
+        let (pitch_x, pitch_y) = (width * zoom + gap, height * zoom + gap);
+        let (sheet_width, sheet_height) = (columns * pitch_x + gap, rows * pitch_y + gap);
+        let mut pixels = vec![255u8; sheet_width * sheet_height * depth];
         for (index, tile) in self.values.chunks_exact(each).enumerate() {
-            let (left, top) = (GAP + index % columns * pitch_x, GAP + index / columns * pitch_y);
+            let (left, top) = (gap + index % columns * pitch_x, gap + index / columns * pitch_y);
             for y in 0..height * zoom {
                 for x in 0..width * zoom {
                     let from = &tile[(y / zoom * width + x / zoom) * channels..][..channels];
-                    let to = &mut pixels[((top + y) * sheet_width + left + x) * 3..][..3];
+                    let to = &mut pixels[((top + y) * sheet_width + left + x) * depth..][..depth];
                     for (c, to) in to.iter_mut().enumerate() {
                         let value = from[if channels == 3 { c } else { 0 }];
                         *to = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
@@ -48,11 +76,17 @@ impl Sheet {
     }
 }
 
+/// Brings a tile's smallest value to black and its largest to white.
+pub fn stretch(tile: &mut [f32]) {
+    let low = tile.iter().copied().fold(f32::INFINITY, f32::min);
+    let span = tile.iter().copied().fold(f32::NEG_INFINITY, f32::max) - low;
+    tile.iter_mut().for_each(|v| *v = (*v - low) / span.max(f32::MIN_POSITIVE));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::Decoder;
-    use crate::image::Pixels;
 
     #[test]
     fn tiles_lie_in_rows_enlarged_by_whole_pixels() {
@@ -66,5 +100,9 @@ mod tests {
             [at(0, 0), at(2, 2), at(65, 65), at(33, 100), at(100, 33), at(100, 100)],
             [255, 0, 0, 128, 255, 255]
         );
+        let sprite = decoder.decode(&sheet.to_sprite(), "a sprite").unwrap();
+        let Pixels::U8(pixels) = &sprite.pixels else { panic!("8 bits") };
+        assert_eq!([sprite.height, sprite.width, sprite.channels], [64, 64, 1]);
+        assert_eq!([pixels[0], pixels[32], pixels[63], pixels[32 * 64]], [0, 128, 128, 255]);
     }
 }

@@ -85,6 +85,17 @@ impl ViewPlan {
     pub fn with_draws(self) -> Self {
         Self { record_draws: true, ..self }
     }
+
+    /// Makes batches of another size. The views of a sample do not depend on it, nor does the order of the samples.
+    #[must_use]
+    pub fn with_batch_size(self, batch_size: usize) -> Self {
+        Self { batch_size, ..self }
+    }
+
+    /// Name and parameter names of the augmentations of each group: what the draws mean.
+    pub fn steps(&self) -> Vec<Vec<(&'static str, &'static [&'static str])>> {
+        self.groups.iter().map(|group| group.pipeline.steps().collect()).collect()
+    }
 }
 
 /// How plain views for embedding and evaluation are made: the centred square at the plan's size, normalised.

@@ -97,9 +97,29 @@ pub fn tables(
     Ok(tables)
 }
 
+/// Representations `h` of the samples `indices`, and which of them could be read; `progress` is told the number of samples
+/// done.
+pub fn representations(
+    branch: &Branch,
+    dataset: &Arc<Dataset>,
+    plan: &Plan,
+    indices: Vec<usize>,
+    progress: &mut dyn FnMut(usize),
+) -> Result<(FeatureTable, Vec<usize>), Error> {
+    let (mut table, mut seen) = (FeatureTable::default(), Vec::new());
+    for_each_batch(branch, dataset, plan, Some(indices), Wanted::default(), |batch| {
+        table.values.extend(batch.h);
+        seen.extend(batch.indices);
+        progress(seen.len());
+        Ok(())
+    })?;
+    describe(&mut table, dataset, &seen);
+    Ok((table, seen))
+}
+
 /// Fills in ids and labels of a table whose values are there.
 fn describe(table: &mut FeatureTable, dataset: &Dataset, indices: &[usize]) {
-    table.dim = table.values.len() / indices.len();
+    table.dim = table.values.len() / indices.len().max(1);
     table.ids = indices.iter().map(|&index| dataset.id(index)).collect();
     table.labels = indices.iter().filter_map(|&index| dataset.label(index)).collect();
     table.classes = dataset.classes().to_vec();
@@ -115,14 +135,7 @@ pub fn online_knn(
 ) -> Result<f64, Error> {
     let branch = Branch { encoder: encoder.clone(), projector: crate::projector::Projector::identity(encoder.width()) };
     let table = |indices: Vec<usize>| -> Result<FeatureTable, Error> {
-        let (mut table, mut seen) = (FeatureTable::default(), Vec::new());
-        for_each_batch(&branch, dataset, plan, Some(indices), Wanted::default(), |batch| {
-            table.values.extend(batch.h);
-            seen.extend(batch.indices);
-            Ok(())
-        })?;
-        describe(&mut table, dataset, &seen);
-        Ok(table)
+        Ok(representations(&branch, dataset, plan, indices, &mut |_| {})?.0)
     };
     let (bank, queries, settings) = (table(bank)?, table(queries)?, &plan.evaluate);
     let k = settings.knn_k.min(bank.len());

@@ -3,7 +3,7 @@
 use crate::tensor::to_vec;
 use burn::tensor::Tensor;
 use selfsame_data::config::DataSettings;
-use selfsame_data::sheet::Sheet;
+use selfsame_data::sheet::{Sheet, stretch};
 
 /// A sheet of tiles, `pictures/NAME.png` in the run folder.
 #[derive(Clone, Debug)]
@@ -42,11 +42,4 @@ impl Picture {
         }
         Sheet { columns: self.columns, tile: [height, width, channels], values }.to_png()
     }
-}
-
-/// To `0..=1`, by the smallest and the largest value.
-fn stretch(tile: &mut [f32]) {
-    let low = tile.iter().copied().fold(f32::INFINITY, f32::min);
-    let span = tile.iter().copied().fold(f32::NEG_INFINITY, f32::max) - low;
-    tile.iter_mut().for_each(|v| *v = (*v - low) / span.max(f32::MIN_POSITIVE));
 }

@@ -170,10 +170,11 @@ impl Run {
         Ok(atomic::write(&self.path.join(ENCODER), &parameters::to_safetensors(&arrays))?)
     }
 
-    /// Writes `pictures/NAME.png`.
+    /// Writes `pictures/NAME.png`, and its caption beside it as `pictures/NAME.txt`.
     pub fn write_picture(&self, picture: &Picture, data: &DataSettings) -> Result<(), Error> {
         let folder = self.path.join("pictures");
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+        atomic::write(&folder.join(format!("{}.txt", picture.name)), picture.caption.as_bytes())?;
         Ok(atomic::write(&folder.join(format!("{}.png", picture.name)), &picture.to_png(data))?)
     }
 

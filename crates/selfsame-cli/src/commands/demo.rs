@@ -1,6 +1,6 @@
 //! `selfsame demo`.
 
-use super::{evaluate, pretrain};
+use super::{evaluate, pretrain, report};
 use crate::plans;
 use anyhow::Result;
 use clap::Args;
@@ -32,6 +32,7 @@ impl Demo {
         if pretrain::train(&resolved.plan, dataset.clone())? {
             let test = plans::sibling(&resolved.plan, "demo/test")?;
             evaluate::judge(&resolved.plan, &dataset, &test)?;
+            report::write_after(&resolved.plan, &dataset);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,6 @@
 //! `selfsame evaluate`.
 
+use super::report;
 use crate::{plans, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -37,6 +38,7 @@ impl Evaluate {
         let test = test.context("test: missing; say which labelled data to test on, e.g. test=held-out/")?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
         judge(&plan, &plans::sibling(&plan, &train)?, &plans::sibling(&plan, &test)?)?;
+        report::write_after_opening(&plan);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,4 +6,7 @@ pub mod evaluate;
 pub mod list;
 pub mod plan;
 pub mod pretrain;
+pub mod preview;
+pub mod report;
 pub mod selftest;
+pub mod watch;

@@ -1,5 +1,6 @@
 //! `selfsame pretrain`.
 
+use super::report;
 use crate::plans::{self, Subject};
 use crate::terminal::Progress;
 use anyhow::{Result, bail};
@@ -49,7 +50,11 @@ impl Pretrain {
                 (resolved.plan, dataset)
             }
         };
-        train(&plan, dataset)?;
+        let there = |name: &str| plan.out.join(name).exists();
+        let reported = there("encoder.safetensors") && there("report.html");
+        if train(&plan, dataset.clone())? && !reported {
+            report::write_after(&plan, &dataset);
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

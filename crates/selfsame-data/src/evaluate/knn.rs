@@ -128,7 +128,7 @@ fn scan(best: &mut Best, k: usize, cosines: &[f32], first: u32) {
 }
 
 /// Rows of length 1; rows of zeros stay zeros, so their cosine with anything is 0.
-pub(super) fn unit_rows(rows: Rows) -> Vec<f32> {
+pub(crate) fn unit_rows(rows: Rows) -> Vec<f32> {
     let mut units = rows.values.to_vec();
     units.par_chunks_mut((rows.dim * 64).max(1)).for_each(|block| {
         for row in block.chunks_exact_mut(rows.dim) {

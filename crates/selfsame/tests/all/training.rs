@@ -108,7 +108,10 @@ fn every_method(source: &Path) -> Vec<Vec<String>> {
     let with_vit = |own: &[&str]| own.iter().chain(&VIT).map(|&word| word.to_owned()).collect();
     let belief = "method=deep_belief_network";
     for own in [&["method.persistent=true"][..], &["method.visible=gaussian", "method.fine_tune_epochs=1"]] {
-        all.push([vec![belief.into()], needs("deep_belief_network", source), own.iter().map(|&o| o.to_owned()).collect()].concat());
+        all.push(
+            [vec![belief.into()], needs("deep_belief_network", source), own.iter().map(|&o| o.to_owned()).collect()]
+                .concat(),
+        );
     }
     all.push(with_vit(&["method=simclr"]));
     all.push(with_vit(&["method=byol", "backbone.pool=mean", "backbone.positions=sincos"]));

@@ -1,0 +1,67 @@
+//! `selfsame preview`.
+
+use crate::plans::{self, Subject};
+use crate::terminal;
+use anyhow::Result;
+use clap::Args;
+use selfsame_data::atomic;
+use selfsame_data::dataset::Dataset;
+use selfsame_data::preview;
+use selfsame_data::report;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Side of a tile, px, at most.
+const TILE_PX: usize = 128;
+
+/// Show samples with the views that training would make of them, as a PNG and as a page that states what was drawn.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  selfsame preview data=photos/                     the default views
+  selfsame preview recipes/simclr.toml data=photos/ --samples 20
+  selfsame preview runs/mine --out views.png        those of a run; the page is views.html")]
+pub struct Preview {
+    /// A recipe (file or name) or a run folder; then any recipe key as key=value
+    #[arg(value_name = "RECIPE|RUN] [KEY=VALUE")]
+    words: Vec<String>,
+    /// Samples
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
+    samples: u16,
+    /// Where to write; the PNG and the page have the same name, and .png and .html as endings
+    #[arg(long, value_name = "FILE", default_value = "preview.png")]
+    out: PathBuf,
+}
+
+impl Preview {
+    pub fn run(self) -> Result<ExitCode> {
+        let (plan, dataset) = match plans::split(&self.words)? {
+            (Some(Subject::Run(plan)), []) => {
+                let dataset = Arc::new(Dataset::open(&plan.data)?);
+                (*plan, dataset)
+            }
+            (Some(Subject::Run(plan)), [word, ..]) => {
+                anyhow::bail!(
+                    "{word}: {} is a run, and a run's plan is fixed; drop the key=value arguments",
+                    plan.out.display()
+                )
+            }
+            (Some(Subject::Recipe(recipe)), overrides) => {
+                let (resolved, dataset) = plans::resolve(Some(&recipe), overrides)?;
+                (resolved.plan, dataset)
+            }
+            (None, overrides) => {
+                let (resolved, dataset) = plans::resolve(None, overrides)?;
+                (resolved.plan, dataset)
+            }
+        };
+        let shown = preview::Preview::new(&dataset, &plan, usize::from(self.samples), TILE_PX)?;
+        let (png, page) = (self.out.with_extension("png"), self.out.with_extension("html"));
+        let title = format!("Views of {}", plan.data.path.display());
+        atomic::write(&png, &shown.sheet.to_png())?;
+        atomic::write(&page, report::preview_page(&shown, &title, &plan.to_toml()).as_bytes())?;
+        terminal::print(format_args!("{}\n{}", png.display(), page.display()));
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,148 @@
+//! The shell of a page: one file that asks for nothing else.
+
+use std::fmt::Write;
+
+/// Text as it may stand between tags and within double-quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            // Control characters have no place in HTML.
+            c if c.is_control() && c != '\n' => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// The address of bytes that lie within the page.
+pub(super) fn data_uri(png: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut uri = String::with_capacity(png.len() * 4 / 3 + 32);
+    uri.push_str("data:image/png;base64,");
+    for chunk in png.chunks(3) {
+        let bits = chunk.iter().enumerate().fold(0u32, |bits, (i, &byte)| bits | u32::from(byte) << (16 - 8 * i));
+        for digit in 0..4 {
+            let index = (bits >> (18 - 6 * digit)) as usize & 63;
+            uri.push(if digit <= chunk.len() { DIGITS[index] as char } else { '=' });
+        }
+    }
+    uri
+}
+
+/// A page in the making.
+#[derive(Default)]
+pub(super) struct Page {
+    /// Title of the window, as plain text.
+    pub title: String,
+    /// What stands above the sections, as HTML.
+    pub head: String,
+    /// Rules beside the common ones.
+    pub style: String,
+    /// Seconds after which the page asks for its successor.
+    pub refresh_s: Option<u32>,
+    /// Id, short name and HTML of each section.
+    pub sections: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Page {
+    /// Appends a section; `lead` is one line of plain text below its title.
+    pub fn section(&mut self, id: &'static str, short: &'static str, title: &str, lead: &str, body: &str) {
+        let lead = if lead.is_empty() { String::new() } else { format!("<p class=\"sub\">{}</p>", escape(lead)) };
+        let html = format!("<section id=\"{id}\"><h2>{}</h2>{lead}{body}</section>", escape(title));
+        self.sections.push((id, short, html));
+    }
+
+    /// The file.
+    pub fn finish(self, footer: &str) -> String {
+        let refresh = self.refresh_s.map(|s| format!("<meta http-equiv=\"refresh\" content=\"{s}\">\n"));
+        let mut html = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src \
+             data:; script-src 'unsafe-inline'\">\n{}\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n\
+             <header>{}</header>\n<nav><div>",
+            refresh.unwrap_or_default(),
+            escape(&self.title),
+            include_str!("style.css"),
+            self.style,
+            self.head,
+        );
+        for (id, short, _) in &self.sections {
+            let _ = write!(html, "<a href=\"#{id}\">{short}</a>");
+        }
+        html.push_str("</div></nav>\n<main>\n");
+        for (.., section) in &self.sections {
+            html.push_str(section);
+            html.push('\n');
+        }
+        let script = include_str!("hover.js");
+        let _ = write!(html, "</main>\n<footer>{footer}</footer>\n<script>\n{script}</script>\n</body>\n</html>\n");
+        html
+    }
+}
+
+/// A note in the place of what cannot be shown.
+pub(super) fn missing(what: &str) -> String {
+    format!("<p class=\"missing\">{}</p>", escape(what))
+}
+
+/// Whole numbers with thin spaces between thousands, others with three significant digits.
+pub(super) fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".into();
+    }
+    if value.fract() == 0.0 && value.abs() < 1e15 || value.abs() >= 1000.0 {
+        let digits = format!("{:.0}", value.abs());
+        let mut grouped = String::new();
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+                grouped.push('\u{2009}');
+            }
+            grouped.push(digit);
+        }
+        return if value < 0.0 { format!("−{grouped}") } else { grouped };
+    }
+    let magnitude = value.abs().log10().floor();
+    if magnitude < -4.0 {
+        return format!("{value:.2e}").replace('-', "−");
+    }
+    format!("{value:.*}", (2.0 - magnitude).max(0.0) as usize).replace('-', "−")
+}
+
+/// Hours, minutes and seconds.
+pub(super) fn duration(seconds: f64) -> String {
+    let total = seconds.clamp(0.0, 1e9).round() as u64;
+    match (total / 3600, total / 60 % 60, total % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_agrees_with_rfc_4648() {
+        let encoded = |bytes: &[u8]| data_uri(bytes).strip_prefix("data:image/png;base64,").unwrap().to_owned();
+        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        cases.iter().for_each(|(plain, expected)| assert_eq!(encoded(plain.as_bytes()), *expected));
+        assert_eq!(encoded(&[0xff, 0xef, 0xbe]), "/+++");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let cases =
+            [(0.0, "0"), (12345.0, "12\u{2009}345"), (-0.12345, "−0.123"), (12.345, "12.3"), (1.2345e-7, "1.23e−7")];
+        cases.iter().for_each(|(value, expected)| assert_eq!(number(*value), *expected));
+        assert_eq!(number(f64::NAN), "–");
+    }
+}
