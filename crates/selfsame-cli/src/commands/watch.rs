@@ -104,11 +104,11 @@ fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<String>> {
         stream.set_read_timeout(Some(left))?;
         let read = stream.read(&mut buffer)?;
         head.extend_from_slice(&buffer[..read]);
-        if head.windows(4).any(|end| end == b"\r\n\r\n") || read == 0 {
-            return Ok(Some(String::from_utf8_lossy(&head).into_owned()));
-        }
         if head.len() > REQUEST_BYTES {
             return Ok(None);
+        }
+        if head.windows(4).any(|end| end == b"\r\n\r\n") || read == 0 {
+            return Ok(Some(String::from_utf8_lossy(&head).into_owned()));
         }
     }
 }

@@ -102,7 +102,16 @@ impl Plan {
         }
         for (i, group) in self.views.iter().enumerate() {
             if let Some(size) = group.size {
-                self.backbone.check_size(&format!("views.{i}.size"), size)?;
+                let key = format!("views.{i}.size");
+                self.backbone.check_size(&key, size)?;
+                if let Some(whole) =
+                    self.data.size.filter(|&whole| whole != size && self.backbone.name == "belief_network")
+                {
+                    let problem = format!(
+                        "{size}, but backbone.name = \"belief_network\" sees data.size = {whole} px and no other; drop the key, or take a resnet_… or vit_… backbone"
+                    );
+                    return wrong(&key, problem);
+                }
             }
         }
         let train = &self.train;

@@ -3,7 +3,7 @@
 use crate::training::{plan, train};
 use selfsame::catalogue;
 use selfsame::tensor::parameters::read_safetensors;
-use selfsame_data::config::ViewSettings;
+use selfsame_data::config::{self, RECIPES, Recipe, ViewSettings};
 use std::path::Path;
 
 /// What is done to a plan's views.
@@ -70,6 +70,66 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
     let pretrain = catalogue::method(&plan).unwrap().pretrain;
     let error = pretrain(&plan, dataset, &mut selfsame::events::Silent, &Default::default()).unwrap_err().to_string();
     assert!(error.contains("method.clusters") && error.contains("41") && error.contains("40 samples"), "{error}");
+}
+
+#[test]
+fn every_method_has_a_recipe_and_every_recipe_is_valid() {
+    for entry in RECIPES {
+        let recipe = Recipe::builtin(entry.name).unwrap();
+        let resolved = config::load(Some(&recipe), &[], &catalogue::known()).and_then(|resolved| {
+            resolved.complete(|plan| {
+                plan.data.size.get_or_insert(28);
+                plan.data.channels.get_or_insert(if entry.name.starts_with("emoji") { 3 } else { 1 });
+                let channels = plan.data.channels.unwrap();
+                plan.data.mean.get_or_insert(vec![0.3; channels]);
+                plan.data.std.get_or_insert(vec![0.3; channels]);
+                Ok(())
+            })
+        });
+        let plan = resolved.unwrap_or_else(|error| panic!("{}: {error}", entry.name)).plan;
+        let method = catalogue::method(&plan).unwrap();
+        assert!(entry.name.ends_with(method.name), "{} is named by its method", entry.name);
+        // ClusterFit's recipe names a run, which is not there.
+        match (method.check)(&plan) {
+            Err(error) if method.name != "clusterfit" => panic!("{}: {error}", entry.name),
+            _ => {}
+        }
+    }
+    for method in catalogue::METHODS {
+        assert!(RECIPES.iter().any(|entry| entry.name == method.name), "{} has no recipe", method.name);
+    }
+}
+
+#[test]
+fn generative_methods_refuse_what_they_cannot_work_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let as_it_is = |_: &mut Vec<ViewSettings>| {};
+    let one = |views: &mut Vec<ViewSettings>| views[0].count = 1;
+    let mae = ["method=masked_autoencoder", "backbone=vit_micro", "projector.layers=0"];
+    let cases: Vec<(Vec<&str>, Change, Vec<&str>)> = vec![
+        (
+            vec!["method=masked_autoencoder", "projector.layers=0"],
+            &one,
+            vec!["backbone.name", "resnet_micro", "vit_micro"],
+        ),
+        (mae.to_vec(), &as_it_is, vec!["views", "masked_autoencoder", "one view"]),
+        (
+            [&mae[..], &["method.mask_ratio=0.99"]].concat(),
+            &one,
+            vec!["method.mask_ratio", "leaves 0 of the 9", "backbone.patch_size = 4"],
+        ),
+        (
+            [&mae[..], &["method.decoder_width=90"]].concat(),
+            &one,
+            vec!["method.decoder_width", "method.decoder_heads = 3", "96"],
+        ),
+        (vec!["method=inpainting"], &one, vec!["projector.layers", "inpainting", "expected 0"]),
+        (vec!["method=deep_belief_network", "projector.layers=0"], &one, vec!["backbone.name", "belief_network"]),
+    ];
+    for (more, change, expected) in cases {
+        let error = refused(folder.path(), &more, change);
+        assert!(expected.iter().all(|part| error.contains(part)), "{more:?}: {error}\nlacks one of {expected:?}");
+    }
 }
 
 #[test]
