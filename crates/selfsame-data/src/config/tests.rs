@@ -14,7 +14,7 @@ fn known() -> Known {
             method("barlow_twins", "redundancy_weight = 0.005"),
             method("invariance_only", ""),
         ],
-        backbones: vec!["resnet_micro", "resnet18", "vit_micro"],
+        backbones: vec!["resnet_micro", "resnet18", "vit_micro", "vit_small"],
     }
 }
 
