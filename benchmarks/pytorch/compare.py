@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Side by side with PyTorch, in turn, in one run: medians and ratios (peer time / ours).
 
-benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [w1] [w2] [pretrain-w1] [pretrain-w2] [infer]
+benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [w1] [w2] [w3] [pretrain-w1] [pretrain-w2] [infer]
 
-w1, w2        a training step of ResNet-18 at 32 px and of the micro-ResNet: PyTorch f32 in both memory formats, and bf16
+w1, w2, w3    a training step of ResNet-18 at 32 px, of the micro-ResNet and of the micro-ViT at 32 px: PyTorch f32 in both
+              memory formats, and bf16
 pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers
 infer         ResNet-18 at 224 px: onnxruntime
 
@@ -16,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 parser = argparse.ArgumentParser()
-parser.add_argument("workloads", nargs="*", default=["w1", "w2", "pretrain-w1", "pretrain-w2", "infer"])
+parser.add_argument("workloads", nargs="*", default=["w1", "w2", "w3", "pretrain-w1", "pretrain-w2", "infer"])
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=10)
 parser.add_argument("--isa", help="force SELFSAME_ISA for ours")

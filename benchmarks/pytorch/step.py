@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """PyTorch's side of compare.py: the same training steps as crates/selfsame/examples/workloads.rs.
 
-step.py w1|w2 STEPS f32|f32_channels_last|bf16 [THREADS]   prints {"milliseconds": [...], "peak_mb": ...}
+step.py w1|w2|w3 STEPS f32|f32_channels_last|bf16 [THREADS]   prints {"milliseconds": [...], "peak_mb": ...}
 """
 import json, resource, sys, time
 
 import torch
 
-from nets import micro, resnet18
+from nets import micro, resnet18, vit
 
 workload, steps, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(int(sys.argv[4]) if len(sys.argv) > 4 else torch.get_num_threads())
 torch.manual_seed(0)
 
-net, shape = {"w1": (resnet18, (64, 3, 32, 32)), "w2": (micro, (256, 1, 28, 28))}[workload]
+net, shape = {"w1": (resnet18, (64, 3, 32, 32)), "w2": (micro, (256, 1, 28, 28)), "w3": (vit, (64, 3, 32, 32))}[workload]
 net = net().train()
 x = torch.randn(*shape)
 if mode != "f32":

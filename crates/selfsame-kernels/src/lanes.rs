@@ -115,6 +115,8 @@ pub(crate) trait Lanes:
     fn max(self, other: Self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
+    /// `self · 2ⁿ`, for integral lanes n from −126 to 127.
+    fn times_power_of_two(self, n: Self) -> Self;
     /// Bit `i` is set where lane `i` is greater than 0 (clear for NaN).
     fn positive(self) -> u16;
     /// Lane `i` where bit `i` is set, otherwise 0.
@@ -216,6 +218,10 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn sqrt(self) -> Self {
         self.zip(self, |a, _| a.sqrt())
+    }
+    #[inline(always)]
+    fn times_power_of_two(self, n: Self) -> Self {
+        self.zip(n, |x, n| x * f32::from_bits(((n as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
     fn positive(self) -> u16 {
@@ -332,6 +338,15 @@ impl Lanes for Avx2 {
         intrinsic!(Avx2([_mm256_sqrt_ps(self.0[0]), _mm256_sqrt_ps(self.0[1])]))
     }
     #[inline(always)]
+    fn times_power_of_two(self, n: Self) -> Self {
+        intrinsic!({
+            let bias = _mm256_set1_epi32(127);
+            let low = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n.0[0]), bias));
+            let high = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n.0[1]), bias));
+            self * Avx2([_mm256_castsi256_ps(low), _mm256_castsi256_ps(high)])
+        })
+    }
+    #[inline(always)]
     fn positive(self) -> u16 {
         intrinsic!({
             let zero = _mm256_setzero_ps();
@@ -427,6 +442,10 @@ impl Lanes for Avx512 {
         intrinsic!(Avx512(_mm512_sqrt_ps(self.0)))
     }
     #[inline(always)]
+    fn times_power_of_two(self, n: Self) -> Self {
+        intrinsic!(Avx512(_mm512_scalef_ps(self.0, n.0)))
+    }
+    #[inline(always)]
     fn positive(self) -> u16 {
         intrinsic!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_setzero_ps()))
     }
@@ -460,6 +479,7 @@ mod tests {
             let (x, y, z) = (V::load(xs), V::load(ys), V::load_slice(rest));
             let (add, sub, mul, div) = ((x + y).to_array(), (x - y).to_array(), (x * y).to_array(), (x / y).to_array());
             let (fma, max, root) = (x.mul_add(y, z).to_array(), x.max(y).to_array(), (x * x).sqrt().to_array());
+            let scaled = y.times_power_of_two(V::splat(-3.0)).to_array();
             let bits = x.positive();
             let kept = y.keep(bits).to_array();
             let chosen = x.if_greater(y, z, x).to_array();
@@ -468,6 +488,7 @@ mod tests {
                 assert_eq!([add[i], sub[i], mul[i], div[i]], [a + b, a - b, a * b, a / b]);
                 assert!((fma[i] - (a * b + c)).abs() <= 1e-6 * (a * b).abs());
                 assert_eq!([max[i], root[i]], [a.max(b), a.abs()]);
+                assert_eq!(scaled[i], b / 8.0);
                 assert_eq!(bits >> i & 1 == 1, a > 0.0);
                 assert_eq!(kept[i], if a > 0.0 { b } else { 0.0 });
                 assert_eq!(chosen[i], if a > b { c } else { a });

@@ -8,13 +8,18 @@
 //! * [`conv`]: two-dimensional convolution and its gradients.
 //! * [`norm`]: batch normalisation, residual addition, bias and ReLU in single passes, forward and backward.
 //! * [`pool`]: pooling. [`matmul`]: matrix products.
+//! * [`attention`], [`layer_norm`], [`linear`]: what transformers are made of, forward and backward.
 //! * [`optimise`]: optimiser steps, with the moving average of a teacher in the same pass.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
+pub mod attention;
 pub mod conv;
 mod disjoint;
+mod exponential;
 mod isa;
 mod lanes;
+pub mod layer_norm;
+pub mod linear;
 pub mod matmul;
 pub mod memory;
 mod micro;

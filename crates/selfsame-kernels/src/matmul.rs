@@ -6,6 +6,7 @@
 
 use crate::disjoint::Disjoint;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Rows and columns that a block of the output has at most, by preference: large blocks pack their operands less often (a
 /// product of 512 × 128 · 128 × 512 took 15 % longer in the smallest than whole, 4 % in the largest), small ones share out
@@ -59,19 +60,32 @@ impl<'a> Matrix<'a> {
 /// # Panics
 /// If the shapes do not fit.
 pub fn matmul(a: Matrix, b: Matrix, out: &mut [f32]) {
+    matmul_then(a, b, out, &|_, _| {});
+}
+
+/// A block of a product's output.
+pub(crate) struct Block {
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+}
+
+/// [`matmul`], and then, for each block while it is in the cache, `then(block, out)`, which may touch the block's elements of
+/// the output.
+pub(crate) fn matmul_then(a: Matrix, b: Matrix, out: &mut [f32], then: &(impl Fn(Block, Disjoint) + Sync)) {
     let ([rows, inner], [inner_b, columns]) = (a.shape, b.shape);
     assert_eq!(inner, inner_b, "inner dimensions of {:?} · {:?}", a.shape, b.shape);
     assert_eq!(out.len(), rows * columns, "elements of the product {:?} · {:?}", a.shape, b.shape);
     if rows * columns == 0 || inner == 0 {
         // An empty sum.
         out.fill(0.0);
-        return;
+        // SAFETY: one task.
+        return then(Block { rows: 0..rows, columns: 0..columns }, unsafe { Disjoint::new(out) });
     }
     let [block_height, block_width] = block_shape([rows, columns]);
     let [down, across] = [rows.div_ceil(block_height), columns.div_ceil(block_width)];
     // SAFETY: every task writes the elements of its own block.
     let out = unsafe { Disjoint::new(out) };
-    let block = |index: usize| {
+    let task = |index: usize| {
         let (row, column) = (index / across * block_height, index % across * block_width);
         let (height, width) = (block_height.min(rows - row), block_width.min(columns - column));
         let first = row * columns + column;
@@ -102,10 +116,11 @@ pub fn matmul(a: Matrix, b: Matrix, out: &mut [f32]) {
                 gemm::Parallelism::None,
             );
         }
+        then(Block { rows: row..row + height, columns: column..column + width }, out);
     };
     match down * across {
-        1 => block(0),
-        blocks => (0..blocks).into_par_iter().for_each(block),
+        1 => task(0),
+        blocks => (0..blocks).into_par_iter().for_each(task),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Steps on random images, timed: our side of `benchmarks/pytorch/compare.py`. Prints one JSON object: milliseconds of each
 //! step, and the peak memory.
 //!
-//! `workloads w1|w2|infer STEPS [THREADS]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
-//! small stem at 32×32×3, batch 64; W2 of resnet_micro at 28×28×1, batch 256; both with a linear head of 128. `infer` is
-//! inference with ResNet-18 at 224×224×3, batch 32.
+//! `workloads w1|w2|w3|infer STEPS [THREADS]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
+//! small stem at 32×32×3, batch 64; W2 of resnet_micro at 28×28×1, batch 256; W3 of vit_micro (192 wide, 6 blocks, patches of 4 px, mean
+//! pooling) at 32×32×3, batch 64; each with a linear head of 128. `infer` is inference with ResNet-18 at 224×224×3, batch 32.
 
 use burn::tensor::Device;
 use selfsame::method::{Branch, BuildContext};
@@ -19,8 +19,9 @@ fn main() {
     let (backbone, size, channels, batch) = match arguments.first().map(String::as_str) {
         Some("w1") => ("resnet18", 32, 3, 64),
         Some("w2") => ("resnet_micro", 28, 1, 256),
+        Some("w3") => ("vit_micro\", pool = \"mean", 32, 3, 64),
         Some("infer") => ("resnet18", 224, 3, 32),
-        _ => panic!("usage: workloads w1|w2|infer STEPS [THREADS]"),
+        _ => panic!("usage: workloads w1|w2|w3|infer STEPS [THREADS]"),
     };
     let steps: usize = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(10);
     let threads = arguments.get(2).and_then(|s| s.parse().ok()).unwrap_or(0);

@@ -36,6 +36,8 @@ pub static RECIPES: &[RecipeEntry] = &[
         name: "fashion_mnist_barlow_twins",
         text: include_str!("../../../../recipes/fashion_mnist_barlow_twins.toml"),
     },
+    RecipeEntry { name: "vit_simclr", text: include_str!("../../../../recipes/vit_simclr.toml") },
+    RecipeEntry { name: "vit_moco", text: include_str!("../../../../recipes/vit_moco.toml") },
     RecipeEntry { name: "emoji_simclr", text: include_str!("../../../../recipes/emoji_simclr.toml") },
     RecipeEntry { name: "emoji_byol", text: include_str!("../../../../recipes/emoji_byol.toml") },
     RecipeEntry { name: "emoji_barlow_twins", text: include_str!("../../../../recipes/emoji_barlow_twins.toml") },

@@ -4,7 +4,7 @@
 //! gradient of a normalisation replaces the convolution's output, which nothing else needs any more.
 
 use super::ops::{EncoderOps, NORM_EPSILON, Residual, Window};
-use super::pooled;
+use super::{pooled, transformer};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -21,7 +21,7 @@ use selfsame_kernels::pool::{self, MaxPool};
 use std::sync::Arc;
 
 /// A tensor that takes part in a graph.
-type Tracked = FloatTensor<Autodiff<Flex>>;
+pub(super) type Tracked = FloatTensor<Autodiff<Flex>>;
 
 /// One bit an element: whether the ReLU let it through.
 type Mask = Pooled<u16>;
@@ -42,7 +42,7 @@ fn exclusive(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
     if whole { tensor.try_storage_mut() } else { None }
 }
 
-fn channels(tensor: &FlexTensor) -> usize {
+pub(super) fn channels(tensor: &FlexTensor) -> usize {
     let shape = tensor.shape();
     shape[shape.num_dims() - 1]
 }
@@ -139,6 +139,30 @@ impl EncoderOps for Flex {
         pool::global_average_pool(values(&contiguous(x)), channels, &mut y);
         pooled::tensor(y, [batch, channels])
     }
+
+    fn layer_norm(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
+        transformer::layer_norm(&contiguous(x), &scale, &shift)
+    }
+
+    fn linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, residual: Residual<Self>) -> FlexTensor {
+        transformer::linear(&contiguous(x), &contiguous(weight), &bias, contiguous_residual(residual).as_ref())
+    }
+
+    fn mlp(
+        x: FlexTensor,
+        w1: FlexTensor,
+        b1: FlexTensor,
+        w2: FlexTensor,
+        b2: FlexTensor,
+        residual: Residual<Self>,
+    ) -> FlexTensor {
+        let (hidden, _) = transformer::hidden(&contiguous(x), &contiguous(w1), &b1, false);
+        transformer::linear(&hidden, &contiguous(w2), &b2, contiguous_residual(residual).as_ref())
+    }
+
+    fn attention(qkv: FlexTensor, heads: usize) -> FlexTensor {
+        transformer::attention(&contiguous(qkv), heads).0
+    }
 }
 
 /// A [`contiguous`] tensor of two axes.
@@ -146,7 +170,7 @@ fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
     Matrix::new(values(tensor), tensor.shape().dims())
 }
 
-fn product(a: Matrix, b: Matrix) -> FlexTensor {
+pub(super) fn product(a: Matrix, b: Matrix) -> FlexTensor {
     let shape = [a.shape()[0], b.shape()[1]];
     let mut y = Buffer::for_overwrite(shape[0] * shape[1]);
     matmul::matmul(a, b, &mut y);
@@ -321,6 +345,29 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
+
+    fn layer_norm(x: Tracked, scale: Tracked, shift: Tracked) -> Tracked {
+        transformer::tracked_layer_norm::<C>(x, scale, shift)
+    }
+
+    fn linear(x: Tracked, weight: Tracked, bias: Tracked, residual: Residual<Self>) -> Tracked {
+        transformer::tracked_linear::<C>(x, weight, bias, tracked_residual(residual))
+    }
+
+    fn mlp(x: Tracked, w1: Tracked, b1: Tracked, w2: Tracked, b2: Tracked, residual: Residual<Self>) -> Tracked {
+        transformer::tracked_mlp::<C>([x, w1, b1, w2, b2], tracked_residual(residual))
+    }
+
+    fn attention(qkv: Tracked, heads: usize) -> Tracked {
+        transformer::tracked_attention::<C>(qkv, heads)
+    }
+}
+
+fn tracked_residual<C: CheckpointStrategy>(residual: Residual<Autodiff<Flex, C>>) -> Option<Tracked> {
+    match residual {
+        Residual::None => None,
+        Residual::Add(residual) => Some(residual),
+    }
 }
 
 fn differentiable_convolution<C: CheckpointStrategy>(
@@ -339,7 +386,7 @@ fn differentiable_convolution<C: CheckpointStrategy>(
 }
 
 /// Hands each gradient to the node that wants it.
-fn register<const N: usize>(grads: &mut Gradients, nodes: [Option<NodeId>; N], gradients: [FlexTensor; N]) {
+pub(super) fn register<const N: usize>(grads: &mut Gradients, nodes: [Option<NodeId>; N], gradients: [FlexTensor; N]) {
     for (node, gradient) in nodes.into_iter().zip(gradients) {
         if let Some(node) = node {
             grads.register::<Flex>(node, gradient);
@@ -662,6 +709,35 @@ mod tests {
             portable::max_pool::<Ours>(t[0].clone(), pooling)
         });
         agree("mean_pool", &[x], &|t| Ours::mean_pool(t[0].clone()), &|t| portable::mean_pool::<Ours>(t[0].clone()));
+        let (tokens, dim, wide): (&[usize], &[usize], &[usize]) = (&[2, 5, 12], &[12], &[12, 20]);
+        agree(
+            "layer_norm",
+            &[tokens, dim, dim],
+            &|t| Ours::layer_norm(t[0].clone(), t[1].clone(), t[2].clone()),
+            &|t| portable::layer_norm::<Ours>(t[0].clone(), t[1].clone(), t[2].clone()),
+        );
+        for with_residual in [false, true] {
+            let residual = |t: Option<&Tracked>| t.map_or(Residual::None, |t| Residual::Add(t.clone()));
+            let shapes: &[&[usize]] = &[tokens, wide, &[20], &[2, 5, 20]];
+            agree(
+                "linear",
+                &shapes[..3 + usize::from(with_residual)],
+                &|t| Ours::linear(t[0].clone(), t[1].clone(), t[2].clone(), residual(t.get(3))),
+                &|t| portable::linear::<Ours>(t[0].clone(), t[1].clone(), t[2].clone(), residual(t.get(3))),
+            );
+            let shapes: &[&[usize]] = &[tokens, wide, &[20], &[20, 12], dim, tokens];
+            let mlp = [Ours::mlp, portable::mlp::<Ours>];
+            let [ours, theirs] = mlp.map(|mlp: fn(_, _, _, _, _, _) -> _| {
+                move |t: &[Tracked]| {
+                    let residual = residual(t.get(5));
+                    mlp(t[0].clone(), t[1].clone(), t[2].clone(), t[3].clone(), t[4].clone(), residual)
+                }
+            });
+            agree("mlp", &shapes[..5 + usize::from(with_residual)], &ours, &theirs);
+        }
+        agree("attention", &[&[2, 5, 36]], &|t| Ours::attention(t[0].clone(), 3), &|t| {
+            portable::attention::<Ours>(t[0].clone(), 3)
+        });
         agree("matrix_product", &[&[9, 33], &[33, 20]], &|t| Ours::matrix_product(t[0].clone(), t[1].clone()), &|t| {
             Ours::float_matmul(t[0].clone(), t[1].clone())
         });

@@ -7,6 +7,7 @@ pub mod layers;
 pub mod ops;
 pub mod parameters;
 mod pooled;
+mod transformer;
 
 use burn::tensor::{Device, Tensor, TensorData};
 

@@ -1,0 +1,308 @@
+//! Softmax attention within a sequence, forward and backward (Vaswani et al. 2017, arXiv:1706.03762).
+//!
+//! ```text
+//! forward    P = softmax(q kᵀ / √width),  o = P v
+//! backward   dv = Pᵀ do,  dP = do vᵀ,  dS = P ∘ (dP − Σ_keys P dP) / √width,  dq = dS k,  dk = dSᵀ q
+//! ```
+//!
+//! A task is one head of one sample: tokens are few, so q, k, v and the `[tokens, tokens]` probabilities of a head lie in the L2
+//! cache, and the products are single-threaded calls. Queries, keys and values are read where the linear layer before wrote
+//! them, `[batch, tokens, 3 · dim]`, and the heads' results stand side by side, `[batch, tokens, dim]`: no layout changes. The
+//! probabilities are kept for the backward pass.
+
+use crate::{
+    Isa,
+    disjoint::Disjoint,
+    exponential::exp,
+    lanes::{Kernel, LANES, Lanes},
+    layer_norm::sum,
+    memory::Buffer,
+};
+use rayon::prelude::*;
+
+/// The shape of a self-attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// Sequences.
+    pub batch: usize,
+    /// Tokens of a sequence.
+    pub tokens: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Channels of a head.
+    pub width: usize,
+}
+
+impl Attention {
+    fn dim(&self) -> usize {
+        self.heads * self.width
+    }
+
+    /// Elements of the probabilities, `[batch, heads, tokens, tokens]`.
+    pub fn probabilities_len(&self) -> usize {
+        self.batch * self.heads * self.tokens * self.tokens
+    }
+
+    /// Elements of the result, `[batch, tokens, dim]`.
+    pub fn output_len(&self) -> usize {
+        self.batch * self.tokens * self.dim()
+    }
+
+    /// Where, in `[batch, tokens, parts · dim]`, a head's rows of part `part` start.
+    fn start(&self, task: usize, parts: usize, part: usize) -> usize {
+        let (sample, head) = (task / self.heads, task % self.heads);
+        sample * self.tokens * parts * self.dim() + part * self.dim() + head * self.width
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.width as f32).sqrt()
+    }
+
+    fn check(&self, qkv: &[f32], output: &[f32], probabilities: &[f32]) {
+        assert_eq!(qkv.len(), 3 * self.output_len(), "elements of queries, keys and values");
+        assert_eq!(output.len(), self.output_len(), "elements of the result");
+        assert_eq!(probabilities.len(), self.probabilities_len(), "elements of the probabilities");
+    }
+
+    /// `output` `[batch, tokens, dim]` and `probabilities` `[batch, heads, tokens, tokens]` of `qkv` `[batch, tokens, 3 · dim]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn forward(&self, qkv: &[f32], output: &mut [f32], probabilities: &mut [f32]) {
+        self.check(qkv, output, probabilities);
+        let &Attention { tokens, width, .. } = self;
+        if output.is_empty() {
+            return;
+        }
+        let (isa, stride) = (Isa::active(), 3 * self.dim());
+        // SAFETY: every task writes its own head of its own sample.
+        let output = unsafe { Disjoint::new(output) };
+        probabilities.par_chunks_exact_mut(tokens * tokens).enumerate().for_each(|(task, p)| {
+            let [q, k, v] =
+                [0, 1, 2].map(|part| Strided::new(&qkv[self.start(task, 3, part)..], tokens, width, stride));
+            let start = self.start(task, 1, 0);
+            let o = output.pointer(start..start + (tokens - 1) * self.dim() + width);
+            // SAFETY: the head's rows of the result, which are this task's; `p` is whole.
+            unsafe {
+                multiply(q, k.transposed(), self.scale(), p.as_mut_ptr(), tokens);
+                isa.run(Softmax { rows: p, tokens });
+                multiply(Strided::new(p, tokens, tokens, tokens), v, 1.0, o, self.dim());
+            }
+        });
+    }
+
+    /// The gradient `dqkv` from that of the result, `dy`, and what the forward pass read and kept.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn backward(&self, qkv: &[f32], probabilities: &[f32], dy: &[f32], dqkv: &mut [f32]) {
+        self.check(qkv, dy, probabilities);
+        assert_eq!(dqkv.len(), qkv.len(), "elements of the gradient");
+        let &Attention { tokens, width, .. } = self;
+        if dy.is_empty() {
+            return;
+        }
+        let (isa, stride) = (Isa::active(), 3 * self.dim());
+        // SAFETY: every task writes its own head of its own sample.
+        let dqkv = unsafe { Disjoint::new(dqkv) };
+        probabilities.par_chunks_exact(tokens * tokens).enumerate().for_each(|(task, p)| {
+            let [q, k, v] =
+                [0, 1, 2].map(|part| Strided::new(&qkv[self.start(task, 3, part)..], tokens, width, stride));
+            let dy = Strided::new(&dy[self.start(task, 1, 0)..], tokens, width, self.dim());
+            let [dq, dk, dv] = [0, 1, 2].map(|part| {
+                let start = self.start(task, 3, part);
+                dqkv.pointer(start..start + (tokens - 1) * stride + width)
+            });
+            let mut ds = Buffer::for_overwrite(tokens * tokens);
+            let probabilities = Strided::new(p, tokens, tokens, tokens);
+            // SAFETY: the head's rows of the gradient, which are this task's; `ds` is whole.
+            unsafe {
+                multiply(probabilities.transposed(), dy, 1.0, dv, stride);
+                multiply(dy, v.transposed(), 1.0, ds.as_mut_ptr(), tokens);
+                isa.run(SoftmaxBackward { probabilities: p, gradients: &mut ds, tokens, scale: self.scale() });
+                let ds = Strided::new(&ds, tokens, tokens, tokens);
+                multiply(ds, k, 1.0, dq, stride);
+                multiply(ds.transposed(), q, 1.0, dk, stride);
+            }
+        });
+    }
+}
+
+/// A matrix within a larger one, or its transpose.
+#[derive(Clone, Copy)]
+struct Strided<'a> {
+    values: &'a [f32],
+    shape: [usize; 2],
+    strides: [usize; 2],
+}
+
+impl<'a> Strided<'a> {
+    fn new(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(values.len() >= (rows - 1) * stride + columns, "rows within the slice");
+        Self { values, shape: [rows, columns], strides: [stride, 1] }
+    }
+
+    fn transposed(self) -> Self {
+        let ([rows, columns], [row, column]) = (self.shape, self.strides);
+        Self { shape: [columns, rows], strides: [column, row], ..self }
+    }
+}
+
+/// `out = factor · a · b`, on this thread.
+///
+/// # Safety
+/// `out` is valid for writing the product's rows, `stride` floats apart.
+unsafe fn multiply(a: Strided, b: Strided, factor: f32, out: *mut f32, stride: usize) {
+    let ([rows, inner], [_, columns]) = (a.shape, b.shape);
+    // SAFETY: `Strided::new` saw that the operands lie within their slices; the result is the caller's.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            inner,
+            out,
+            1,
+            stride as isize,
+            false,
+            a.values.as_ptr(),
+            a.strides[1] as isize,
+            a.strides[0] as isize,
+            b.values.as_ptr(),
+            b.strides[1] as isize,
+            b.strides[0] as isize,
+            0.0,
+            factor,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// Softmax of each row, in place.
+struct Softmax<'a> {
+    rows: &'a mut [f32],
+    tokens: usize,
+}
+
+impl Kernel for Softmax<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        for row in self.rows.chunks_exact_mut(self.tokens) {
+            let (full, rest) = row.as_chunks_mut::<LANES>();
+            let mut largest = V::splat(f32::NEG_INFINITY);
+            for x in &*full {
+                largest = V::load(x).max(largest);
+            }
+            let mut top = f32::NEG_INFINITY;
+            for lane in largest.to_array() {
+                top = if lane > top { lane } else { top };
+            }
+            for &x in &*rest {
+                top = if x > top { x } else { top };
+            }
+            let top = V::splat(top);
+            let mut total = V::splat(0.0);
+            for x in &mut *full {
+                let e = exp(V::load(x) - top);
+                e.store(x);
+                total = total + e;
+            }
+            exp(V::load_slice(rest) - top).store_slice(rest);
+            let factor = V::splat(1.0) / V::splat(sum(total + V::load_slice(rest)));
+            for x in full {
+                (V::load(x) * factor).store(x);
+            }
+            (V::load_slice(rest) * factor).store_slice(rest);
+        }
+    }
+}
+
+/// From the gradients of a softmax's rows to those of its input, in place, times a scale.
+struct SoftmaxBackward<'a> {
+    probabilities: &'a [f32],
+    gradients: &'a mut [f32],
+    tokens: usize,
+    scale: f32,
+}
+
+impl Kernel for SoftmaxBackward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let (tokens, scale) = (self.tokens, V::splat(self.scale));
+        for (p, g) in self.probabilities.chunks_exact(tokens).zip(self.gradients.chunks_exact_mut(tokens)) {
+            let mut along = V::splat(0.0);
+            for (p, g) in p.chunks(LANES).zip(g.chunks(LANES)) {
+                along = V::load_slice(p).mul_add(V::load_slice(g), along);
+            }
+            let along = V::splat(sum(along));
+            for (p, g) in p.chunks(LANES).zip(g.chunks_mut(LANES)) {
+                ((V::load_slice(g) - along) * V::load_slice(p) * scale).store_slice(g);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{deviation, on_every_path, random};
+
+    /// Result, and gradient of `Σ result · dy`, in f64.
+    fn direct(shape: Attention, qkv: &[f32], dy: &[f32]) -> [Vec<f64>; 2] {
+        let Attention { batch, tokens, heads, width } = shape;
+        let dim = heads * width;
+        let (mut y, mut dqkv) = (vec![0.0; dy.len()], vec![0.0; qkv.len()]);
+        let scale = 1.0 / (width as f64).sqrt();
+        for (sample, head) in (0..batch).flat_map(|sample| (0..heads).map(move |head| (sample, head))) {
+            let at = |token: usize, part: usize, c: usize| {
+                (sample * tokens + token) * 3 * dim + part * dim + head * width + c
+            };
+            let out = |token: usize, c: usize| (sample * tokens + token) * dim + head * width + c;
+            let get = |token, part, c| f64::from(qkv[at(token, part, c)]);
+            for i in 0..tokens {
+                let scores: Vec<f64> =
+                    (0..tokens).map(|j| scale * (0..width).map(|c| get(i, 0, c) * get(j, 1, c)).sum::<f64>()).collect();
+                let total: f64 = scores.iter().map(|s| s.exp()).sum();
+                let p: Vec<f64> = scores.iter().map(|s| s.exp() / total).collect();
+                let dp: Vec<f64> =
+                    (0..tokens).map(|j| (0..width).map(|c| f64::from(dy[out(i, c)]) * get(j, 2, c)).sum()).collect();
+                let along: f64 = p.iter().zip(&dp).map(|(p, dp)| p * dp).sum();
+                for j in 0..tokens {
+                    let ds = scale * p[j] * (dp[j] - along);
+                    for c in 0..width {
+                        y[out(i, c)] += p[j] * get(j, 2, c);
+                        dqkv[at(i, 0, c)] += ds * get(j, 1, c);
+                        dqkv[at(j, 1, c)] += ds * get(i, 0, c);
+                        dqkv[at(j, 2, c)] += p[j] * f64::from(dy[out(i, c)]);
+                    }
+                }
+            }
+        }
+        [y, dqkv]
+    }
+
+    #[test]
+    fn agrees_with_f64_forward_and_backward() {
+        for (batch, tokens, heads, width) in
+            [(1, 1, 1, 1), (2, 5, 3, 7), (3, 17, 2, 16), (2, 64, 3, 64), (1, 33, 1, 20)]
+        {
+            let shape = Attention { batch, tokens, heads, width };
+            let qkv: Vec<f32> = random(3 * shape.output_len(), 1).into_iter().map(|x| 3.0 * x).collect();
+            let dy = random(shape.output_len(), 2);
+            let [y_direct, dqkv_direct] = direct(shape, &qkv, &dy);
+            on_every_path(|| {
+                let (mut y, mut p) = (vec![f32::NAN; dy.len()], vec![f32::NAN; shape.probabilities_len()]);
+                let mut dqkv = vec![f32::NAN; qkv.len()];
+                shape.forward(&qkv, &mut y, &mut p);
+                shape.backward(&qkv, &p, &dy, &mut dqkv);
+                assert!(deviation(&y, &y_direct) < 1e-5, "{shape:?}");
+                assert!(deviation(&dqkv, &dqkv_direct) < 1e-5, "{shape:?}");
+                (y, p, dqkv)
+            });
+        }
+    }
+}
