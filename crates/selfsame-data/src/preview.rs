@@ -30,6 +30,9 @@ pub struct Shown {
     pub views: Vec<ShownView>,
 }
 
+/// Parameters by name.
+pub type Drawn = Vec<(&'static str, f32)>;
+
 /// A view and how it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShownView {
@@ -38,7 +41,7 @@ pub struct ShownView {
     /// Side that the encoder sees, px.
     pub size_px: usize,
     /// Augmentations in their order: name, and parameters with their values where it was applied.
-    pub steps: Vec<(&'static str, Option<Vec<(&'static str, f32)>>)>,
+    pub steps: Vec<(&'static str, Option<Drawn>)>,
 }
 
 impl Preview {

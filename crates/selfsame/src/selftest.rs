@@ -121,7 +121,7 @@ fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
                 teacher_temperature: parameter("teacher_temperature")?,
             };
             let teachers = inputs.len() - parameter("large")? as usize;
-            objective::dino(inputs[1..teachers].to_vec(), &inputs[teachers..], input(0), by)
+            objective::dino(inputs[1..teachers].to_vec(), &inputs[teachers..], &input(0), by)
         }
         ("masked_patches", 3) => {
             let (errors, removed) =

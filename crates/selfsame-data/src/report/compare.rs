@@ -58,7 +58,7 @@ fn add_scores(page: &mut Page, runs: &[RunRecords], names: &[String]) {
     for table in tables.iter().flatten() {
         table.columns.iter().for_each(|c| {
             if !columns.contains(c) {
-                columns.push(c.clone())
+                columns.push(c.clone());
             }
         });
     }
@@ -105,7 +105,7 @@ fn add_curves(page: &mut Page, runs: &[RunRecords], names: &[String]) {
     for run in runs {
         training_series(&run.metrics).into_iter().for_each(|s| {
             if !series.contains(&s) {
-                series.push(s)
+                series.push(s);
             }
         });
     }

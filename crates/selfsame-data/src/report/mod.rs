@@ -12,7 +12,7 @@ mod views;
 
 pub use compare::compare;
 pub use records::{Metrics, PictureFile, RunRecords, Score, ScoreTable};
-pub use samples::{Layout, Samples};
+pub use samples::Samples;
 pub use views::preview_page;
 
 use crate::evaluate::collapse::{Diagnosis, Side, THRESHOLDS, Verdict};
@@ -213,8 +213,12 @@ fn add_verdict(page: &mut Page, run: &RunRecords, measured: Option<&Diagnosis>) 
     page.section("verdict", "Verdict", "Verdict", &lead, &format!("<div class=\"two\">{body}</div>"));
 }
 
+/// With a first capital, but for words like kNN.
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
+    if chars.clone().nth(1).is_some_and(char::is_uppercase) {
+        return text.to_owned();
+    }
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
@@ -554,7 +558,7 @@ fn statistics(run: &RunRecords, measured: Option<&Diagnosis>) -> String {
         let new = d.as_object().into_iter().flatten().filter(|(_, v)| v.is_number()).map(|(name, _)| name);
         new.for_each(|name| {
             if !rows.contains(&name) {
-                rows.push(name)
+                rows.push(name);
             }
         });
     }
@@ -610,11 +614,14 @@ fn add_invariance(page: &mut Page, run: &RunRecords) {
     page.section("invariance", "Invariance", "Invariance profile", lead, &body);
 }
 
+/// Of an augmentation: its name, curves by name over its strength, and numbers by name.
+type Profile = (String, Vec<(String, Vec<(f64, f64)>)>, Vec<(String, f64)>);
+
 /// One chart an augmentation, for every object within the profile that holds strengths and as many cosines: as parallel lists
 /// (`strength: […], h: […]`) or as a list of points (`[{strength, h, z}, …]`).
 fn invariance_charts(profile: &Value) -> String {
     const STRENGTH: [&str; 6] = ["strength", "strengths", "parameter", "values", "value", "x"];
-    fn walk(name: &str, value: &Value, found: &mut Vec<(String, Vec<(String, Vec<(f64, f64)>)>, Vec<(String, f64)>)>) {
+    fn walk(name: &str, value: &Value, found: &mut Vec<Profile>) {
         let numbers = |value: &Value| value.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
         match value {
             Value::Object(parts) => {
@@ -664,7 +671,7 @@ fn invariance_charts(profile: &Value) -> String {
     }
     let mut found = Vec::new();
     walk("profile", profile, &mut found);
-    let chart = |(name, curves, scalars): &(String, Vec<(String, Vec<(f64, f64)>)>, Vec<(String, f64)>)| {
+    let chart = |(name, curves, scalars): &Profile| {
         let curves = curves.iter().enumerate().map(|(i, (key, points))| Curve {
             name: key,
             colour: match key.as_str() {

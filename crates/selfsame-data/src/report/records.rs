@@ -182,7 +182,7 @@ impl RunRecords {
     pub fn refresh(&mut self, folder: &Path) {
         self.finished = folder.join("encoder.safetensors").is_file();
         let readable = self.metrics.update(&folder.join("metrics.jsonl")).is_ok();
-        self.missing.retain(|note| !(readable && note.contains("metrics.jsonl")) && !note.contains("scores.json"));
+        self.missing.retain(|note| !(note.contains("scores.json") || readable && note.contains("metrics.jsonl")));
         self.scores = self.json(folder, "scores.json");
     }
 

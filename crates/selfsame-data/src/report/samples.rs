@@ -54,14 +54,6 @@ pub struct Samples<'a> {
     pub h: &'a FeatureTable,
 }
 
-/// How samples are laid out in two dimensions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// The two leading principal components.
-    #[default]
-    Pca,
-}
-
 /// A sheet whose tiles a page shows one by one.
 pub(super) struct Sprite {
     class: &'static str,

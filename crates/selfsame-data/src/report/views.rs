@@ -9,9 +9,12 @@ use std::fmt::Write;
 const SECTION_BYTES: usize = 350_000;
 const PAGE_BYTES: usize = 3_000_000;
 
-/// Parameters as text: `top px 3, left px 0`.
+/// Parameters as text: `top 3 px, left 0 px`.
 fn parameters(values: &[(&str, f32)]) -> String {
-    let value = |(name, value): &(&str, f32)| format!("{} {}", name.replace('_', " "), number(f64::from(*value)));
+    let value = |(name, value): &(&str, f32)| {
+        let (name, unit) = name.strip_suffix("_px").map_or((*name, ""), |name| (name, " px"));
+        format!("{} {}{unit}", name.replace('_', " "), number(f64::from(*value)))
+    };
     values.iter().map(value).collect::<Vec<_>>().join(", ")
 }
 

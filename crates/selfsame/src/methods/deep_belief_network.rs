@@ -256,7 +256,7 @@ impl Method for DeepBeliefNetwork {
         let (net, top) = (self.net(), self.down.len() - 1);
         let filters = net.layers()[0].weight.val().transpose();
         let shown = filters.dims()[0].min(FILTERS);
-        let filters = net.views(filters.slice([0..shown]));
+        let filters = net.views(filters.narrow(0, 0, shown));
 
         let pixels = net.pixels(samples.views[0].clone());
         let mut h = net.means(pixels.clone()).pop().expect("at least one layer");

@@ -118,7 +118,7 @@ impl Method for Dino {
         let DinoSettings { temperature, teacher_temperature, .. } = self.settings;
         let scores = embeddings.online.iter().map(|z| self.student.last_layer.scores(z.clone())).collect();
         let by = Distillation { temperature, teacher_temperature };
-        dino(scores, &embeddings.target, self.centre.val().detach(), by)
+        dino(scores, &embeddings.target, &self.centre.val(), by)
     }
 
     fn frozen(&self, progress: Progress) -> Option<&'static str> {

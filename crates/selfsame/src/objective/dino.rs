@@ -22,7 +22,7 @@ pub struct Distillation {
 ///
 /// # Shapes
 /// `students`, one a view, and `teachers`, one a leading view: `[batch, prototypes]` each; `centre`: `[1, prototypes]`.
-pub fn dino(students: Vec<Tensor<2>>, teachers: &[Tensor<2>], centre: Tensor<2>, by: Distillation) -> LossTerms {
+pub fn dino(students: Vec<Tensor<2>>, teachers: &[Tensor<2>], centre: &Tensor<2>, by: Distillation) -> LossTerms {
     let assignments: Vec<_> = teachers
         .iter()
         .map(|t| {
