@@ -5,8 +5,8 @@
 #   benchmarks/methods.sh [METHOD ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release --quiet
-selfsame=${SELFSAME:-$PWD/target/release/selfsame}
+selfsame=${SELFSAME:-}
+[ -n "$selfsame" ] || { cargo build --release --quiet; selfsame=$PWD/target/release/selfsame; }
 methods=("$@")
 [ $# -gt 0 ] || methods=(moco nnclr byol simsiam barlow_twins vicreg swav dino clusterfit rotation)
 work=$(mktemp -d)

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The moments are taken again in the backward pass: that is cheaper than keeping x̂. Sums over rows run in f32 over the rows of
-//! a part, at most [`PART_ROWS`], then in f64 over the parts in their order.
+//! a part, at most `PART_ROWS`, then in f64 over the parts in their order.
 
 use crate::{
     Isa,
