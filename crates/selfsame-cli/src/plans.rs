@@ -57,6 +57,24 @@ pub fn resolve(recipe: Option<&Recipe>, overrides: &[String]) -> Result<(Resolve
     Ok((resolved, dataset.expect("opened while resolving")))
 }
 
+/// The plan and the data that `words` name: a run's, or a recipe's with `key=value` arguments.
+pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
+    let (recipe, overrides) = match split(words)? {
+        (Some(Subject::Run(plan)), []) => {
+            let dataset = Arc::new(Dataset::open(&plan.data)?);
+            return Ok((*plan, dataset));
+        }
+        (Some(Subject::Run(plan)), _) => bail!(
+            "{} is a run, and a run's plan is fixed; drop the key=value arguments, or start another with out=…",
+            plan.out.display()
+        ),
+        (Some(Subject::Recipe(recipe)), overrides) => (Some(recipe), overrides),
+        (None, overrides) => (None, overrides),
+    };
+    let (resolved, dataset) = resolve(recipe.as_ref(), overrides)?;
+    Ok((resolved.plan, dataset))
+}
+
 /// The values of the keys `names` among `key=value` words; any other key is an error.
 pub fn values<const N: usize>(words: &[String], names: [&str; N]) -> Result<[Option<String>; N]> {
     let mut values = [const { None }; N];

@@ -1,9 +1,9 @@
 //! `selfsame pretrain`.
 
 use super::report;
-use crate::plans::{self, Subject};
+use crate::plans;
 use crate::terminal::Progress;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use selfsame::catalogue;
 use selfsame::trainer::Outcome;
@@ -32,24 +32,7 @@ pub struct Pretrain {
 
 impl Pretrain {
     pub fn run(self) -> Result<ExitCode> {
-        let (plan, dataset) = match plans::split(&self.words)? {
-            (Some(Subject::Run(plan)), []) => {
-                let dataset = Arc::new(Dataset::open(&plan.data)?);
-                (*plan, dataset)
-            }
-            (Some(Subject::Run(plan)), _) => bail!(
-                "{} is a run, and a run's plan is fixed; drop the key=value arguments, or start another with out=…",
-                plan.out.display()
-            ),
-            (Some(Subject::Recipe(recipe)), overrides) => {
-                let (resolved, dataset) = plans::resolve(Some(&recipe), overrides)?;
-                (resolved.plan, dataset)
-            }
-            (None, overrides) => {
-                let (resolved, dataset) = plans::resolve(None, overrides)?;
-                (resolved.plan, dataset)
-            }
-        };
+        let (plan, dataset) = plans::open(&self.words)?;
         let there = |name: &str| plan.out.join(name).exists();
         let reported = there("encoder.safetensors") && there("report.html");
         if train(&plan, dataset.clone())? && !reported {

@@ -1,16 +1,14 @@
 //! `selfsame preview`.
 
-use crate::plans::{self, Subject};
+use crate::plans;
 use crate::terminal;
 use anyhow::Result;
 use clap::Args;
 use selfsame_data::atomic;
-use selfsame_data::dataset::Dataset;
 use selfsame_data::preview;
 use selfsame_data::report;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Side of a tile, px, at most.
 const TILE_PX: usize = 128;
@@ -36,26 +34,7 @@ pub struct Preview {
 
 impl Preview {
     pub fn run(self) -> Result<ExitCode> {
-        let (plan, dataset) = match plans::split(&self.words)? {
-            (Some(Subject::Run(plan)), []) => {
-                let dataset = Arc::new(Dataset::open(&plan.data)?);
-                (*plan, dataset)
-            }
-            (Some(Subject::Run(plan)), [word, ..]) => {
-                anyhow::bail!(
-                    "{word}: {} is a run, and a run's plan is fixed; drop the key=value arguments",
-                    plan.out.display()
-                )
-            }
-            (Some(Subject::Recipe(recipe)), overrides) => {
-                let (resolved, dataset) = plans::resolve(Some(&recipe), overrides)?;
-                (resolved.plan, dataset)
-            }
-            (None, overrides) => {
-                let (resolved, dataset) = plans::resolve(None, overrides)?;
-                (resolved.plan, dataset)
-            }
-        };
+        let (plan, dataset) = plans::open(&self.words)?;
         let shown = preview::Preview::new(&dataset, &plan, usize::from(self.samples), TILE_PX)?;
         let (png, page) = (self.out.with_extension("png"), self.out.with_extension("html"));
         let title = format!("Views of {}", plan.data.path.display());

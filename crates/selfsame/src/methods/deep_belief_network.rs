@@ -18,6 +18,7 @@ use crate::picture::{Picture, Scale};
 use crate::rbm::Rbm;
 use crate::tensor::layers::Init;
 use crate::tensor::ops::matmul;
+use crate::tensor::unrecorded;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use selfsame_data::config::Plan;
@@ -243,10 +244,7 @@ impl Method for DeepBeliefNetwork {
             let mut streams: Vec<_> = (0..chain.dims()[0] as u64)
                 .map(|chain| StreamRng::new(self.seed, Purpose::Chain, progress.step, chain, 0))
                 .collect();
-            let chain = chain.map(|states| {
-                let next = rbm.gibbs(states.clone().inner(), rounds, &mut streams);
-                if states.device().is_autodiff() { Tensor::from_inner(next) } else { next }
-            });
+            let chain = chain.map(|states| unrecorded(states, |states| rbm.gibbs(states, rounds, &mut streams)));
             self.chains.insert(layer, chain);
         }
         self
