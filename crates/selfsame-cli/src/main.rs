@@ -5,7 +5,7 @@ mod plans;
 mod terminal;
 
 use clap::{Parser, Subcommand};
-use commands::{demo, embed, evaluate, list, plan, pretrain, selftest};
+use commands::{demo, diagnose, embed, evaluate, list, plan, pretrain, selftest};
 use std::process::ExitCode;
 
 /// Learn representations of images without labels, and judge them.
@@ -33,6 +33,8 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     /// Judge a run's encoder by kNN and linear probe
     Evaluate(evaluate::Evaluate),
+    /// Say without labels whether a run's encoder is healthy, and what it ignores
+    Diagnose(diagnose::Diagnose),
     /// Write the features of a data set to .parquet or .npy
     Embed(embed::Embed),
     /// Show what there is to choose from
@@ -63,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => arguments.run(),
         Command::Pretrain(arguments) => arguments.run(),
         Command::Evaluate(arguments) => arguments.run(),
+        Command::Diagnose(arguments) => arguments.run(),
         Command::Embed(arguments) => arguments.run(),
         Command::List(arguments) => arguments.run(),
         Command::Plan(arguments) => arguments.run(),

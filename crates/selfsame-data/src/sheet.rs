@@ -62,6 +62,9 @@ mod tests {
         let Pixels::U8(pixels) = &image.pixels else { panic!("8 bits") };
         assert_eq!([image.height, image.width], [2 * 66 + 2, 2 * 66 + 2]);
         let at = |y: usize, x: usize| pixels[y * image.width + x];
-        assert_eq!([at(0, 0), at(2, 2), at(65, 65), at(33, 100), at(100, 33), at(100, 100)], [255, 0, 0, 128, 255, 255]);
+        assert_eq!(
+            [at(0, 0), at(2, 2), at(65, 65), at(33, 100), at(100, 33), at(100, 100)],
+            [255, 0, 0, 128, 255, 255]
+        );
     }
 }

@@ -8,6 +8,7 @@ pub mod backbones;
 pub mod catalogue;
 pub mod checkpoint;
 pub mod device;
+pub mod diagnose;
 pub mod embed;
 pub mod error;
 pub mod events;

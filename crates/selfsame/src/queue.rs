@@ -35,7 +35,8 @@ impl Queue {
             let plain = if autodiff { rows.inner() } else { rows };
             let newest = normalise_rows(embeddings.clone());
             // The tensor library has no empty tensors.
-            let next = if batch == len { newest } else { Tensor::cat(vec![plain.narrow(0, batch, len - batch), newest], 0) };
+            let next =
+                if batch == len { newest } else { Tensor::cat(vec![plain.narrow(0, batch, len - batch), newest], 0) };
             if autodiff { Tensor::from_inner(next) } else { next }
         });
         Self { rows }

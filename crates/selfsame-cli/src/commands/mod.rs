@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 pub mod demo;
+pub mod diagnose;
 pub mod embed;
 pub mod evaluate;
 pub mod list;

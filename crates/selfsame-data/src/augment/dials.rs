@@ -36,7 +36,13 @@ const fn dial(
     Dial { augmentation, parameter, unit, neutral, strengths, keys, pinned: None }
 }
 
-const fn jitter(parameter: &'static str, neutral: f32, strengths: &'static [f32], place: usize, keys: &'static str) -> Dial {
+const fn jitter(
+    parameter: &'static str,
+    neutral: f32,
+    strengths: &'static [f32],
+    place: usize,
+    keys: &'static str,
+) -> Dial {
     let dial = dial(["color_jitter", parameter, ""], neutral, strengths, keys);
     Dial { pinned: Some(place), ..dial }
 }

@@ -17,35 +17,40 @@ pub const LEVEL: f64 = 0.95;
 /// First number of the keyed streams, apart from those of the draws of labels.
 const STREAM: u64 = u64::MAX;
 
-/// A score as the bootstrap sees it.
+/// A score as the bootstrap sees it: the mean over test samples of what each is worth.
 #[derive(Clone, Debug, Default)]
 pub struct Score {
-    /// One entry a draw of the labels (one in all where there is none): each test sample's part, `[samples]`. NaN: the
-    /// sample does not count.
+    /// The test samples that count; `None`: all.
+    pub samples: Option<Vec<u32>>,
+    /// One entry a draw of the labels (one in all where there is none): what each sample that counts is worth.
     pub draws: Vec<Vec<f32>>,
 }
 
 impl Score {
-    /// A score without draws.
+    /// A score of all test samples, without draws.
     pub fn of(values: Vec<f32>) -> Self {
-        Self { draws: vec![values] }
+        Self { samples: None, draws: vec![values] }
     }
 
-    /// The mean over what counts; `None` where nothing does.
+    /// The mean; `None` where nothing counts.
     pub fn mean(&self) -> Option<f64> {
-        let means: Option<Vec<f64>> = self.draws.iter().map(|draw| mean(draw, |_| 1.0)).collect();
+        let means: Option<Vec<f64>> = self.draws.iter().map(|draw| self.mean_of(draw, |_| 1.0)).collect();
         means.map(|means| means.iter().sum::<f64>() / means.len() as f64)
     }
-}
 
-/// Mean of what counts, sample `i` as often as `times(i)` says.
-fn mean(values: &[f32], times: impl Fn(usize) -> f64) -> Option<f64> {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for (i, &value) in values.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
-        sum += times(i) * f64::from(value);
-        count += times(i);
+    /// Mean of a draw with sample `i` as often as `times(i)` says.
+    fn mean_of(&self, values: &[f32], times: impl Fn(usize) -> f64) -> Option<f64> {
+        let (mut sum, mut count) = (0.0, 0.0);
+        let mut add = |sample: usize, value: f32| {
+            sum += times(sample) * f64::from(value);
+            count += times(sample);
+        };
+        match &self.samples {
+            Some(samples) => values.iter().zip(samples).for_each(|(&value, &sample)| add(sample as usize, value)),
+            None => values.iter().enumerate().for_each(|(sample, &value)| add(sample, value)),
+        }
+        (count > 0.0).then(|| sum / count)
     }
-    (count > 0.0).then(|| sum / count)
 }
 
 /// `[low, high]` of every score over `samples` test samples; `None` where nothing counts.
@@ -61,7 +66,7 @@ pub fn intervals(scores: &[&Score], samples: usize, seed: u64) -> Vec<Option<[f6
                 // Every score draws from its own copy of the stream: how many there are changes none.
                 let mut rng = StreamRng::new(seed, Purpose::Evaluate, STREAM, resample, 1);
                 let picked: Option<Vec<f64>> = (0..count)
-                    .map(|_| mean(&score.draws[if count > 1 { rng.below(count) } else { 0 }], |i| times[i]))
+                    .map(|_| score.mean_of(&score.draws[if count > 1 { rng.below(count) } else { 0 }], |i| times[i]))
                     .collect();
                 picked.map(|means| means.iter().sum::<f64>() / count as f64)
             };
@@ -103,13 +108,19 @@ mod tests {
         assert!(((low + high) / 2.0 - 0.8).abs() < 0.1 * half);
 
         // Draws that differ far more than the samples: the spread is that of the mean of five draws, √(v/5).
-        let draws = Score { draws: [0.4, 0.5, 0.6, 0.7, 0.8].map(right).to_vec() };
+        let draws = Score { samples: None, draws: [0.4, 0.5, 0.6, 0.7, 0.8].map(right).to_vec() };
         let [low, high] = intervals(&[&draws], samples, 3)[0].unwrap();
         let half = 1.96 * (0.02f64 / 5.0).sqrt();
         assert!((high - low) / 2.0 > 0.85 * half && (high - low) / 2.0 < 1.15 * half, "{low} {high}");
 
         assert_eq!(intervals(&[&draws, &score], samples, 3)[1], intervals(&[&score], samples, 3)[0]);
         assert_eq!(intervals(&[&Score::of(vec![1.0; samples])], samples, 3), [Some([1.0, 1.0])]);
-        assert_eq!(intervals(&[&Score::of(vec![f32::NAN; samples])], samples, 3), [None]);
+        // Of a part of the samples, and of none.
+        let part = Score { samples: Some((0..200).collect()), draws: vec![[vec![0.0; 100], vec![1.0; 100]].concat()] };
+        let [low, high] = intervals(&[&part], samples, 3)[0].unwrap();
+        let half = 1.96 * (0.25f64 / 200.0).sqrt();
+        assert!((high - low) / 2.0 > 0.85 * half && (high - low) / 2.0 < 1.15 * half, "{low} {high}");
+        let none = Score { samples: Some(Vec::new()), draws: vec![Vec::new()] };
+        assert_eq!((none.mean(), intervals(&[&none], samples, 3)), (None, vec![None]));
     }
 }

@@ -22,11 +22,11 @@
 //! `data`, `step`, `epochs`.
 
 use super::collapse::{Statistics, statistics};
+use super::json;
 use super::knn::{Neighbours, graph_agreement, unit_rows};
 use super::lidar::lidar;
 use super::shortcut::{Shortcut, shortcut};
 use super::verdict::{Verdict, judge};
-use super::json;
 use crate::DataError;
 use crate::features::Rows;
 use serde::Serialize;
@@ -97,7 +97,8 @@ pub fn diagnose(observed: &Observed) -> Result<Diagnosis, DataError> {
             return Err(DataError::Data(format!("row {row} of the embeddings of {what} is not finite")));
         }
     }
-    let pairs = views.filter(|(_, count)| *count > 1).map(|(rows, count)| [0, 1].map(|view| of_view(rows, count, view)));
+    let pairs =
+        views.filter(|(_, count)| *count > 1).map(|(rows, count)| [0, 1].map(|view| of_view(rows, count, view)));
     let dim = embeddings.dim;
     let mut diagnosis = Diagnosis {
         verdict: Verdict::Healthy,
@@ -250,7 +251,9 @@ mod tests {
             .collect();
         let rank_three = judge(&rank_three);
         assert_eq!(rank_three.verdict, Verdict::DimensionalCollapse, "{rank_three:?}");
-        assert!(rank_three.statistics.centred_effective_rank < 3.01 && rank_three.statistics.centred_effective_rank > 2.5);
+        assert!(
+            rank_three.statistics.centred_effective_rank < 3.01 && rank_three.statistics.centred_effective_rank > 2.5
+        );
 
         for (noise, what) in [(0.0, "constant"), (1e-3, "constant and 0.1 % noise")] {
             let found = judge(&blend(&|i| constant[i % dim], noise));
@@ -263,7 +266,11 @@ mod tests {
             assert!(found.statistics.std < 0.01 && (found.statistics.effective_rank - 1.0).abs() < 0.5, "{found:?}");
         }
         let zeros = judge(&vec![0.0; rows * dim]);
-        assert_eq!((zeros.verdict, zeros.statistics.centred_effective_rank), (Verdict::CompleteCollapse, 0.0), "{zeros:?}");
+        assert_eq!(
+            (zeros.verdict, zeros.statistics.centred_effective_rank),
+            (Verdict::CompleteCollapse, 0.0),
+            "{zeros:?}"
+        );
 
         let other = normals(1, dim, 7);
         let clusters =
@@ -281,7 +288,6 @@ mod tests {
         assert_eq!(most.verdict, Verdict::DimensionalCollapse);
         assert!(most.evidence[0].contains("dead dimensions is 0.5469, over 0.5"), "{:?}", most.evidence);
     }
-
 
     /// Samples with `trivial` attributes, `h = trivial · map + noise`, and two views each that differ by noise.
     struct Constructed {

@@ -116,7 +116,8 @@ impl Profile {
         }
         for (dial, responses) in &self.responses {
             let [first, .., last] = [dial.strengths[0], dial.strengths[dial.strengths.len() - 1]];
-            let range = if dial.strengths.len() > 1 { format!(" {first}…{last}{}", dial.unit) } else { String::new() };
+            let range =
+                if dial.strengths.len() > 1 { format!(" {first}…{last}{}", dial.unit) } else { String::new() };
             text += &format!("\n{:36}", format!("{} {}{range}", dial.augmentation, dial.parameter).trim_end());
             for ((_, random), response) in self.random_pair.iter().zip(responses) {
                 let values: Vec<f64> = response.cosine.iter().map(|&c| Self::invariance(c, *random)).collect();
@@ -143,7 +144,9 @@ mod tests {
         let mut rng = StreamRng::new(2, Purpose::Survey, 0, 0, 0);
         let plain: Vec<f32> = (0..samples * dim).map(|_| rng.normal()).collect();
         let turned = |weight: f32| -> Vec<Vec<f32>> {
-            let by = |s: &f32| plain.iter().enumerate().map(|(i, v)| v + if i % dim == 0 { weight * (s - 1.0) } else { 0.0 }).collect();
+            let by = |s: &f32| {
+                plain.iter().enumerate().map(|(i, v)| v + if i % dim == 0 { weight * (s - 1.0) } else { 0.0 }).collect()
+            };
             dial.strengths.iter().map(by).collect()
         };
         let rows = Rows::new(&plain, dim);

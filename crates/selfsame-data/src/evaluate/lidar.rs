@@ -28,11 +28,11 @@ pub fn lidar(embeddings: Rows, views: usize) -> f64 {
         let mean: Vec<f64> = (0..dim)
             .map(|j| class.iter().skip(j).step_by(dim).map(|&v| f64::from(v)).sum::<f64>() / views as f64)
             .collect();
-        within.extend(class.chunks_exact(dim).flat_map(|e| e.iter().zip(&mean).map(|(&v, m)| (f64::from(v) - m) as f32)));
+        within
+            .extend(class.chunks_exact(dim).flat_map(|e| e.iter().zip(&mean).map(|(&v, m)| (f64::from(v) - m) as f32)));
         means.extend(mean);
     }
-    let grand: Vec<f64> =
-        (0..dim).map(|j| means.iter().skip(j).step_by(dim).sum::<f64>() / samples as f64).collect();
+    let grand: Vec<f64> = (0..dim).map(|j| means.iter().skip(j).step_by(dim).sum::<f64>() / samples as f64).collect();
     means.chunks_exact_mut(dim).for_each(|row| row.iter_mut().zip(&grand).for_each(|(v, g)| *v -= g));
 
     let rows = (samples * views) as f64;
@@ -91,7 +91,11 @@ mod tests {
         let (samples, views, dim) = (64, 8, 6);
         let mut values = Vec::new();
         for (i, v) in (0..samples).flat_map(|i| (0..views).map(move |v| (i, v))) {
-            values.extend((0..dim).map(|k| (10f64.powi(k as i32 - 3) * (wave(samples, k, i) + if k < 5 { wave(views, k, v) } else { wave(views, 5, v) })) as f32));
+            values.extend((0..dim).map(|k| {
+                (10f64.powi(k as i32 - 3)
+                    * (wave(samples, k, i) + if k < 5 { wave(views, k, v) } else { wave(views, 5, v) }))
+                    as f32
+            }));
         }
         // Scales of the axes cancel, down to where δ counts: axis 0 has variance 1e-6, a hundredth of it.
         let found = lidar(Rows::new(&values, dim), views);

@@ -24,7 +24,7 @@ pub const QUERIES: usize = 10_000;
 /// Similarities that a task holds.
 const HELD: usize = 1 << 20;
 
-/// What every query found, `[samples]`, NaN for samples that are no query or have nothing to find.
+/// What every query found that has something to find.
 #[derive(Clone, Debug)]
 pub struct Retrieval {
     /// Average precision.
@@ -56,13 +56,19 @@ pub fn retrieve(rows: Rows, labels: &[u32]) -> Retrieval {
             },
         )
         .collect();
-    let (mut map, mut recall) = (vec![f32::NAN; count], RECALL_AT.map(|_| vec![f32::NAN; count]));
-    for (&query, found) in queries.iter().zip(found.iter().flatten()) {
-        let Some((precision, first)) = *found else { continue };
-        map[query] = precision as f32;
-        recall.iter_mut().zip(RECALL_AT).for_each(|(at, k)| at[query] = if first <= k { 1.0 } else { 0.0 });
+    let found: Vec<(u32, f64, usize)> = queries
+        .iter()
+        .zip(found.iter().flatten())
+        .filter_map(|(&query, found)| found.map(|(precision, first)| (query as u32, precision, first)))
+        .collect();
+    let score = |worth: &dyn Fn(f64, usize) -> f32| Score {
+        samples: Some(found.iter().map(|f| f.0).collect()),
+        draws: vec![found.iter().map(|&(_, precision, first)| worth(precision, first)).collect()],
+    };
+    Retrieval {
+        map: score(&|precision, _| precision as f32),
+        recall: RECALL_AT.map(|k| score(&|_, first| if first <= k { 1.0 } else { 0.0 })),
     }
-    Retrieval { map: Score::of(map), recall: recall.map(Score::of) }
 }
 
 /// Average precision and rank of the first relevant row.
@@ -95,16 +101,17 @@ mod tests {
     #[test]
     fn precision_and_recall_of_a_ranking_one_can_read_off() {
         // Angles of the rows; query 0 ranks 1 2 3 4 5, of which 2, 3 and 5 are of its class.
-        let rows: Vec<f32> =
-            [0.0f32, 5.0, 10.0, 15.0, 20.0, 25.0].iter().flat_map(|d| [d.to_radians().cos(), d.to_radians().sin()]).collect();
+        let rows: Vec<f32> = [0.0f32, 5.0, 10.0, 15.0, 20.0, 25.0]
+            .iter()
+            .flat_map(|d| [d.to_radians().cos(), d.to_radians().sin()])
+            .collect();
         let labels = [0, 1, 0, 0, 2, 0];
         let found = retrieve(Rows::new(&rows, 2), &labels);
         let expected = (1.0 / 2.0 + 2.0 / 3.0 + 3.0 / 5.0) / 3.0;
         assert!((found.map.draws[0][0] - expected as f32).abs() < 1e-6);
         assert_eq!([0, 1].map(|k| found.recall[k].draws[0][0]), [0.0, 1.0]);
-        // Alone in their classes: nothing to find.
-        assert!(found.map.draws[0][1].is_nan() && found.recall[2].draws[0][4].is_nan());
-        assert!(found.map.mean().is_some());
+        // Rows 1 and 4 are alone in their classes and have nothing to find.
+        assert_eq!(found.map.samples, Some(vec![0, 2, 3, 5]));
     }
 
     #[test]

@@ -56,8 +56,11 @@ pub(super) fn held_out(train: [Rows; 2], test: [Rows; 2]) -> HeldOut {
     let coordinates: Vec<f64> = pca.apply(features).into_iter().map(f64::from).collect();
     let lengths: Vec<f64> = pca.variances.iter().map(|v| v * count as f64).collect();
     let mean_length = lengths.iter().sum::<f64>() / axes as f64;
-    let centred: Vec<f64> =
-        targets.values.chunks_exact(outputs).flat_map(|row| row.iter().zip(&means).map(|(&v, m)| f64::from(v) - m)).collect();
+    let centred: Vec<f64> = targets
+        .values
+        .chunks_exact(outputs)
+        .flat_map(|row| row.iter().zip(&means).map(|(&v, m)| f64::from(v) - m))
+        .collect();
     let t = Matrix::new(&coordinates, count, axes);
     let mut moments = vec![0.0; axes * outputs];
     par_matmul(t.t(), Matrix::new(&centred, count, outputs), &mut moments);

@@ -112,7 +112,10 @@ mod tests {
         let (a, b) = (attributes(&pixels, 3), attributes(&shuffled, 3));
         assert_eq!(a.len(), 1 + 3 * 7);
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6));
-        assert_eq!((name(0, 3), name(8, 3), name(2, 1)), ("mean brightness".into(), "mean of channel 1".into(), "contrast".into()));
+        assert_eq!(
+            (name(0, 3), name(8, 3), name(2, 1)),
+            ("mean brightness".into(), "mean of channel 1".into(), "contrast".into())
+        );
         // Mean and standard deviation of 0, 1, 2, 3, 4 and its quantiles.
         let found = attributes(&[4.0, 1.0, 3.0, 0.0, 2.0], 1);
         assert_eq!(found, [2.0, 2.0, 2f32.sqrt(), 0.0, 1.0, 2.0, 3.0, 4.0]);

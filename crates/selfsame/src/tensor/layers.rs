@@ -43,9 +43,9 @@ impl Draws {
         self.rounds.set(first + (rows / self.samples.len()) as u32);
         let rounds = first..self.rounds.get();
         let round = |round| {
-            self.samples.iter().map(move |&sample| {
-                StreamRng::new(self.seed, Purpose::Step, self.step, sample as u64, round)
-            })
+            self.samples
+                .iter()
+                .map(move |&sample| StreamRng::new(self.seed, Purpose::Step, self.step, sample as u64, round))
         };
         rounds.flat_map(round).collect()
     }
