@@ -14,7 +14,7 @@ fn normals(rows: usize, dim: usize) -> Vec<f32> {
     (0..rows * dim).map(|_| rng.normal()).collect()
 }
 
-/// Largest resident memory so far, MB, where the system tells.
+/// Largest resident memory so far, MiB, where the system tells.
 fn peak_mb() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
@@ -35,5 +35,5 @@ fn main() {
         let found = Neighbours::find(Rows::new(&queries, 512), Rows::new(&bank, 512), k);
         println!("exact kNN, k = {k}: {:.2} s, {} neighbours", start.elapsed().as_secs_f64(), found.indices.len());
     }
-    println!("peak memory: {:?} MB, of which the features are 143", peak_mb());
+    println!("peak memory: {:?} MiB", peak_mb());
 }

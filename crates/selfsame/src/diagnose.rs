@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Samples of a diagnosis, unless said otherwise: for widths up to 512 eight for each dimension.
 pub const SAMPLES: usize = 4096;
-/// Samples of which augmented views are made, and views of each: what LiDAR's authors took.
+/// Samples of which augmented views are made, and views of each.
 pub const VIEWED: [usize; 2] = [1000, 10];
 /// Samples of an invariance profile.
 pub const PROFILED: usize = 512;
