@@ -5,7 +5,7 @@ mod plans;
 mod terminal;
 
 use clap::{Parser, Subcommand};
-use commands::{demo, embed, evaluate, list, plan, pretrain, preview, report, selftest, watch};
+use commands::{demo, diagnose, embed, evaluate, finetune, list, plan, pretrain, preview, report, selftest, watch};
 use std::process::ExitCode;
 
 /// Learn representations of images without labels, and judge them.
@@ -35,6 +35,10 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     /// Judge a run's encoder by kNN and linear probe
     Evaluate(evaluate::Evaluate),
+    /// Say without labels whether a run's encoder is healthy, and what it ignores
+    Diagnose(diagnose::Diagnose),
+    /// Train with few labels from a run's encoder, and from scratch
+    Finetune(finetune::Finetune),
     /// Write the features of a data set to .parquet or .npy
     Embed(embed::Embed),
     /// Write the page of a run, or one that compares several
@@ -71,6 +75,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => arguments.run(),
         Command::Pretrain(arguments) => arguments.run(),
         Command::Evaluate(arguments) => arguments.run(),
+        Command::Diagnose(arguments) => arguments.run(),
+        Command::Finetune(arguments) => arguments.run(),
         Command::Embed(arguments) => arguments.run(),
         Command::Report(arguments) => arguments.run(),
         Command::Preview(arguments) => arguments.run(),

@@ -104,6 +104,11 @@ pub fn print(line: std::fmt::Arguments) {
     }
 }
 
+/// Whether standard output shows colour: a terminal does, unless `NO_COLOR` says otherwise.
+pub fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// A bar over `length` samples for anything else; hidden where there is no terminal.
 pub fn bar(length: usize, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length as u64).with_message(what);

@@ -11,6 +11,7 @@ use crate::source::{self, Encoded, IndexedSource, Labels};
 use crate::views::Samples;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -38,6 +39,7 @@ pub struct BadFile {
 /// Samples by index, decoded.
 pub struct Dataset {
     kind: &'static str,
+    path: PathBuf,
     source: Box<dyn IndexedSource>,
     decoder: Decoder,
     /// Size of every image, as far as it is known to be one.
@@ -62,6 +64,7 @@ impl Dataset {
         let decoder = Decoder { channels, background: settings.background, max_megapixels: settings.max_megapixels };
         let mut dataset = Self {
             kind: entry.name,
+            path: settings.path.clone(),
             source,
             decoder,
             uniform_size: None,
@@ -145,6 +148,11 @@ impl Dataset {
     /// Name of the source in [`source::SOURCES`].
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// Where the data are.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What a person calls the sample: its path within the data, or `FILE[index]`.

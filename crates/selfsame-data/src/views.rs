@@ -5,8 +5,8 @@
 //! makes batches in order, its workers share the samples of each; a full queue makes it wait.
 
 use crate::DataError;
-use crate::augment::{Draw, Normalisation, Pipeline, View, ViewShape};
-use crate::config::Plan;
+use crate::augment::{Dial, Draw, Normalisation, Pipeline, View, ViewShape};
+use crate::config::{Plan, ViewSettings};
 use crate::image::Image;
 use crate::rng::{Purpose, StreamRng};
 use rayon::prelude::*;
@@ -98,19 +98,60 @@ impl ViewPlan {
     }
 }
 
-/// How plain views for embedding and evaluation are made: the centred square at the plan's size, normalised.
+/// How views for embedding and evaluation are made.
 pub struct EvalPlan {
-    group: Group,
+    groups: Vec<Group>,
     batch_size: usize,
     threads: usize,
+    seed: u64,
 }
 
+/// The epoch that evaluations draw in: one that no training reaches.
+const EVALUATION_EPOCH: u64 = u64::MAX;
+
 impl EvalPlan {
-    /// The plain view of a resolved plan: `data.size`, `channels`, `mean` and `std` are known.
+    /// The plain view of a resolved plan, the centred square at its size, normalised: `data.size`, `channels`, `mean` and
+    /// `std` are known.
     pub fn new(plan: &Plan) -> Result<Self, DataError> {
-        let pipeline = Pipeline::new(&[], "", shape(plan), normalisation(plan))?;
-        Ok(Self { group: Group { count: 1, pipeline }, batch_size: plan.evaluate.batch_size, threads: plan.threads })
+        Ok(Self::of(plan, vec![plain(plan)?]))
     }
+
+    /// `count` views of each sample, a group each, as training draws them: the recipe's views of the first one's size, in
+    /// turn.
+    pub fn augmented(plan: &Plan, count: usize) -> Result<Self, DataError> {
+        let side = |settings: &ViewSettings| settings.size.unwrap_or(shape(plan).size);
+        let first = plan.views.first().map(side);
+        let listed = plan.views.iter().enumerate().filter(|(_, settings)| Some(side(settings)) == first);
+        let listed: Vec<_> = listed.flat_map(|view| std::iter::repeat_n(view, view.1.count)).collect();
+        let groups = listed.iter().cycle().take(count).map(|(i, settings)| {
+            let shape = ViewShape { size: side(settings), ..shape(plan) };
+            let path = format!("views.{i}.augmentations");
+            let pipeline = Pipeline::new(&settings.augmentations, &path, shape, normalisation(plan))?;
+            Ok(Group { count: 1, pipeline })
+        });
+        Ok(Self::of(plan, groups.collect::<Result<_, DataError>>()?))
+    }
+
+    /// A view for each strength of a dial, a group each; `None` where the data do not allow it.
+    pub fn turned(plan: &Plan, dial: &Dial) -> Option<Self> {
+        let shape = shape(plan);
+        let steps = dial.build(shape)?.into_iter();
+        let groups = steps.map(|step| Group {
+            count: 1,
+            pipeline: Pipeline::of(dial.augmentation, step, shape, normalisation(plan)),
+        });
+        Some(Self::of(plan, groups.collect()))
+    }
+
+    /// A batch holds as many views as a batch of plain ones, so memory is the same.
+    fn of(plan: &Plan, groups: Vec<Group>) -> Self {
+        let batch_size = (plan.evaluate.batch_size / groups.len().max(1)).max(1);
+        Self { groups, batch_size, threads: plan.threads, seed: plan.seed }
+    }
+}
+
+fn plain(plan: &Plan) -> Result<Group, DataError> {
+    Ok(Group { count: 1, pipeline: Pipeline::new(&[], "", shape(plan), normalisation(plan))? })
 }
 
 fn shape(plan: &Plan) -> ViewShape {
@@ -175,7 +216,7 @@ impl TrainLoader {
     }
 }
 
-/// Batches for embedding and evaluation: plain views in the order asked for, the last batch kept.
+/// Batches for embedding and evaluation: views in the order asked for, the last batch kept.
 pub struct EvalLoader {
     batches: Prefetch,
 }
@@ -183,13 +224,13 @@ pub struct EvalLoader {
 impl EvalLoader {
     /// Loads the samples `indices`, or all of them.
     pub fn new<D: Samples>(dataset: Arc<D>, plan: EvalPlan, indices: Option<Vec<usize>>) -> Result<Self, DataError> {
-        let EvalPlan { group, batch_size, threads } = plan;
+        let EvalPlan { groups, batch_size, threads, seed } = plan;
         let indices = indices.unwrap_or_else(|| (0..dataset.len()).collect());
-        let workers = Workers::new(dataset, vec![group], threads, false)?;
+        let workers = Workers::new(dataset, groups, threads, false)?;
         let batches = Prefetch::start(workers, move |workers, deliver| {
             for indices in indices.chunks(batch_size.max(1)) {
-                // A plain view draws nothing, so its stream does not matter.
-                let batch = workers.batch(indices, |key, view| StreamRng::new(0, Purpose::View, 0, key, view));
+                let stream = |key, view| StreamRng::new(seed, Purpose::View, EVALUATION_EPOCH, key, view);
+                let batch = workers.batch(indices, stream);
                 let none_left = batch.as_ref().is_ok_and(|views| views.indices.is_empty());
                 if !none_left && !deliver(batch) {
                     return;

@@ -63,7 +63,7 @@ fn step(branch: Branch, pixels: Vec<f32>, shape: [usize; 3], optimiser: &mut Opt
     let mut gradients = GradientMap::default();
     gradients.accumulate(&branch, &mut loss.backward());
     drop(loss);
-    update_running_statistics(optimiser.update(branch, gradients, 1e-3), pass.into_statistics())
+    update_running_statistics(optimiser.update(branch, gradients, |_| 1e-3), pass.into_statistics())
 }
 
 fn peak_mb() -> f64 {

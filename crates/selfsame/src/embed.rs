@@ -45,17 +45,31 @@ pub fn for_each_batch(
     wanted: Wanted,
     mut sink: impl FnMut(FeatureBatch) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let loader = EvalLoader::new(dataset.clone(), EvalPlan::new(plan)?, indices)?;
+    for_each_views(branch, loader, wanted, |mut views| sink(views.pop().expect("one plain view")))
+}
+
+/// As [`for_each_batch`], over whatever views the loader makes: `sink` is given each batch's features, an entry a view.
+pub fn for_each_views(
+    branch: &Branch,
+    mut loader: EvalLoader,
+    wanted: Wanted,
+    mut sink: impl FnMut(Vec<FeatureBatch>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let pass = Pass::evaluate();
     let (encoder, projector) = (branch.encoder.for_inference(), branch.projector.valid());
     let device = encoder.devices().first().cloned().unwrap_or_default();
-    let mut loader = EvalLoader::new(dataset.clone(), EvalPlan::new(plan)?, indices)?;
     while let Some(views) = loader.next_batch()? {
-        let group = views.groups.into_iter().next().expect("one plain view");
-        let pixels = group.data.into_iter().next().expect("one plain view");
-        let raw = if wanted.raw { pixels.clone() } else { Vec::new() };
-        let h = encoder.forward(view_to_device(pixels, group.shape, &device), &pass);
-        let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
-        sink(FeatureBatch { indices: views.indices, h: to_vec(h), z, raw })?;
+        let indices = views.indices;
+        let all =
+            views.groups.into_iter().flat_map(|group| group.data.into_iter().map(move |view| (view, group.shape)));
+        let features = all.map(|(pixels, shape)| {
+            let raw = if wanted.raw { pixels.clone() } else { Vec::new() };
+            let h = encoder.forward(view_to_device(pixels, shape, &device), &pass);
+            let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
+            FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw }
+        });
+        sink(features.collect())?;
     }
     Ok(())
 }

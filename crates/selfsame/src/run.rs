@@ -1,6 +1,7 @@
 //! The run folder: what lies where, who may write, and the records of a training.
 
 use crate::backbones::Encoder;
+use crate::checkpoint;
 use crate::error::Error;
 use crate::events::Event;
 use crate::picture::Picture;
@@ -115,6 +116,24 @@ impl Run {
     /// Whether the encoder is written.
     pub fn state(&self) -> RunState {
         if self.path.join(ENCODER).exists() { RunState::Finished } else { RunState::Open }
+    }
+
+    /// Steps of the newest checkpoint, and the passes over the data that they made, where the records tell how many
+    /// samples there were.
+    pub fn done(&self, plan: &Plan) -> Result<(u64, Option<f64>), Error> {
+        #[derive(Deserialize)]
+        struct Started {
+            samples: usize,
+        }
+        let newest = checkpoint::newest(&self.checkpoints())?;
+        let name = newest.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+        let step = name.strip_prefix("step-").and_then(|step| step.parse().ok()).unwrap_or(0);
+        let samples = File::open(self.path.join(METRICS)).ok().and_then(|file| {
+            let mut lines = BufReader::new(file).lines().map_while(Result::ok);
+            lines.find_map(|line| serde_json::from_str::<Started>(&line).ok())
+        });
+        let steps_per_epoch = samples.map(|s| s.samples / plan.train.batch_size).filter(|&steps| steps > 0);
+        Ok((step, steps_per_epoch.map(|steps| step as f64 / steps as f64)))
     }
 
     /// Opens the records for a session that starts after `step` steps. What an interrupted session had recorded beyond

@@ -1,7 +1,7 @@
 //! Golden cases on a device: how far its totals, terms and gradients lie from the f64 reference.
 
 use crate::error::Error;
-use crate::objective::{self, Distillation, LossTerms, Swap, VicregWeights};
+use crate::objective::{self, Distillation, LossTerms, Swap, Units, VicregWeights};
 use crate::tensor::to_vec;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
@@ -128,6 +128,17 @@ fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
                 (objective::masked_patches(input(1), input(0), input(2), parameter("normalised")? == 1.0), input(2));
             objective::weighted_means([("reconstruction", errors.sum_dim(0) / removed.detach().sum_dim(0), 1.0)])
         }
+        ("contrastive_divergence", 5) => {
+            let units = if parameter("gaussian")? == 1.0 { Units::Gaussian } else { Units::Bernoulli };
+            let bias = |index: usize| input(index).squeeze_dim(0);
+            let energy = |v: Tensor<2>| objective::free_energy(units, v, input(4), bias(3), bias(1));
+            let model = energy(input(2).detach());
+            objective::weighted_means([("free_energy_data", energy(input(0)), 1.0), ("free_energy_model", model, -1.0)])
+        }
+        ("squared_error", 3) => {
+            let errors = objective::squared_error(input(1), input(2), input(0).detach());
+            objective::weighted_means([("reconstruction", errors, 1.0)])
+        }
         ("invariance_only", 2) => objective::invariance_only(input(0), input(1)),
         ("nt_xent", 2) => objective::nt_xent(input(0), input(1), parameter("temperature")?),
         ("barlow_twins", 2) => objective::barlow_twins(input(0), input(1), parameter("redundancy_weight")?),
@@ -163,7 +174,7 @@ mod tests {
     #[test]
     fn objectives_agree_with_the_reference_in_value_and_gradient() {
         let rows = objectives(OBJECTIVES, &Device::flex()).expect("the built-in cases are well formed");
-        assert_eq!(rows.len(), 57);
+        assert_eq!(rows.len(), 66);
         for row in rows {
             assert!(row.passes(), "{row:?}");
         }

@@ -16,7 +16,8 @@ use crate::tensor::{parameters, to_vec, view_to_device};
 use burn::tensor::Device;
 use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::collapse;
+use selfsame_data::evaluate::collapse::{self, Gauge};
+use selfsame_data::evaluate::verdict::CollapseWatch;
 use selfsame_data::features::Rows;
 use selfsame_data::rng::{Purpose, StreamRng};
 use selfsame_data::views::{EvalLoader, EvalPlan, TrainLoader, ViewPlan, Views};
@@ -192,6 +193,7 @@ impl<'a, M: Method> Session<'a, M> {
         let mut loader = TrainLoader::new(self.dataset.clone(), view_plan, self.done)?;
         let mut pace = Pace::new();
         let mut last_checkpoint = Instant::now();
+        let mut watch = CollapseWatch::default();
         while self.done < self.steps {
             if stop.load(Ordering::Relaxed) {
                 self.save()?;
@@ -203,8 +205,11 @@ impl<'a, M: Method> Session<'a, M> {
             let result = self.step(views, lr)?;
             pace.step(samples, loader.wait_s());
             if self.done.is_multiple_of(self.plan.train.log_steps.max(1)) || self.done == self.steps {
-                let record = self.record(&result, lr, &pace);
+                let (record, gauge) = self.record(&result, lr, &pace);
                 self.tell(&Event::Step(record))?;
+                if let Some(message) = watch.see(&gauge) {
+                    self.tell(&Event::Warning { step: self.done, message })?;
+                }
             }
             let every = self.plan.train.checkpoint_steps;
             let minutes = Duration::from_secs_f64(60.0 * self.plan.train.checkpoint_minutes);
@@ -234,7 +239,7 @@ impl<'a, M: Method> Session<'a, M> {
         }
         let model = self.model.take().expect("put back after every step");
         self.done += 1;
-        let model = self.optimiser.update(model, std::mem::take(&mut result.gradients), lr);
+        let model = self.optimiser.update(model, std::mem::take(&mut result.gradients), |_| lr);
         let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
         self.model = Some(model.after_step(&result.embeddings, self.progress()));
         Ok(result)
@@ -267,12 +272,12 @@ impl<'a, M: Method> Session<'a, M> {
         }
     }
 
-    fn record(&self, result: &Step, lr: f64, pace: &Pace) -> StepRecord {
+    fn record(&self, result: &Step, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
         let z = self.model().watched(&result.embeddings).clone();
         let [_, dim] = z.dims();
         let gauge = collapse::gauge(Rows { values: &to_vec(z), dim });
         let remaining = (self.steps - self.done) as f64;
-        StepRecord {
+        let record = StepRecord {
             step: self.done,
             epoch: self.done as f64 / self.steps_per_epoch as f64,
             total: result.total,
@@ -283,7 +288,8 @@ impl<'a, M: Method> Session<'a, M> {
             samples_per_s: pace.samples_per_s(),
             eta_s: remaining * pace.step_s(),
             wait_share: pace.wait_share(),
-        }
+        };
+        (record, gauge)
     }
 
     fn online_knn(&mut self) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! `selfsame evaluate`.
 
-use super::report;
+use super::{diagnose, report};
 use crate::{plans, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -10,7 +10,6 @@ use selfsame::trainer::Weights;
 use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::evaluate::protocol::{self, Representation};
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,6 +62,7 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<(
         tables(Weights::Fresh, train, Wanted::default(), "untrained encoder")?,
         tables(Weights::Fresh, test, Wanted::default(), "untrained encoder")?,
     ];
+    let diagnoses = diagnose::measure(plan, test, selfsame::diagnose::SAMPLES)?;
     let [train, test] = trained;
     let [untrained_train, untrained_test] = untrained;
     let mut representations = vec![Representation { name: "h", train: train.h, test: test.h }];
@@ -72,15 +72,15 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<(
     representations.push(Representation { name: "raw", train: train.raw, test: test.raw });
     representations.push(Representation { name: "untrained", train: untrained_train.h, test: untrained_test.h });
 
-    let steps = representations.len() * (2 + plan.evaluate.per_class.len());
+    let steps = representations.len() * (3 + plan.evaluate.per_class.len()) + 1;
     let bar = terminal::bar(steps, "judging");
-    let scores = protocol::judge(representations, &plan.evaluate, plan.seed, &mut |what| {
+    let mut scores = protocol::judge(representations, &plan.evaluate, plan.seed, &mut |what| {
         bar.inc(1);
         bar.set_message(what.to_owned());
     })?;
     bar.finish_and_clear();
+    scores.diagnoses = diagnoses;
     scores.write(&plan.out.join("scores.json"))?;
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    terminal::print(format_args!("{}", scores.table(colour)));
+    terminal::print(format_args!("{}", scores.table(terminal::colour())));
     Ok(())
 }

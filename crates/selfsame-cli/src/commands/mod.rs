@@ -1,8 +1,10 @@
 //! One file a subcommand.
 
 pub mod demo;
+pub mod diagnose;
 pub mod embed;
 pub mod evaluate;
+pub mod finetune;
 pub mod list;
 pub mod plan;
 pub mod pretrain;

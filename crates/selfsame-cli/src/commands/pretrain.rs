@@ -1,14 +1,15 @@
 //! `selfsame pretrain`.
 
-use super::report;
-use crate::plans;
+use super::{diagnose, report};
 use crate::terminal::Progress;
+use crate::{plans, terminal};
 use anyhow::Result;
 use clap::Args;
 use selfsame::catalogue;
 use selfsame::trainer::Outcome;
 use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
+use selfsame_data::evaluate::diagnosis;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -36,6 +37,8 @@ impl Pretrain {
         let there = |name: &str| plan.out.join(name).exists();
         let reported = there("encoder.safetensors") && there("report.html");
         if train(&plan, dataset.clone())? && !reported {
+            let diagnoses = diagnose::measure(&plan, &dataset, selfsame::diagnose::SAMPLES)?;
+            terminal::print(format_args!("{}", diagnosis::page(&diagnoses, terminal::colour()).trim_end()));
             report::write_after(&plan, &dataset);
         }
         Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 //!
 //! A new augmentation is one file in [`image`], one `mod` line and one line in [`IMAGE_AUGMENTATIONS`].
 
+pub mod dials;
 pub mod golden;
 pub mod image;
 mod keys;
@@ -14,6 +15,7 @@ mod resample;
 mod tests;
 mod view;
 
+pub use dials::{DIALS, Dial};
 pub use golden::{Deviation, GOLDEN, TOLERANCE, selftest};
 pub use image::IMAGE_AUGMENTATIONS;
 pub use keys::{Bounds, Key, Kind, Values, build};

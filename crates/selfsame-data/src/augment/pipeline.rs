@@ -65,6 +65,16 @@ impl Pipeline {
         Ok(Self { shape, steps, resizes, normalisation })
     }
 
+    /// One augmentation that is there already.
+    pub fn of(
+        name: &'static str,
+        step: Box<dyn ImageAugmentation>,
+        shape: ViewShape,
+        normalisation: Normalisation,
+    ) -> Self {
+        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], normalisation }
+    }
+
     /// Size and channels of the views.
     pub fn shape(&self) -> ViewShape {
         self.shape

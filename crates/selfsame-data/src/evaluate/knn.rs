@@ -168,6 +168,29 @@ impl Neighbours {
     }
 }
 
+/// Share of the `k` nearest other rows that two representations of the same samples have in common; 0 for a single row.
+///
+/// # Shapes
+/// `a: [samples, dim_a]`, `b: [samples, dim_b]`
+pub fn graph_agreement(a: Rows, b: Rows, k: usize) -> f64 {
+    assert_eq!(a.len(), b.len(), "two representations of the same samples");
+    let k = k.min(a.len().saturating_sub(1));
+    if k == 0 {
+        return 0.0;
+    }
+    let [a, b] = [a, b].map(|rows| Neighbours::find(rows, rows, k + 1));
+    let rows = a.indices.chunks_exact(k + 1).zip(b.indices.chunks_exact(k + 1)).zip(0u32..);
+    let common: usize = rows
+        .map(|((a, b), own)| {
+            // A row is its own nearest, unless more than k others are its equals.
+            let others = |list: &[u32]| -> Vec<u32> { list.iter().copied().filter(|&i| i != own).take(k).collect() };
+            let b = others(b);
+            others(a).iter().filter(|i| b.contains(i)).count()
+        })
+        .sum();
+    common as f64 / (a.indices.len() / (k + 1) * k) as f64
+}
+
 /// Position of the largest value, the first of equals.
 pub(super) fn argmax<T: PartialOrd>(values: &[T]) -> u32 {
     let best = (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best });
@@ -251,6 +274,17 @@ mod tests {
             all.sort_by(|a, b| b.0.total_cmp(&a.0));
             assert!((0..k).all(|i| found.indices[q * k + i] == all[i].1), "query {q}");
         }
+    }
+
+    #[test]
+    fn graphs_agree_by_the_neighbours_they_share() {
+        let on_circle = |degrees: &[f32]| -> Vec<f32> {
+            degrees.iter().flat_map(|d| [d.to_radians().cos(), d.to_radians().sin()]).collect()
+        };
+        // Nearest others: 1, 0, 3, 2 and, turned, 1, 0, 1, 0.
+        let (a, b) = (on_circle(&[0.0, 10.0, 90.0, 100.0]), on_circle(&[0.0, 10.0, 60.0, 300.0]));
+        let (a, b) = (Rows::new(&a, 2), Rows::new(&b, 2));
+        assert_eq!((graph_agreement(a, b, 1), graph_agreement(a, a, 2), graph_agreement(a, b, 3)), (0.5, 1.0, 1.0));
     }
 
     #[test]

@@ -1,22 +1,42 @@
-//! The table by which a representation is judged: kNN and linear probe, with all labels and with few, the same draws
-//! for every representation that is compared.
+//! The table by which a representation is judged: kNN, linear probe and retrieval, with all labels and with few, the same
+//! draws for every representation that is compared.
+//!
+//! Keys of `scores.json`, with `R` a representation (`h`, `z`, `raw`, `untrained`):
+//!
+//! | key | meaning |
+//! | --- | --- |
+//! | `knn.R.k20`, `knn.R.k200` | accuracy of the kNN vote |
+//! | `linear_probe.R.all` | accuracy of the probe with all training labels |
+//! | `linear_probe.R.per_class_10.mean`, `.std` | mean and standard deviation over the draws with 10 labels a class |
+//! | `retrieval.R.map`, `.recall_at_1`, `_5`, `_10` | see [`super::retrieval`]; among the test samples |
+//! | `intervals` | by each of the keys above but `.std`: `[low, high]`, the 95 % interval (see [`super::bootstrap`]) |
+//! | `per_class` | by `knn.R` (the plan's k) and `linear_probe.R` (all labels), by class: `accuracy`, `interval`, `samples` |
+//! | `confusion` | by `knn.h` and `linear_probe.h`: rows are true classes, columns predicted ones, counts of test samples; left out beyond 256 classes |
+//! | `classes` | their names, in the order of `confusion` |
+//! | `diagnosis` | by `h` and `z`: see [`super::diagnosis`] |
+//! | `protocol`, `warnings` | what the figures stand for |
 
-use super::collapse::{self, Diagnosis};
-use super::knn::{self, Neighbours};
+use super::bootstrap::{self, Score};
+use super::diagnosis::{self, Diagnoses};
+use super::json;
+use super::knn::Neighbours;
+use super::labelled::{self, Labels};
 use super::linear_probe::ProbeFeatures;
 use super::pca::Pca;
+use super::retrieval::{self, RECALL_AT};
 use crate::DataError;
-use crate::atomic::AtomicFile;
 use crate::config::EvaluateSettings;
 use crate::features::FeatureTable;
 use crate::rng::{Purpose, StreamRng};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 /// The larger neighbourhood that is shown beside the plan's.
 const WIDE_K: usize = 200;
+
+/// Most classes of which a confusion matrix is kept.
+const CONFUSION_CLASSES: usize = 256;
 
 /// One thing to judge: a name (`h`, `z`, `raw`, `untrained`) and its features.
 #[derive(Clone, Debug)]
@@ -29,15 +49,34 @@ pub struct Representation {
     pub test: FeatureTable,
 }
 
+/// Accuracy within a class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassScore {
+    /// Share classified rightly; `None` without test samples.
+    pub accuracy: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<[f64; 2]>,
+    /// Test samples of the class.
+    pub samples: usize,
+}
+
 /// What a judgement found.
 #[derive(Clone, Debug)]
 pub struct Scores {
-    /// Accuracies by flat key: `knn.h.k20`, `linear_probe.h.all`, `linear_probe.raw.per_class_10.mean` and `.std`.
+    /// Scores by flat key: `knn.h.k20`, `linear_probe.h.all`, `linear_probe.raw.per_class_10.mean` and `.std`.
     pub values: BTreeMap<String, f64>,
+    /// 95 % intervals by the same keys.
+    pub intervals: BTreeMap<String, [f64; 2]>,
+    /// By `knn.h`, `linear_probe.h` …: an entry a class.
+    pub per_class: BTreeMap<String, Vec<ClassScore>>,
+    /// By `knn.h` and `linear_probe.h`: `[classes, classes]`, rows are true classes.
+    pub confusion: BTreeMap<String, Vec<u32>>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
     /// Names of the representations, in the order of the table.
     pub names: Vec<&'static str>,
-    /// State of `h` and of `z`.
-    pub diagnoses: Vec<(&'static str, Diagnosis)>,
+    /// State of `h` and of `z`, for whoever has it to put in.
+    pub diagnoses: Diagnoses,
     /// What should be known when the figures are read.
     pub warnings: Vec<String>,
     protocol: Value,
@@ -52,8 +91,8 @@ pub fn judge(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Scores, DataError> {
     let first = representations.first().expect("something to judge");
-    let classes = first.train.classes.len();
-    check(&first.train, &first.test)?;
+    let classes = first.train.classes.clone();
+    let truth = check(&first.train, &first.test)?;
     for r in &representations {
         for (part, table) in [("training", &r.train), ("test", &r.test)] {
             if let Some(row) = table.rows().first_not_finite() {
@@ -68,83 +107,143 @@ pub fn judge(
     let mut warnings = Vec::new();
     for r in representations.iter_mut().filter(|r| r.train.dim > settings.raw_pca_dims) {
         let pca = Pca::fit(r.train.rows(), settings.raw_pca_dims);
+        let dims = pca.variances.len();
         for table in [&mut r.train, &mut r.test] {
             table.values = pca.apply(table.rows());
-            table.dim = settings.raw_pca_dims;
+            table.dim = dims;
         }
-        warnings.push(format!("{} was reduced to {} dimensions by PCA", r.name, settings.raw_pca_dims));
+        warnings.push(format!("{} was reduced to {dims} dimensions by PCA", r.name));
     }
 
     let labels = representations[0].train.labels.clone();
-    let draws = draws(&labels, classes, settings, seed, &mut warnings);
+    let draws = draws(&labels, classes.len(), settings, seed, &mut warnings);
     let bank = labels.len();
     if settings.knn_k > bank {
         warnings.push(format!("k = {} is more than the {bank} training samples; k is {bank}", settings.knn_k));
     }
-    let mut values = BTreeMap::new();
-    let mut diagnoses = Vec::new();
+    if classes.len() > CONFUSION_CLASSES {
+        warnings.push(format!("no confusion matrix is kept of more than {CONFUSION_CLASSES} classes"));
+    }
+    let members = labelled::members(&truth, classes.len());
+    let mut scores: BTreeMap<String, Score> = BTreeMap::new();
+    let mut of_classes: BTreeMap<String, Vec<Score>> = BTreeMap::new();
+    let (mut values, mut confusion) = (BTreeMap::new(), BTreeMap::new());
     for Representation { name, train, test } in &representations {
+        let mut by_class = |score: &str, predicted: &[u32]| {
+            let right = right(predicted, &truth);
+            let of_class = |rows: &Vec<u32>| Score {
+                samples: Some(rows.clone()),
+                draws: vec![rows.iter().map(|&row| right[row as usize]).collect()],
+            };
+            of_classes.insert(format!("{score}.{name}"), members.iter().map(of_class).collect());
+            if *name == "h" && classes.len() <= CONFUSION_CLASSES {
+                let mut counts = vec![0u32; classes.len() * classes.len()];
+                predicted.iter().zip(&truth).for_each(|(&p, &t)| counts[t as usize * classes.len() + p as usize] += 1);
+                confusion.insert(format!("{score}.{name}"), counts);
+            }
+        };
         progress(&format!("{name}: kNN"));
         let widest = WIDE_K.max(settings.knn_k).min(bank);
         let neighbours = Neighbours::find(test.rows(), train.rows(), widest);
-        for k in [settings.knn_k, WIDE_K] {
-            let predicted = neighbours.vote(&labels, classes, k.min(widest), settings.knn_temperature);
-            values.insert(format!("knn.{name}.k{k}"), knn::accuracy(&predicted, &test.labels));
+        for k in [WIDE_K, settings.knn_k] {
+            let predicted = neighbours.vote(&labels, classes.len(), k.min(widest), settings.knn_temperature);
+            by_class("knn", &predicted); // the plan's k stays
+            scores.insert(format!("knn.{name}.k{k}"), Score::of(right(&predicted, &truth)));
         }
         let features = ProbeFeatures::new(train.rows());
         let coordinates = features.coordinates(test.rows());
         let probe = |rows: &[u32], draw: u64| {
             let rng = StreamRng::new(seed, Purpose::Evaluate, 1, draw, 0);
-            let probe = features.fit(rows, &labels, classes, rng);
-            knn::accuracy(&probe.predict(&coordinates), &test.labels)
+            features.fit(rows, &labels, classes.len(), rng).predict(&coordinates)
         };
         progress(&format!("{name}: linear probe"));
         let all: Vec<u32> = (0..bank as u32).collect();
-        values.insert(format!("linear_probe.{name}.all"), probe(&all, 0));
+        let predicted = probe(&all, 0);
+        by_class("linear_probe", &predicted);
+        scores.insert(format!("linear_probe.{name}.all"), Score::of(right(&predicted, &truth)));
         for (per_class, draws) in &draws {
             progress(&format!("{name}: linear probe, {per_class} a class"));
-            let scores: Vec<f64> = draws.iter().zip(1..).map(|(rows, draw)| probe(rows, draw)).collect();
-            let (mean, std) = mean_std(&scores);
-            values.insert(format!("linear_probe.{name}.per_class_{per_class}.mean"), mean);
-            values.insert(format!("linear_probe.{name}.per_class_{per_class}.std"), std);
+            let draws = draws.iter().zip(1..).map(|(rows, draw)| right(&probe(rows, draw), &truth));
+            let score = Score { samples: None, draws: draws.collect() };
+            let each: Vec<f64> = score.draws.iter().filter_map(|draw| Score::of(draw.clone()).mean()).collect();
+            values.insert(format!("linear_probe.{name}.per_class_{per_class}.std"), mean_std(&each).1);
+            scores.insert(format!("linear_probe.{name}.per_class_{per_class}.mean"), score);
         }
-        if ["h", "z"].contains(name) {
-            diagnoses.push((*name, collapse::diagnose(test.rows(), None)?));
+        progress(&format!("{name}: retrieval"));
+        let found = retrieval::retrieve(test.rows(), &truth);
+        scores.insert(format!("retrieval.{name}.map"), found.map);
+        for (k, recall) in RECALL_AT.iter().zip(found.recall) {
+            scores.insert(format!("retrieval.{name}.recall_at_{k}"), recall);
         }
     }
+    if members.iter().all(|rows| rows.len() < 2) {
+        warnings.push("no class has two test samples, so there is nothing to retrieve".into());
+    }
+    progress("intervals");
+    let every: Vec<&Score> = scores.values().chain(of_classes.values().flatten()).collect();
+    let mut found = bootstrap::intervals(&every, truth.len(), seed).into_iter();
+    let mut intervals = BTreeMap::new();
+    for (key, score) in &scores {
+        if let (Some(mean), Some(interval)) = (score.mean(), found.next().expect("one a score")) {
+            values.insert(key.clone(), mean);
+            intervals.insert(key.clone(), interval);
+        }
+    }
+    let of_class = |(key, of_classes): (&String, &Vec<Score>)| {
+        let score = |score: &Score| ClassScore {
+            accuracy: score.mean(),
+            interval: found.next().expect("one a class"),
+            samples: score.samples.as_ref().map_or(0, Vec::len),
+        };
+        (key.clone(), of_classes.iter().map(score).collect())
+    };
+    let per_class = of_classes.iter().map(of_class).collect();
     let protocol = json!({
         "knn": { "k": settings.knn_k, "temperature": settings.knn_temperature, "metric": "cosine" },
         "linear_probe": { "standardised": true, "l2": "chosen on held-out training labels" },
+        "retrieval": { "metric": "cosine", "gallery": "test samples, leave-one-out", "queries": truth.len().min(retrieval::QUERIES) },
+        "intervals": { "method": "bootstrap percentile", "level": bootstrap::LEVEL, "resamples": bootstrap::RESAMPLES },
         "seed": seed, "draws": settings.draws, "per_class": settings.per_class,
-        "train_samples": bank, "test_samples": representations[0].test.len(), "classes": classes,
+        "train_samples": bank, "test_samples": truth.len(), "classes": classes.len(),
     });
     let names = representations.iter().map(|r| r.name).collect();
-    Ok(Scores { values, names, diagnoses, warnings, protocol, settings: settings.clone() })
+    let (settings, diagnoses) = (settings.clone(), Vec::new());
+    Ok(Scores { values, intervals, per_class, confusion, classes, names, diagnoses, warnings, protocol, settings })
 }
 
-fn check(train: &FeatureTable, test: &FeatureTable) -> Result<(), DataError> {
+/// 1 where a prediction is right, 0 where it is not.
+pub fn right(predicted: &[u32], truth: &[u32]) -> Vec<f32> {
+    predicted.iter().zip(truth).map(|(p, t)| if p == t { 1.0 } else { 0.0 }).collect()
+}
+
+/// The test samples' classes by their place among the training classes, which are matched by name.
+pub fn check(train: &FeatureTable, test: &FeatureTable) -> Result<Vec<u32>, DataError> {
     for (part, table) in [("train", train), ("test", test)] {
         if table.is_empty() {
             return Err(DataError::Data(format!("the {part} data has no readable sample")));
         }
         if table.labels.len() != table.len() {
-            let problem = "has no labels, which an evaluation needs; give labelled data, e.g. a folder with one sub-folder a class";
+            let problem = "has no labels, which an evaluation needs; give labelled data, e.g. a folder with one sub-folder a class, or judge without labels: selfsame diagnose RUN";
             return Err(DataError::Data(format!("the {part} data {problem}")));
         }
     }
     if train.classes.len() < 2 {
         return Err(DataError::Data(format!("the train data has {} class, expected at least 2", train.classes.len())));
     }
-    match test.classes.iter().enumerate().find(|(index, class)| train.classes.get(*index) != Some(*class)) {
-        Some((_, class)) => {
-            Err(DataError::Data(format!("the test data has class \"{class}\" where the train data has not")))
-        }
-        None => Ok(()),
-    }
+    let mut present = vec![false; train.classes.len()];
+    train.labels.iter().for_each(|&label| present[label as usize] = true);
+    let place = |label: u32| {
+        let name = &test.classes[label as usize];
+        let found = train.classes.iter().position(|class| class == name).filter(|&class| present[class]);
+        found.map(|class| class as u32).ok_or_else(|| {
+            let problem = "of which the train data has no sample; leave it out of test=…, or add it to train=…";
+            DataError::Data(format!("the test data has class \"{name}\", {problem}"))
+        })
+    };
+    test.labels.iter().map(|&label| place(label)).collect()
 }
 
-/// For every number of labels per class, the labelled rows of each draw; all draws are nested in nothing and share no
-/// stream, so adding a count or a draw changes no other.
+/// For every number of labels per class, the labelled rows of each draw.
 fn draws(
     labels: &[u32],
     classes: usize,
@@ -152,19 +251,7 @@ fn draws(
     seed: u64,
     warnings: &mut Vec<String>,
 ) -> Vec<(usize, Vec<Vec<u32>>)> {
-    let mut members = vec![Vec::new(); classes];
-    labels.iter().zip(0u32..).for_each(|(&label, row)| members[label as usize].push(row));
-    let smallest = members.iter().map(Vec::len).min().unwrap_or(0);
-    let draw = |per_class: usize, draw: u64| {
-        let mut rng = StreamRng::new(seed, Purpose::Evaluate, per_class as u64 + 2, draw, 0);
-        let picked = members.iter().flat_map(|rows| {
-            let mut rows = rows.clone();
-            rng.shuffle(&mut rows);
-            rows.truncate(per_class);
-            rows
-        });
-        picked.collect::<Vec<u32>>()
-    };
+    let smallest = labelled::members(labels, classes).iter().map(Vec::len).min().unwrap_or(0);
     let mut all = Vec::new();
     for &per_class in &settings.per_class {
         if per_class > smallest {
@@ -172,7 +259,8 @@ fn draws(
                 "{per_class} labels per class were asked for, one class has {smallest}; all of it is used"
             ));
         }
-        all.push((per_class, (0..settings.draws as u64).map(|d| draw(per_class, d)).collect()));
+        let of_draw = |draw| Labels::PerClass(per_class).rows(labels, classes, seed, draw);
+        all.push((per_class, (0..settings.draws as u64).map(of_draw).collect()));
     }
     all
 }
@@ -185,63 +273,85 @@ fn mean_std(values: &[f64]) -> (f64, f64) {
 }
 
 impl Scores {
-    /// Writes `scores.json`: the flat keys of [`Self::values`], and under `protocol`, `diagnosis` and `warnings` what
-    /// they stand for.
+    /// Writes `scores.json`; see the [module](self) for its keys.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
         let mut object = serde_json::Map::new();
         object.extend(self.values.iter().map(|(key, value)| (key.clone(), json!(value))));
-        let diagnoses = self.diagnoses.iter().map(|(name, d)| {
-            let value = json!({
-                "verdict": d.verdict.to_string(), "evidence": d.evidence, "std": d.std, "mean_cosine": d.mean_cosine,
-                "effective_rank": d.effective_rank, "centred_effective_rank": d.centred_effective_rank,
-                "dead_share": d.dead_share, "uniformity": d.uniformity, "dim": d.dim,
-            });
-            ((*name).to_owned(), value)
+        object.insert("intervals".into(), json!(self.intervals));
+        let per_class = self.per_class.iter().map(|(key, scores)| {
+            let of = |(class, s): (&String, &ClassScore)| {
+                (class.clone(), json!({ "accuracy": s.accuracy, "interval": s.interval, "samples": s.samples }))
+            };
+            (key.clone(), Value::Object(self.classes.iter().zip(scores).map(of).collect()))
         });
-        object.insert("diagnosis".into(), Value::Object(diagnoses.collect()));
+        object.insert("per_class".into(), Value::Object(per_class.collect()));
+        let confusion = self
+            .confusion
+            .iter()
+            .map(|(key, counts)| (key.clone(), json!(counts.chunks_exact(self.classes.len()).collect::<Vec<_>>())));
+        object.insert("confusion".into(), Value::Object(confusion.collect()));
+        object.insert("classes".into(), json!(self.classes));
+        object.insert("diagnosis".into(), diagnosis::to_json(&self.diagnoses));
         object.insert("protocol".into(), self.protocol.clone());
         object.insert("warnings".into(), json!(self.warnings));
-        let text = serde_json::to_vec_pretty(&Value::Object(object)).expect("plain values serialise");
-        let mut file = AtomicFile::create(path)?;
-        file.write_all(&text).map_err(|e| DataError::io(path, e))?;
-        file.commit()
+        json::write(path, &Value::Object(object))
+    }
+
+    /// The class that the probe on `h` knows least, and what it takes it for.
+    fn hardest_class(&self) -> Option<String> {
+        let scores = self.per_class.get("linear_probe.h")?;
+        let known = scores.iter().enumerate().filter_map(|(class, s)| Some((class, s.accuracy?, s.samples)));
+        let (class, accuracy, samples) = known.min_by(|a, b| a.1.total_cmp(&b.1))?;
+        let mut text = format!("hardest class (probe on h): {} {accuracy:.3}", self.classes[class]);
+        if let Some(counts) = self.confusion.get("linear_probe.h") {
+            let row = &counts[class * self.classes.len()..][..self.classes.len()];
+            let taken =
+                (0..row.len()).filter(|&other| other != class).max_by_key(|&other| (row[other], usize::MAX - other))?;
+            if row[taken] > 0 {
+                let share = 100.0 * f64::from(row[taken]) / samples as f64;
+                text += &format!(", {share:.0} % taken for {}", self.classes[taken]);
+            }
+        }
+        Some(text)
     }
 
     /// The table for a terminal, and below it the verdicts; `colour` makes the best of each column bold.
     pub fn table(&self, colour: bool) -> String {
+        const WIDTH: usize = 13;
         let mut columns = vec![("kNN".to_owned(), format!("k{}", self.settings.knn_k), "knn")];
         columns.push((format!("kNN {WIDE_K}"), format!("k{WIDE_K}"), "knn"));
+        columns.push(("mAP".into(), "map".into(), "retrieval"));
         columns.push(("probe".into(), "all".into(), "linear_probe"));
         for per_class in self.settings.per_class.iter().rev() {
-            columns.push((format!("{per_class} a class"), format!("per_class_{per_class}"), "linear_probe"));
+            columns.push((format!("{per_class} a class"), format!("per_class_{per_class}.mean"), "linear_probe"));
         }
         let cell = |name: &str, (_, key, score): &(String, String, &str)| {
-            let of = |suffix: &str| self.values.get(&format!("{score}.{name}.{key}{suffix}")).copied();
-            match (of(""), of(".mean"), of(".std")) {
-                (Some(value), ..) => (value, format!("{value:.3}")),
-                (_, Some(mean), Some(std)) => (mean, format!("{mean:.3} ± {std:.3}")),
+            let key = format!("{score}.{name}.{key}");
+            match (self.values.get(&key), self.intervals.get(&key)) {
+                (Some(&value), Some([low, high])) => {
+                    let half = format!("{:.3}", (high - low) / 2.0);
+                    (value, format!("{value:.3} ±{}", half.trim_start_matches('0')))
+                }
                 _ => (f64::NEG_INFINITY, String::new()),
             }
         };
-        let mut text = format!("{:12}", "");
-        columns.iter().for_each(|(title, ..)| text += &format!("{title:>15}"));
+        let mut text = format!("{:10}", "");
+        columns.iter().for_each(|(title, ..)| text += &format!("{title:>WIDTH$}"));
         for name in &self.names {
-            text += &format!("\n{name:12}");
+            text += &format!("\n{name:10}");
             for column in &columns {
                 let (value, shown) = cell(name, column);
                 let best = self.names.iter().all(|other| cell(other, column).0 <= value);
-                let padded = format!("{shown:>15}");
+                let padded = format!("{shown:>WIDTH$}");
                 text += &if best && colour { format!("\x1b[1m{padded}\x1b[0m") } else { padded };
             }
         }
-        text.push('\n');
-        for (name, diagnosis) in &self.diagnoses {
-            text += &format!("\n{name}: {} ({})", diagnosis.verdict, diagnosis.evidence.join("; "));
+        text += &format!("\n±: half of the 95 % interval (bootstrap, {} resamples)\n", bootstrap::RESAMPLES);
+        self.hardest_class().into_iter().for_each(|line| text += &format!("{line}\n"));
+        if !self.diagnoses.is_empty() {
+            text += &format!("\n{}", diagnosis::page(&self.diagnoses, colour));
         }
-        for warning in &self.warnings {
-            text += &format!("\nwarning: {warning}");
-        }
-        text.push('\n');
+        self.warnings.iter().for_each(|warning| text += &format!("warning: {warning}\n"));
         text
     }
 }
@@ -292,7 +402,53 @@ mod tests {
             judge(vec![r], &settings(), 0, &mut |_| {}).unwrap_err().to_string()
         };
         assert!(problem(|r| r.train.labels.clear()).contains("no labels"));
-        assert!(problem(|r| r.test.classes[1] = "c".into()).contains("class \"c\""));
+        assert!(problem(|r| r.test.classes[1] = "c".into()).contains("class \"c\", of which the train data has no"));
+        assert!(problem(|r| r.train.labels.fill(0)).contains("class \"b\", of which the train data has no"));
         assert!(problem(|r| r.test.values[3] = f32::NAN).contains("sample 1 is not a finite number"));
+    }
+
+    #[test]
+    fn classes_are_matched_by_name_and_counted_by_class() {
+        let train = table(60, 1);
+        // The test data lists its classes the other way round, one more without a sample, and calls two samples wrongly.
+        let mut test = FeatureTable { classes: vec!["b".into(), "a".into(), "none".into()], ..table(20, 2) };
+        test.labels.iter_mut().for_each(|label| *label = 1 - *label);
+        test.labels[0] = 0;
+        test.labels[2] = 0;
+        let h = Representation { name: "h", train, test };
+        let scores = judge(vec![h], &settings(), 0, &mut |_| {}).unwrap();
+        assert_eq!(scores.values["linear_probe.h.all"], 0.9);
+        assert_eq!(scores.confusion["linear_probe.h"], [8, 0, 2, 10]);
+        let of_b = scores.per_class["linear_probe.h"][1];
+        assert_eq!(
+            (of_b.accuracy, of_b.samples, scores.per_class["knn.h"][0].accuracy),
+            (Some(10.0 / 12.0), 12, Some(1.0))
+        );
+        let [low, high] = scores.intervals["linear_probe.h.all"];
+        assert!(low > 0.6 && low < 0.9 && high > 0.9 && high <= 1.0, "{low} {high}");
+        assert!(
+            of_b.interval.unwrap()[0] < 10.0 / 12.0 && !scores.intervals.contains_key("linear_probe.h.per_class_5.std")
+        );
+        assert!(
+            scores.table(false).contains("hardest class (probe on h): b 0.833, 17 % taken for a"),
+            "{}",
+            scores.table(false)
+        );
+        let folder = tempfile::tempdir().unwrap();
+        scores.write(&folder.path().join("scores.json")).unwrap();
+        let file = std::fs::read(folder.path().join("scores.json")).unwrap();
+        let file: Value = serde_json::from_slice(&file).unwrap();
+        assert_eq!(file["confusion"]["linear_probe.h"], json!([[8, 0], [2, 10]]));
+        assert_eq!(file["per_class"]["knn.h"]["a"]["accuracy"], json!(1.0));
+        assert_eq!(file["intervals"]["linear_probe.h.all"], json!([low, high]));
+    }
+
+    #[test]
+    fn fewer_samples_than_neighbours_are_said() {
+        let h = Representation { name: "h", train: table(6, 1), test: table(4, 2) };
+        let scores = judge(vec![h], &settings(), 0, &mut |_| {}).unwrap();
+        assert!(scores.warnings.iter().any(|w| w == "k = 20 is more than the 6 training samples; k is 6"));
+        assert!(scores.warnings.iter().any(|w| w.starts_with("5 labels per class were asked for")));
+        assert_eq!(scores.values["retrieval.h.map"], 1.0);
     }
 }

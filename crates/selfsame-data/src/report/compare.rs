@@ -36,7 +36,7 @@ fn unique_names(runs: &[RunRecords]) -> Vec<String> {
 
 fn add_verdicts(page: &mut Page, runs: &[RunRecords], names: &[String]) {
     let panels = runs.iter().zip(names).map(|(run, name)| {
-        let diagnosis = run.scores.as_ref().map(|s| &s["diagnosis"]["h"]);
+        let diagnosis = run.diagnosis().and_then(|d| d.get("h"));
         let verdict = diagnosis.and_then(|d| d["verdict"].as_str());
         let evidence = diagnosis.map(|d| super::texts(&d["evidence"])).unwrap_or_default();
         let (class, words) = verdict.map_or(("", "No verdict: not evaluated".to_owned()), |v| (tone(v), capitalised(v)));

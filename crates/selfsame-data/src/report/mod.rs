@@ -15,7 +15,8 @@ pub use records::{Metrics, PictureFile, RunRecords, Score, ScoreTable};
 pub use samples::Samples;
 pub use views::preview_page;
 
-use crate::evaluate::collapse::{Diagnosis, Side, THRESHOLDS, Verdict};
+use crate::evaluate::diagnosis::Diagnosis;
+use crate::evaluate::verdict::RANK_SHARE;
 use crate::preview::Preview;
 use html::{Page, data_uri, duration, escape, missing, number};
 use records::column_title;
@@ -44,6 +45,7 @@ impl Report<'_> {
         let measured = self.samples.as_ref().ok().and_then(Samples::diagnosis);
         add_verdict(&mut page, run, measured.as_ref());
         add_scores(&mut page, run);
+        add_finetuning(&mut page, run);
         add_training(&mut page, run);
         add_collapse(&mut page, run, measured.as_ref());
         match &self.samples {
@@ -169,14 +171,9 @@ fn list(items: &[String]) -> String {
 
 fn add_verdict(page: &mut Page, run: &RunRecords, measured: Option<&Diagnosis>) {
     let mut body = String::new();
-    let judged: Vec<(&String, &Value)> = run
-        .scores
-        .iter()
-        .filter_map(|s| s["diagnosis"].as_object())
-        .flatten()
-        .filter(|(_, d)| d["verdict"].is_string())
-        .collect();
-    let mut lead = "Of the representation h, on the test samples of the last evaluation.".to_owned();
+    let judged: Vec<(&String, &Value)> =
+        run.diagnosis().into_iter().flatten().filter(|(_, d)| d["verdict"].is_string()).collect();
+    let mut lead = format!("Of the representation h, on {}.", run.diagnosed_on());
     let mut panel = |name: &str, verdict: &str, evidence: &[String], advice: &[String]| {
         let what = match name {
             "h" => "representation h, what downstream tasks use",
@@ -198,15 +195,16 @@ fn add_verdict(page: &mut Page, run: &RunRecords, measured: Option<&Diagnosis>) 
             panel(name, d["verdict"].as_str().unwrap_or_default(), &texts(&d["evidence"]), &texts(&d["advice"]));
         }
         if judged.len() > 1 {
-            lead = "Of the representation and of the embedding, on the test samples of the last evaluation.".into();
+            lead = format!("Of the representation and of the embedding, on {}.", run.diagnosed_on());
         }
     } else if let Some(d) = measured {
         let untrained = if run.finished { "" } else { "; training is not finished" };
         lead = format!(
             "Of the representation h, on {} samples of the run's own data{untrained}.",
-            number(d.samples as f64)
+            number(d.statistics.samples as f64)
         );
-        panel("h", &d.verdict.to_string(), &d.evidence, &[]);
+        let advice: Vec<String> = d.advice.iter().map(|line| (*line).to_owned()).collect();
+        panel("h", &d.verdict.to_string(), &d.evidence, &advice);
     } else {
         body = missing("No verdict: there are neither scores nor an encoder whose representations could be judged.");
     }
@@ -324,77 +322,72 @@ fn protocol(scores: &Value) -> Option<String> {
     ))
 }
 
-/// Per-class accuracies and the confusion matrix, where they are there in a form that is known.
+/// Accuracies by class and the confusion matrix, of the linear probe on `h`.
 fn per_class(scores: &Value) -> String {
-    let matrix = find_matrix(&scores["confusion"]);
-    let names = class_names(scores);
+    const SCORE: &str = "linear_probe.h";
     let mut html = String::new();
-    let mut shares: Vec<(String, f64)> = named_numbers(&scores["per_class"], &names);
-    if shares.is_empty()
-        && let Some(rows) = &matrix
-    {
-        let share = |(i, row): (usize, &Vec<f64>)| {
-            let name = names.get(i).cloned().unwrap_or_else(|| i.to_string());
-            (name, row.get(i).copied().unwrap_or(0.0) / row.iter().sum::<f64>().max(1.0))
-        };
-        shares = rows.iter().enumerate().map(share).collect();
+    let of_class = |(name, score): (&String, &Value)| {
+        Some(Dot {
+            name: name.chars().take(13).collect(),
+            value: score["accuracy"].as_f64()?,
+            interval: interval(&score["interval"]),
+            colour: score_colour("h"),
+        })
+    };
+    let dots: Vec<Dot> =
+        scores["per_class"][SCORE].as_object().into_iter().flatten().filter_map(of_class).take(40).collect();
+    if !dots.is_empty() {
+        html += &svg::dot_chart("Accuracy by class, linear probe on h", "Bars: confidence intervals.", &dots, None);
     }
-    if !shares.is_empty() {
-        let dots: Vec<Dot> = shares
-            .iter()
-            .take(40)
-            .map(|(name, value)| Dot {
-                name: name.chars().take(13).collect(),
-                value: *value,
-                interval: None,
-                colour: 0,
-            })
-            .collect();
-        html += &svg::dot_chart("Accuracy by class, h", "", &dots, None);
-    }
-    if let Some(rows) = matrix.filter(|rows| rows.len() <= 100) {
-        html += &svg::confusion(&names, &rows);
+    let row = |row: &Value| row.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+    let counts =
+        scores["confusion"][SCORE].as_array().and_then(|rows| rows.iter().map(row).collect::<Option<Vec<_>>>());
+    let square =
+        |rows: &Vec<Vec<f64>>| (1..=100).contains(&rows.len()) && rows.iter().all(|row| row.len() == rows.len());
+    if let Some(counts) = counts.filter(square) {
+        html += &svg::confusion(&texts(&scores["classes"]), &counts);
     }
     html
 }
 
-fn class_names(scores: &Value) -> Vec<String> {
-    let places = [
-        &scores["class_names"],
-        &scores["protocol"]["class_names"],
-        &scores["confusion"]["classes"],
-        &scores["classes"],
-    ];
-    places.into_iter().map(texts).find(|names| !names.is_empty()).unwrap_or_default()
+fn interval(value: &Value) -> Option<[f64; 2]> {
+    Some([value[0].as_f64()?, value[1].as_f64()?])
 }
 
-/// The first square matrix of numbers within a value, `h` before others.
-fn find_matrix(value: &Value) -> Option<Vec<Vec<f64>>> {
-    if let Value::Array(rows) = value {
-        let row = |row: &Value| row.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
-        let matrix = rows.iter().map(row).collect::<Option<Vec<_>>>()?;
-        return (!matrix.is_empty() && matrix.iter().all(|row| row.len() == matrix.len())).then_some(matrix);
-    }
-    let parts = value.as_object()?;
-    parts.get("h").and_then(find_matrix).or_else(|| parts.values().find_map(find_matrix))
-}
-
-/// Numbers by class: an object of them, a list in the order of `names`, or one of these under `h`.
-fn named_numbers(value: &Value, names: &[String]) -> Vec<(String, f64)> {
-    match value {
-        Value::Array(items) => {
-            let named = items.iter().enumerate().map(|(i, item)| {
-                let name = names.get(i).cloned().or_else(|| item["class"].as_str().map(str::to_owned));
-                Some((name.unwrap_or_else(|| i.to_string()), item.as_f64().or_else(|| item["accuracy"].as_f64())?))
-            });
-            named.collect::<Option<_>>().unwrap_or_default()
+/// Accuracy over the number of labels: what pretraining saves.
+fn add_finetuning(page: &mut Page, run: &RunRecords) {
+    let cells = run.finetuning.as_ref().and_then(|f| f["cells"].as_array()).filter(|cells| !cells.is_empty());
+    let Some(cells) = cells else { return };
+    let fits = [("finetuned", "fine-tuned", 0), ("linear_probe", "linear probe", 6), ("scratch", "from scratch", 8)];
+    let curves = fits.iter().map(|(key, name, colour)| {
+        let point = |cell: &Value| Some((cell["labelled"].as_f64()?.log10(), cell[key]["accuracy"].as_f64()?));
+        let mut points: Vec<(f64, f64)> = cells.iter().filter_map(point).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Curve { name, colour: *colour, points }
+    });
+    let curves = curves.collect();
+    let x = "labelled samples, log\u{2081}\u{2080}";
+    let chart = LineChart { title: "Accuracy on the test samples", x, curves, ..Default::default() }.figure();
+    let mut table = String::from("<div class=\"panel scroll\"><table><tr><th>labels</th>");
+    fits.iter().for_each(|(_, name, _)| {
+        let _ = write!(table, "<th>{name}</th>");
+    });
+    for cell in cells {
+        let labels = cell["labels"].as_str().unwrap_or_default();
+        let labelled = cell["labelled"].as_f64().map(number).unwrap_or_default();
+        let _ = write!(table, "</tr><tr><td>{} ({labelled})</td>", escape(labels));
+        let score = |key: &str| {
+            let value = cell[key]["accuracy"].as_f64()?;
+            Some(Score { value, interval: interval(&cell[key]["interval"]), std: None })
+        };
+        let best = fits.iter().filter_map(|(key, ..)| score(key)).map(|s| s.value).fold(f64::MIN, f64::max);
+        for (key, ..) in &fits {
+            table += &score(key).map_or("<td></td>".to_owned(), |score| score_cell(score, score.value == best));
         }
-        Value::Object(parts) => match parts.get("h") {
-            Some(h) if !h.is_number() => named_numbers(h, names),
-            _ => parts.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect(),
-        },
-        _ => Vec::new(),
     }
+    let body = format!("<div class=\"two\">{chart}{table}</tr></table></div></div>");
+    let lead = "The network fine-tuned from this run's encoder, the same network trained from its initial weights on the same labels, and the linear probe on h.";
+    page.section("labels", "Labels", "Few labels", lead, &body);
 }
 
 /// What a series of the metrics is called, and in which unit.
@@ -505,8 +498,7 @@ fn add_collapse(page: &mut Page, run: &RunRecords, measured: Option<&Diagnosis>)
         let number_of = |key: &str| run.setting(key).and_then(toml::Value::as_integer).map(|v| v as f64);
         let width =
             number_of("projector.out").zip(number_of("train.batch_size")).map(|(out, batch)| out.min(batch - 1.0));
-        let bound = THRESHOLDS.iter().find(|t| t.verdict == Verdict::DimensionalCollapse && t.side == Side::Below);
-        let bound = width.zip(bound).map(|(width, t)| (width * t.bound, "dimensional collapse below"));
+        let bound = width.map(|width| (width * RANK_SHARE, "dimensional collapse below"));
         let note =
             width.map_or("Of one batch, centred.".into(), |w| format!("Of one batch, centred; at most {}.", number(w)));
         body += &series_chart(
@@ -519,7 +511,7 @@ fn add_collapse(page: &mut Page, run: &RunRecords, measured: Option<&Diagnosis>)
         );
     }
     let spectrum = |name: &str| -> Option<Vec<f64>> {
-        let values = run.scores.as_ref()?["diagnosis"][name]["spectrum"].as_array()?;
+        let values = run.diagnosis()?.get(name)?["spectrum"].as_array()?;
         Some(values.iter().filter_map(Value::as_f64).collect())
     };
     let mut spectra: Vec<(&str, Vec<f64>)> =
@@ -527,7 +519,7 @@ fn add_collapse(page: &mut Page, run: &RunRecords, measured: Option<&Diagnosis>)
     if spectra.is_empty()
         && let Some(d) = measured
     {
-        spectra.push(("h", d.spectrum.clone()));
+        spectra.push(("h", d.statistics.spectrum.clone()));
     }
     if !spectra.is_empty() {
         body += &spectrum_chart(&spectra);
@@ -547,8 +539,7 @@ fn add_collapse(page: &mut Page, run: &RunRecords, measured: Option<&Diagnosis>)
 /// Every number of the diagnoses, in a table.
 fn statistics(run: &RunRecords, measured: Option<&Diagnosis>) -> String {
     let own = measured.map(|d| serde_json::to_value(d).unwrap_or_default());
-    let of_scores = run.scores.as_ref().and_then(|s| s["diagnosis"].as_object());
-    let columns: Vec<(&str, &Value)> = match (of_scores, &own) {
+    let columns: Vec<(&str, &Value)> = match (run.diagnosis(), &own) {
         (Some(parts), _) if !parts.is_empty() => parts.iter().map(|(name, d)| (name.as_str(), d)).collect(),
         (_, Some(own)) => vec![("h", own)],
         _ => return String::new(),
@@ -603,89 +594,30 @@ fn add_pictures(page: &mut Page, run: &RunRecords) {
 
 fn add_invariance(page: &mut Page, run: &RunRecords) {
     let Some(profile) = &run.invariance else { return };
-    let charts = invariance_charts(profile);
-    let body = if charts.is_empty() {
-        let text = serde_json::to_string_pretty(profile).unwrap_or_default();
-        format!("<details class=\"panel\"><summary>invariance.json</summary><pre>{}</pre></details>", escape(&text))
-    } else {
-        format!("<div class=\"grid\">{charts}</div>")
-    };
-    let lead = "Cosine between a sample and its transformed copy, by the strength of the transformation: 1 means that the encoder does not see it.";
+    let charts: String = profile["profile"].as_array().into_iter().flatten().map(invariance_chart).collect();
+    let body = format!("<div class=\"grid\">{charts}</div>");
+    let lead = "Between a sample and its transformed copy, by the strength of the transformation: 1 is untouched, 0 as far as another sample. R\u{b2}: how well the strength can be read off.";
     page.section("invariance", "Invariance", "Invariance profile", lead, &body);
 }
 
-/// Of an augmentation: its name, curves by name over its strength, and numbers by name.
-type Profile = (String, Vec<(String, Vec<(f64, f64)>)>, Vec<(String, f64)>);
-
-/// One chart an augmentation, for every object within the profile that holds strengths and as many cosines: as parallel lists
-/// (`strength: […], h: […]`) or as a list of points (`[{strength, h, z}, …]`).
-fn invariance_charts(profile: &Value) -> String {
-    const STRENGTH: [&str; 6] = ["strength", "strengths", "parameter", "values", "value", "x"];
-    fn walk(name: &str, value: &Value, found: &mut Vec<Profile>) {
-        let numbers = |value: &Value| value.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
-        match value {
-            Value::Object(parts) => {
-                let own = ["augmentation", "name"].iter().find_map(|key| parts.get(*key)?.as_str()).unwrap_or(name);
-                let strengths = STRENGTH.iter().find_map(|key| numbers(parts.get(*key)?)).filter(|s| s.len() > 1);
-                let Some(strengths) = strengths else {
-                    parts.iter().for_each(|(key, part)| walk(if own == name { key } else { own }, part, found));
-                    return;
-                };
-                let curves =
-                    parts.iter().filter(|(key, _)| !STRENGTH.contains(&key.as_str())).filter_map(|(key, part)| {
-                        let values = numbers(part).filter(|v| v.len() == strengths.len())?;
-                        Some((key.clone(), strengths.iter().copied().zip(values).collect()))
-                    });
-                let curves: Vec<_> = curves.collect();
-                let scalars = parts.iter().filter(|(key, _)| key.contains("random"));
-                let scalars = scalars.filter_map(|(key, part)| Some((key.replace('_', " "), part.as_f64()?))).collect();
-                if !curves.is_empty() {
-                    found.push((own.to_owned(), curves, scalars));
-                }
-            }
-            Value::Array(items) => {
-                let strength = |item: &Value| STRENGTH.iter().find_map(|key| item.get(*key)?.as_f64());
-                let strengths: Option<Vec<f64>> = items.iter().map(strength).collect();
-                let Some(strengths) = strengths.filter(|s| s.len() > 1) else {
-                    items.iter().for_each(|item| walk(name, item, found));
-                    return;
-                };
-                let keys = items[0]
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .filter(|(key, v)| v.is_number() && !STRENGTH.contains(&key.as_str()));
-                let curves: Vec<_> = keys
-                    .map(|(key, _)| {
-                        let points =
-                            strengths.iter().zip(items).filter_map(|(s, item)| Some((*s, item[key].as_f64()?)));
-                        (key.clone(), points.collect())
-                    })
-                    .collect();
-                if !curves.is_empty() {
-                    found.push((name.to_owned(), curves, Vec::new()));
-                }
-            }
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    walk("profile", profile, &mut found);
-    let chart = |(name, curves, scalars): &Profile| {
-        let curves = curves.iter().enumerate().map(|(i, (key, points))| Curve {
-            name: key,
-            colour: match key.as_str() {
-                "h" => 0,
-                "z" => 6,
-                _ => 1 + i,
-            },
-            points: points.clone(),
-        });
-        let title = capitalised(&name.replace('_', " "));
-        let references = scalars.iter().map(|(name, value)| (*value, name.as_str())).collect();
-        LineChart { title: &title, x: "strength", curves: curves.collect(), references, ..Default::default() }.figure()
-    };
-    found.iter().take(40).map(chart).collect()
+/// The chart of one entry of `invariance.json`'s `profile`.
+fn invariance_chart(entry: &Value) -> String {
+    let numbers =
+        |value: &Value| -> Vec<f64> { value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect() };
+    let text = |key: &str| entry[key].as_str().unwrap_or_default().replace('_', " ");
+    let strengths = numbers(&entry["strengths"]);
+    let parts = [("h", 0), ("z", 6)].map(|(name, colour)| (name, colour, &entry[name]));
+    let curves = parts.iter().filter(|(.., part)| part.is_object()).map(|(name, colour, part)| Curve {
+        name,
+        colour: *colour,
+        points: strengths.iter().copied().zip(numbers(&part["invariance"])).collect(),
+    });
+    let r2 = parts.iter().filter_map(|(name, _, part)| Some(format!("{name} {:.2}", part["r2"].as_f64()?)));
+    let note = format!("R\u{b2}: {}", r2.collect::<Vec<_>>().join(", "));
+    let title = capitalised(&text("augmentation"));
+    let unit = text("unit");
+    let x = if unit.is_empty() { text("parameter") } else { format!("{}, {unit}", text("parameter")) };
+    LineChart { title: &title, note: &note, x: &x, curves: curves.collect(), ..Default::default() }.figure()
 }
 
 fn add_plan(page: &mut Page, run: &RunRecords, environment: &str) {

@@ -134,6 +134,10 @@ pub struct RunRecords {
     pub metrics: Metrics,
     /// `scores.json`
     pub scores: Option<Value>,
+    /// `diagnosis.json`
+    pub diagnosis: Option<Value>,
+    /// `finetune.json`
+    pub finetuning: Option<Value>,
     /// `invariance.json`
     pub invariance: Option<Value>,
     /// `pictures/*.png`, by name.
@@ -173,6 +177,8 @@ impl RunRecords {
             run.missing.push("There is no metrics.jsonl: no curves of the training.".into());
         }
         run.scores = run.json(folder, "scores.json");
+        run.diagnosis = run.json(folder, "diagnosis.json");
+        run.finetuning = run.json(folder, "finetune.json");
         run.invariance = run.json(folder, "invariance.json");
         run.read_pictures(&folder.join("pictures"));
         Ok(run)
@@ -182,8 +188,26 @@ impl RunRecords {
     pub fn refresh(&mut self, folder: &Path) {
         self.finished = folder.join("encoder.safetensors").is_file();
         let readable = self.metrics.update(&folder.join("metrics.jsonl")).is_ok();
-        self.missing.retain(|note| !(note.contains("scores.json") || readable && note.contains("metrics.jsonl")));
+        let again = |note: &String| {
+            ["scores.json", "diagnosis.json"].iter().any(|name| note.contains(name))
+                || readable && note.contains("metrics.jsonl")
+        };
+        self.missing.retain(|note| !again(note));
         self.scores = self.json(folder, "scores.json");
+        self.diagnosis = self.json(folder, "diagnosis.json");
+    }
+
+    /// The last diagnosis by representation.
+    pub fn diagnosis(&self) -> Option<&serde_json::Map<String, Value>> {
+        self.diagnosis.as_ref()?["diagnosis"].as_object().filter(|parts| !parts.is_empty())
+    }
+
+    /// What the last diagnosis looked at.
+    pub fn diagnosed_on(&self) -> String {
+        let about = self.diagnosis.as_ref().unwrap_or(&Value::Null);
+        let samples = self.diagnosis().and_then(|parts| parts.values().next()?["samples"].as_u64()).unwrap_or(0);
+        let step = about["step"].as_u64().map(|step| format!(" after step {step}")).unwrap_or_default();
+        format!("{samples} samples of {}{step}", about["data"].as_str().unwrap_or("its data"))
     }
 
     fn json(&mut self, folder: &Path, name: &str) -> Option<Value> {

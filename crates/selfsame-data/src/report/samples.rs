@@ -5,7 +5,7 @@ use super::svg::{self, COLOURS};
 use crate::augment::View;
 use crate::config::Plan;
 use crate::dataset::Dataset;
-use crate::evaluate::collapse::{self, Diagnosis};
+use crate::evaluate::diagnosis::{self, Diagnosis, Observed};
 use crate::evaluate::kmeans::KMeans;
 use crate::evaluate::knn::{Neighbours, unit_rows};
 use crate::evaluate::pca::Pca;
@@ -230,7 +230,7 @@ impl Samples<'_> {
 
     /// Statistics of the representations.
     pub(super) fn diagnosis(&self) -> Option<Diagnosis> {
-        collapse::diagnose(self.h.rows(), None).ok()
+        diagnosis::diagnose(&Observed::new(self.h.rows())).ok()
     }
 
     /// Adds the sections about the samples.

@@ -77,17 +77,28 @@ fn torn_records_and_hostile_texts_do_no_harm() {
     let scores = serde_json::json!({
         "knn.h.k20": 0.8, "knn.raw.k20": 0.7, format!("knn.{HOSTILE}.k20"): 0.1,
         "intervals": { "knn.h.k20": [0.75, 0.85] },
-        "diagnosis": { "h": { "verdict": HOSTILE, "evidence": [HOSTILE], "advice": [HOSTILE], "std": 0.5, "spectrum": [2.0, 1.0, 0.0] } },
-        "confusion": { "h": [[8, 2], [0, 10]] }, "class_names": [HOSTILE, "b"], "per_class": { "h": { HOSTILE: 0.8, "b": 1.0 } },
+        "confusion": { "linear_probe.h": [[8, 2], [0, 10]] }, "classes": [HOSTILE, "b"],
+        "per_class": { "linear_probe.h": { HOSTILE: { "accuracy": 0.8, "interval": [0.4, 0.9] }, "b": 1.0 } },
         "warnings": [HOSTILE], "protocol": 7,
     });
+    let diagnosis = serde_json::json!({ "data": HOSTILE, "diagnosis": {
+        "h": { "verdict": HOSTILE, "evidence": [HOSTILE], "advice": [HOSTILE], "std": 0.5, "spectrum": [2.0, 1.0, 0.0] },
+    }});
+    let response = serde_json::json!({ "invariance": [0.9, 0.8], "r2": 0.5 });
     let invariance = serde_json::json!({ "profile": [
-        { "augmentation": HOSTILE, "strength": [0.1, 0.2], "h": [0.9, 0.8], "z": [1.0, 0.9], "random": 0.1 },
-        { "augmentation": "blur", "points": [{ "strength": 1.0, "h": 0.5 }, { "strength": 2.0, "h": 0.4 }] },
+        { "augmentation": HOSTILE, "parameter": HOSTILE, "unit": HOSTILE, "strengths": [0.1, 0.2], "h": response, "z": response },
+        { "augmentation": "blur", "h": 7 }, 8,
+    ]});
+    let fit = serde_json::json!({ "accuracy": 0.5, "interval": [0.4, 0.6] });
+    let finetuning = serde_json::json!({ "cells": [
+        { "labels": HOSTILE, "labelled": 10, "finetuned": fit, "scratch": fit, "linear_probe": HOSTILE },
+        { "labels": 3, "labelled": 0 }, 8,
     ]});
     let run = folder(&[
+        ("finetune.json", &finetuning.to_string()),
         ("metrics.jsonl", &metrics),
         ("scores.json", &scores.to_string()),
+        ("diagnosis.json", &diagnosis.to_string()),
         ("invariance.json", &invariance.to_string()),
     ]);
     std::fs::create_dir(run.path().join("pictures")).unwrap();
@@ -100,6 +111,7 @@ fn torn_records_and_hostile_texts_do_no_harm() {
             && html.contains("last line of metrics.jsonl is not whole")
     );
     assert!(html.contains("0.750 – 0.850"), "the interval");
+    assert!(html.contains("Few labels") && html.contains("0.400 – 0.600"));
     assert!(html.contains("Confusion") && html.contains("What to try") && html.contains("Blur"));
     assert!(html.contains("&lt;script&gt;"));
     assert_eq!(html, without_samples(run.path()));

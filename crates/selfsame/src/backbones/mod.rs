@@ -6,6 +6,7 @@ pub mod vit;
 
 use crate::error::Error;
 use crate::tensor::layers::{Init, Pass};
+use crate::tensor::parameters;
 use belief_network::BeliefNetwork;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -49,6 +50,25 @@ impl Encoder {
             Self::ResNet(net) => net.width(),
             Self::Vit(net) => net.width(),
             Self::BeliefNetwork(net) => net.width(),
+        }
+    }
+
+    /// Stages from the pixels on, one after the other: stem and `layer1` … of a residual network, patches and blocks of a
+    /// transformer, the layers of a belief network.
+    pub fn stages(&self) -> usize {
+        let names = parameters::arrays(self);
+        names.keys().map(|name| self.stage(name) + 1).max().expect("an encoder has parameters")
+    }
+
+    /// The stage of the parameter called `name` within the encoder, counted from 0.
+    pub fn stage(&self, name: &str) -> usize {
+        let number = |prefix: &str| -> Option<usize> { name.strip_prefix(prefix)?.split('.').next()?.parse().ok() };
+        match self {
+            Self::ResNet(_) => number("layer").unwrap_or(0),
+            // The last norm belongs to the last block.
+            Self::Vit(net) if name.starts_with("norm.") => net.depth(),
+            Self::Vit(_) => number("blocks.").map_or(0, |block| block + 1),
+            Self::BeliefNetwork(_) => number("layers.").unwrap_or(0),
         }
     }
 

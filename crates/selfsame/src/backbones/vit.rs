@@ -204,6 +204,11 @@ impl Vit {
         self.pos_embed.val().dims()[2]
     }
 
+    /// Number of blocks.
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// Positions of a grid of patches, `[1, tokens, dim]`.
     fn patch_positions(&self, grid: [usize; 2]) -> Tensor<3> {
         let (positions, own, dim) = (self.pos_embed.val(), self.side * self.side, self.width());

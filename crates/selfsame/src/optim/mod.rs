@@ -50,7 +50,12 @@ impl GradientMap {
 
     /// Drops the gradients of the parameters below `field`, so that a step leaves them as they are.
     pub fn freeze(&mut self, field: &str) {
-        self.0.retain(|name, _| name.strip_prefix(field).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('.')));
+        self.retain(|name| name.strip_prefix(field).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('.')));
+    }
+
+    /// Drops the gradients of parameters whose names are not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|name, _| keep(name));
     }
 
     /// The gradients as plain arrays.
@@ -73,12 +78,12 @@ impl Optimiser {
         Self { settings: settings.clone(), state: BTreeMap::new(), step: 0 }
     }
 
-    /// One step at learning rate `lr`: biases, norm parameters (rank 1), class tokens and positions get neither decay nor
+    /// One step at the learning rate that `lr` gives for a parameter's name: biases, norm parameters (rank 1), class tokens and positions get neither decay nor
     /// LARS's adaptation.
     #[must_use]
-    pub fn update<M: Module>(&mut self, module: M, gradients: GradientMap, lr: f64) -> M {
+    pub fn update<M: Module>(&mut self, module: M, gradients: GradientMap, lr: impl Fn(&str) -> f64) -> M {
         self.step += 1;
-        module.map(&mut Update { path: NamePath::default(), gradients: gradients.0, optimiser: self, lr })
+        module.map(&mut Update { path: NamePath::default(), gradients: gradients.0, optimiser: self, lr: &lr })
     }
 
     fn rule(&self, is_weight: bool, lr: f64) -> Rule {
@@ -132,7 +137,7 @@ struct Update<'a> {
     path: NamePath,
     gradients: BTreeMap<String, Tensor<1>>,
     optimiser: &'a mut Optimiser,
-    lr: f64,
+    lr: &'a dyn Fn(&str) -> f64,
 }
 
 impl ModuleMapper for Update<'_> {
@@ -140,7 +145,7 @@ impl ModuleMapper for Update<'_> {
         let name = self.path.name();
         let Some(gradient) = self.gradients.remove(&name) else { return param };
         let is_weight = D > 1 && !["cls_token", "pos_embed"].iter().any(|exempt| name.ends_with(exempt));
-        let rule = self.optimiser.rule(is_weight, self.lr);
+        let rule = self.optimiser.rule(is_weight, (self.lr)(&name));
         let state = self.optimiser.state.remove(&name);
         let (id, tensor, mapper) = param.consume();
         let shape = tensor.dims();

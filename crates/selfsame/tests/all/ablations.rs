@@ -11,14 +11,15 @@ use selfsame::events::Silent;
 use selfsame::method::{Batch, Branch, BuildContext, EmbedContext, Embeddings, Method};
 use selfsame::methods::barlow_twins::{BarlowTwins, BarlowTwinsSettings};
 use selfsame::methods::simsiam::SimsiamSettings;
-use selfsame::methods::{byol::Byol, simsiam::Simsiam, swav::Swav, vicreg::Vicreg};
+use selfsame::methods::{byol::Byol, dino::Dino, simsiam::Simsiam, swav::Swav, vicreg::Vicreg};
 use selfsame::objective::{LossTerms, invariance_only};
 use selfsame::projector::Projector;
 use selfsame::trainer::{self, Weights};
 use selfsame_data::config::{self, Recipe};
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::collapse::{self, Diagnosis, Verdict};
+use selfsame_data::evaluate::diagnosis::{Diagnosis, Observed, diagnose};
 use selfsame_data::evaluate::knn::{self, Neighbours};
+use selfsame_data::evaluate::verdict::Verdict;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -56,12 +57,12 @@ fn train<M: Method>(name: &str, recipe: &str, overrides: &[&str]) -> Found {
         let (train, test) = (tables(&bank), tables(&test));
         let neighbours = Neighbours::find(test.h.rows(), train.h.rows(), 20);
         let predicted = neighbours.vote(&train.h.labels, train.h.classes.len(), 20, 0.07);
-        (knn::accuracy(&predicted, &test.h.labels), collapse::diagnose(test.z.rows(), None).unwrap())
+        (knn::accuracy(&predicted, &test.h.labels), diagnose(&Observed::new(test.z.rows())).unwrap())
     };
     let ((knn, z), (untrained, _)) = (score(Weights::Trained), score(Weights::Fresh));
     println!(
         "{name}: kNN on h {knn:.3} (untrained {untrained:.3}); z: {:?}, mean cosine {:.4}, centred effective rank {:.1} of {}",
-        z.verdict, z.mean_cosine, z.centred_effective_rank, z.dim
+        z.verdict, z.statistics.mean_cosine, z.statistics.centred_effective_rank, z.statistics.dim
     );
     Found { knn, untrained, z }
 }
@@ -174,4 +175,13 @@ fn barlow_twins_needs_the_invariance_term() {
     let whole = train::<BarlowTwins>("Barlow Twins", "barlow_twins", &[EPOCHS]);
     let without = train::<RedundancyOnly>("Barlow Twins with redundancy only", "barlow_twins", &[EPOCHS]);
     assert!(whole.knn > whole.untrained && without.knn < without.untrained + 0.01);
+}
+
+#[test]
+#[ignore = "trains for minutes"]
+fn dino_needs_the_centre() {
+    assert!(!collapsed(&train::<Dino>("DINO", "dino", &[EPOCHS])));
+    // A centre that keeps all of itself stays at 0, where it began.
+    let without = ["method.centre_momentum=1", EPOCHS];
+    assert!(collapsed(&train::<Dino>("DINO without centring", "dino", &without)));
 }

@@ -268,3 +268,33 @@ fn an_infinite_loss_stops_with_what_led_to_it() {
         "{error}"
     );
 }
+
+/// Keeps the warnings, with their steps.
+#[derive(Default)]
+struct Warnings(Vec<(u64, String)>);
+
+impl Observer for Warnings {
+    fn event(&mut self, event: &Event) {
+        if let Event::Warning { step, message } = event {
+            self.0.push((*step, message.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_collapse_is_told_while_it_happens_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let warnings = |method: &str| {
+        let method = format!("method={method}");
+        let (plan, dataset) = plan(folder.path(), &method, &[&method, "epochs=40", "optimiser.base_lr=2.0"]);
+        let mut warnings = Warnings::default();
+        pretrain(&plan, &dataset, &mut warnings, &AtomicBool::new(false));
+        let recorded = fs::read_to_string(plan.out.join("metrics.jsonl")).unwrap();
+        assert_eq!(recorded.matches("\"event\":\"warning\"").count(), warnings.0.len());
+        warnings.0
+    };
+    let collapsed = warnings("invariance_only");
+    assert_eq!(collapsed.len(), 1, "{collapsed:?}");
+    assert!(collapsed[0].0 < 200 && collapsed[0].1.contains("complete collapse"), "{collapsed:?}");
+    assert_eq!(warnings("barlow_twins"), []);
+}

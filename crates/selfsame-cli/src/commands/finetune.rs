@@ -1,0 +1,63 @@
+//! `selfsame finetune`.
+
+use super::report;
+use crate::{plans, terminal};
+use anyhow::{Context, Result};
+use clap::Args;
+use selfsame::finetune::{self, FinetuneSettings, Subject};
+use selfsame_data::evaluate::labelled::Labels;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Fine-tune a run's encoder with few labels, beside the same network from scratch and the linear probe.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  selfsame finetune runs/mine train=labelled/ test=held-out/           1, 10 and 100 labels a class
+  selfsame finetune runs/simclr-demo test=demo/test labels=1%,10%,all
+  selfsame finetune runs/mine test=held-out/ stages=1 lr=3e-4          the classifier and the last stage learn
+
+Keys: draws, stages, epochs, min_steps, batch_size, lr, layer_decay, weight_decay, augmentations.
+The table goes to standard output and, as finetune.json, into the run folder.")]
+pub struct Finetune {
+    /// A run folder
+    run: PathBuf,
+    /// train=PATH test=PATH labels=NUMBERS, and how to fine-tune
+    #[arg(value_name = "KEY=VALUE")]
+    words: Vec<String>,
+}
+
+impl Finetune {
+    pub fn run(self) -> Result<ExitCode> {
+        let plan = plans::run(&self.run)?;
+        let named = |word: &String| ["train=", "test=", "labels="].iter().any(|key| word.starts_with(key));
+        let (named, settings): (Vec<_>, Vec<_>) = self.words.into_iter().partition(named);
+        let [train, test, labels] = plans::values(&named, ["train", "test", "labels"])?;
+        let test = test.context("test: missing; say which labelled data to test on, e.g. test=held-out/")?;
+        let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
+        let labels = labels.unwrap_or_else(|| "1,10,100".into());
+        let labels = labels.split(',').map(str::parse).collect::<Result<Vec<Labels>, _>>()?;
+        let settings: FinetuneSettings = toml::from_str(&settings.join("\n"))
+            .map_err(|e| anyhow::anyhow!("{}", e.message().replace('\n', "; ")))
+            .context("fine-tuning keys")?;
+        settings.check()?;
+
+        let subject =
+            Subject { plan: &plan, train: &plans::sibling(&plan, &train)?, test: &plans::sibling(&plan, &test)? };
+        let bar = terminal::bar(1, "embedding");
+        let mut table = String::new();
+        let mut progress = |what: &str, step, steps| {
+            bar.set_length(steps);
+            bar.set_position(step);
+            bar.set_message(what.to_owned());
+        };
+        finetune::finetune(&subject, &labels, &settings, &mut progress, &mut |found| {
+            table = found.table(terminal::colour());
+            Ok(found.write(&plan.out.join("finetune.json"))?)
+        })?;
+        bar.finish_and_clear();
+        terminal::print(format_args!("{}", table.trim_end()));
+        report::write_after_opening(&plan);
+        Ok(ExitCode::SUCCESS)
+    }
+}

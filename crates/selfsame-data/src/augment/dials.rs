@@ -1,0 +1,186 @@
+//! Dials: augmentations at a fixed strength, for measurements of what an encoder makes of them.
+//!
+//! An augmentation draws its parameters and then applies them; a dial leaves what is not strength to chance (the place of
+//! a crop, the seed of a noise) and pins the one parameter that is. A new augmentation may add its line to [`DIALS`].
+
+use super::{Draw, ImageAugmentation, View, ViewShape, build};
+use crate::DataError;
+use crate::image::{Image, Size};
+use crate::rng::ViewRng;
+
+/// One parameter of an augmentation, and the strengths at which it is looked at, weakest first.
+#[derive(Debug)]
+pub struct Dial {
+    /// Name in the catalogue.
+    pub augmentation: &'static str,
+    /// What is turned; empty for what is done or not.
+    pub parameter: &'static str,
+    /// Unit of the strengths, as written after a number.
+    pub unit: &'static str,
+    /// The strength at which nothing happens.
+    pub neutral: f32,
+    /// Strengths.
+    pub strengths: &'static [f32],
+    /// The augmentation's keys as TOML; `$` is the strength.
+    keys: &'static str,
+    /// Position of the strength among the values drawn, where the keys cannot pin it.
+    pinned: Option<usize>,
+}
+
+const fn dial(
+    [augmentation, parameter, unit]: [&'static str; 3],
+    neutral: f32,
+    strengths: &'static [f32],
+    keys: &'static str,
+) -> Dial {
+    Dial { augmentation, parameter, unit, neutral, strengths, keys, pinned: None }
+}
+
+const fn jitter(
+    parameter: &'static str,
+    neutral: f32,
+    strengths: &'static [f32],
+    place: usize,
+    keys: &'static str,
+) -> Dial {
+    let dial = dial(["color_jitter", parameter, ""], neutral, strengths, keys);
+    Dial { pinned: Some(place), ..dial }
+}
+
+/// Every dial. Those that the data do not allow (colour on grey images) are left out by [`Dial::build`].
+pub static DIALS: &[Dial] = &[
+    dial(
+        ["random_resized_crop", "area", ""],
+        1.0,
+        &[0.8, 0.6, 0.4, 0.25, 0.1],
+        "scale = [$, $]\nratio = [1.0, 1.0]\np = 1.0",
+    ),
+    dial(["horizontal_flip", "", ""], 0.0, &[1.0], "p = $"),
+    dial(["vertical_flip", "", ""], 0.0, &[1.0], "p = $"),
+    Dial {
+        pinned: Some(0),
+        ..dial(["rotate", "quarter turns", ""], 0.0, &[1.0, 2.0, 3.0], "by = \"quarter_turns\"\np = 1.0")
+    },
+    dial(["rotate", "angle", "°"], 0.0, &[10.0, 20.0, 30.0, 45.0, 60.0], "by = \"angle\"\ndegrees = [$, $]\np = 1.0"),
+    jitter("darker", 1.0, &[0.9, 0.75, 0.6, 0.4, 0.2], 0, JITTER),
+    jitter("brightness", 1.0, &[1.1, 1.25, 1.5, 1.75, 2.0], 0, JITTER),
+    jitter("contrast", 1.0, &[0.9, 0.75, 0.6, 0.4, 0.2], 1, JITTER),
+    jitter("saturation", 1.0, &[0.75, 0.5, 0.25, 0.0], 2, COLOUR_JITTER),
+    jitter("hue", 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], 3, COLOUR_JITTER),
+    dial(["grayscale", "", ""], 0.0, &[1.0], "p = $"),
+    dial(["solarize", "threshold", ""], 1.0, &[0.9, 0.7, 0.5, 0.3, 0.1], "threshold = $\np = 1.0"),
+    dial(["gaussian_blur", "sigma", " px"], 0.0, &[0.5, 1.0, 1.5, 2.0, 3.0], "sigma = [$, $]\np = 1.0"),
+    dial(["gaussian_noise", "sigma", ""], 0.0, &[0.02, 0.05, 0.1, 0.2, 0.4], "sigma = [$, $]\np = 1.0"),
+    dial(["sobel", "", ""], 0.0, &[1.0], "p = $"),
+    dial(["cutout", "side", ""], 0.0, &[0.2, 0.3, 0.4, 0.5, 0.7], "size = [$, $]\np = 1.0"),
+    dial(["random_erase", "area", ""], 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], "scale = [$, $]\nratio = [1.0, 1.0]\np = 1.0"),
+];
+
+/// All four at rest; the pinned one is put in afterwards.
+const JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.0\nhue = 0.0\np = 1.0";
+/// The same, refused where there is no colour.
+const COLOUR_JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.1\nhue = 0.0\np = 1.0";
+
+impl Dial {
+    /// The augmentation at each strength; `None` where views of `shape` do not allow it.
+    pub fn build(&self, shape: ViewShape) -> Option<Vec<Box<dyn ImageAugmentation>>> {
+        let at = |&strength: &f32| -> Result<Box<dyn ImageAugmentation>, DataError> {
+            let text = self.keys.replace('$', &format!("{strength:?}"));
+            let mut table: toml::Table = text.parse().expect("keys of dials are TOML");
+            table.insert("name".into(), self.augmentation.into());
+            let (_, inner) = build(&table, "dial", shape)?;
+            let pin = self.pinned.map(|place| (place, strength));
+            // Saturation is drawn beside the pin when only its key makes colour required.
+            let neutral = (self.augmentation == "color_jitter").then_some([1.0, 1.0, 1.0, 0.0]);
+            Ok(Box::new(Pinned { inner, pin, neutral }))
+        };
+        self.strengths.iter().map(at).collect::<Result<_, _>>().ok()
+    }
+}
+
+/// An augmentation one of whose drawn values is given.
+struct Pinned {
+    inner: Box<dyn ImageAugmentation>,
+    /// Place and value.
+    pin: Option<(usize, f32)>,
+    /// First values that all others keep.
+    neutral: Option<[f32; 4]>,
+}
+
+impl ImageAugmentation for Pinned {
+    fn parameter_names(&self) -> &'static [&'static str] {
+        self.inner.parameter_names()
+    }
+    fn draw(&self, size: Size, rng: &mut ViewRng) -> Draw {
+        let mut draw = self.inner.draw(size, rng);
+        if let Some(neutral) = self.neutral {
+            draw.values[..4].copy_from_slice(&neutral);
+        }
+        if let Some((place, value)) = self.pin {
+            draw.values[place] = value;
+        }
+        draw
+    }
+    fn apply(&self, view: &mut View, draw: &Draw) {
+        self.inner.apply(view, draw);
+    }
+    fn apply_to_sample(&self, sample: &Image, view: &mut View, draw: &Draw) {
+        self.inner.apply_to_sample(sample, view, draw);
+    }
+    fn output_size(&self, size: Size, draw: &Draw) -> Size {
+        self.inner.output_size(size, draw)
+    }
+    fn resizes(&self) -> bool {
+        self.inner.resizes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::augment::{Normalisation, Pipeline};
+    use crate::image::Pixels;
+    use crate::rng::{Purpose, StreamRng};
+
+    fn image(channels: usize) -> Image {
+        let mut rng = StreamRng::new(1, Purpose::Survey, 0, 0, 0);
+        Image::new(16, 16, channels, Pixels::U8((0..256 * channels).map(|_| 40 + rng.below(120) as u8).collect()))
+    }
+
+    /// The view that a dial makes at a strength, and the plain one.
+    fn turned(dial: &Dial, channels: usize, strength: usize) -> Option<[Vec<f32>; 2]> {
+        let shape = ViewShape { size: 16, channels };
+        let step = dial.build(shape)?.swap_remove(strength);
+        let pipeline = Pipeline::of(dial.augmentation, step, shape, Normalisation::none(channels));
+        let (mut rng, mut draws, mut view) = (StreamRng::new(3, Purpose::View, 0, 0, 0), Vec::new(), View::default());
+        pipeline.draw(Size { height: 16, width: 16 }, &mut rng, &mut draws);
+        pipeline.apply(&image(channels), &draws, &mut view);
+        let moved = view.values().to_vec();
+        view.fit(&image(channels), 16);
+        Some([moved, view.values().to_vec()])
+    }
+
+    #[test]
+    fn every_dial_moves_an_image_and_colour_is_left_out_where_there_is_none() {
+        let mut grey = 0;
+        for dial in DIALS {
+            for strength in 0..dial.strengths.len() {
+                let [moved, plain] = turned(dial, 3, strength).unwrap();
+                let threshold = dial.parameter == "threshold" && dial.strengths[strength] >= 0.7;
+                assert!(moved != plain || threshold, "{dial:?} {strength}");
+            }
+            grey += usize::from(turned(dial, 1, 0).is_some());
+        }
+        assert_eq!(DIALS.len() - grey, 3, "saturation, hue and grayscale need colour");
+    }
+
+    #[test]
+    fn a_pinned_factor_is_the_factor() {
+        let dial = DIALS.iter().find(|d| d.parameter == "darker").unwrap();
+        let [moved, plain] = turned(dial, 1, 3).unwrap();
+        assert!(moved.iter().zip(&plain).all(|(a, b)| (a - 0.4 * b).abs() < 1e-6));
+        let grey = DIALS.iter().find(|d| d.parameter == "saturation").unwrap();
+        let [moved, _] = turned(grey, 3, 3).unwrap();
+        assert!((0..256).all(|i| (moved[i] - moved[256 + i]).abs() < 1e-6), "saturation 0 leaves no colour");
+    }
+}
