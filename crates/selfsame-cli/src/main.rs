@@ -2,10 +2,13 @@
 
 mod commands;
 mod plans;
+mod studies;
 mod terminal;
 
 use clap::{Parser, Subcommand};
-use commands::{demo, diagnose, embed, evaluate, finetune, list, plan, pretrain, preview, report, selftest, watch};
+use commands::{
+    demo, diagnose, embed, evaluate, finetune, list, plan, pretrain, preview, report, selftest, study, watch,
+};
 use std::process::ExitCode;
 
 /// Learn representations of images without labels, and judge them.
@@ -41,6 +44,8 @@ enum Command {
     Finetune(finetune::Finetune),
     /// Write the features of a data set to .parquet or .npy
     Embed(embed::Embed),
+    /// Answer a question with a small grid of runs
+    Study(study::RunStudy),
     /// Write the page of a run, or one that compares several
     Report(report::Report),
     /// Show samples with the views that training would make of them
@@ -78,6 +83,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Diagnose(arguments) => arguments.run(),
         Command::Finetune(arguments) => arguments.run(),
         Command::Embed(arguments) => arguments.run(),
+        Command::Study(arguments) => arguments.run(),
         Command::Report(arguments) => arguments.run(),
         Command::Preview(arguments) => arguments.run(),
         Command::Watch(arguments) => arguments.run(),

@@ -279,6 +279,74 @@ fn a_run_is_judged_and_its_features_are_written() {
 }
 
 #[test]
+fn a_run_is_diagnosed_and_fine_tuned() {
+    let place = Place::new();
+    place.images("photos", 24);
+    place.images("held-out", 8);
+    let page = succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    contains(&page, &["h: ", "z: ", "centred effective rank"]);
+    contains(&place.text("run/diagnosis.json"), &["\"verdict\"", "\"lidar\"", "\"untrained_agreement\""]);
+    let page = succeeds(&place.run(&["diagnose", "run", "data=held-out", "samples=12", "--invariance"]));
+    contains(&page, &["random pair", "gaussian_blur"]);
+    contains(&place.text("run/diagnosis.json"), &["held-out", "\"samples\": 12"]);
+    contains(&place.text("run/report.html"), &["Invariance profile", "12 samples of held-out"]);
+    contains(&place.fails(&["diagnose", "run", "samples=1"]), &["samples", "at least 2"]);
+
+    let quick = ["train=photos", "test=held-out", "draws=1", "min_steps=4", "epochs=1"];
+    let tune = |words: &[&str]| place.run(&[&["finetune", "run"], &quick[..], words].concat());
+    let table = succeeds(&tune(&["labels=2,50%,all", "stages=1"]));
+    contains(&table, &["fine-tuned", "from scratch", "linear probe", "2 a class (4)", "50 % (24)", "all (48)"]);
+    let written = place.read("run/finetune.json");
+    succeeds(
+        &place
+            .command(&[&["finetune", "run"], &quick[..], &["labels=2,50%,all", "stages=1"]].concat())
+            .env("RAYON_NUM_THREADS", "1")
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(place.read("run/finetune.json"), written, "the same bytes on one thread");
+    contains(&place.text("run/report.html"), &["Few labels"]);
+    for (word, parts) in [
+        ("labels=0", ["labels", "\"0\""]),
+        ("stages=9", ["stages", "9 of an encoder"]),
+        ("lr=0", ["lr", "above 0"]),
+        ("draw=3", ["draw", "unknown"]),
+    ] {
+        contains(&one_error(&tune(&[word]), &[word]), &parts);
+    }
+    contains(&place.fails(&["finetune", "run", "train=photos/dark", "test=held-out"]), &["labels"]);
+}
+
+#[test]
+fn a_study_is_drawn_and_goes_on_where_it_was_left() {
+    let place = Place::new();
+    place.images("photos", 24);
+    place.images("held-out", 8);
+    let words = [&["study", "temperature", "--quick", "data=photos", "test=held-out", "epochs=1"], &SMALL[..]].concat();
+    let table = succeeds(&place.run(&words));
+    contains(&table, &["SimCLR", "0.05", "study.html"]);
+    let folder = "studies/temperature-quick";
+    let record = place.read(&format!("{folder}/study.json"));
+    contains(&place.text(&format!("{folder}/study.html")), &["What the literature says", "Chen et al."]);
+    assert!(place.text(&format!("{folder}/study.svg")).starts_with("<svg xmlns"));
+    // A study that lost its last run does that one again, and comes to the same.
+    let text = String::from_utf8(record.clone()).unwrap();
+    let mut partial: serde_json::Value = serde_json::from_str(&text).unwrap();
+    partial["jobs"].as_array_mut().unwrap().pop();
+    fs::write(place.path(&format!("{folder}/study.json")), partial.to_string()).unwrap();
+    let output = place.run(&words);
+    succeeds(&output);
+    contains(&String::from_utf8_lossy(&output.stderr), &["2 are done", "[3 of 3]"]);
+    assert_eq!(place.read(&format!("{folder}/study.json")), record);
+    let other = [&words[..], &["seed=1"]].concat();
+    contains(&place.fails(&other), &["study.json", "out="]);
+    contains(&place.fails(&["study", "labels", "data=photos"]), &["test"]);
+
+    let labels = ["study", "labels", "--quick", "data=photos", "test=held-out", "epochs=1"];
+    contains(&succeeds(&place.run(&[&labels[..], &SMALL].concat())), &["from scratch", "1 a class", "100 a class"]);
+}
+
+#[test]
 fn catalogues_plans_and_the_self_test_are_printed() {
     let place = Place::new();
     place.images("photos", 8);
@@ -288,6 +356,7 @@ fn catalogues_plans_and_the_self_test_are_printed() {
         ("augmentations", "resized_crop"),
         ("sources", "idx"),
         ("recipes", "simclr"),
+        ("studies", "augmentation_pairs"),
     ] {
         contains(&succeeds(&place.run(&["list", what])), &[name]);
     }

@@ -9,7 +9,7 @@ use selfsame::embed::{self, Wanted};
 use selfsame::trainer::Weights;
 use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::protocol::{self, Representation};
+use selfsame_data::evaluate::protocol::{self, Representation, Scores};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,45 +42,46 @@ impl Evaluate {
     }
 }
 
-/// Judges a trained run, prints the table and writes `scores.json`.
+/// Judges a trained run and diagnoses it, prints the table and writes `scores.json`.
 pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<()> {
+    let mut scores = scores(plan, train, test, true)?;
+    scores.diagnoses = diagnose::measure(plan, test, selfsame::diagnose::SAMPLES)?;
+    scores.write(&plan.out.join("scores.json"))?;
+    terminal::print(format_args!("{}", scores.table(terminal::colour())));
+    Ok(())
+}
+
+/// Scores of `h` and `z` of a trained run and, when `baselines` are wanted, of raw pixels and the untrained encoder.
+pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, baselines: bool) -> Result<Scores> {
     let method = catalogue::method(plan)?;
-    let tables = |weights, data: &Arc<Dataset>, wanted, what| -> Result<embed::Tables> {
+    let tables = |weights, wanted, what: &'static str| -> Result<[embed::Tables; 2]> {
         let branch = (method.branch)(plan, weights)?;
-        let bar = terminal::bar(data.len(), what);
-        let tables = embed::tables(&branch, data, plan, wanted, &mut |done| bar.set_position(done as u64))?;
-        data.check_bad_share()?;
-        bar.finish_and_clear();
-        Ok(tables)
+        let table = |data: &Arc<Dataset>| -> Result<embed::Tables> {
+            let bar = terminal::bar(data.len(), what);
+            let tables = embed::tables(&branch, data, plan, wanted, &mut |done| bar.set_position(done as u64))?;
+            data.check_bad_share()?;
+            bar.finish_and_clear();
+            Ok(tables)
+        };
+        Ok([table(train)?, table(test)?])
     };
-    let all = Wanted { z: plan.projector.layers > 0, raw: true };
-    let trained = [
-        tables(Weights::Trained, train, all, "embedding train")?,
-        tables(Weights::Trained, test, all, "embedding test")?,
-    ];
-    let untrained = [
-        tables(Weights::Fresh, train, Wanted::default(), "untrained encoder")?,
-        tables(Weights::Fresh, test, Wanted::default(), "untrained encoder")?,
-    ];
-    let diagnoses = diagnose::measure(plan, test, selfsame::diagnose::SAMPLES)?;
-    let [train, test] = trained;
-    let [untrained_train, untrained_test] = untrained;
+    let wanted = Wanted { z: plan.projector.layers > 0, raw: baselines };
+    let [train, test] = tables(Weights::Trained, wanted, "embedding")?;
     let mut representations = vec![Representation { name: "h", train: train.h, test: test.h }];
-    if all.z {
+    if wanted.z {
         representations.push(Representation { name: "z", train: train.z, test: test.z });
     }
-    representations.push(Representation { name: "raw", train: train.raw, test: test.raw });
-    representations.push(Representation { name: "untrained", train: untrained_train.h, test: untrained_test.h });
-
+    if baselines {
+        representations.push(Representation { name: "raw", train: train.raw, test: test.raw });
+        let [train, test] = tables(Weights::Fresh, Wanted::default(), "untrained encoder")?;
+        representations.push(Representation { name: "untrained", train: train.h, test: test.h });
+    }
     let steps = representations.len() * (3 + plan.evaluate.per_class.len()) + 1;
     let bar = terminal::bar(steps, "judging");
-    let mut scores = protocol::judge(representations, &plan.evaluate, plan.seed, &mut |what| {
+    let scores = protocol::judge(representations, &plan.evaluate, plan.seed, &mut |what| {
         bar.inc(1);
         bar.set_message(what.to_owned());
     })?;
     bar.finish_and_clear();
-    scores.diagnoses = diagnoses;
-    scores.write(&plan.out.join("scores.json"))?;
-    terminal::print(format_args!("{}", scores.table(terminal::colour())));
-    Ok(())
+    Ok(scores)
 }

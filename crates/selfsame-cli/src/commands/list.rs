@@ -1,5 +1,6 @@
 //! `selfsame list`.
 
+use crate::studies::STUDIES;
 use crate::terminal;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -24,6 +25,7 @@ enum Catalogue {
     Augmentations,
     Sources,
     Recipes,
+    Studies,
 }
 
 impl List {
@@ -40,6 +42,7 @@ impl List {
                 .collect(),
             Catalogue::Sources => SOURCES.iter().map(|s| (s.name, s.summary.to_owned())).collect(),
             Catalogue::Recipes => RECIPES.iter().map(|r| (r.name, r.summary().to_owned())).collect(),
+            Catalogue::Studies => STUDIES.iter().map(|s| (s.name, s.question.to_owned())).collect(),
         };
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, text) in lines {

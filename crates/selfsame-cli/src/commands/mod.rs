@@ -11,4 +11,5 @@ pub mod pretrain;
 pub mod preview;
 pub mod report;
 pub mod selftest;
+pub mod study;
 pub mod watch;

@@ -7,12 +7,14 @@ mod compare;
 mod html;
 mod records;
 mod samples;
+mod study;
 mod svg;
 mod views;
 
 pub use compare::compare;
 pub use records::{Metrics, PictureFile, RunRecords, Score, ScoreTable};
 pub use samples::Samples;
+pub use study::{StudyPoint, StudyRecord};
 pub use views::preview_page;
 
 use crate::evaluate::diagnosis::Diagnosis;
@@ -360,14 +362,15 @@ fn add_finetuning(page: &mut Page, run: &RunRecords) {
     let Some(cells) = cells else { return };
     let fits = [("finetuned", "fine-tuned", 0), ("linear_probe", "linear probe", 6), ("scratch", "from scratch", 8)];
     let curves = fits.iter().map(|(key, name, colour)| {
-        let point = |cell: &Value| Some((cell["labelled"].as_f64()?.log10(), cell[key]["accuracy"].as_f64()?));
-        let mut points: Vec<(f64, f64)> = cells.iter().filter_map(point).collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Curve { name, colour: *colour, points }
+        let accuracy =
+            cells.iter().enumerate().filter_map(|(i, cell)| Some((i as f64, cell[key]["accuracy"].as_f64()?)));
+        Curve { name, colour: *colour, points: accuracy.collect() }
     });
     let curves = curves.collect();
-    let x = "labelled samples, log\u{2081}\u{2080}";
-    let chart = LineChart { title: "Accuracy on the test samples", x, curves, ..Default::default() }.figure();
+    let categories: Vec<String> =
+        cells.iter().map(|cell| cell["labels"].as_str().unwrap_or_default().to_owned()).collect();
+    let title = "Accuracy on the test samples";
+    let chart = LineChart { title, x: "labels", categories: &categories, curves, ..Default::default() }.figure();
     let mut table = String::from("<div class=\"panel scroll\"><table><tr><th>labels</th>");
     fits.iter().for_each(|(_, name, _)| {
         let _ = write!(table, "<th>{name}</th>");

@@ -30,6 +30,8 @@ pub(super) struct LineChart<'a> {
     pub note: &'a str,
     /// What the horizontal axis is.
     pub x: &'a str,
+    /// What stands at 0, 1, 2 … of the horizontal axis, where it counts categories.
+    pub categories: &'a [String],
     pub curves: Vec<Curve<'a>>,
     /// Horizontal lines to compare with, and what they are.
     pub references: Vec<(f64, &'a str)>,
@@ -160,10 +162,14 @@ impl LineChart<'_> {
                 y + 3.7,
             );
         }
-        let marks = ticks(x0, x1, 6);
-        let step = if marks.len() > 1 { marks[1] - marks[0] } else { x1 - x0 };
-        for &mark in &marks {
-            let label = tick_label(mark, step);
+        let marks: Vec<(f64, String)> = if self.categories.is_empty() {
+            let marks = ticks(x0, x1, 6);
+            let step = if marks.len() > 1 { marks[1] - marks[0] } else { x1 - x0 };
+            marks.into_iter().map(|mark| (mark, tick_label(mark, step))).collect()
+        } else {
+            self.categories.iter().enumerate().map(|(i, name)| (i as f64, escape(name))).collect()
+        };
+        for (mark, label) in marks {
             let _ = write!(
                 svg,
                 "<text x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{label}</text>",
@@ -311,6 +317,60 @@ pub(super) fn dot_chart(title: &str, note: &str, dots: &[Dot], chance: Option<f6
     }
     let note = if note.is_empty() { String::new() } else { format!("<p class=\"note\">{}</p>", escape(note)) };
     format!("<figure><figcaption>{title}</figcaption>{svg}</svg>{note}</figure>")
+}
+
+/// A matrix of values, the darker the higher, each with its number. `None` is left blank.
+pub(super) fn heat_map(title: &str, note: &str, names: [&[String]; 2], values: &[Vec<Option<f64>>]) -> String {
+    let [rows, columns] = names;
+    let (left, top) = (104.0, 8.0);
+    let cell = [((WIDTH - left) / columns.len() as f64).min(52.0), 26.0];
+    let height = top + cell[1] * rows.len() as f64 + 84.0;
+    let known = || values.iter().flatten().flatten().copied();
+    let (low, high) = span(known()).unwrap_or((0.0, 1.0));
+    let title = escape(title);
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{title}\">");
+    for (i, (name, row)) in rows.iter().zip(values).enumerate() {
+        let y = top + cell[1] * i as f64;
+        let middle = y + cell[1] / 2.0 + 4.0;
+        let _ =
+            write!(svg, "<text x=\"{:.0}\" y=\"{middle:.1}\" text-anchor=\"end\">{}</text>", left - 6.0, escape(name));
+        for (j, value) in row.iter().enumerate() {
+            let Some(value) = value else { continue };
+            let x = left + cell[0] * j as f64;
+            let opacity = 0.08 + 0.72 * (value - low) / (high - low);
+            let _ = write!(
+                svg,
+                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"2\" fill=\"var(--c0)\" \
+                 fill-opacity=\"{opacity:.2}\"/>\
+                 <text x=\"{:.1}\" y=\"{middle:.1}\" text-anchor=\"middle\" style=\"fill:var(--ink)\">{:.1}</text>",
+                cell[0] - 1.0,
+                cell[1] - 1.0,
+                x + cell[0] / 2.0,
+                100.0 * value
+            );
+        }
+    }
+    for (j, name) in columns.iter().enumerate() {
+        let (x, y) = (left + cell[0] * (j as f64 + 0.5) + 4.0, top + cell[1] * rows.len() as f64 + 8.0);
+        let _ = write!(
+            svg,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\" transform=\"rotate(-50 {x:.1} {y:.1})\">{}</text>",
+            escape(name)
+        );
+    }
+    format!("<figure><figcaption>{title}</figcaption>{svg}</svg><p class=\"note\">{}</p></figure>", escape(note))
+}
+
+/// The drawing of a figure as an SVG file of its own, in the page's light colours; `None` where it has none.
+pub(super) fn standalone(figure: &str) -> Option<String> {
+    let drawing = &figure[figure.find("<svg ")? + 5..figure.find("</svg>")?];
+    let (attributes, content) = drawing.split_once('>')?;
+    Some(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" style=\"background:var(--panel)\" {attributes}><style>{}{}</style>{content}</svg>\n",
+        include_str!("style.css").split("@media").next()?,
+        ".gridline{stroke:var(--grid)}.axis{stroke:var(--line)}text{fill:var(--muted);font:11px sans-serif}\
+         .line{fill:none;stroke-width:1.8}.band{opacity:.18}.ref{stroke:var(--muted);stroke-dasharray:3 3}.cursor{display:none}"
+    ))
 }
 
 /// Rows of shares, true class by predicted class, the darker the more.

@@ -1,0 +1,259 @@
+//! `selfsame study`.
+
+use super::{evaluate, pretrain, report};
+use crate::studies::{Cell, Grid, STUDIES, Study};
+use crate::{plans, terminal};
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use selfsame::finetune::{self, FinetuneSettings, Subject};
+use selfsame_data::atomic;
+use selfsame_data::config::{Plan, Recipe};
+use selfsame_data::dataset::Dataset;
+use selfsame_data::evaluate::labelled::Labels;
+use selfsame_data::evaluate::protocol::Scores;
+use selfsame_data::report::{StudyPoint, StudyRecord};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Answer a question of the field with a small grid of real runs, and draw the answer.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  selfsame study augmentation_pairs --quick              on the bundled images
+  selfsame study labels data=labelled/ test=held-out/    on your own
+  selfsame study temperature seed=1 out=studies/seed-1   any recipe key holds for all runs
+
+study.html and study.svg are drawn anew after every run. The same command goes on where it was stopped.")]
+pub struct RunStudy {
+    /// Which study; `selfsame list studies` tells what each asks
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(STUDIES.iter().map(|s| s.name)))]
+    name: String,
+    /// The short form: fewer and shorter runs of a smaller network, to be had in a quarter of an hour on two cores
+    #[arg(long)]
+    quick: bool,
+    /// test=PATH out=FOLDER, and any recipe key as key=value
+    #[arg(value_name = "KEY=VALUE")]
+    words: Vec<String>,
+}
+
+impl RunStudy {
+    pub fn run(self) -> Result<ExitCode> {
+        let study = STUDIES.iter().find(|s| s.name == self.name).expect("one of the possible values");
+        let named = |word: &String| ["test=", "out="].iter().any(|key| word.starts_with(key));
+        let (named, overrides): (Vec<_>, Vec<_>) = self.words.into_iter().partition(named);
+        let [test, out] = plans::values(&named, ["test", "out"])?;
+        let own_data = overrides.iter().any(|word| word.starts_with("data=") || word.starts_with("data.path="));
+        let test = match test {
+            Some(test) => test,
+            None if own_data => bail!("test: missing; say which labelled data to test on, e.g. test=held-out/"),
+            None => "demo/test".into(),
+        };
+        let short = if self.quick { "-quick" } else { "" };
+        let out = out.map_or_else(|| Path::new("studies").join(format!("{}{short}", study.name)), PathBuf::from);
+        std::fs::create_dir_all(&out).with_context(|| format!("{}: cannot be made", out.display()))?;
+        let work = Work { study, quick: self.quick, test, out, overrides };
+        let finished = work.run()?;
+        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    }
+}
+
+struct Work {
+    study: &'static Study,
+    quick: bool,
+    test: String,
+    out: PathBuf,
+    overrides: Vec<String>,
+}
+
+/// What a study is made of, one after the other.
+enum Job {
+    Run(Cell),
+    Labels(Labels),
+}
+
+impl Job {
+    /// Name of its run's folder and in `study.json`.
+    fn name(&self) -> String {
+        let text = match self {
+            Self::Run(cell) => format!("{}-{}", cell.series, cell.x),
+            Self::Labels(labels) => format!("labels-{labels}"),
+        };
+        text.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_")
+    }
+}
+
+impl Work {
+    /// `false` when it was asked to stop.
+    fn run(&self) -> Result<bool> {
+        let jobs = self.jobs()?;
+        let mut record = self.open(jobs.len())?;
+        self.state_cost(&jobs, &record)?;
+        for (i, job) in jobs.iter().enumerate() {
+            let name = job.name();
+            if record.jobs.iter().any(|(done, _)| *done == name) {
+                continue;
+            }
+            eprintln!("[{} of {}] {name}", i + 1, jobs.len());
+            let points = match job {
+                Job::Run(cell) => self.cell(cell, &name)?,
+                Job::Labels(labels) => self.labels(*labels)?,
+            };
+            let Some(points) = points else {
+                eprintln!("the study goes on with the same command");
+                return Ok(false);
+            };
+            record.jobs.push((name, points));
+            self.write(&record)?;
+        }
+        self.write(&record)?;
+        terminal::print(format_args!("{}{}", record.table(), self.out.join("study.html").display()));
+        Ok(true)
+    }
+
+    fn jobs(&self) -> Result<Vec<Job>> {
+        Ok(match self.study.grid {
+            Grid::Runs { cells, .. } => cells(self.quick).into_iter().map(Job::Run).collect(),
+            Grid::Labels { labels } => {
+                let labels = labels[usize::from(self.quick)].split(',').map(str::parse);
+                labels.map(|labels| Ok(Job::Labels(labels?))).collect::<Result<_>>()?
+            }
+        })
+    }
+
+    /// What has been found by an earlier call of the same study, or nothing yet.
+    fn open(&self, planned: usize) -> Result<StudyRecord> {
+        let Study { name, question, claim, x, score, ref grid } = *self.study;
+        let mut overrides = self.overrides.clone();
+        overrides.push(format!("test={}", self.test));
+        let fresh = StudyRecord {
+            name: name.into(),
+            quick: self.quick,
+            overrides,
+            question: question.into(),
+            claim: claim.into(),
+            x: x.into(),
+            score: score.0.into(),
+            symmetric: matches!(grid, Grid::Runs { symmetric: true, .. }),
+            jobs: Vec::new(),
+            planned,
+        };
+        let path = self.out.join("study.json");
+        let Ok(bytes) = std::fs::read(&path) else { return Ok(fresh) };
+        let old: StudyRecord = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{}: not the record of a study; give another out=…", path.display()))?;
+        ensure!(
+            StudyRecord { jobs: Vec::new(), ..old.clone() } == fresh,
+            "{}: holds another study, or one with other keys; give another out=…",
+            path.display()
+        );
+        Ok(old)
+    }
+
+    fn state_cost(&self, jobs: &[Job], record: &StudyRecord) -> Result<()> {
+        let (mut runs, mut samples) = (0, 0);
+        for cell in jobs.iter().filter_map(|job| if let Job::Run(cell) = job { Some(cell) } else { None }) {
+            let (plan, dataset) = self.resolve(cell.method, &cell.keys, "unused")?;
+            (runs, samples) = (runs + 1, samples + plan.train.epochs * dataset.len());
+        }
+        if runs == 0 {
+            let (plan, dataset) = self.resolve("simclr", &self.pretraining(), "unused")?;
+            (runs, samples) = (1, plan.train.epochs * dataset.len());
+        }
+        let further = match self.study.grid {
+            Grid::Labels { .. } => format!(", then {} numbers of labels, fine-tuned and from scratch", jobs.len()),
+            Grid::Runs { .. } => String::new(),
+        };
+        let done = if record.jobs.is_empty() { String::new() } else { format!("; {} are done", record.jobs.len()) };
+        eprintln!("{}: {runs} runs that see {samples} samples in all{further}{done}", self.study.name);
+        Ok(())
+    }
+
+    fn resolve(&self, method: &str, keys: &[String], run: &str) -> Result<(Plan, Arc<Dataset>)> {
+        let mut words = keys.to_vec();
+        words.extend(self.overrides.iter().cloned());
+        words.push("evaluate.per_class=[10]".into());
+        words.push(format!("out={}", self.out.join(run).display()));
+        let (resolved, dataset) = plans::resolve(Some(&Recipe::builtin(method)?), &words)?;
+        Ok((resolved.plan, dataset))
+    }
+
+    /// Trains a cell's run and judges it; `None` when it was asked to stop.
+    fn cell(&self, cell: &Cell, name: &str) -> Result<Option<Vec<StudyPoint>>> {
+        let (plan, dataset) = self.resolve(cell.method, &cell.keys, name)?;
+        if !pretrain::train(&plan, dataset)? {
+            return Ok(None);
+        }
+        let [train, test] = self.labelled(&plan)?;
+        let scores = evaluate::scores(&plan, &train, &test, false)?;
+        let point = |(suffix, key): &(&str, &str)| point(&scores, format!("{}{suffix}", cell.series), &cell.x, key);
+        Ok(Some(self.study.score.1.iter().filter_map(point).collect()))
+    }
+
+    /// Keys of the run that is fine-tuned.
+    fn pretraining(&self) -> Vec<String> {
+        if self.quick { vec!["epochs=4".into()] } else { vec!["epochs=12".into()] }
+    }
+
+    /// Fine-tunes with a number of labels; trains the run first where that is not done.
+    fn labels(&self, labels: Labels) -> Result<Option<Vec<StudyPoint>>> {
+        let (plan, dataset) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
+        if !pretrain::train(&plan, dataset)? {
+            return Ok(None);
+        }
+        let [train, test] = self.labelled(&plan)?;
+        let settings = FinetuneSettings { draws: if self.quick { 2 } else { 5 }, ..FinetuneSettings::default() };
+        let subject = Subject { plan: &plan, train: &train, test: &test };
+        let bar = terminal::bar(1, "fine-tuning");
+        let mut points = Vec::new();
+        finetune::finetune(
+            &subject,
+            &[labels],
+            &settings,
+            &mut |what, step, steps| {
+                bar.set_length(steps);
+                bar.set_position(step);
+                bar.set_message(what.to_owned());
+            },
+            &mut |found| {
+                for cell in &found.cells {
+                    let fits = [
+                        ("fine-tuned", cell.finetuned),
+                        ("linear probe", cell.linear_probe),
+                        ("from scratch", cell.scratch),
+                    ];
+                    points.extend(fits.map(|(series, fit)| StudyPoint {
+                        series: series.into(),
+                        x: cell.labels.to_string(),
+                        value: fit.accuracy,
+                        interval: Some(fit.interval),
+                    }));
+                }
+                Ok(())
+            },
+        )?;
+        bar.finish_and_clear();
+        Ok(Some(points))
+    }
+
+    /// The run's data with their labels, and those to test on.
+    fn labelled(&self, plan: &Plan) -> Result<[Arc<Dataset>; 2]> {
+        Ok([plans::sibling(plan, &plan.data.path.display().to_string())?, plans::sibling(plan, &self.test)?])
+    }
+
+    fn write(&self, record: &StudyRecord) -> Result<()> {
+        let json = serde_json::to_vec_pretty(record).expect("plain values");
+        atomic::write(&self.out.join("study.json"), &json)?;
+        atomic::write(&self.out.join("study.html"), record.to_html(&report::environment()).as_bytes())?;
+        if let Some(picture) = record.picture() {
+            atomic::write(&self.out.join("study.svg"), picture.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// A score of a run; `None` where the run has no such representation.
+fn point(scores: &Scores, series: String, x: &str, key: &str) -> Option<StudyPoint> {
+    let value = *scores.values.get(key)?;
+    Some(StudyPoint { series, x: x.into(), value, interval: scores.intervals.get(key).copied() })
+}
