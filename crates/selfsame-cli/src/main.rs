@@ -1,6 +1,7 @@
 //! `selfsame`: representations without labels, from raw files to a judged encoder.
 
 mod commands;
+mod dashboard;
 mod plans;
 mod studies;
 mod terminal;

@@ -69,21 +69,26 @@ impl Observer for Progress {
 }
 
 fn step_line(record: &StepRecord) -> String {
-    let terms: Vec<_> = record.terms.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
     format!(
-        "{:.0}/s, {} left | epoch {:.1} | loss {:.3} ({}) | lr {:.3} | std {:.2} rank {:.1}",
+        "{:.0}/s, {} left | epoch {:.1} | {} | lr {:.3} | std {:.2} rank {:.1}",
         record.samples_per_s,
         duration(record.eta_s),
         record.epoch,
-        record.total,
-        terms.join(", "),
+        term_list(record),
         record.lr,
         record.embedding_std,
         record.effective_rank,
     )
 }
 
-fn duration(seconds: f64) -> String {
+/// The loss and its named terms.
+pub fn term_list(record: &StepRecord) -> String {
+    let terms: Vec<_> = record.terms.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
+    format!("loss {:.3} ({})", record.total, terms.join(", "))
+}
+
+/// Seconds as a person says them.
+pub fn duration(seconds: f64) -> String {
     let total = Duration::from_secs_f64(seconds.clamp(0.0, 1e9)).as_secs();
     match (total / 3600, total / 60 % 60, total % 60) {
         (0, 0, s) => format!("{s} s"),

@@ -399,6 +399,9 @@ fn a_run_is_reported_compared_previewed_and_watched() {
     let written = whole("run/report.html", &parts);
     succeeds(&place.run(&["report", "run"]));
     assert!(place.text("run/report.html") == written, "the same run gives the same bytes");
+    succeeds(&place.run(&["report", "run", "--map", "tsne"]));
+    whole("run/report.html", &["t-SNE on cosine neighbours"]);
+    contains(&place.fails(&["pretrain", "data=photos", "--tui"]), &["--tui", "terminal"]);
     succeeds(&place.pretrain(&["data=photos", "epochs=1", "seed=1", "out=other"]));
     fs::remove_dir_all(place.path("other/checkpoints")).unwrap();
     fs::remove_file(place.path("other/encoder.safetensors")).unwrap();

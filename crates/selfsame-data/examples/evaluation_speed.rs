@@ -1,10 +1,11 @@
 //! How long the two heaviest steps of an evaluation take, on random features: exact kNN of 10,000 against 60,000 rows of
-//! 512, and a PCA map of 10,000 rows of 128.
+//! 512, and maps of 10,000 rows of 128, by PCA and by t-SNE.
 //!
 //! `cargo run --release -p selfsame-data --example evaluation_speed`
 
 use selfsame_data::evaluate::knn::Neighbours;
 use selfsame_data::evaluate::pca::Pca;
+use selfsame_data::evaluate::tsne::tsne;
 use selfsame_data::features::Rows;
 use selfsame_data::rng::{Purpose, StreamRng};
 use std::time::Instant;
@@ -29,6 +30,9 @@ fn main() {
         let map = Pca::fit(rows, 2).apply(rows);
         println!("PCA map of 10,000×128: {:.3} s, {} values", start.elapsed().as_secs_f64(), map.len());
     }
+    let start = Instant::now();
+    let map = tsne(rows).map_or(0, |map| map.len());
+    println!("t-SNE map of 10,000×128: {:.1} s, {map} values", start.elapsed().as_secs_f64());
     let (queries, bank) = (normals(10_000, 512), normals(60_000, 512));
     for k in [20, 200, 20, 200] {
         let start = Instant::now();

@@ -1,7 +1,8 @@
 //! Fine-tuning: what an encoder is worth as a start where labels are few.
 //!
 //! A linear classifier is put on `h`, and both learn from the labelled samples: all weights, or the classifier and the last
-//! stages. The learning rate falls from the classifier down, `lr · layer_decayᵈ` at `d` stages below it (Clark et al. 2020,
+//! stages. The classifier begins as the linear probe on the same labels, so that the encoder is not torn about while a random
+//! one settles (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution"). The learning rate falls from the classifier down, `lr · layer_decayᵈ` at `d` stages below it (Clark et al. 2020,
 //! "ELECTRA"; Bao et al. 2022, "BEiT"): what is near the pixels is most general and needs to move least. Beside it, on the
 //! same labels: the same network from its initial weights, trained in the same way but at one learning rate, and the linear
 //! probe. Over several numbers of labels that is the label-efficiency curve (Chen et al. 2020, "Big Self-Supervised Models
@@ -18,7 +19,8 @@ use crate::optim::schedule::Schedule;
 use crate::optim::{GradientMap, Optimiser};
 use crate::projector::Projector;
 use crate::tensor::layers::{Draws, Linear, Pass, update_running_statistics};
-use crate::tensor::{parameters, to_vec, view_to_device};
+use crate::tensor::parameters::{self, Array};
+use crate::tensor::{to_vec, view_to_device};
 use crate::trainer::Weights;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -139,8 +141,15 @@ struct Classifier {
 }
 
 impl Classifier {
-    /// A classifier on an encoder with the weights of `branch`; its own are drawn by the plan's seed.
-    fn new(plan: &Plan, branch: &Branch, classes: usize, device: &Device) -> Result<Self, Error> {
+    /// A classifier on an encoder with the weights of `branch`; its own are `head`, weights `[width of h, classes]` and
+    /// biases, or drawn by the plan's seed.
+    fn new(
+        plan: &Plan,
+        branch: &Branch,
+        classes: usize,
+        head: Option<(Vec<f32>, Vec<f32>)>,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let cx = BuildContext { plan, device };
         let encoder = backbones::build(
             &plan.backbone,
@@ -150,8 +159,16 @@ impl Classifier {
         )?;
         let encoder = parameters::with_arrays(encoder, parameters::arrays(&branch.encoder))
             .map_err(|problem| Error::run(&plan.out, problem))?;
-        let head = Linear::new(&cx.init("classifier"), [encoder.width(), classes], true);
-        Ok(Self { encoder, head })
+        let width = encoder.width();
+        let mut classifier = Linear::new(&cx.init("classifier"), [width, classes], true);
+        if let Some((weight, bias)) = head {
+            let arrays = [
+                ("weight".to_owned(), Array { shape: vec![width, classes], values: weight }),
+                ("bias".to_owned(), Array { shape: vec![classes], values: bias }),
+            ];
+            classifier = parameters::with_arrays(classifier, arrays.into()).expect("as built");
+        }
+        Ok(Self { encoder, head: classifier })
     }
 
     /// The share of the learning rate that each parameter has, by name; those that are not to move are left out.
@@ -268,15 +285,15 @@ impl<'a> Tuner<'a> {
                 let (seed, classes) = (self.subject.plan.seed, self.train.classes.len());
                 let rows = labels.rows(&self.train.labels, classes, seed, draw);
                 labelled = rows.len();
-                let mut fit = |what: &str, weights| {
-                    let what = format!("{labels}, draw {} of {draws}: {what}", draw + 1);
-                    self.fit(&rows, draw, weights, &mut |step, steps| progress(&what, step, steps))
-                };
-                let finetuned = fit("fine-tuning", Weights::Trained)?;
-                let scratch = fit("from scratch", Weights::Fresh)?;
                 let rng = StreamRng::new(seed, Purpose::Evaluate, 1, draw + 1, 0);
-                let probed = probe.fit(&rows, &self.train.labels, classes, rng).predict(&coordinates);
-                for (score, predicted) in scores.iter_mut().zip([finetuned, scratch, probed]) {
+                let probed = probe.fit(&rows, &self.train.labels, classes, rng);
+                let mut fit = |what: &str, head| {
+                    let what = format!("{labels}, draw {} of {draws}: {what}", draw + 1);
+                    self.fit(&rows, draw, head, &mut |step, steps| progress(&what, step, steps))
+                };
+                let finetuned = fit("fine-tuning", Some(probe.affine(&probed)))?;
+                let scratch = fit("from scratch", None)?;
+                for (score, predicted) in scores.iter_mut().zip([finetuned, scratch, probed.predict(&coordinates)]) {
                     score.draws.push(protocol::right(&predicted, &self.truth));
                 }
             }
@@ -293,26 +310,26 @@ impl<'a> Tuner<'a> {
         Ok(())
     }
 
-    /// Trains a classifier on the labelled rows and predicts the classes of the test samples.
+    /// Trains the pretrained encoder under the classifier `head`, or without one the network from its initial weights, on the
+    /// labelled rows, and predicts the classes of the test samples.
     fn fit(
         &self,
         rows: &[u32],
         draw: u64,
-        weights: Weights,
+        head: Option<(Vec<f32>, Vec<f32>)>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<u32>, Error> {
         let device = device::open(&self.subject.plan.device)?.autodiff();
         let plan = self.settings.plan(self.subject.plan, rows.len(), self.subject.plan.seed.wrapping_add(draw));
         let scratch;
-        let (branch, settings) = match weights {
-            Weights::Trained => (&self.branch, self.settings.clone()),
-            Weights::Fresh => {
-                // Nothing is known beforehand, so everything learns, and alike.
-                scratch = (catalogue::method(&plan)?.branch)(&plan, Weights::Fresh)?;
-                (&scratch, FinetuneSettings { stages: None, layer_decay: 1.0, ..self.settings.clone() })
-            }
+        let (branch, settings) = if head.is_some() {
+            (&self.branch, self.settings.clone())
+        } else {
+            // Nothing is known beforehand, so everything learns, and alike.
+            scratch = (catalogue::method(&plan)?.branch)(&plan, Weights::Fresh)?;
+            (&scratch, FinetuneSettings { stages: None, layer_decay: 1.0, ..self.settings.clone() })
         };
-        let mut model = Classifier::new(&plan, branch, self.train.classes.len(), &device)?;
+        let mut model = Classifier::new(&plan, branch, self.train.classes.len(), head, &device)?;
         let shares = model.shares(&settings);
         let indices = rows.iter().map(|&row| self.rows[row as usize]).collect();
         let labelled = Arc::new(Labelled { dataset: self.subject.train.clone(), indices });

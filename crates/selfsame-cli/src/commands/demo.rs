@@ -2,6 +2,7 @@
 
 use super::{evaluate, pretrain, report};
 use crate::plans;
+use crate::terminal::Progress;
 use anyhow::Result;
 use clap::Args;
 use selfsame::catalogue::METHODS;
@@ -29,7 +30,7 @@ impl Demo {
     pub fn run(self) -> Result<ExitCode> {
         let recipe = Recipe::builtin(&self.method)?;
         let (resolved, dataset) = plans::resolve(Some(&recipe), &self.overrides)?;
-        if pretrain::train(&resolved.plan, dataset.clone())? {
+        if pretrain::train(&resolved.plan, dataset.clone(), &mut Progress::new())? {
             let test = plans::sibling(&resolved.plan, "demo/test")?;
             evaluate::judge(&resolved.plan, &dataset, &test)?;
             report::write_after(&resolved.plan, &dataset);

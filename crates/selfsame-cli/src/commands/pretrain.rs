@@ -1,15 +1,18 @@
 //! `selfsame pretrain`.
 
 use super::{diagnose, report};
+use crate::dashboard::Dashboard;
 use crate::terminal::Progress;
 use crate::{plans, terminal};
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use selfsame::catalogue;
+use selfsame::events::Observer;
 use selfsame::trainer::Outcome;
 use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::evaluate::diagnosis;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,12 +26,16 @@ Examples:
   selfsame pretrain recipes/simclr.toml data=photos/ out=runs/mine
   selfsame pretrain data=big/ batch_size=4096 chunk_size=256   a large batch in little memory
   selfsame pretrain runs/mine                               go on where it stopped
+  selfsame pretrain data=photos/ --tui                      with charts
 
 Ctrl-C finishes the step, saves, and says how to go on. A resumed run is bit-identical to one that never stopped.")]
 pub struct Pretrain {
     /// A recipe (file or name), or a run folder to go on with; then any recipe key as key=value
     #[arg(value_name = "RECIPE|RUN] [KEY=VALUE")]
     words: Vec<String>,
+    /// Charts in the terminal instead of a bar
+    #[arg(long)]
+    tui: bool,
 }
 
 impl Pretrain {
@@ -36,7 +43,16 @@ impl Pretrain {
         let (plan, dataset) = plans::open(&self.words)?;
         let there = |name: &str| plan.out.join(name).exists();
         let reported = there("encoder.safetensors") && there("report.html");
-        if train(&plan, dataset.clone())? && !reported {
+        let trained = if self.tui {
+            ensure!(
+                std::io::stderr().is_terminal(),
+                "--tui: needs a terminal; leave it out, or follow with: selfsame watch"
+            );
+            train(&plan, dataset.clone(), &mut Dashboard::new().context("--tui: the terminal cannot be drawn on")?)?
+        } else {
+            train(&plan, dataset.clone(), &mut Progress::new())?
+        };
+        if trained && !reported {
             let diagnoses = diagnose::measure(&plan, &dataset, selfsame::diagnose::SAMPLES)?;
             terminal::print(format_args!("{}", diagnosis::page(&diagnoses, terminal::colour()).trim_end()));
             report::write_after(&plan, &dataset);
@@ -47,14 +63,14 @@ impl Pretrain {
 
 /// Trains the plan; `false` when it was asked to stop. The first signal finishes the step and saves, the second ends at
 /// once.
-pub fn train(plan: &Plan, dataset: Arc<Dataset>) -> Result<bool> {
+pub fn train(plan: &Plan, dataset: Arc<Dataset>, observer: &mut dyn Observer) -> Result<bool> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
     let method = catalogue::method(plan)?;
-    match (method.pretrain)(plan, dataset, &mut Progress::new(), &stop)? {
+    match (method.pretrain)(plan, dataset, observer, &stop)? {
         Outcome::Finished { run } => eprintln!("the encoder is in {}", run.join("encoder.safetensors").display()),
         Outcome::AlreadyFinished { run } => eprintln!("{} is finished; nothing to do", run.display()),
         Outcome::Interrupted { run, step, steps } => {

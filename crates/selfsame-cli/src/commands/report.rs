@@ -11,7 +11,7 @@ use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::features::FeatureTable;
 use selfsame_data::preview;
-use selfsame_data::report::{self, RunRecords, Samples};
+use selfsame_data::report::{self, MapKind, RunRecords, Samples};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ const SHOWN_PX: usize = 64;
 #[command(after_help = "\
 Examples:
   selfsame report runs/mine                        writes runs/mine/report.html
+  selfsame report runs/mine --map tsne             with a map that keeps neighbours together
   selfsame report runs/a runs/b runs/c             writes comparison.html
   selfsame report runs/a runs/b --out a-or-b.html")]
 pub struct Report {
@@ -39,6 +40,24 @@ pub struct Report {
     /// Samples of the run's data that are embedded for map and galleries
     #[arg(long, default_value_t = SAMPLES, value_parser = samples)]
     samples: usize,
+    /// How the map is laid out: by PCA at once, by t-SNE in up to two minutes
+    #[arg(long, default_value = "pca")]
+    map: Map,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Map {
+    Pca,
+    Tsne,
+}
+
+impl From<Map> for MapKind {
+    fn from(map: Map) -> Self {
+        match map {
+            Map::Pca => Self::Pca,
+            Map::Tsne => Self::Tsne,
+        }
+    }
 }
 
 fn samples(text: &str) -> Result<usize, String> {
@@ -51,7 +70,7 @@ impl Report {
         let path = match &self.runs[..] {
             [run] => {
                 let out = self.out.unwrap_or_else(|| run.join("report.html"));
-                let html = one(run, self.samples)?;
+                let html = one(run, self.samples, self.map.into())?;
                 atomic::write(&out, html.as_bytes())?;
                 out
             }
@@ -68,7 +87,7 @@ impl Report {
 }
 
 /// The report of a run folder, whatever state it is in.
-fn one(folder: &Path, samples: usize) -> Result<String> {
+fn one(folder: &Path, samples: usize, map: MapKind) -> Result<String> {
     let records = RunRecords::read(folder)?;
     // What the page can say of the samples needs the plan, and the plan's data.
     let opened = plans::run(folder).and_then(|plan| {
@@ -76,7 +95,7 @@ fn one(folder: &Path, samples: usize) -> Result<String> {
         Ok((plan, Arc::new(dataset)))
     });
     Ok(match opened {
-        Ok((plan, dataset)) => page(&records, &plan, &dataset, samples),
+        Ok((plan, dataset)) => page(&records, &plan, &dataset, samples, map),
         Err(error) => {
             let reason = format!("the run's data cannot be opened: {error:#}");
             let (samples, preview) = (Err(reason.clone()), Err(reason));
@@ -85,11 +104,11 @@ fn one(folder: &Path, samples: usize) -> Result<String> {
     })
 }
 
-fn page(records: &RunRecords, plan: &Plan, dataset: &Arc<Dataset>, samples: usize) -> String {
+fn page(records: &RunRecords, plan: &Plan, dataset: &Arc<Dataset>, samples: usize, map: MapKind) -> String {
     let preview = preview::Preview::new(dataset, plan, SHOWN_SAMPLES, SHOWN_PX);
     let embedded = embedded(plan, dataset, samples);
     let samples = match &embedded {
-        Ok((h, indices)) => Ok(Samples { dataset, plan, indices, h }),
+        Ok((h, indices)) => Ok(Samples { dataset, plan, indices, h, map }),
         Err(error) => Err(format!("{error:#}.")),
     };
     let preview = preview.as_ref().map_err(|error| format!("{error}."));
@@ -127,7 +146,7 @@ pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>) {
     let written = || -> Result<PathBuf> {
         let records = RunRecords::read(&plan.out)?;
         let path = plan.out.join("report.html");
-        atomic::write(&path, page(&records, plan, dataset, SAMPLES).as_bytes())?;
+        atomic::write(&path, page(&records, plan, dataset, SAMPLES, MapKind::Pca).as_bytes())?;
         Ok(path)
     };
     tell(written());
@@ -137,7 +156,7 @@ pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>) {
 pub fn write_after_opening(plan: &Plan) {
     let written = || -> Result<PathBuf> {
         let path = plan.out.join("report.html");
-        atomic::write(&path, one(&plan.out, SAMPLES)?.as_bytes())?;
+        atomic::write(&path, one(&plan.out, SAMPLES, MapKind::Pca)?.as_bytes())?;
         Ok(path)
     };
     tell(written());

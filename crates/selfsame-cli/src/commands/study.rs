@@ -2,6 +2,7 @@
 
 use super::{evaluate, pretrain, report};
 use crate::studies::{Cell, Grid, STUDIES, Study};
+use crate::terminal::Progress;
 use crate::{plans, terminal};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -181,7 +182,7 @@ impl Work {
     /// Trains a cell's run and judges it; `None` when it was asked to stop.
     fn cell(&self, cell: &Cell, name: &str) -> Result<Option<Vec<StudyPoint>>> {
         let (plan, dataset) = self.resolve(cell.method, &cell.keys, name)?;
-        if !pretrain::train(&plan, dataset)? {
+        if !pretrain::train(&plan, dataset, &mut Progress::new())? {
             return Ok(None);
         }
         let [train, test] = self.labelled(&plan)?;
@@ -198,7 +199,7 @@ impl Work {
     /// Fine-tunes with a number of labels; trains the run first where that is not done.
     fn labels(&self, labels: Labels) -> Result<Option<Vec<StudyPoint>>> {
         let (plan, dataset) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
-        if !pretrain::train(&plan, dataset)? {
+        if !pretrain::train(&plan, dataset, &mut Progress::new())? {
             return Ok(None);
         }
         let [train, test] = self.labelled(&plan)?;

@@ -203,6 +203,26 @@ impl LinearProbe {
     }
 }
 
+impl ProbeFeatures {
+    /// A probe on these features as one affine map of features as they are: weights `[dim, classes]` and biases `[classes]`.
+    pub fn affine(&self, probe: &LinearProbe) -> (Vec<f32>, Vec<f32>) {
+        let (dim, classes) = (self.mean.len(), probe.classes);
+        let (along_axes, biases) = probe.weights.split_at(self.variances.len() * classes);
+        let mut weights = vec![0.0; dim * classes];
+        for (axis, along) in self.axes.chunks_exact(dim).zip(along_axes.chunks_exact(classes)) {
+            for ((weights, &a), scale) in weights.chunks_exact_mut(classes).zip(axis).zip(&self.scale) {
+                weights.iter_mut().zip(along).for_each(|(w, v)| *w += f64::from(a) * scale * v);
+            }
+        }
+        let bias = |class: usize| {
+            let at_mean = weights[class..].iter().step_by(classes).zip(&self.mean).map(|(w, m)| w * m);
+            (biases[class] - at_mean.sum::<f64>()) as f32
+        };
+        let biases = (0..classes).map(bias).collect();
+        (weights.iter().map(|&w| w as f32).collect(), biases)
+    }
+}
+
 /// Weights `[axes, classes]` and biases `[classes]` in working precision.
 fn split(weights: &[f64], classes: usize) -> (Vec<f32>, Vec<f32>) {
     let mut weights: Vec<f32> = weights.iter().map(|&w| w as f32).collect();
@@ -574,5 +594,22 @@ mod tests {
         };
         assert_eq!(run(1), run(2));
         assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    fn the_affine_map_gives_the_classes_that_the_probe_gives() {
+        let (values, labels) = blobs(120, 7, 3, 1.0, 21);
+        let rows = Rows::new(&values, 7);
+        let features = ProbeFeatures::new(rows);
+        let probe = features.fit(&all(&labels), &labels, 3, rng(22));
+        let (weights, biases) = features.affine(&probe);
+        let classes = rows.values.chunks_exact(7).map(|row| {
+            let logit = |class: usize| {
+                let product: f32 = row.iter().zip(weights[class..].iter().step_by(3)).map(|(v, w)| v * w).sum();
+                product + biases[class]
+            };
+            argmax(&[logit(0), logit(1), logit(2)])
+        });
+        assert_eq!(classes.collect::<Vec<_>>(), probe.predict(&features.coordinates(rows)));
     }
 }

@@ -20,4 +20,5 @@ pub mod retrieval;
 mod ridge;
 pub mod shortcut;
 mod symmetric;
+pub mod tsne;
 pub mod verdict;

@@ -13,7 +13,7 @@ mod views;
 
 pub use compare::compare;
 pub use records::{Metrics, PictureFile, RunRecords, Score, ScoreTable};
-pub use samples::Samples;
+pub use samples::{MapKind, Samples};
 pub use study::{StudyPoint, StudyRecord};
 pub use views::preview_page;
 

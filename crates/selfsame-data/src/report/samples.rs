@@ -9,6 +9,7 @@ use crate::evaluate::diagnosis::{self, Diagnosis, Observed};
 use crate::evaluate::kmeans::KMeans;
 use crate::evaluate::knn::{Neighbours, unit_rows};
 use crate::evaluate::pca::Pca;
+use crate::evaluate::tsne::tsne;
 use crate::features::{FeatureTable, Rows};
 use crate::preview::tile;
 use crate::rng::{Purpose, StreamRng};
@@ -52,6 +53,18 @@ pub struct Samples<'a> {
     pub indices: &'a [usize],
     /// Representations.
     pub h: &'a FeatureTable,
+    /// How the map is made.
+    pub map: MapKind,
+}
+
+/// How representations are laid out in the plane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapKind {
+    /// The two directions of most variance; distances are true as far as they go.
+    #[default]
+    Pca,
+    /// Neighbours are kept together; distances between groups mean little.
+    Tsne,
 }
 
 /// A sheet whose tiles a page shows one by one.
@@ -121,8 +134,8 @@ fn tiles(dataset: &Dataset, indices: &[usize], side: usize) -> Sheet {
 struct Findings {
     /// `[rows, 2]`
     map: Vec<[f32; 2]>,
-    /// Shares of the variance along the two axes.
-    shares: [f64; 2],
+    /// Shares of the variance along the two axes, of a PCA map.
+    shares: Option<[f64; 2]>,
     clusters: Vec<u32>,
     /// Of each row, its neighbours without itself, nearest first, with their cosines.
     neighbours: Vec<Vec<(u32, f32)>>,
@@ -133,13 +146,16 @@ struct Findings {
 }
 
 impl Findings {
-    fn of(h: &FeatureTable, thumbnails: &Sheet, seed: u64) -> Self {
+    fn of(h: &FeatureTable, thumbnails: &Sheet, kind: MapKind, seed: u64) -> Self {
         let rows = h.rows();
         let pca = Pca::fit(rows, 2);
         let coordinates = pca.apply(rows);
         let found = pca.variances.len();
         let at = |row: usize, axis: usize| if axis < found { coordinates[row * found + axis] } else { 0.0 };
         let map = (0..h.len()).map(|row| [at(row, 0), at(row, 1)]).collect();
+        let laid_out = if kind == MapKind::Tsne { tsne(rows) } else { None };
+        let by_pca = laid_out.is_none();
+        let map = laid_out.map_or(map, |map| map.chunks_exact(2).map(|p| [p[0], p[1]]).collect());
         let total: f64 = {
             let mean = &pca.mean;
             let squares = h
@@ -165,7 +181,8 @@ impl Findings {
         let density =
             neighbours.iter().map(|n| n.iter().map(|pair| pair.1).sum::<f32>() / n.len().max(1) as f32).collect();
         let duplicates = duplicates(&neighbours, thumbnails);
-        Self { map, shares: [share(0), share(1)], clusters, neighbours, density, duplicates }
+        let shares = by_pca.then(|| [share(0), share(1)]);
+        Self { map, shares, clusters, neighbours, density, duplicates }
     }
 
     /// Rows by density, the densest first.
@@ -247,7 +264,7 @@ impl Samples<'_> {
             return page.section("map", "Map", "Map of the representations", "", &missing(&problem));
         }
         let thumbnails = tiles(self.dataset, self.indices, self.dataset_side(THUMBNAIL_PX));
-        let findings = Findings::of(self.h, &thumbnails, self.plan.seed);
+        let findings = Findings::of(self.h, &thumbnails, self.map, self.plan.seed);
         let sprite = Sprite::add(page, "st", &thumbnails, THUMBNAIL_BYTES);
         self.add_map(page, &findings, &sprite);
         Gallery::new(page, self, &findings).add_sections(page);
@@ -319,11 +336,18 @@ impl Samples<'_> {
                 escape(&self.describe(row))
             );
         }
-        let [first, second] = findings.shares.map(|share| format!("{:.0} %", 100.0 * share));
+        let axes = findings.shares.map_or_else(
+            || "t-SNE on cosine neighbours: groups are true, distances between them mean little.".to_owned(),
+            |shares| {
+                let [first, second] = shares.map(|share| format!("{:.0} %", 100.0 * share));
+                format!(
+                    "Horizontal: first principal component, {first} of the variance of h; vertical: second, {second}."
+                )
+            },
+        );
         let _ = write!(
             body,
-            "</svg><p class=\"note\">Horizontal: first principal component, {first} of the variance of h; vertical: second, {second}. Hover \
-             over a point, or touch it, to see the image.</p></figure>"
+            "</svg><p class=\"note\">{axes} Hover over a point, or touch it, to see the image.</p></figure>"
         );
         let all = self.dataset.len();
         let lead = if self.h.len() < all {

@@ -152,7 +152,7 @@ fn photos(count: usize, noise: bool) -> (tempfile::TempDir, Plan, Arc<Dataset>, 
 }
 
 fn with_samples(run: &RunRecords, plan: &Plan, dataset: &Dataset, h: &FeatureTable, indices: &[usize]) -> String {
-    let samples = Ok(Samples { dataset, plan, indices, h });
+    let samples = Ok(Samples { dataset, plan, indices, h, map: MapKind::Pca });
     Report { run, samples, preview: Err("none.".into()), environment: "a test" }.to_html()
 }
 
