@@ -3,6 +3,9 @@
 use crate::embed::{FeatureBatch, Wanted, for_each_views};
 use crate::error::Error;
 use crate::method::Branch;
+use crate::tensor::layers::{Draws, Pass, update_running_statistics};
+use crate::tensor::view_to_device;
+use burn::module::Module;
 use selfsame_data::augment::DIALS;
 use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
@@ -18,6 +21,8 @@ use std::sync::Arc;
 pub const SAMPLES: usize = 4096;
 /// Samples of which augmented views are made, and views of each.
 pub const VIEWED: [usize; 2] = [1000, 10];
+/// Passes over the samples after which running statistics have settled: each batch moves them a tenth of the way.
+const SETTLING_ROUNDS: u64 = 3;
 /// Samples of an invariance profile.
 pub const PROFILED: usize = 512;
 
@@ -119,7 +124,8 @@ pub fn diagnose(
     let [viewed, views] = VIEWED;
     let chosen = subject.samples(samples);
     let plain = subject.plain(chosen.clone(), progress)?;
-    let before = Subject { branch: untrained, ..subject }.plain(chosen.clone(), progress)?;
+    let untrained = settled(subject, untrained.clone(), &chosen)?;
+    let before = Subject { branch: &untrained, ..subject }.plain(chosen.clone(), progress)?;
     let turned = subject.augmented(chosen.into_iter().take(viewed).collect(), views, progress)?;
     let widths = [subject.branch.encoder.width(), subject.branch.projector.width()];
     let rows = plain.h.len() / widths[0];
@@ -140,6 +146,24 @@ pub fn diagnose(
         diagnoses.push((name, diagnosis::diagnose(&observed)?));
     }
     Ok(diagnoses)
+}
+
+/// The untrained branch with the running statistics that its normalisation layers would have after some epochs in which no
+/// weight moved: what training does to them is not what training does to the encoder.
+fn settled(subject: Subject, untrained: Branch, samples: &[usize]) -> Result<Branch, Error> {
+    let (device, mut branch) = (untrained.devices().first().cloned().unwrap_or_default(), untrained);
+    for round in 0..SETTLING_ROUNDS {
+        let views = EvalPlan::augmented(subject.plan, 1)?;
+        let mut loader = EvalLoader::new(subject.dataset.clone(), views, Some(samples.to_vec()))?;
+        while let Some(views) = loader.next_batch()? {
+            let group = views.groups.into_iter().next().expect("one view");
+            let pixels = group.data.into_iter().next().expect("one view");
+            let pass = Pass::train(Draws::new(subject.plan.seed, round, &views.indices));
+            branch.forward(view_to_device(pixels, group.shape, &device), &pass);
+            branch = update_running_statistics(branch, pass.into_statistics());
+        }
+    }
+    Ok(branch)
 }
 
 /// The invariance profile over up to [`PROFILED`] samples. `progress` is told how many dials of how many are done.

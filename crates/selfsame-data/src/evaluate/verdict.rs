@@ -136,7 +136,7 @@ pub static RULES: &[Rule] = &[
             statistic: "agreement of the kNN graph with the untrained encoder's",
             side: Side::Above,
             bound: AGREEMENT,
-            reason: "four of five neighbours are those that the random initial weights gave; chosen beforehand, not yet calibrated on runs",
+            reason: "two of five neighbours are those that the random initial weights gave; of trained encoders it was 4 to 29 %, of one whose weights hardly moved 54 to 59 %",
             value: |d| d.untrained_agreement,
         }],
     },
@@ -194,7 +194,7 @@ pub static RULES: &[Rule] = &[
                 statistic: "share of the variance that trivial attributes explain",
                 side: Side::Above,
                 bound: EXPLAINED,
-                reason: "three quarters of what the representation says are histograms, so a probe reads them about as well as its whole variance allows; chosen beforehand, not yet calibrated on runs",
+                reason: "three quarters of what the representation says are histograms, so a probe reads them about as well as its whole variance allows; of sound encoders it was 19 to 31 %",
                 value: |d| d.shortcut.as_ref().map(|s| s.explained),
             },
             Threshold {
@@ -209,7 +209,7 @@ pub static RULES: &[Rule] = &[
 ];
 
 /// Agreement above which an encoder counts as untrained.
-const AGREEMENT: f64 = 0.8;
+const AGREEMENT: f64 = 0.4;
 /// Share of the variance above which trivial attributes are most of a representation.
 const EXPLAINED: f64 = 0.75;
 
