@@ -133,10 +133,12 @@ impl Method for RedundancyOnly {
 
 const EPOCHS: &str = "epochs=4";
 
-/// Embeddings are one, or span few of the dimensions that the whole method's span after as many steps.
+/// Embeddings are nearly one, or span few of the dimensions that the whole method's span after as many steps; and the
+/// representation is worse than before.
 fn collapsed(without: &Found, whole: &Found) -> bool {
     let rank = |found: &Found| found.z.statistics.centred_effective_rank;
-    without.z.verdict == Verdict::CompleteCollapse || rank(without) < rank(whole) / 3.0
+    let nearly_one = |found: &Found| found.z.statistics.mean_cosine > 0.9;
+    without.knn < without.untrained && (nearly_one(without) && !nearly_one(whole) || rank(without) < rank(whole) / 3.0)
 }
 
 #[test]
