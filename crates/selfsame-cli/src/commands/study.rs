@@ -30,7 +30,7 @@ pub struct RunStudy {
     /// Which study; `selfsame list studies` tells what each asks
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(STUDIES.iter().map(|s| s.name)))]
     name: String,
-    /// The short form: fewer and shorter runs of a smaller network, to be had in a quarter of an hour on two cores
+    /// The short form: fewer and shorter runs of a smaller network
     #[arg(long)]
     quick: bool,
     /// test=PATH out=FOLDER, and any recipe key as key=value

@@ -85,7 +85,8 @@ impl StudyRecord {
 
     /// The picture alone, as an SVG file; `None` while there is nothing to draw.
     pub fn picture(&self) -> Option<String> {
-        svg::standalone(&self.figure())
+        let [series, _] = if self.symmetric { Default::default() } else { self.names() };
+        svg::standalone(&self.figure(), &series)
     }
 
     /// The table for a terminal.

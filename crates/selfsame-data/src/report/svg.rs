@@ -170,9 +170,11 @@ impl LineChart<'_> {
             self.categories.iter().enumerate().map(|(i, name)| (i as f64, escape(name))).collect()
         };
         for (mark, label) in marks {
+            // Long names at the right end stay within the drawing.
+            let anchor = if !self.categories.is_empty() && mark == x1 { "end" } else { "middle" };
             let _ = write!(
                 svg,
-                "<text x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{label}</text>",
+                "<text x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"{anchor}\">{label}</text>",
                 px(mark),
                 bottom + 16.0
             );
@@ -361,12 +363,18 @@ pub(super) fn heat_map(title: &str, note: &str, names: [&[String]; 2], values: &
     format!("<figure><figcaption>{title}</figcaption>{svg}</svg><p class=\"note\">{}</p></figure>", escape(note))
 }
 
-/// The drawing of a figure as an SVG file of its own, in the page's light colours; `None` where it has none.
-pub(super) fn standalone(figure: &str) -> Option<String> {
+/// The drawing of a figure as an SVG file of its own, in the page's light colours, with the names of its curves; `None` where
+/// it has none.
+pub(super) fn standalone(figure: &str, curves: &[String]) -> Option<String> {
     let drawing = &figure[figure.find("<svg ")? + 5..figure.find("</svg>")?];
     let (attributes, content) = drawing.split_once('>')?;
+    let legend = curves.iter().enumerate().map(|(i, name)| {
+        let (x, y) = (PLOT[0] + 8.0, PLOT[2] + 10.0 + 14.0 * i as f64);
+        format!("<text x=\"{x}\" y=\"{y}\" style=\"fill:var(--c{})\">{}</text>", i % COLOURS, escape(name))
+    });
+    let legend: String = legend.collect();
     Some(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" style=\"background:var(--panel)\" {attributes}><style>{}{}</style>{content}</svg>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" style=\"background:var(--panel)\" {attributes}><style>{}{}</style>{content}{legend}</svg>\n",
         include_str!("style.css").split("@media").next()?,
         ".gridline{stroke:var(--grid)}.axis{stroke:var(--line)}text{fill:var(--muted);font:11px sans-serif}\
          .line{fill:none;stroke-width:1.8}.band{opacity:.18}.ref{stroke:var(--muted);stroke-dasharray:3 3}.cursor{display:none}"
