@@ -283,8 +283,9 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     let place = Place::new();
     place.images("photos", 24);
     place.images("held-out", 8);
-    let page = succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
-    contains(&page, &["h: ", "z: ", "centred effective rank"]);
+    let output = place.pretrain(&["data=photos", "epochs=1", "out=run"]);
+    assert!(succeeds(&output).lines().all(|line| line.starts_with('{')), "records alone");
+    contains(&String::from_utf8_lossy(&output.stderr), &["h: ", "z: ", "centred effective rank"]);
     contains(&place.text("run/diagnosis.json"), &["\"verdict\"", "\"lidar\"", "\"untrained_agreement\""]);
     let page = succeeds(&place.run(&["diagnose", "run", "data=held-out", "samples=12", "--invariance"]));
     contains(&page, &["random pair", "gaussian_blur"]);

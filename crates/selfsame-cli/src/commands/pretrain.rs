@@ -2,8 +2,8 @@
 
 use super::{diagnose, report};
 use crate::dashboard::Dashboard;
+use crate::plans;
 use crate::terminal::Progress;
-use crate::{plans, terminal};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use selfsame::catalogue;
@@ -54,7 +54,8 @@ impl Pretrain {
         };
         if trained && !reported {
             let diagnoses = diagnose::measure(&plan, &dataset, selfsame::diagnose::SAMPLES)?;
-            terminal::print(format_args!("{}", diagnosis::page(&diagnoses, terminal::colour()).trim_end()));
+            // Standard output is the records'.
+            eprintln!("{}", diagnosis::page(&diagnoses, std::io::stderr().is_terminal()).trim_end());
             report::write_after(&plan, &dataset);
         }
         Ok(ExitCode::SUCCESS)
