@@ -121,3 +121,12 @@ pub fn bar(length: usize, what: &'static str) -> ProgressBar {
     bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
     bar
 }
+
+/// Moves a bar whose length and message change with what is done.
+pub fn follow(bar: &ProgressBar) -> impl FnMut(&str, u64, u64) + Send + '_ {
+    |what, step, steps| {
+        bar.set_length(steps);
+        bar.set_position(step);
+        bar.set_message(what.to_owned());
+    }
+}

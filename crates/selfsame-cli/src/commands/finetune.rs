@@ -46,12 +46,7 @@ impl Finetune {
             Subject { plan: &plan, train: &plans::sibling(&plan, &train)?, test: &plans::sibling(&plan, &test)? };
         let bar = terminal::bar(1, "embedding");
         let mut table = String::new();
-        let mut progress = |what: &str, step, steps| {
-            bar.set_length(steps);
-            bar.set_position(step);
-            bar.set_message(what.to_owned());
-        };
-        finetune::finetune(&subject, &labels, &settings, &mut progress, &mut |found| {
+        finetune::finetune(&subject, &labels, &settings, &mut terminal::follow(&bar), &mut |found| {
             table = found.table(terminal::colour());
             Ok(found.write(&plan.out.join("finetune.json"))?)
         })?;

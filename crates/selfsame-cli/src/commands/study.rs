@@ -207,32 +207,22 @@ impl Work {
         let subject = Subject { plan: &plan, train: &train, test: &test };
         let bar = terminal::bar(1, "fine-tuning");
         let mut points = Vec::new();
-        finetune::finetune(
-            &subject,
-            &[labels],
-            &settings,
-            &mut |what, step, steps| {
-                bar.set_length(steps);
-                bar.set_position(step);
-                bar.set_message(what.to_owned());
-            },
-            &mut |found| {
-                for cell in &found.cells {
-                    let fits = [
-                        ("fine-tuned", cell.finetuned),
-                        ("linear probe", cell.linear_probe),
-                        ("from scratch", cell.scratch),
-                    ];
-                    points.extend(fits.map(|(series, fit)| StudyPoint {
-                        series: series.into(),
-                        x: cell.labels.to_string(),
-                        value: fit.accuracy,
-                        interval: Some(fit.interval),
-                    }));
-                }
-                Ok(())
-            },
-        )?;
+        finetune::finetune(&subject, &[labels], &settings, &mut terminal::follow(&bar), &mut |found| {
+            for cell in &found.cells {
+                let fits = [
+                    ("fine-tuned", cell.finetuned),
+                    ("linear probe", cell.linear_probe),
+                    ("from scratch", cell.scratch),
+                ];
+                points.extend(fits.map(|(series, fit)| StudyPoint {
+                    series: series.into(),
+                    x: cell.labels.to_string(),
+                    value: fit.accuracy,
+                    interval: Some(fit.interval),
+                }));
+            }
+            Ok(())
+        })?;
         bar.finish_and_clear();
         Ok(Some(points))
     }

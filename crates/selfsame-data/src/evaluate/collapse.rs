@@ -248,15 +248,15 @@ fn uniformity(embeddings: Rows) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::rng::{Purpose, StreamRng};
 
-    fn rng(stream: u64) -> StreamRng {
+    pub(in crate::evaluate) fn rng(stream: u64) -> StreamRng {
         StreamRng::new(11, Purpose::Survey, stream, 0, 0)
     }
 
-    fn normals(rows: usize, dim: usize, stream: u64) -> Vec<f32> {
+    pub(in crate::evaluate) fn normals(rows: usize, dim: usize, stream: u64) -> Vec<f32> {
         let mut rng = rng(stream);
         (0..rows * dim).map(|_| rng.normal()).collect()
     }

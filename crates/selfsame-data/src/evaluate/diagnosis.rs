@@ -215,16 +215,7 @@ pub fn page(diagnoses: &Diagnoses, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Purpose, StreamRng};
-
-    fn rng(stream: u64) -> StreamRng {
-        StreamRng::new(11, Purpose::Survey, stream, 0, 0)
-    }
-
-    fn normals(rows: usize, dim: usize, stream: u64) -> Vec<f32> {
-        let mut rng = rng(stream);
-        (0..rows * dim).map(|_| rng.normal()).collect()
-    }
+    use crate::evaluate::collapse::tests::{normals, rng};
 
     fn close(a: f64, b: f64, relative: f64) {
         assert!((a - b).abs() <= relative * b.abs(), "{a} for {b}");

@@ -48,7 +48,8 @@ impl StudyRecord {
         self.jobs.iter().flat_map(|(_, points)| points)
     }
 
-    /// Names of the series and of the places on the axis, in the order in which they were measured.
+    /// Names of the series and of the places on the axis, in the order in which they were measured; of a symmetric matrix the
+    /// same.
     fn names(&self) -> [Vec<String>; 2] {
         let mut names = [Vec::new(), Vec::new()];
         for point in self.points() {
@@ -57,6 +58,9 @@ impl StudyRecord {
                     names.push(name.clone());
                 }
             }
+        }
+        if self.symmetric {
+            names[0] = names[1].clone();
         }
         names
     }
@@ -67,9 +71,8 @@ impl StudyRecord {
     }
 
     fn figure(&self) -> String {
-        let [mut series, x] = self.names();
+        let [series, x] = self.names();
         if self.symmetric {
-            series = x.clone();
             let values: Vec<Vec<Option<f64>>> =
                 series.iter().map(|s| x.iter().map(|x| Some(self.value(s, x)?.value)).collect()).collect();
             return svg::heat_map(&self.score, "In per cent; the diagonal is one alone.", [&series, &x], &values);
@@ -91,10 +94,7 @@ impl StudyRecord {
 
     /// The table for a terminal.
     pub fn table(&self) -> String {
-        let [mut series, x] = self.names();
-        if self.symmetric {
-            series = x.clone();
-        }
+        let [series, x] = self.names();
         let width = series.iter().map(|name| name.chars().count()).max().unwrap_or(0) + 2;
         let column = x.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5) + 2;
         let mut text = format!("{}\n{:width$}", self.score, "");
@@ -118,10 +118,7 @@ impl StudyRecord {
             head += &super::missing(&format!("{} of {} runs are done.", self.jobs.len(), self.planned));
         }
         let mut page = Page { title: format!("{} · selfsame study", self.name), head, ..Page::default() };
-        let [mut series, x] = self.names();
-        if self.symmetric {
-            series = x.clone();
-        }
+        let [series, x] = self.names();
         let mut table = String::from("<div class=\"panel scroll\"><table><tr><th></th>");
         x.iter().for_each(|x| {
             let _ = write!(table, "<th>{}</th>", escape(x));
