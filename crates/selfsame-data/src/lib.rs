@@ -11,6 +11,7 @@ pub mod error;
 pub mod evaluate;
 pub mod features;
 pub mod image;
+pub mod metadata;
 pub mod npy;
 pub mod preview;
 pub mod report;

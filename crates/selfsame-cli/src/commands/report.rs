@@ -10,6 +10,7 @@ use selfsame_data::atomic;
 use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::features::FeatureTable;
+use selfsame_data::metadata::Metadata;
 use selfsame_data::preview;
 use selfsame_data::report::{self, MapKind, RunRecords, Samples};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ const SHOWN_PX: usize = 64;
 Examples:
   selfsame report runs/mine                        writes runs/mine/report.html
   selfsame report runs/mine --map tsne             with a map that keeps neighbours together
+  selfsame report runs/mine --metadata about.csv   coloured by its columns too; its column id names the samples
   selfsame report runs/a runs/b runs/c             writes comparison.html
   selfsame report runs/a runs/b --out a-or-b.html")]
 pub struct Report {
@@ -43,6 +45,9 @@ pub struct Report {
     /// How the map is laid out: by PCA at once, by t-SNE in up to two minutes
     #[arg(long, default_value = "pca")]
     map: Map,
+    /// Table of what else is known of the samples: column `id`, and others that colour the map
+    #[arg(long, value_name = "FILE.csv|FILE.tsv")]
+    metadata: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -67,10 +72,12 @@ fn samples(text: &str) -> Result<usize, String> {
 
 impl Report {
     pub fn run(self) -> Result<ExitCode> {
+        let metadata = self.metadata.as_deref().map(Metadata::read).transpose()?;
+        let asked = Asked { samples: self.samples, map: self.map.into(), metadata };
         let path = match &self.runs[..] {
             [run] => {
                 let out = self.out.unwrap_or_else(|| run.join("report.html"));
-                let html = one(run, self.samples, self.map.into())?;
+                let html = one(run, &asked)?;
                 atomic::write(&out, html.as_bytes())?;
                 out
             }
@@ -86,33 +93,50 @@ impl Report {
     }
 }
 
+/// What the part of a page that shows samples is asked for.
+struct Asked {
+    samples: usize,
+    map: MapKind,
+    metadata: Option<Metadata>,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { samples: SAMPLES, map: MapKind::Pca, metadata: None }
+    }
+}
+
 /// The report of a run folder, whatever state it is in.
-fn one(folder: &Path, samples: usize, map: MapKind) -> Result<String> {
+fn one(folder: &Path, asked: &Asked) -> Result<String> {
     let records = RunRecords::read(folder)?;
     // What the page can say of the samples needs the plan, and the plan's data.
     let opened = plans::run(folder).and_then(|plan| {
         let dataset = Dataset::open(&plan.data)?;
         Ok((plan, Arc::new(dataset)))
     });
-    Ok(match opened {
-        Ok((plan, dataset)) => page(&records, &plan, &dataset, samples, map),
+    match opened {
+        Ok((plan, dataset)) => page(&records, &plan, &dataset, asked),
         Err(error) => {
             let reason = format!("the run's data cannot be opened: {error:#}");
             let (samples, preview) = (Err(reason.clone()), Err(reason));
-            report::Report { run: &records, samples, preview, environment: &environment() }.to_html()
+            Ok(report::Report { run: &records, samples, preview, environment: &environment() }.to_html())
         }
-    })
+    }
 }
 
-fn page(records: &RunRecords, plan: &Plan, dataset: &Arc<Dataset>, samples: usize, map: MapKind) -> String {
+fn page(records: &RunRecords, plan: &Plan, dataset: &Arc<Dataset>, asked: &Asked) -> Result<String> {
     let preview = preview::Preview::new(dataset, plan, SHOWN_SAMPLES, SHOWN_PX);
-    let embedded = embedded(plan, dataset, samples);
+    let embedded = embedded(plan, dataset, asked.samples);
+    let groupings = match (&asked.metadata, &embedded) {
+        (Some(metadata), Ok((h, _))) => metadata.groupings(&h.ids)?,
+        _ => Vec::new(),
+    };
     let samples = match &embedded {
-        Ok((h, indices)) => Ok(Samples { dataset, plan, indices, h, map }),
+        Ok((h, indices)) => Ok(Samples { dataset, plan, indices, h, map: asked.map, groupings: &groupings }),
         Err(error) => Err(format!("{error:#}.")),
     };
     let preview = preview.as_ref().map_err(|error| format!("{error}."));
-    report::Report { run: records, samples, preview, environment: &environment() }.to_html()
+    Ok(report::Report { run: records, samples, preview, environment: &environment() }.to_html())
 }
 
 /// Representations of evenly spaced samples, by the newest checkpoint.
@@ -146,7 +170,7 @@ pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>) {
     let written = || -> Result<PathBuf> {
         let records = RunRecords::read(&plan.out)?;
         let path = plan.out.join("report.html");
-        atomic::write(&path, page(&records, plan, dataset, SAMPLES, MapKind::Pca).as_bytes())?;
+        atomic::write(&path, page(&records, plan, dataset, &Asked::default())?.as_bytes())?;
         Ok(path)
     };
     tell(written());
@@ -156,7 +180,7 @@ pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>) {
 pub fn write_after_opening(plan: &Plan) {
     let written = || -> Result<PathBuf> {
         let path = plan.out.join("report.html");
-        atomic::write(&path, one(&plan.out, SAMPLES, MapKind::Pca)?.as_bytes())?;
+        atomic::write(&path, one(&plan.out, &Asked::default())?.as_bytes())?;
         Ok(path)
     };
     tell(written());

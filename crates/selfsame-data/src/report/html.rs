@@ -93,7 +93,7 @@ pub(super) fn missing(what: &str) -> String {
     format!("<p class=\"missing\">{}</p>", escape(what))
 }
 
-/// Whole numbers with thin spaces between thousands, others with three significant digits.
+/// Whole numbers, with thin spaces between thousands from five digits on; others with up to three significant digits.
 pub(super) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
@@ -102,7 +102,7 @@ pub(super) fn number(value: f64) -> String {
         let digits = format!("{:.0}", value.abs());
         let mut grouped = String::new();
         for (i, digit) in digits.chars().enumerate() {
-            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            if i > 0 && digits.len() > 4 && (digits.len() - i).is_multiple_of(3) {
                 grouped.push('\u{2009}');
             }
             grouped.push(digit);
@@ -113,7 +113,8 @@ pub(super) fn number(value: f64) -> String {
     if magnitude < -4.0 {
         return format!("{value:.2e}").replace('-', "−");
     }
-    format!("{value:.*}", (2.0 - magnitude).max(0.0) as usize).replace('-', "−")
+    let digits = format!("{value:.*}", (2.0 - magnitude).max(0.0) as usize).replace('-', "−");
+    if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.').into() } else { digits }
 }
 
 /// Hours, minutes and seconds.
@@ -140,8 +141,16 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let cases =
-            [(0.0, "0"), (12345.0, "12\u{2009}345"), (-0.12345, "−0.123"), (12.345, "12.3"), (1.2345e-7, "1.23e−7")];
+        let cases = [
+            (0.0, "0"),
+            (0.07, "0.07"),
+            (1.999, "2"),
+            (3214.0, "3214"),
+            (12345.0, "12\u{2009}345"),
+            (-0.12345, "−0.123"),
+            (12.345, "12.3"),
+            (1.2345e-7, "1.23e−7"),
+        ];
         cases.iter().for_each(|(value, expected)| assert_eq!(number(*value), *expected));
         assert_eq!(number(f64::NAN), "–");
     }

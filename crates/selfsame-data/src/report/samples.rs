@@ -11,6 +11,7 @@ use crate::evaluate::knn::{Neighbours, unit_rows};
 use crate::evaluate::pca::Pca;
 use crate::evaluate::tsne::tsne;
 use crate::features::{FeatureTable, Rows};
+use crate::metadata::Grouping;
 use crate::preview::tile;
 use crate::rng::{Purpose, StreamRng};
 use crate::sheet::Sheet;
@@ -55,6 +56,8 @@ pub struct Samples<'a> {
     pub h: &'a FeatureTable,
     /// How the map is made.
     pub map: MapKind,
+    /// What else groups the samples.
+    pub groupings: &'a [Grouping],
 }
 
 /// How representations are laid out in the plane.
@@ -241,8 +244,9 @@ impl Samples<'_> {
     }
 
     fn describe(&self, row: usize) -> String {
-        let id = short(&self.h.ids[row]);
-        self.class(row).map_or(id.clone(), |class| format!("{class}\n{id}"))
+        let about = self.groupings.iter().map(|g| format!("{}: {}", g.name, g.name_of(row)));
+        let lines = self.class(row).map(str::to_owned).into_iter().chain([short(&self.h.ids[row])]).chain(about);
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Statistics of the representations.
@@ -284,37 +288,38 @@ impl Samples<'_> {
         let scale = |v: f32, low: f32, high: f32, length: f32| {
             margin + if high > low { (v - low) / (high - low) } else { 0.5 } * (length - 2.0 * margin)
         };
-        let labelled = !self.h.labels.is_empty();
-        let clusters: Vec<String> = (1..=CLUSTERS).map(|c| format!("cluster {c}")).collect();
-        // Letter of the class, name, groups, and the group of each row.
-        let mut colourings: Vec<(char, &str, &[String], &[u32])> = Vec::new();
-        if labelled {
-            colourings.push(('l', "label", &self.h.classes, &self.h.labels));
+        let mut groupings: Vec<Grouping> = Vec::new();
+        let known = |of: &[u32]| of.iter().copied().map(Some).collect();
+        let named = |name: &str, groups, of| Grouping { name: name.into(), groups, ordered: false, of };
+        if !self.h.labels.is_empty() {
+            groupings.push(named("label", self.h.classes.clone(), known(&self.h.labels)));
         }
-        colourings.push(('k', "k-means cluster", &clusters, &findings.clusters));
+        groupings.extend_from_slice(self.groupings);
+        let clusters = (1..=CLUSTERS).map(|c| format!("cluster {c}")).collect();
+        groupings.push(named("k-means cluster", clusters, known(&findings.clusters)));
         let mut body = String::new();
-        for (i, (letter, name, groups, _)) in colourings.iter().enumerate() {
-            let checked = if i == 0 { " checked" } else { "" };
+        for (i, grouping) in groupings.iter().enumerate() {
+            let (checked, name) = (if i == 0 { " checked" } else { "" }, escape(&grouping.name));
             let _ = write!(
                 body,
-                "<input class=\"pick\" type=\"radio\" name=\"colour\" id=\"by-{letter}\"{checked}><label for=\"by-{letter}\">by {name}</label>"
+                "<input class=\"pick\" type=\"radio\" name=\"colour\" id=\"by-{i}\"{checked}><label for=\"by-{i}\">by {name}</label>"
             );
-            let _ = writeln!(page.style, "#by-{letter}:checked~.by-{letter}{{display:block}}");
-            for group in 0..groups.len().min(256) {
-                let colour = group_colour(group, groups.len());
-                let _ = writeln!(page.style, "#by-{letter}:checked~figure .{letter}{group}{{fill:{colour}}}");
+            let _ = writeln!(page.style, "#by-{i}:checked~.by-{i}{{display:block}}");
+            for group in 0..grouping.groups.len().min(256) {
+                let colour = group_colour(grouping, group);
+                let _ = writeln!(page.style, "#by-{i}:checked~figure .g{i}-{group}{{fill:{colour}}}");
             }
         }
-        for (letter, _, groups, of) in &colourings {
-            let mut used = vec![0usize; groups.len()];
-            of.iter().for_each(|&g| used[g as usize] += 1);
-            let entries = groups.iter().enumerate().filter(|(g, _)| used[*g] > 0).take(LEGEND).map(|(g, name)| {
-                format!("<li><i style=\"background:{}\"></i>{}</li>", group_colour(g, groups.len()), escape(name))
+        for (i, grouping) in groupings.iter().enumerate() {
+            let mut used = vec![false; grouping.groups.len()];
+            grouping.of.iter().flatten().for_each(|&group| used[group as usize] = true);
+            let entries = grouping.groups.iter().enumerate().filter(|(g, _)| used[*g]).take(LEGEND).map(|(g, name)| {
+                format!("<li><i style=\"background:{}\"></i>{}</li>", group_colour(grouping, g), escape(name))
             });
             let entries: String = entries.collect();
-            let more = used.iter().filter(|u| **u > 0).count().saturating_sub(LEGEND);
+            let more = used.iter().filter(|used| **used).count().saturating_sub(LEGEND);
             let more = if more > 0 { format!("<li>and {more} more</li>") } else { String::new() };
-            let _ = write!(body, "<div class=\"by by-{letter}\"><ul class=\"keys\">{entries}{more}</ul></div>");
+            let _ = write!(body, "<div class=\"by by-{i}\"><ul class=\"keys\">{entries}{more}</ul></div>");
         }
         let columns = sprite.columns;
         let _ = write!(
@@ -325,8 +330,8 @@ impl Samples<'_> {
             sprite.classes()
         );
         for (row, point) in findings.map.iter().enumerate() {
-            let classes: Vec<String> =
-                colourings.iter().map(|(letter, _, _, of)| format!("{letter}{}", of[row])).collect();
+            let class = |(i, grouping): (usize, &Grouping)| Some(format!("g{i}-{}", grouping.of[row]?));
+            let classes: Vec<String> = groupings.iter().enumerate().filter_map(class).collect();
             let _ = write!(
                 body,
                 "<circle class=\"{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.6\"><title>{}</title></circle>",
@@ -363,8 +368,14 @@ impl Samples<'_> {
     }
 }
 
-/// Colour of one of `count` groups.
-fn group_colour(group: usize, count: usize) -> String {
+/// Colour of a group.
+fn group_colour(grouping: &Grouping, group: usize) -> String {
+    let count = grouping.groups.len();
+    if grouping.ordered {
+        // From blue to yellow, ever lighter: the order is seen without a legend.
+        let share = group as f64 / (count - 1).max(1) as f64;
+        return format!("oklch({:.0}% .13 {:.0})", 45.0 + 40.0 * share, 280.0 - 180.0 * share);
+    }
     if count <= COLOURS {
         return format!("var(--c{group})");
     }

@@ -2,6 +2,7 @@ use super::*;
 use crate::config::Plan;
 use crate::dataset::Dataset;
 use crate::features::FeatureTable;
+use crate::metadata::Grouping;
 use crate::rng::{Purpose, StreamRng};
 use std::path::Path;
 use std::sync::Arc;
@@ -152,7 +153,14 @@ fn photos(count: usize, noise: bool) -> (tempfile::TempDir, Plan, Arc<Dataset>, 
 }
 
 fn with_samples(run: &RunRecords, plan: &Plan, dataset: &Dataset, h: &FeatureTable, indices: &[usize]) -> String {
-    let samples = Ok(Samples { dataset, plan, indices, h, map: MapKind::Pca });
+    let brightness = Grouping {
+        name: "<brightness>".into(),
+        groups: ["0 – 1", "1 – 2"].map(String::from).into(),
+        ordered: true,
+        of: (0..h.len() as u32).map(|row| (row > 0).then_some(row % 2)).collect(),
+    };
+    let groupings = &[brightness];
+    let samples = Ok(Samples { dataset, plan, indices, h, map: MapKind::Pca, groupings });
     Report { run, samples, preview: Err("none.".into()), environment: "a test" }.to_html()
 }
 
@@ -172,6 +180,7 @@ fn samples_are_mapped_the_same_every_time_and_within_the_size() {
     check_page(&html);
     assert!(html.len() < 5_000_000, "{} bytes", html.len());
     assert_eq!(html.matches("<circle class").count(), 2000);
+    assert!(html.contains("by &lt;brightness&gt;") && html.contains("&lt;brightness&gt;: unknown"));
     assert!(html.contains("by label") && html.contains("by k-means cluster") && html.contains("&lt;b&gt;a"));
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let indices: Vec<usize> = (0..200).collect();
