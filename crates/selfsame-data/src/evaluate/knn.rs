@@ -22,7 +22,7 @@ pub const TEMPERATURE: f64 = 0.07;
 /// Rows of the bank that are searched at a time; a block and its similarities stay in cache.
 const BANK_BLOCK: usize = 1024;
 /// Queries that one task handles.
-const QUERY_BLOCK: usize = 256;
+const QUERY_BLOCK: usize = 512;
 
 /// The most similar bank rows of each query.
 #[derive(Clone, Debug, PartialEq)]

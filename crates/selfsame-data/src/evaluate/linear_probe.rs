@@ -39,8 +39,9 @@ const FOLDS: usize = 5;
 const BLOCK: usize = 256;
 /// Partial sums of a pass over the features, whatever the number of threads.
 const PARTS: usize = 16;
-/// A fit has converged when no component of the gradient exceeds this.
+/// A fit has converged when no component of the gradient exceeds this; one by which a strength is chosen, earlier.
 const TOLERANCE: f64 = 1e-5;
+const CHOOSING_TOLERANCE: f64 = 1e-4;
 /// Most passes of a fit; reached only where `f32` sums hide the last descent.
 const MAX_STEPS: usize = 500;
 /// Pairs that L-BFGS remembers.
@@ -114,7 +115,7 @@ impl ProbeFeatures {
         assert!(!rows.is_empty(), "a probe without labels");
         let folds = held_out(rows, labels, classes, &mut rng);
         let (strength, mut weights) = self.choose_strength(rows, &folds, labels, classes);
-        self.problem(rows, labels, classes, strength).minimise(&mut weights);
+        self.problem(rows, labels, classes, strength).minimise(&mut weights, TOLERANCE);
         LinearProbe { classes, strength, weights }
     }
 
@@ -139,7 +140,7 @@ impl ProbeFeatures {
             let mut loss = 0.0;
             for ((held_out, kept), weights) in folds.iter().zip(&kept).zip(&mut weights) {
                 let problem = self.problem(kept, labels, classes, strength);
-                problem.minimise(weights);
+                problem.minimise(weights, CHOOSING_TOLERANCE);
                 loss += problem.cross_entropy(held_out, weights, None) * held_out.len() as f64;
             }
             if loss < best_loss {
@@ -293,8 +294,9 @@ impl Problem<'_> {
         parts.iter().map(|(loss, _)| loss).sum::<f64>() / count
     }
 
-    /// Moves `weights` to the minimum of `F`; returns the passes over the features that it took.
-    fn minimise(&self, weights: &mut [f64]) -> usize {
+    /// Moves `weights` to the minimum of `F`, until no component of the gradient exceeds `tolerance`; returns the passes over
+    /// the features that it took.
+    fn minimise(&self, weights: &mut [f64], tolerance: f64) -> usize {
         let classes = self.classes;
         let curvature = |variance: f64, strength: f64| (variance / classes as f64 + strength).recip();
         let inverse_hessian: Vec<f64> = (self.variances.iter())
@@ -306,7 +308,7 @@ impl Problem<'_> {
         let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
         let (mut trial, mut trial_gradient) = (weights.to_vec(), gradient.clone());
         let mut passes = 1;
-        while passes < MAX_STEPS && gradient.iter().any(|g| g.abs() > TOLERANCE) {
+        while passes < MAX_STEPS && gradient.iter().any(|g| g.abs() > tolerance) {
             let direction = descent(&gradient, &pairs, &inverse_hessian);
             let slope = dot(&gradient, &direction);
             // F is convex, so a step that lowers it enough is all that a line search need find.
@@ -483,7 +485,7 @@ mod tests {
         for strength in [1.0, 0.1, 1e-3] {
             let problem = features.problem(&rows, &labels, 3, strength);
             let mut weights = vec![0.0; 5 * 3];
-            problem.minimise(&mut weights);
+            problem.minimise(&mut weights, TOLERANCE);
             let mut gradient = vec![0.0; weights.len()];
             problem.value(&weights, &mut gradient);
             assert!(gradient.iter().all(|g| g.abs() <= TOLERANCE), "{gradient:?}");

@@ -28,6 +28,7 @@ use crate::DataError;
 use crate::config::EvaluateSettings;
 use crate::features::FeatureTable;
 use crate::rng::{Purpose, StreamRng};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -163,7 +164,7 @@ pub fn judge(
         scores.insert(format!("linear_probe.{name}.all"), Score::of(right(&predicted, &truth)));
         for (per_class, draws) in &draws {
             progress(&format!("{name}: linear probe, {per_class} a class"));
-            let draws = draws.iter().zip(1..).map(|(rows, draw)| right(&probe(rows, draw), &truth));
+            let draws = draws.par_iter().enumerate().map(|(i, rows)| right(&probe(rows, i as u64 + 1), &truth));
             let score = Score { samples: None, draws: draws.collect() };
             let each: Vec<f64> = score.draws.iter().filter_map(|draw| Score::of(draw.clone()).mean()).collect();
             values.insert(format!("linear_probe.{name}.per_class_{per_class}.std"), mean_std(&each).1);
