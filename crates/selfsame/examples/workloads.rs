@@ -1,12 +1,15 @@
 //! Steps on random images, timed: our side of `benchmarks/pytorch/compare.py`. Prints one JSON object: milliseconds of each
 //! step, and the peak memory.
 //!
-//! `workloads w1|w2|w3|infer STEPS [THREADS]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
+//! `workloads w1|w2|w3|mae|infer STEPS [THREADS]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
 //! small stem at 32×32×3, batch 64; W2 of resnet_micro at 28×28×1, batch 256; W3 of vit_micro (192 wide, 6 blocks, patches of 4 px, mean
-//! pooling) at 32×32×3, batch 64; each with a linear head of 128. `infer` is inference with ResNet-18 at 224×224×3, batch 32.
+//! pooling) at 32×32×3, batch 64; each with a linear head of 128. `mae` is a step of the masked autoencoder with W3's ViT and the
+//! defaults, three quarters of the patches removed. `infer` is inference with ResNet-18 at 224×224×3, batch 32.
 
-use burn::tensor::Device;
-use selfsame::method::{Branch, BuildContext};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use selfsame::method::{Batch, BuildContext, EmbedContext, Method, Progress};
+use selfsame::methods::masked_autoencoder::{MaskedAutoencoder, MaskedAutoencoderSettings};
 use selfsame::optim::{GradientMap, Optimiser};
 use selfsame::tensor::layers::{Draws, Pass, update_running_statistics};
 use selfsame::tensor::view_to_device;
@@ -20,50 +23,84 @@ fn main() {
         Some("w1") => ("resnet18", 32, 3, 64),
         Some("w2") => ("resnet_micro", 28, 1, 256),
         Some("w3") => ("vit_micro\", pool = \"mean", 32, 3, 64),
+        Some("mae") => ("vit_micro\", pool = \"mean", 32, 3, 64),
         Some("infer") => ("resnet18", 224, 3, 32),
-        _ => panic!("usage: workloads w1|w2|w3|infer STEPS [THREADS]"),
+        _ => panic!("usage: workloads w1|w2|w3|mae|infer STEPS [THREADS]"),
     };
     let steps: usize = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(10);
     let threads = arguments.get(2).and_then(|s| s.parse().ok()).unwrap_or(0);
+    let layers = u8::from(arguments[0] != "mae");
     let text = format!(
         "data = {{ path = \"random\", channels = {channels}, size = {size} }}\nmethod = {{}}\n\
-         backbone = {{ name = \"{backbone}\" }}\nprojector = {{ layers = 1, out = 128 }}"
+         backbone = {{ name = \"{backbone}\" }}\nprojector = {{ layers = {layers}, out = 128 }}"
     );
     let plan: Plan = toml::from_str(&text).expect("a valid plan");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     let milliseconds = pool.install(|| {
         let mut rng = StreamRng::new(0, Purpose::Survey, 0, 0, 0);
         let pixels: Vec<f32> = (0..batch * size * size * channels).map(|_| rng.normal()).collect();
-        let device = Device::flex().autodiff();
-        let mut branch = BuildContext { plan: &plan, device: &device }.branch().expect("a valid plan");
-        let mut optimiser = Optimiser::new(&plan.optimiser);
-        let mut times = Vec::new();
-        let inference = (size == 224).then(|| branch.encoder.for_inference());
-        for _ in 0..steps + 3 {
-            let (start, pixels, shape) = (Instant::now(), pixels.clone(), [size, size, channels]);
-            match &inference {
-                Some(encoder) => {
-                    let h = encoder.forward(view_to_device(pixels, shape, &Device::flex()), &Pass::evaluate());
-                    assert_eq!(h.dims(), [batch, encoder.width()]);
-                }
-                None => branch = step(branch, pixels, shape, &mut optimiser),
+        let (device, shape) = (Device::flex().autodiff(), [size, size, channels]);
+        let context = BuildContext { plan: &plan, device: &device };
+        let view = || view_to_device(pixels.clone(), shape, &Device::flex());
+        let timed = |step: &mut dyn FnMut(Tensor<4>)| -> Vec<f64> {
+            let time = |_| {
+                let start = Instant::now();
+                step(view());
+                start.elapsed().as_secs_f64() * 1e3
+            };
+            (0..steps + 3).map(time).collect::<Vec<_>>().split_off(3)
+        };
+        let branch = || context.branch().expect("a valid plan");
+        match arguments[0].as_str() {
+            "infer" => {
+                let encoder = branch().encoder.for_inference();
+                timed(&mut |view| {
+                    assert_eq!(encoder.forward(view, &Pass::evaluate()).dims(), [batch, encoder.width()]);
+                })
             }
-            times.push(start.elapsed().as_secs_f64() * 1e3);
+            "mae" => {
+                let method = MaskedAutoencoder::build(&MaskedAutoencoderSettings::default(), &context);
+                let mut training = Training::new(method.expect("a valid plan"), &plan);
+                let progress = Progress { step: 0, steps: 1, steps_per_epoch: 1 };
+                timed(&mut |view| {
+                    training.step(batch, |method, pass| {
+                        let batch = Batch { views: vec![view.clone()], samples: (0..batch).collect() };
+                        method.objective(&method.embed(&batch, &EmbedContext { pass, progress })).total
+                    });
+                })
+            }
+            _ => {
+                let mut training = Training::new(branch(), &plan);
+                timed(&mut |view| {
+                    training.step(batch, |branch, pass| branch.forward(view.clone(), pass).square().mean());
+                })
+            }
         }
-        times.split_off(3)
     });
     println!("{}", serde_json::json!({ "milliseconds": milliseconds, "peak_mb": peak_mb() }));
 }
 
-fn step(branch: Branch, pixels: Vec<f32>, shape: [usize; 3], optimiser: &mut Optimiser) -> Branch {
-    let pass = Pass::train(Draws::new(0, 0, &(0..pixels.len() / shape.iter().product::<usize>()).collect::<Vec<_>>()));
-    let view = view_to_device(pixels, shape, &Device::flex());
-    let z = branch.forward(view, &pass);
-    let loss = z.square().mean();
-    let mut gradients = GradientMap::default();
-    gradients.accumulate(&branch, &mut loss.backward());
-    drop(loss);
-    update_running_statistics(optimiser.update(branch, gradients, |_| 1e-3), pass.into_statistics())
+/// A model and its optimiser.
+struct Training<M> {
+    model: Option<M>,
+    optimiser: Optimiser,
+}
+
+impl<M: Module> Training<M> {
+    fn new(model: M, plan: &Plan) -> Self {
+        Self { model: Some(model), optimiser: Optimiser::new(&plan.optimiser) }
+    }
+
+    fn step(&mut self, batch: usize, loss: impl FnOnce(&M, &Pass) -> Tensor<1>) {
+        let model = self.model.take().expect("put back after every step");
+        let pass = Pass::train(Draws::new(0, 0, &(0..batch).collect::<Vec<_>>()));
+        let loss = loss(&model, &pass);
+        let mut gradients = GradientMap::default();
+        gradients.accumulate(&model, &mut loss.backward());
+        drop(loss);
+        let model = self.optimiser.update(model, gradients, |_| 1e-3);
+        self.model = Some(update_running_statistics(model, pass.into_statistics()));
+    }
 }
 
 fn peak_mb() -> f64 {

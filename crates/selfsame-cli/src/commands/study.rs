@@ -6,6 +6,8 @@ use crate::terminal::Progress;
 use crate::{plans, terminal};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use selfsame::catalogue;
+use selfsame::events::{Event, Observer};
 use selfsame::finetune::{self, FinetuneSettings, Subject};
 use selfsame_data::atomic;
 use selfsame_data::config::{Plan, Recipe};
@@ -16,6 +18,7 @@ use selfsame_data::report::{StudyPoint, StudyRecord};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Answer a question of the field with a small grid of real runs, and draw the answer.
 #[derive(Args)]
@@ -89,7 +92,12 @@ impl Work {
     fn run(&self) -> Result<bool> {
         let jobs = self.jobs()?;
         let mut record = self.open(jobs.len())?;
-        self.state_cost(&jobs, &record)?;
+        if record.jobs.len() < jobs.len() {
+            self.state_cost(&jobs, &record)?;
+        }
+        if matches!(self.study.grid, Grid::Labels { .. }) && !self.pretrain()? {
+            return Ok(false);
+        }
         for (i, job) in jobs.iter().enumerate() {
             let name = job.name();
             if record.jobs.iter().any(|(done, _)| *done == name) {
@@ -98,7 +106,7 @@ impl Work {
             eprintln!("[{} of {}] {name}", i + 1, jobs.len());
             let points = match job {
                 Job::Run(cell) => self.cell(cell, &name)?,
-                Job::Labels(labels) => self.labels(*labels)?,
+                Job::Labels(labels) => Some(self.labels(*labels)?),
             };
             let Some(points) = points else {
                 eprintln!("the study goes on with the same command");
@@ -151,23 +159,46 @@ impl Work {
         Ok(old)
     }
 
+    /// Says how much there is to do, and about how long that takes here.
     fn state_cost(&self, jobs: &[Job], record: &StudyRecord) -> Result<()> {
-        let (mut runs, mut samples) = (0, 0);
-        for cell in jobs.iter().filter_map(|job| if let Job::Run(cell) = job { Some(cell) } else { None }) {
-            let (plan, dataset) = self.resolve(cell.method, &cell.keys, "unused")?;
-            (runs, samples) = (runs + 1, samples + plan.train.epochs * dataset.len());
+        let trainings: Vec<(&str, Vec<String>)> = match self.study.grid {
+            Grid::Labels { .. } => vec![("simclr", self.pretraining())],
+            Grid::Runs { .. } => {
+                let left = jobs.iter().filter(|job| record.jobs.iter().all(|(done, _)| *done != job.name()));
+                let cell =
+                    |job: &Job| if let Job::Run(cell) = job { Some((cell.method, cell.keys.clone())) } else { None };
+                left.filter_map(cell).collect()
+            }
+        };
+        let mut samples = 0;
+        for (method, keys) in &trainings {
+            let (plan, dataset) = self.resolve(method, keys, "unused")?;
+            samples += plan.train.epochs * dataset.len();
         }
-        if runs == 0 {
-            let (plan, dataset) = self.resolve("simclr", &self.pretraining(), "unused")?;
-            (runs, samples) = (1, plan.train.epochs * dataset.len());
-        }
+        let (method, keys) = &trainings[0];
+        let took = terminal::duration(samples as f64 / self.samples_per_s(method, keys)?);
         let further = match self.study.grid {
             Grid::Labels { .. } => format!(", then {} numbers of labels, fine-tuned and from scratch", jobs.len()),
-            Grid::Runs { .. } => String::new(),
+            Grid::Runs { .. } => ", then each is judged".into(),
         };
         let done = if record.jobs.is_empty() { String::new() } else { format!("; {} are done", record.jobs.len()) };
-        eprintln!("{}: {runs} runs that see {samples} samples in all{further}{done}", self.study.name);
+        let runs = trainings.len();
+        eprintln!(
+            "{}: {runs} runs over {samples} samples, about {took} of training here{further}{done}",
+            self.study.name
+        );
         Ok(())
+    }
+
+    /// Samples that training sees in a second on this machine, by the first steps of a run that is thrown away.
+    fn samples_per_s(&self, method: &str, keys: &[String]) -> Result<f64> {
+        let folder = tempfile::tempdir_in(&self.out)?;
+        let (plan, dataset) = self.resolve(method, keys, "unused")?;
+        let plan = Plan { out: folder.path().join("run"), ..plan };
+        let stop = AtomicBool::new(false);
+        let mut watch = Stopwatch { stop: &stop, samples_per_s: f64::NAN };
+        (catalogue::method(&plan)?.pretrain)(&plan, dataset, &mut watch, &stop)?;
+        Ok(watch.samples_per_s)
     }
 
     fn resolve(&self, method: &str, keys: &[String], run: &str) -> Result<(Plan, Arc<Dataset>)> {
@@ -196,12 +227,15 @@ impl Work {
         if self.quick { vec!["epochs=4".into()] } else { vec!["epochs=12".into()] }
     }
 
-    /// Fine-tunes with a number of labels; trains the run first where that is not done.
-    fn labels(&self, labels: Labels) -> Result<Option<Vec<StudyPoint>>> {
+    /// Trains the run that is fine-tuned; `false` when it was asked to stop.
+    fn pretrain(&self) -> Result<bool> {
         let (plan, dataset) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
-        if !pretrain::train(&plan, dataset, &mut Progress::new())? {
-            return Ok(None);
-        }
+        pretrain::train(&plan, dataset, &mut Progress::new())
+    }
+
+    /// Fine-tunes with a number of labels.
+    fn labels(&self, labels: Labels) -> Result<Vec<StudyPoint>> {
+        let (plan, _) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
         let [train, test] = self.labelled(&plan)?;
         let settings = FinetuneSettings { draws: if self.quick { 2 } else { 5 }, ..FinetuneSettings::default() };
         let subject = Subject { plan: &plan, train: &train, test: &test };
@@ -224,7 +258,7 @@ impl Work {
             Ok(())
         })?;
         bar.finish_and_clear();
-        Ok(Some(points))
+        Ok(points)
     }
 
     /// The run's data with their labels, and those to test on.
@@ -240,6 +274,22 @@ impl Work {
             atomic::write(&self.out.join("study.svg"), picture.as_bytes())?;
         }
         Ok(())
+    }
+}
+
+/// Stops a training after its first steps.
+struct Stopwatch<'a> {
+    stop: &'a AtomicBool,
+    samples_per_s: f64,
+}
+
+impl Observer for Stopwatch<'_> {
+    fn event(&mut self, event: &Event) {
+        const STEPS: u64 = 10;
+        if let Event::Step(record) = event {
+            self.samples_per_s = record.samples_per_s;
+            self.stop.store(record.step >= STEPS, Ordering::Relaxed);
+        }
     }
 }
 
