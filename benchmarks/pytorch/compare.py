@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Side by side with PyTorch, in turn, in one run: medians and ratios (peer time / ours).
 
-benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [w1] [w2] [w3] [pretrain-w1] [pretrain-w2] [infer]
+benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [w1] [w2] [w3] [mae] [pretrain-w1] [pretrain-w2] [infer]
 
 w1, w2, w3    a training step of ResNet-18 at 32 px, of the micro-ResNet and of the micro-ViT at 32 px: PyTorch f32 in both
               memory formats, and bf16
+mae           a step of the masked autoencoder with W3's ViT, beside that ViT's full step, both ours
 pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers
 infer         ResNet-18 at 224 px: onnxruntime
 
@@ -17,7 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 parser = argparse.ArgumentParser()
-parser.add_argument("workloads", nargs="*", default=["w1", "w2", "w3", "pretrain-w1", "pretrain-w2", "infer"])
+parser.add_argument("workloads", nargs="*", default=["w1", "w2", "w3", "mae", "pretrain-w1", "pretrain-w2", "infer"])
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=10)
 parser.add_argument("--isa", help="force SELFSAME_ISA for ours")
@@ -43,6 +44,8 @@ def commands(workload):
     """What a round runs: name to command."""
     binary, python, steps = str(ROOT / "target/release/examples/workloads"), sys.executable, str(arguments.steps)
     ours = {"ours": [binary, workload, steps, threads]}
+    if workload == "mae":
+        return ours | {"full step": [binary, "w3", steps, threads]}
     if workload == "infer":
         return ours | {"onnxruntime": [python, str(HERE / "infer.py"), steps, threads]}
     if not workload.startswith("pretrain-"):
@@ -71,11 +74,11 @@ for workload in arguments.workloads:
     if not rounds:
         sys.exit(f"{workload}: the machine was never quiet")
     peers = [name for name in rounds[0] if name not in ("ours", "bf16")]
-    for label, names in [("fastest f32 peer", peers), ("PyTorch bf16", ["bf16"] if "bf16" in rounds[0] else [])]:
+    for label, names in [(peers[0] if len(peers) == 1 else "fastest f32 peer", peers), ("PyTorch bf16", ["bf16"] if "bf16" in rounds[0] else [])]:
         if names:
             ratios = [min(r[name][0] for name in names) / r["ours"][0] for r in rounds]
             print(f"{workload}  {label} / ours: median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}, {len(ratios)} rounds)")
-    if workload == "infer":
+    if workload in ("infer", "mae"):
         continue
     memory = [r["ours"][1] / min(r[name][1] for name in peers) for r in rounds]
     print(f"{workload}  peak memory ours / the leanest f32 peer: median {statistics.median(memory):.2f} ({rounds[0]['ours'][1]:.0f} MB)", flush=True)

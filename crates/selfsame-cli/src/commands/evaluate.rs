@@ -78,7 +78,7 @@ pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, baselines:
     }
     let steps = representations.len() * (3 + plan.evaluate.per_class.len()) + 1;
     let bar = terminal::bar(steps, "judging");
-    let scores = protocol::judge(representations, &plan.evaluate, plan.seed, &mut |what| {
+    let scores = protocol::judge(&representations, &plan.evaluate, plan.seed, &mut |what| {
         bar.inc(1);
         bar.set_message(what.to_owned());
     })?;

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 /// Side of a tile, px, at most.
 const TILE_PX: usize = 128;
 
-/// Show samples with the views that training would make of them, as a PNG and as a page that states what was drawn.
+/// Show samples with the views that training would make of them, as a PNG and as a page that states what was drawn; and here, in
+/// a terminal that shows pictures (Kitty, Ghostty, WezTerm, iTerm2).
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -38,8 +39,10 @@ impl Preview {
         let shown = preview::Preview::new(&dataset, &plan, usize::from(self.samples), TILE_PX)?;
         let (png, page) = (self.out.with_extension("png"), self.out.with_extension("html"));
         let title = format!("Views of {}", plan.data.path.display());
-        atomic::write(&png, &shown.sheet.to_png())?;
+        let sheet = shown.sheet.to_png();
+        atomic::write(&png, &sheet)?;
         atomic::write(&page, report::preview_page(&shown, &title, &plan.to_toml()).as_bytes())?;
+        terminal::show(&sheet);
         terminal::print(format_args!("{}\n{}", png.display(), page.display()));
         Ok(ExitCode::SUCCESS)
     }

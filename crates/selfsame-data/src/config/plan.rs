@@ -565,7 +565,7 @@ pub struct EvaluateSettings {
     pub per_class: Vec<usize>,
     /// Random draws of the labelled samples for each of them.
     pub draws: usize,
-    /// Raw pixels wider than this are reduced to it by PCA.
+    /// Principal axes along which the probe sees features that are wider, such as raw pixels.
     pub raw_pca_dims: usize,
     /// Samples a batch when features are computed.
     pub batch_size: usize,

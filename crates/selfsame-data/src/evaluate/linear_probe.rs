@@ -20,6 +20,7 @@
 use super::collapse::mean_and_squares;
 use super::knn::argmax;
 use super::matmul::{Matrix, gram, matmul, par_matmul};
+use super::pca::Pca;
 use super::symmetric::{Eigen, eigen};
 use crate::features::Rows;
 use crate::rng::StreamRng;
@@ -70,6 +71,27 @@ pub struct ProbeFeatures {
 impl ProbeFeatures {
     /// Prepares the features of all training samples, labelled or not.
     pub fn new(train: Rows) -> Self {
+        Self::along(train, |mean, scale| {
+            let mut correlation = gram(train, mean, Some(scale));
+            correlation.iter_mut().for_each(|v| *v /= train.len() as f64);
+            let Eigen { values, vectors } = eigen(correlation, train.dim);
+            (vectors.iter().map(|&v| v as f32).collect(), values)
+        })
+    }
+
+    /// As [`new`](Self::new), but along the `most` leading axes alone, which bounds the cost of wide features.
+    pub fn reduced(train: Rows, most: usize) -> Self {
+        Self::along(train, |mean, scale| {
+            let used = train.len().min(Pca::FIT_ROWS);
+            let rows = (0..used).map(|i| train.row(i * train.len() / used));
+            let standard: Vec<f32> = rows.flat_map(|row| standardised(row, mean, scale)).collect();
+            let pca = Pca::fit(Rows::new(&standard, train.dim), most);
+            (pca.components, pca.variances)
+        })
+    }
+
+    /// `find` gives axes `[axes, dim]` and variances along them, largest first, for a mean and a scale.
+    fn along(train: Rows, find: impl FnOnce(&[f64], &[f64]) -> (Vec<f32>, Vec<f64>)) -> Self {
         let (dim, count) = (train.dim, train.len() as f64);
         let (mean, squares) = mean_and_squares(train);
         let scale = squares.iter().zip(&mean).map(|(s, m)| {
@@ -78,14 +100,13 @@ impl ProbeFeatures {
             if std > 1e-6 * m.abs() { std.recip() } else { 0.0 }
         });
         let scale: Vec<f64> = scale.collect();
-        let mut correlation = gram(train, &mean, Some(&scale));
-        correlation.iter_mut().for_each(|v| *v /= count);
-        let Eigen { values, vectors } = eigen(correlation, dim);
+        let (mut axes, mut variances) = find(&mean, &scale);
         // Along an axis without variance the best weight is 0.
-        let kept = values.iter().take_while(|&&v| v > 1e-9 * values[0]).count();
-        let axes = vectors[..kept * dim].iter().map(|&v| v as f32).collect();
+        let kept = variances.iter().take_while(|&&v| v > 1e-9 * variances[0]).count();
+        axes.truncate(kept * dim);
+        variances.truncate(kept);
         let train_later = Coordinates { values: Vec::new(), rows: 0, axes: kept };
-        let mut features = Self { mean, scale, axes, variances: values[..kept].to_vec(), train: train_later };
+        let mut features = Self { mean, scale, axes, variances, train: train_later };
         features.train = features.coordinates(train);
         features
     }
@@ -100,8 +121,7 @@ impl ProbeFeatures {
         blocks.for_each_init(Vec::new, |standard, (values, rows)| {
             standard.clear();
             for row in rows.chunks_exact(dim) {
-                let moments = self.mean.iter().zip(&self.scale);
-                standard.extend(row.iter().zip(moments).map(|(&v, (m, s))| ((f64::from(v) - m) * s) as f32));
+                standard.extend(standardised(row, &self.mean, &self.scale));
             }
             matmul(Matrix::new(standard, rows.len() / dim, dim), map, values);
         });
@@ -155,6 +175,11 @@ impl ProbeFeatures {
         }
         best
     }
+}
+
+/// `(row − mean) ⊙ scale`
+fn standardised<'a>(row: &'a [f32], mean: &'a [f64], scale: &'a [f64]) -> impl Iterator<Item = f32> + 'a {
+    row.iter().zip(mean.iter().zip(scale)).map(|(&v, (m, s))| ((f64::from(v) - m) * s) as f32)
 }
 
 /// The parts of `rows` that are held out in turn, each sorted.
@@ -492,6 +517,20 @@ mod tests {
             let scale = weights.iter().fold(0.0f64, |m, w| m.max(w.abs()));
             for (found, exact) in weights.iter().zip(newton(&problem)) {
                 assert!((found - exact).abs() < 1e-3 * scale, "λ = {strength}: {found} for {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn reduced_features_are_the_leading_axes_in_the_same_scale() {
+        let (values, _) = blobs(400, 12, 3, 0.7, 1);
+        let rows = Rows::new(&values, 12);
+        let (whole, part) = (ProbeFeatures::new(rows), ProbeFeatures::reduced(rows, 4));
+        assert_eq!((part.train.axes, part.train.rows), (4, 400));
+        for row in 0..400 {
+            for axis in 0..4 {
+                let [a, b] = [(&whole.train, 12), (&part.train, 4)].map(|(c, axes)| c.values[row * axes + axis].abs());
+                assert!((a - b).abs() < 1e-3, "row {row}, axis {axis}: {a} and {b}");
             }
         }
     }

@@ -5,8 +5,6 @@ use super::matmul::{Matrix, gram, par_matmul};
 use super::symmetric::{Eigen, leading};
 use crate::features::Rows;
 
-/// Rows from which components are estimated, evenly spaced: sixteen for each of a thousand components.
-const FIT_ROWS: usize = 16_384;
 /// Widest rows whose covariance matrix is formed; wider ones go through products of fewer rows with each other.
 const COVARIANCE_DIM: usize = 4096;
 
@@ -22,13 +20,16 @@ pub struct Pca {
 }
 
 impl Pca {
+    /// Rows from which components are estimated, evenly spaced: sixteen for each of a thousand components.
+    pub const FIT_ROWS: usize = 16_384;
+
     /// The `count` leading components of `rows`, fewer where rows or dimensions are fewer.
     ///
     /// At most 16,384 evenly spaced rows are used (4,096 when they are wider than that). Up to 1,536 dimensions the
     /// components are exact; beyond, variances are within about a percent (see `symmetric::leading`).
     pub fn fit(rows: Rows, count: usize) -> Self {
         let dim = rows.dim;
-        let used = rows.len().min(if dim > COVARIANCE_DIM { COVARIANCE_DIM } else { FIT_ROWS });
+        let used = rows.len().min(if dim > COVARIANCE_DIM { COVARIANCE_DIM } else { Self::FIT_ROWS });
         let chosen: Vec<f32> = (0..used).flat_map(|i| rows.row(i * rows.len() / used)).copied().collect();
         let chosen = Rows::new(&chosen, dim);
         let (mean, _) = mean_and_squares(chosen);

@@ -22,7 +22,6 @@ use super::json;
 use super::knn::Neighbours;
 use super::labelled::{self, Labels};
 use super::linear_probe::ProbeFeatures;
-use super::pca::Pca;
 use super::retrieval::{self, RECALL_AT};
 use crate::DataError;
 use crate::config::EvaluateSettings;
@@ -86,7 +85,7 @@ pub struct Scores {
 
 /// Judges every representation by the same protocol. `progress` is told what is done, one call a score.
 pub fn judge(
-    mut representations: Vec<Representation>,
+    representations: &[Representation],
     settings: &EvaluateSettings,
     seed: u64,
     progress: &mut dyn FnMut(&str),
@@ -94,7 +93,7 @@ pub fn judge(
     let first = representations.first().expect("something to judge");
     let classes = first.train.classes.clone();
     let truth = check(&first.train, &first.test)?;
-    for r in &representations {
+    for r in representations {
         for (part, table) in [("training", &r.train), ("test", &r.test)] {
             if let Some(row) = table.rows().first_not_finite() {
                 let id = &table.ids[row];
@@ -106,14 +105,9 @@ pub fn judge(
         }
     }
     let mut warnings = Vec::new();
-    for r in representations.iter_mut().filter(|r| r.train.dim > settings.raw_pca_dims) {
-        let pca = Pca::fit(r.train.rows(), settings.raw_pca_dims);
-        let dims = pca.variances.len();
-        for table in [&mut r.train, &mut r.test] {
-            table.values = pca.apply(table.rows());
-            table.dim = dims;
-        }
-        warnings.push(format!("{} was reduced to {dims} dimensions by PCA", r.name));
+    let most_axes = settings.raw_pca_dims;
+    for r in representations.iter().filter(|r| r.train.dim > most_axes) {
+        warnings.push(format!("the probe sees {} along its first {most_axes} principal axes", r.name));
     }
 
     let labels = representations[0].train.labels.clone();
@@ -129,7 +123,7 @@ pub fn judge(
     let mut scores: BTreeMap<String, Score> = BTreeMap::new();
     let mut of_classes: BTreeMap<String, Vec<Score>> = BTreeMap::new();
     let (mut values, mut confusion) = (BTreeMap::new(), BTreeMap::new());
-    for Representation { name, train, test } in &representations {
+    for Representation { name, train, test } in representations {
         let mut by_class = |score: &str, predicted: &[u32]| {
             let right = right(predicted, &truth);
             let of_class = |rows: &Vec<u32>| Score {
@@ -151,7 +145,10 @@ pub fn judge(
             by_class("knn", &predicted); // the plan's k stays
             scores.insert(format!("knn.{name}.k{k}"), Score::of(right(&predicted, &truth)));
         }
-        let features = ProbeFeatures::new(train.rows());
+        let features = match train.dim {
+            dim if dim > most_axes => ProbeFeatures::reduced(train.rows(), most_axes),
+            _ => ProbeFeatures::new(train.rows()),
+        };
         let coordinates = features.coordinates(test.rows());
         let probe = |rows: &[u32], draw: u64| {
             let rng = StreamRng::new(seed, Purpose::Evaluate, 1, draw, 0);
@@ -384,14 +381,14 @@ mod tests {
     fn separable_classes_score_one_everywhere_and_the_same_every_time() {
         // Standardised noise would outweigh the classes where a probe has one label of each to go by.
         let h = Representation { name: "h", train: table(60, 1), test: table(20, 2) };
-        let scores = judge(vec![h.clone()], &settings(), 0, &mut |_| {}).unwrap();
+        let scores = judge(std::slice::from_ref(&h), &settings(), 0, &mut |_| {}).unwrap();
         for key in
             ["knn.h.k20", "linear_probe.h.all", "linear_probe.h.per_class_1.mean", "linear_probe.h.per_class_5.mean"]
         {
             assert_eq!(scores.values[key], 1.0, "{key}");
         }
         assert_eq!(scores.values["linear_probe.h.per_class_5.std"], 0.0);
-        assert_eq!(scores.values, judge(vec![h], &settings(), 0, &mut |_| {}).unwrap().values);
+        assert_eq!(scores.values, judge(&[h], &settings(), 0, &mut |_| {}).unwrap().values);
     }
 
     #[test]
@@ -400,7 +397,7 @@ mod tests {
         let problem = |change: fn(&mut Representation)| {
             let mut r = good.clone();
             change(&mut r);
-            judge(vec![r], &settings(), 0, &mut |_| {}).unwrap_err().to_string()
+            judge(&[r], &settings(), 0, &mut |_| {}).unwrap_err().to_string()
         };
         assert!(problem(|r| r.train.labels.clear()).contains("no labels"));
         assert!(problem(|r| r.test.classes[1] = "c".into()).contains("class \"c\", of which the train data has no"));
@@ -417,7 +414,7 @@ mod tests {
         test.labels[0] = 0;
         test.labels[2] = 0;
         let h = Representation { name: "h", train, test };
-        let scores = judge(vec![h], &settings(), 0, &mut |_| {}).unwrap();
+        let scores = judge(&[h], &settings(), 0, &mut |_| {}).unwrap();
         assert_eq!(scores.values["linear_probe.h.all"], 0.9);
         assert_eq!(scores.confusion["linear_probe.h"], [8, 0, 2, 10]);
         let of_b = scores.per_class["linear_probe.h"][1];
@@ -447,7 +444,7 @@ mod tests {
     #[test]
     fn fewer_samples_than_neighbours_are_said() {
         let h = Representation { name: "h", train: table(6, 1), test: table(4, 2) };
-        let scores = judge(vec![h], &settings(), 0, &mut |_| {}).unwrap();
+        let scores = judge(&[h], &settings(), 0, &mut |_| {}).unwrap();
         assert!(scores.warnings.iter().any(|w| w == "k = 20 is more than the 6 training samples; k is 6"));
         assert!(scores.warnings.iter().any(|w| w.starts_with("5 labels per class were asked for")));
         assert_eq!(scores.values["retrieval.h.map"], 1.0);

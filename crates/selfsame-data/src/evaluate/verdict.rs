@@ -212,6 +212,9 @@ pub static RULES: &[Rule] = &[
 const AGREEMENT: f64 = 0.4;
 /// Share of the variance above which trivial attributes are most of a representation.
 const EXPLAINED: f64 = 0.75;
+/// View retrieval above which a sound encoder's task was an easy one: 12 to 42 % with crops of small images, 100 % with blur
+/// alone, which teaches little.
+const EASY: f64 = 0.99;
 
 /// The verdict on everything measured, and the facts that speak for it.
 pub(super) fn judge(diagnosis: &Diagnosis) -> (Verdict, Vec<String>) {
@@ -230,6 +233,12 @@ pub(super) fn judge(diagnosis: &Diagnosis) -> (Verdict, Vec<String>) {
         && let Some(rule) = RULES.iter().filter(|rule| rule.verdict != verdict).find(met)
     {
         evidence.push(format!("by their looks alone these embeddings would be called: {}", rule.verdict));
+    }
+    if let (Verdict::Healthy, Some(found)) = (verdict, diagnosis.view_retrieval.filter(|&found| found > EASY)) {
+        evidence.push(format!(
+            "{:.1} % of the views find the others of their sample: they hardly differ, and stronger augmentations may teach more",
+            100.0 * found
+        ));
     }
     (verdict, evidence)
 }

@@ -115,9 +115,7 @@ fn add_curves(page: &mut Page, runs: &[RunRecords], names: &[String]) {
         let curves: Vec<Curve> = runs
             .iter()
             .enumerate()
-            .filter_map(|(i, run)| {
-                Some(Curve { name: &names[i], colour: i, points: run.metrics.series.get(name)?.clone() })
-            })
+            .filter_map(|(i, run)| Some(Curve::new(&names[i], i, run.metrics.series.get(name)?.clone())))
             .collect();
         if curves.is_empty() {
             continue;
@@ -128,8 +126,7 @@ fn add_curves(page: &mut Page, runs: &[RunRecords], names: &[String]) {
         body += &LineChart { title: &title, note, x: "epoch", curves, from_zero, ..Default::default() }.figure();
     }
     let knn = runs.iter().enumerate().filter(|(_, run)| !run.metrics.online_knn.is_empty());
-    let curves: Vec<Curve> =
-        knn.map(|(i, run)| Curve { name: &names[i], colour: i, points: run.metrics.online_knn.clone() }).collect();
+    let curves: Vec<Curve> = knn.map(|(i, run)| Curve::new(&names[i], i, run.metrics.online_knn.clone())).collect();
     if !curves.is_empty() {
         body += &LineChart { title: "Online kNN accuracy", x: "epoch", curves, ..Default::default() }.figure();
     }

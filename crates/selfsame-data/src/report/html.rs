@@ -1,5 +1,6 @@
 //! The shell of a page: one file that asks for nothing else.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt::Write;
 
 /// Text as it may stand between tags and within double-quoted attributes.
@@ -22,17 +23,7 @@ pub(super) fn escape(text: &str) -> String {
 
 /// The address of bytes that lie within the page.
 pub(super) fn data_uri(png: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut uri = String::with_capacity(png.len() * 4 / 3 + 32);
-    uri.push_str("data:image/png;base64,");
-    for chunk in png.chunks(3) {
-        let bits = chunk.iter().enumerate().fold(0u32, |bits, (i, &byte)| bits | u32::from(byte) << (16 - 8 * i));
-        for digit in 0..4 {
-            let index = (bits >> (18 - 6 * digit)) as usize & 63;
-            uri.push(if digit <= chunk.len() { DIGITS[index] as char } else { '=' });
-        }
-    }
-    uri
+    format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
 }
 
 /// A page in the making.
@@ -130,14 +121,6 @@ pub(super) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_agrees_with_rfc_4648() {
-        let encoded = |bytes: &[u8]| data_uri(bytes).strip_prefix("data:image/png;base64,").unwrap().to_owned();
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
-        cases.iter().for_each(|(plain, expected)| assert_eq!(encoded(plain.as_bytes()), *expected));
-        assert_eq!(encoded(&[0xff, 0xef, 0xbe]), "/+++");
-    }
 
     #[test]
     fn numbers_are_short() {

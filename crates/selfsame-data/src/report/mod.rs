@@ -362,9 +362,11 @@ fn add_finetuning(page: &mut Page, run: &RunRecords) {
     let Some(cells) = cells else { return };
     let fits = [("finetuned", "fine-tuned", 0), ("linear_probe", "linear probe", 6), ("scratch", "from scratch", 8)];
     let curves = fits.iter().map(|(key, name, colour)| {
-        let accuracy =
-            cells.iter().enumerate().filter_map(|(i, cell)| Some((i as f64, cell[key]["accuracy"].as_f64()?)));
-        Curve { name, colour: *colour, points: accuracy.collect() }
+        let of_cell = |(i, cell): (usize, &Value)| {
+            let fit = &cell[key];
+            Some(((i as f64, fit["accuracy"].as_f64()?), interval(&fit["interval"])))
+        };
+        Curve::with_intervals(name, *colour, cells.iter().enumerate().filter_map(of_cell))
     });
     let curves = curves.collect();
     let categories: Vec<String> =
@@ -428,7 +430,7 @@ fn series_chart(
     from_zero: bool,
 ) -> String {
     let points = run.metrics.series.get(name).cloned().unwrap_or_default();
-    let curves = vec![Curve { name: title, colour: 0, points }];
+    let curves = vec![Curve::new(title, 0, points)];
     LineChart { title, note, x: "epoch", curves, references, from_zero, shows_last: true, ..Default::default() }
         .figure()
 }
@@ -452,7 +454,7 @@ fn add_training(page: &mut Page, run: &RunRecords) {
         }
     }
     if !run.metrics.online_knn.is_empty() {
-        let curves = vec![Curve { name: "accuracy", colour: 0, points: run.metrics.online_knn.clone() }];
+        let curves = vec![Curve::new("accuracy", 0, run.metrics.online_knn.clone())];
         let note = "On held-out samples of the training data; labels are never trained on.";
         body += &LineChart {
             title: "Online kNN accuracy",
@@ -610,10 +612,8 @@ fn invariance_chart(entry: &Value) -> String {
     let text = |key: &str| entry[key].as_str().unwrap_or_default().replace('_', " ");
     let strengths = numbers(&entry["strengths"]);
     let parts = [("h", 0), ("z", 6)].map(|(name, colour)| (name, colour, &entry[name]));
-    let curves = parts.iter().filter(|(.., part)| part.is_object()).map(|(name, colour, part)| Curve {
-        name,
-        colour: *colour,
-        points: strengths.iter().copied().zip(numbers(&part["invariance"])).collect(),
+    let curves = parts.iter().filter(|(.., part)| part.is_object()).map(|(name, colour, part)| {
+        Curve::new(name, *colour, strengths.iter().copied().zip(numbers(&part["invariance"])).collect())
     });
     let r2 = parts.iter().filter_map(|(name, _, part)| Some(format!("{name} {:.2}", part["r2"].as_f64()?)));
     let note = format!("R\u{b2}: {}", r2.collect::<Vec<_>>().join(", "));

@@ -524,7 +524,7 @@ pub(super) fn spectrum_chart(spectra: &[(&str, Vec<f64>)]) -> String {
     let curves = spectra.iter().enumerate().map(|(colour, (name, values))| {
         let largest = values.first().copied().unwrap_or(1.0).max(f64::MIN_POSITIVE);
         let points = values.iter().enumerate().map(|(i, v)| ((i + 1) as f64, (v / largest).max(1e-12))).collect();
-        svg::Curve { name, colour, points }
+        svg::Curve::new(name, colour, points)
     });
     svg::LineChart {
         title: "Spectrum of the covariance",

@@ -77,19 +77,19 @@ impl StudyRecord {
                 series.iter().map(|s| x.iter().map(|x| Some(self.value(s, x)?.value)).collect()).collect();
             return svg::heat_map(&self.score, "In per cent; the diagonal is one alone.", [&series, &x], &values);
         }
-        let curves = series.iter().enumerate().map(|(i, name)| Curve {
-            name,
-            colour: i % COLOURS,
-            points: x.iter().enumerate().filter_map(|(i, x)| Some((i as f64, self.value(name, x)?.value))).collect(),
+        let curves = series.iter().enumerate().map(|(i, name)| {
+            let at = |(i, x): (usize, &String)| self.value(name, x).map(|p| ((i as f64, p.value), p.interval));
+            Curve::with_intervals(name, i % COLOURS, x.iter().enumerate().filter_map(at))
         });
         let curves = curves.collect();
-        LineChart { title: &self.score, x: &self.x, categories: &x, curves, ..Default::default() }.figure()
+        let note = "Bars: 95 % intervals of the score; they do not hold what another seed would change.";
+        LineChart { title: &self.score, note, x: &self.x, categories: &x, curves, ..Default::default() }.figure()
     }
 
     /// The picture alone, as an SVG file; `None` while there is nothing to draw.
     pub fn picture(&self) -> Option<String> {
         let [series, _] = if self.symmetric { Default::default() } else { self.names() };
-        svg::standalone(&self.figure(), &series)
+        svg::standalone(&self.figure(), &format!("{}: {}", self.name.replace('_', " "), self.score), &series)
     }
 
     /// The table for a terminal.

@@ -10,15 +10,39 @@ const HEIGHT: f64 = 206.0;
 const PLOT: [f64; 4] = [46.0, 348.0, 12.0, 172.0];
 /// Points of a curve, at most; more are gathered into means with a band from the least to the greatest.
 const BINS: usize = 150;
+/// Points of a curve that are marked, at most.
+const MARKED: usize = 12;
 /// Colours of the page's style, `--c0` and on.
 pub(super) const COLOURS: usize = 10;
 
 /// A curve.
 #[derive(Clone, Debug)]
 pub(super) struct Curve<'a> {
-    pub name: &'a str,
-    pub colour: usize,
-    pub points: Vec<(f64, f64)>,
+    name: &'a str,
+    colour: usize,
+    points: Vec<(f64, f64)>,
+    /// Horizontal place and ends of vertical bars.
+    intervals: Vec<(f64, [f64; 2])>,
+}
+
+impl<'a> Curve<'a> {
+    pub fn new(name: &'a str, colour: usize, points: Vec<(f64, f64)>) -> Self {
+        Self { name, colour, points, intervals: Vec::new() }
+    }
+
+    /// Points with the intervals in which they lie, where those are known.
+    pub fn with_intervals(
+        name: &'a str,
+        colour: usize,
+        points: impl Iterator<Item = ((f64, f64), Option<[f64; 2]>)>,
+    ) -> Self {
+        let mut curve = Self::new(name, colour, Vec::new());
+        for (point, interval) in points {
+            curve.points.push(point);
+            curve.intervals.extend(interval.map(|interval| (point.0, interval)));
+        }
+        curve
+    }
 }
 
 /// Curves over common axes.
@@ -124,7 +148,10 @@ impl LineChart<'_> {
         });
         let anchors = self.references.iter().map(|r| if self.log { r.0.log10() } else { r.0 });
         let zero = self.from_zero.then_some(0.0);
-        let Some((mut y0, mut y1)) = span(extent.chain(anchors).chain(zero)) else { unreachable!("x has a span") };
+        let ends = self.curves.iter().flat_map(|curve| curve.intervals.iter().flat_map(|(_, ends)| *ends));
+        let Some((mut y0, mut y1)) = span(extent.chain(anchors).chain(ends).chain(zero)) else {
+            unreachable!("x has a span")
+        };
         if self.log {
             (y0, y1) = (y0.floor(), y1.ceil().max(y0.floor() + 1.0));
         } else {
@@ -202,8 +229,17 @@ impl LineChart<'_> {
             );
             trace(&mut svg, bins.iter().map(|b| (px(b.x), py(b.mean))));
             svg.push_str("\"/>");
-            if let [only] = &bins[..] {
-                let (x, y) = (px(only.x), py(only.mean));
+            for (x, [low, high]) in &curve.intervals {
+                let (x, y1, y2) = (px(*x), py(*low), py(*high));
+                let _ = write!(
+                    svg,
+                    "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{y1:.1}\" y2=\"{y2:.1}\" stroke=\"var(--c{colour})\" \
+                     stroke-width=\"4\" stroke-linecap=\"round\" opacity=\".25\"/>"
+                );
+            }
+            // Few points are measurements, each of which is shown.
+            for bin in bins.iter().filter(|_| bins.len() <= MARKED) {
+                let (x, y) = (px(bin.x), py(bin.mean));
                 let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"var(--c{colour})\"/>");
             }
         }
@@ -326,7 +362,8 @@ pub(super) fn heat_map(title: &str, note: &str, names: [&[String]; 2], values: &
     let [rows, columns] = names;
     let (left, top) = (104.0, 8.0);
     let cell = [((WIDTH - left) / columns.len() as f64).min(52.0), 26.0];
-    let height = top + cell[1] * rows.len() as f64 + 84.0;
+    let longest = columns.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let height = top + cell[1] * rows.len() as f64 + 16.0 + 4.6 * longest as f64;
     let known = || values.iter().flatten().flatten().copied();
     let (low, high) = span(known()).unwrap_or((0.0, 1.0));
     let title = escape(title);
@@ -363,21 +400,49 @@ pub(super) fn heat_map(title: &str, note: &str, names: [&[String]; 2], values: &
     format!("<figure><figcaption>{title}</figcaption>{svg}</svg><p class=\"note\">{}</p></figure>", escape(note))
 }
 
-/// The drawing of a figure as an SVG file of its own, in the page's light colours, with the names of its curves; `None` where
-/// it has none.
-pub(super) fn standalone(figure: &str, curves: &[String]) -> Option<String> {
+/// The drawing of a figure as an SVG file of its own, in the page's light colours, with a title and the names of its curves
+/// above; `None` where it has none.
+pub(super) fn standalone(figure: &str, title: &str, curves: &[String]) -> Option<String> {
+    const LINE: f64 = 16.0;
     let drawing = &figure[figure.find("<svg ")? + 5..figure.find("</svg>")?];
     let (attributes, content) = drawing.split_once('>')?;
-    let legend = curves.iter().enumerate().map(|(i, name)| {
-        let (x, y) = (PLOT[0] + 8.0, PLOT[2] + 10.0 + 14.0 * i as f64);
-        format!("<text x=\"{x}\" y=\"{y}\" style=\"fill:var(--c{})\">{}</text>", i % COLOURS, escape(name))
-    });
-    let legend: String = legend.collect();
+    // Names side by side, as many as a line takes.
+    let (mut x, mut line, mut legend) = (0.0, 1.0, String::new());
+    for (i, name) in curves.iter().enumerate() {
+        let width = 22.0 + 6.0 * name.chars().count() as f64;
+        if x > 0.0 && x + width > WIDTH {
+            (x, line) = (0.0, line + 1.0);
+        }
+        let (y, colour) = (line * LINE, i % COLOURS);
+        let _ = write!(
+            legend,
+            "<circle cx=\"{:.0}\" cy=\"{:.0}\" r=\"4\" fill=\"var(--c{colour})\"/><text x=\"{:.0}\" y=\"{y:.0}\">{}</text>",
+            x + 4.0,
+            y - 4.0,
+            x + 12.0,
+            escape(name)
+        );
+        x += width;
+    }
+    let (before, rest) = attributes.split_once("viewBox=\"0 0 ")?;
+    let (size, after) = rest.split_once('"')?;
+    let (width, height) = size.split_once(' ')?;
+    let (width, height): (f64, f64) = (width.parse().ok()?, height.parse().ok()?);
+    let lines = if curves.is_empty() { 1.0 } else { 1.0 + line };
+    let (margin, above) = (10.0, lines * LINE + 6.0);
     Some(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" style=\"background:var(--panel)\" {attributes}><style>{}{}</style>{content}{legend}</svg>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" style=\"background:var(--panel)\" {before}viewBox=\"{:.0} {:.0} {:.0} {:.0}\"{after}>\
+         <style>{}{}</style><g transform=\"translate(0 {:.0})\"><text class=\"s\" y=\"0\">{}</text>{legend}</g>{content}</svg>\n",
+        -margin,
+        -above - margin,
+        width + 2.0 * margin,
+        height + above + 2.0 * margin,
         include_str!("style.css").split("@media").next()?,
         ".gridline{stroke:var(--grid)}.axis{stroke:var(--line)}text{fill:var(--muted);font:11px sans-serif}\
-         .line{fill:none;stroke-width:1.8}.band{opacity:.18}.ref{stroke:var(--muted);stroke-dasharray:3 3}.cursor{display:none}"
+         text.s{fill:var(--ink);font-weight:600}\
+         .line{fill:none;stroke-width:1.8}.band{opacity:.18}.ref{stroke:var(--muted);stroke-dasharray:3 3}.cursor{display:none}",
+        LINE - above - 4.0,
+        escape(title),
     ))
 }
 
@@ -463,12 +528,7 @@ mod tests {
         let bins = bins(&points);
         assert!(bins.len() <= BINS);
         assert_eq!(bins.iter().map(|b| b.high).fold(0.0, f64::max), 9.0);
-        let chart = LineChart {
-            title: "a",
-            x: "step",
-            curves: vec![Curve { name: "a", colour: 0, points }],
-            ..Default::default()
-        };
+        let chart = LineChart { title: "a", x: "step", curves: vec![Curve::new("a", 0, points)], ..Default::default() };
         assert!(chart.figure().len() < 8000);
     }
 
@@ -478,7 +538,7 @@ mod tests {
             [vec![], vec![(1.0, 2.0)], vec![(0.0, 0.0), (1.0, 0.0)], vec![(0.0, f64::NAN), (1.0, f64::INFINITY)]]
         {
             for log in [false, true] {
-                let curve = Curve { name: "a", colour: 0, points: points.clone() };
+                let curve = Curve::new("a", 0, points.clone());
                 let html = LineChart { title: "a", x: "x", curves: vec![curve], log, ..Default::default() }.figure();
                 assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
             }
