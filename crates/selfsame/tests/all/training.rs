@@ -2,7 +2,8 @@
 
 use selfsame::catalogue;
 use selfsame::events::{Event, Observer, Silent};
-use selfsame::trainer::Outcome;
+use selfsame::tensor::parameters;
+use selfsame::trainer::{Outcome, Weights};
 use selfsame_data::config::{self, Plan};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::npy::npy_header;
@@ -198,6 +199,35 @@ fn resumes(folder: &Path, name: &str, more: &[&str]) {
     assert!(last(&whole) == last(&parts), "{more:?}: teachers, queues and prototypes too");
     let again = pretrain(&parts, &dataset, &mut Silent, &AtomicBool::new(false));
     assert_eq!(again, Outcome::AlreadyFinished { run: parts.out.clone() });
+}
+
+#[test]
+fn layers_of_a_belief_network_move_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    // Neither momentum nor weight decay may reach a layer whose turn is over, or has not come.
+    let own = ["method=deep_belief_network", "epochs=2", "optimiser.momentum=0.9", "optimiser.weight_decay=0.1"];
+    let more = [own.map(str::to_owned).to_vec(), needs("deep_belief_network", folder.path())].concat();
+    let (plan, dataset) = plan(folder.path(), "belief", &words(&more));
+    let layers = |weights| {
+        let branch = (catalogue::method(&plan).unwrap().branch)(&plan, weights).unwrap();
+        let arrays = parameters::arrays(&branch.encoder);
+        let of_layer = |layer: &str| -> Vec<f32> {
+            let own = arrays.iter().filter(|(name, _)| name.contains(layer));
+            own.flat_map(|(_, array)| array.values.iter().copied()).collect()
+        };
+        let layers = ["layers.0.", "layers.1."].map(of_layer);
+        assert_eq!(layers.each_ref().map(Vec::len), [144 * 9 + 9, 9 * 7 + 7], "{:?}", arrays.keys());
+        layers
+    };
+    let (stop, before) = (AtomicBool::new(false), layers(Weights::Fresh));
+    let (half_way, in_all) = (dataset.len() as u64 / 8, dataset.len() as u64 / 4);
+    let outcome = pretrain(&plan, &dataset, &mut StopAt(half_way, &stop), &stop);
+    assert_eq!(outcome, Outcome::Interrupted { run: plan.out.clone(), step: half_way, steps: in_all });
+    let first = layers(Weights::Trained);
+    train(&plan, &dataset);
+    let second = layers(Weights::Trained);
+    assert!(first[0] != before[0] && first[1] == before[1]);
+    assert!(second[0] == first[0] && second[1] != first[1]);
 }
 
 #[test]
