@@ -183,8 +183,9 @@ impl Work {
         };
         let done = if record.jobs.is_empty() { String::new() } else { format!("; {} are done", record.jobs.len()) };
         let runs = trainings.len();
+        let plural = if runs == 1 { "" } else { "s" };
         eprintln!(
-            "{}: {runs} runs over {samples} samples, about {took} of training here{further}{done}",
+            "{}: {runs} run{plural} over {samples} samples, about {took} of training here{further}{done}",
             self.study.name
         );
         Ok(())
