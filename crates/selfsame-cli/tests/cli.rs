@@ -402,6 +402,14 @@ fn a_run_is_reported_compared_previewed_and_watched() {
     assert!(place.text("run/report.html") == written, "the same run gives the same bytes");
     succeeds(&place.run(&["report", "run", "--map", "tsne"]));
     whole("run/report.html", &["t-SNE on cosine neighbours"]);
+    for (name, id) in [("about.csv", "dark/00.pgm"), ("others.csv", "00.pgm")] {
+        fs::write(place.path(name), format!("id,camera\n{id},left\n")).unwrap();
+    }
+    succeeds(&place.run(&["report", "run", "--metadata", "about.csv"]));
+    whole("run/report.html", &["by camera", "camera: left", "camera: unknown"]);
+    let unknown = place.fails(&["report", "run", "--metadata", "others.csv"]);
+    contains(&unknown, &["others.csv", "names none of the samples", "\"00.pgm\"", "\"dark/00.pgm\""]);
+    contains(&place.fails(&["report", "run", "run", "--metadata", "about.csv"]), &["--metadata", "comparison"]);
     contains(&place.fails(&["pretrain", "data=photos", "--tui"]), &["--tui", "terminal"]);
     succeeds(&place.pretrain(&["data=photos", "epochs=1", "seed=1", "out=other"]));
     fs::remove_dir_all(place.path("other/checkpoints")).unwrap();

@@ -1,7 +1,7 @@
 //! `selfsame report`.
 
 use crate::{plans, terminal};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use selfsame::catalogue;
 use selfsame::embed;
@@ -82,6 +82,7 @@ impl Report {
                 out
             }
             runs => {
+                ensure!(asked.metadata.is_none(), "--metadata: colours the map of one run; a comparison has no map");
                 let runs = runs.iter().map(|run| RunRecords::read(run)).collect::<Result<Vec<_>, _>>()?;
                 let out = self.out.unwrap_or_else(|| "comparison.html".into());
                 atomic::write(&out, report::compare(&runs).as_bytes())?;
