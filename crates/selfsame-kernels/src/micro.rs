@@ -220,8 +220,19 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool> RunKernel<'_, MR, NV,
     /// Writes sums to the rows from `row` on.
     #[inline(always)]
     fn write<V: Lanes>(&self, row: usize, sums: [[V; NV]; MR]) {
-        let &Run { c, offsets, stride, columns, accumulate, .. } = self.0;
-        let full = columns == NV * LANES;
+        match (self.0.columns == NV * LANES, self.0.accumulate) {
+            (true, false) => self.write_as::<V, true, false>(row, sums),
+            (true, true) => self.write_as::<V, true, true>(row, sums),
+            (false, false) => self.write_as::<V, false, false>(row, sums),
+            (false, true) => self.write_as::<V, false, true>(row, sums),
+        }
+    }
+
+    /// The loop has no branch on what is the same for all rows: with one in it the compiler does not unroll it for tall tiles,
+    /// and indexes the sums in memory instead of keeping them in registers.
+    #[inline(always)]
+    fn write_as<V: Lanes, const FULL: bool, const ADD: bool>(&self, row: usize, sums: [[V; NV]; MR]) {
+        let &Run { c, offsets, stride, columns, .. } = self.0;
         for i in 0..MR {
             // SAFETY: there are as many offsets as rows.
             let start = if offsets.is_null() { (row + i) * stride } else { unsafe { *offsets.add(row + i) } };
@@ -229,12 +240,12 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool> RunKernel<'_, MR, NV,
                 let c = c.wrapping_add(start + j * LANES);
                 // SAFETY: the row holds `columns` floats, and vector `j` begins within them.
                 unsafe {
-                    if full {
-                        let sum = if accumulate { sums[i][j] + V::load_ptr(c) } else { sums[i][j] };
+                    if FULL {
+                        let sum = if ADD { sums[i][j] + V::load_ptr(c) } else { sums[i][j] };
                         sum.store_ptr(c);
                     } else {
                         let mask = V::mask((columns - j * LANES).min(LANES));
-                        let sum = if accumulate { sums[i][j] + V::load_masked(c, mask) } else { sums[i][j] };
+                        let sum = if ADD { sums[i][j] + V::load_masked(c, mask) } else { sums[i][j] };
                         sum.store_masked(c, mask);
                     }
                 }
