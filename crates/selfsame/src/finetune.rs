@@ -2,11 +2,12 @@
 //!
 //! A linear classifier is put on `h`, and both learn from the labelled samples: all weights, or the classifier and the last
 //! stages. The classifier begins as the linear probe on the same labels, so that the encoder is not torn about while a random
-//! one settles (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution"). The learning rate falls from the classifier down, `lr · layer_decayᵈ` at `d` stages below it (Clark et al. 2020,
-//! "ELECTRA"; Bao et al. 2022, "BEiT"): what is near the pixels is most general and needs to move least. Beside it, on the
-//! same labels: the same network from its initial weights, trained in the same way but at one learning rate, and the linear
-//! probe. Over several numbers of labels that is the label-efficiency curve (Chen et al. 2020, "Big Self-Supervised Models
-//! are Strong Semi-Supervised Learners", fig. 1).
+//! one settles (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution"). The
+//! learning rate falls from the classifier down, `lr · layer_decayᵈ` at `d` stages below it (Clark et al. 2020, "ELECTRA"; Bao
+//! et al. 2022, "BEiT"): what is near the pixels is most general and needs to move least. Beside it, on the same labels: the
+//! same network from its initial weights, trained in the same way but at one learning rate, and the linear probe. Over several
+//! numbers of labels that is the label-efficiency curve (Chen et al. 2020, "Big Self-Supervised Models are Strong
+//! Semi-Supervised Learners", fig. 1).
 
 use crate::backbones::{self, Encoder};
 use crate::catalogue;
@@ -61,13 +62,14 @@ pub struct FinetuneSettings {
     pub layer_decay: f64,
     /// Weight decay.
     pub weight_decay: f64,
-    /// What is done to the images: none of it may change their class.
+    /// What is done to the images: none of it may change their class. By default little: a network that learns from close
+    /// crops is then judged on objects of another size (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
     pub augmentations: Vec<toml::Table>,
 }
 
 impl Default for FinetuneSettings {
     fn default() -> Self {
-        let crop = toml::toml! { name = "random_resized_crop" scale = [0.5, 1.0] };
+        let crop = toml::toml! { name = "random_resized_crop" scale = [0.8, 1.0] };
         let flip = toml::toml! { name = "horizontal_flip" p = 0.5 };
         Self {
             draws: 3,

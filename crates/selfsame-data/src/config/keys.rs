@@ -242,7 +242,7 @@ pub static KEYS: &[Key] = &[
     key("evaluate.knn_temperature", POSITIVE, "temperature of the kNN vote"),
     key("evaluate.per_class", Kind::Integers(Range::AtLeast(1.0), None), "labels per class of the few-label scores"),
     key("evaluate.draws", COUNT, "random draws of those labels"),
-    key("evaluate.raw_pca_dims", COUNT, "the probe sees wider features along this many principal axes"),
+    key("evaluate.probe_axes", COUNT, "the probe sees wider features along this many principal axes"),
     key("evaluate.batch_size", COUNT, "samples a batch when features are computed"),
 ];
 

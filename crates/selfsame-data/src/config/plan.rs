@@ -566,7 +566,7 @@ pub struct EvaluateSettings {
     /// Random draws of the labelled samples for each of them.
     pub draws: usize,
     /// Principal axes along which the probe sees features that are wider, such as raw pixels.
-    pub raw_pca_dims: usize,
+    pub probe_axes: usize,
     /// Samples a batch when features are computed.
     pub batch_size: usize,
 }
@@ -578,7 +578,7 @@ impl Default for EvaluateSettings {
             knn_temperature: 0.07,
             per_class: vec![1, 10, 100],
             draws: 5,
-            raw_pca_dims: 1024,
+            probe_axes: 1024,
             batch_size: 256,
         }
     }

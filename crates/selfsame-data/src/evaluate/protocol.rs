@@ -105,7 +105,7 @@ pub fn judge(
         }
     }
     let mut warnings = Vec::new();
-    let most_axes = settings.raw_pca_dims;
+    let most_axes = settings.probe_axes;
     for r in representations.iter().filter(|r| r.train.dim > most_axes) {
         warnings.push(format!("the probe sees {} along its first {most_axes} principal axes", r.name));
     }
