@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 TIMEFORMAT='%U %S'
 cost() { # seconds of all processors, user and system
-    { time "$selfsame" pretrain "$1" epochs=1 optimiser.warmup_epochs=0 "out=runs/$1-demo" >/dev/null 2>&1; } 2>&1 | awk '{ print $1 + $2 }'
+    { time "$selfsame" pretrain "$1" epochs=1 optimizer.warmup_epochs=0 "out=runs/$1-demo" >/dev/null 2>&1; } 2>&1 | awk '{ print $1 + $2 }'
 }
 simclr=$(cost simclr)
 for method in "${methods[@]}"; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lays out the colour emoji of the npm package emoji-datasource-google (Apache-2.0) as labelled folders, the emoji's category
+# Lays out the color emoji of the npm package emoji-datasource-google (Apache-2.0) as labeled folders, the emoji's category
 # being the label: FOLDER/train and FOLDER/test. Needs npm, for the download, and cargo.
 #
 #   scripts/emoji.sh [FOLDER]        default: data/emoji, where the emoji_* recipes look

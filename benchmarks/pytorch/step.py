@@ -18,15 +18,15 @@ net = net().train()
 x = torch.randn(*shape)
 if mode != "f32":
     net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
-optimiser = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
 times = []
 for _ in range(steps + 3):
     start = time.perf_counter()
     with torch.autocast("cpu", torch.bfloat16, enabled=mode == "bf16"):
         loss = net(x).float().square().mean()
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     times.append((time.perf_counter() - start) * 1e3)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"milliseconds": times[3:], "peak_mb": peak}))

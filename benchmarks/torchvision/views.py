@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """SimCLR views on one core, side by side with torchvision v2: medians and ratios (our views/s over the peer's).
 
-benchmarks/torchvision/views.sh [--rounds 5] [--seconds 3] [--photos FOLDER] [grey28] [color32] [photo224]
+benchmarks/torchvision/views.sh [--rounds 5] [--seconds 3] [--photos FOLDER] [gray28] [color32] [photo224]
 
-grey28, color32   28 px grey and 32 px colour images held decoded in memory: crop, flip, jitter (strength 0.5),
-                  colour drop for colour
-photo224          500x375 JPEGs held in memory, decoded once for two views of 224 px: crop, flip, jitter, colour
+gray28, color32   28 px gray and 32 px color images held decoded in memory: crop, flip, jitter (strength 0.5),
+                  color drop for color
+photo224          500x375 JPEGs held in memory, decoded once for two views of 224 px: crop, flip, jitter, color
                   drop, blur; torchvision's kernel is as wide as our widest (sigma 2, reach 8)
 
 The peer is the faster of torchvision's tensor and PIL paths in each round. Every round runs all in turn, each in a
@@ -15,7 +15,7 @@ neither side. Photos are cut from Debian's plasma-workspace-wallpapers, or from 
 import argparse, glob, io, json, os, pathlib, random, statistics, subprocess, sys, tempfile, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-SIZES = {"grey28": (28, 1), "color32": (32, 3), "photo224": (224, 3)}
+SIZES = {"gray28": (28, 1), "color32": (32, 3), "photo224": (224, 3)}
 
 
 def make_data(folder, photos):
@@ -31,7 +31,7 @@ def make_data(folder, photos):
         sys.exit(f"no JPEGs of 900 px and more under {photos}")
     rng = random.Random(0)
     os.mkdir(f"{folder}/photo224")
-    with open(f"{folder}/grey28", "wb") as grey, open(f"{folder}/color32", "wb") as color:
+    with open(f"{folder}/gray28", "wb") as gray, open(f"{folder}/color32", "wb") as color:
         for i in range(48):
             photo = Image.open(files[i * len(files) // 48]).convert("RGB")
             left, top = rng.randrange(photo.width - 1000 + 1) if photo.width > 1000 else 0, rng.randrange(photo.height - 750)
@@ -40,7 +40,7 @@ def make_data(folder, photos):
             for _ in range(10):
                 left, top = rng.randrange(500 - 128), rng.randrange(375 - 128)
                 part = photo.crop((left, top, left + 128, top + 128))
-                grey.write(part.convert("L").resize((28, 28), Image.LANCZOS).tobytes())
+                gray.write(part.convert("L").resize((28, 28), Image.LANCZOS).tobytes())
                 color.write(part.resize((32, 32), Image.LANCZOS).tobytes())
 
 

@@ -1,6 +1,6 @@
 //! `pretrain --tui`: the training as charts in the terminal, below what was there.
 
-use crate::terminal::{duration, term_list};
+use crate::terminal::term_list;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
@@ -8,6 +8,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Gauge, Paragraph, Sparkline, Widget};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 use selfsame::events::{Event, Observer, StepRecord};
+use selfsame_base::text::duration;
 use std::io::{Stderr, stderr};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 const HEIGHT: u16 = 14;
 /// Between two drawings.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Values kept of each series; when there are more, neighbours are merged.
+/// Values kept of each series; when there are more, neighbors are merged.
 const KEPT: usize = 2048;
 /// Steps of a bar's height that a sparkline is given.
 const LEVELS: f64 = 1000.0;
@@ -74,10 +75,10 @@ impl Dashboard {
             let rows = Layout::vertical([Constraint::Ratio(1, 2); 2]).areas::<2>(below);
             let charts =
                 [("loss", loss), ("effective rank", rank), ("spread (1: isotropic)", spread), ("samples/s", pace)];
-            let colours = [Color::Yellow, Color::Magenta, Color::Green, Color::Blue];
-            for (i, ((title, series), colour)) in charts.into_iter().zip(colours).enumerate() {
+            let colors = [Color::Yellow, Color::Magenta, Color::Green, Color::Blue];
+            for (i, ((title, series), color)) in charts.into_iter().zip(colors).enumerate() {
                 let column = Layout::horizontal([Constraint::Ratio(1, 2); 2]).areas::<2>(rows[i / 2])[i % 2];
-                series.draw(frame, column, title, colour);
+                series.draw(frame, column, title, color);
             }
         });
         self.drawn = Some(Instant::now());
@@ -161,11 +162,11 @@ impl Series {
         means.iter().map(|v| height(v) as u64).collect()
     }
 
-    fn draw(&self, frame: &mut Frame, area: Rect, title: &str, colour: Color) {
+    fn draw(&self, frame: &mut Frame, area: Rect, title: &str, color: Color) {
         let last = self.means.last().map_or(String::new(), |v| format!(" {v:.3}"));
         let block = Block::bordered().title(format!("{title}{last}"));
         let bars = self.bars(block.inner(area).width as usize);
-        let line = Sparkline::default().block(block).style(Style::new().fg(colour)).max(LEVELS as u64).data(bars);
+        let line = Sparkline::default().block(block).style(Style::new().fg(color)).max(LEVELS as u64).data(bars);
         frame.render_widget(line, area);
     }
 }

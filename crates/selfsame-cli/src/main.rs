@@ -50,7 +50,7 @@ enum Command {
     /// Write the page of a run, or one that compares several
     Report(report::Report),
     /// Show samples with the views that training would make of them
-    Preview(preview::Preview),
+    Preview(preview::ShowViews),
     /// Serve the page of a run while it goes on
     Watch(watch::Watch),
     /// Show what there is to choose from

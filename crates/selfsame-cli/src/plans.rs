@@ -1,100 +1,113 @@
 //! From the command line's words to a plan and its data.
 
 use anyhow::{Context, Result, bail};
-use selfsame::catalogue;
-use selfsame_data::config::{self, Plan, Recipe, Resolved};
+use selfsame::catalogue::{Catalogue, MethodEntry, Planned};
+use selfsame::plan::Plan;
+use selfsame_base::lookup;
+use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
-use std::path::Path;
+use selfsame_data::settings::DataRequest;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a command is given besides `key=value`: a recipe's file, a recipe's name, or a run folder.
-pub enum Subject {
+pub enum Given {
     /// A recipe.
     Recipe(Recipe),
-    /// A run folder's plan.
-    Run(Box<Plan>),
+    /// A run folder.
+    Run(PathBuf),
 }
 
-/// Splits `words` into an optional first subject and the `key=value` arguments.
-pub fn split(words: &[String]) -> Result<(Option<Subject>, &[String])> {
+/// Splits `words` into what is given first, if anything is, and the `key=value` arguments.
+pub fn split(words: &[String]) -> Result<(Option<Given>, &[String])> {
     match words.split_first() {
-        Some((first, rest)) if !first.contains('=') => Ok((Some(subject(first)?), rest)),
+        Some((first, rest)) if !first.contains('=') => Ok((Some(given(first)?), rest)),
         _ => Ok((None, words)),
     }
 }
 
-fn subject(word: &str) -> Result<Subject> {
+fn given(word: &str) -> Result<Given> {
     let path = Path::new(word);
     if path.is_dir() {
-        return Ok(Subject::Run(Box::new(run(path)?)));
+        return Ok(Given::Run(path.to_owned()));
     }
-    Ok(Subject::Recipe(if path.is_file() { Recipe::read(path)? } else { Recipe::builtin(word)? }))
+    if path.is_file() {
+        return Ok(Given::Recipe(Recipe::read(path)?));
+    }
+    let recipe = Recipe::builtin(word).with_context(|| format!("{word}: no file and no run folder"));
+    Ok(Given::Recipe(recipe?))
 }
 
 /// The plan of a run folder, wherever the folder lies now.
 pub fn run(path: &Path) -> Result<Plan> {
-    let file = path.join("plan.toml");
-    if !file.is_file() {
+    run_with(path, &[])
+}
+
+/// The plan of a run folder with arguments laid over it.
+pub fn run_with(path: &Path, arguments: &[String]) -> Result<Plan> {
+    if !path.join("plan.toml").is_file() {
         bail!("{}: not a run folder (it has no plan.toml); `selfsame pretrain` makes one", path.display());
     }
-    Ok(Plan { out: path.to_owned(), ..Plan::load(&file)? })
+    Ok(Catalogue::default().load(path, arguments)?)
 }
 
-/// A plan with everything resolved, and the data it is about.
-pub fn resolve(recipe: Option<&Recipe>, overrides: &[String]) -> Result<(Resolved, Arc<Dataset>)> {
-    let mut dataset = None;
-    let resolved = config::load(recipe, overrides, &catalogue::known())?.complete(|plan| {
-        let opened = Dataset::open(&plan.data)?;
-        opened.resolve(&mut plan.data)?;
-        dataset = Some(Arc::new(opened));
-        Ok(())
-    })?;
-    let method = catalogue::method(&resolved.plan)?;
-    (method.check)(&resolved.plan).map_err(|error| match error {
-        selfsame::Error::Data(error) => anyhow::Error::from(resolved.locate(error)),
-        error => error.into(),
-    })?;
-    Ok((resolved, dataset.expect("opened while resolving")))
+/// The method of a plan.
+pub fn method(plan: &Plan) -> Result<&'static MethodEntry> {
+    Ok(Catalogue::default().method(plan)?)
 }
 
-/// The plan and the data that `words` name: a run's, or a recipe's with `key=value` arguments.
+/// A plan with everything resolved, and the data it is about. What a person should know of it goes to standard error.
+pub fn resolve(recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned> {
+    let planned = Catalogue::default().plan(recipe, arguments)?;
+    for note in planned.notes() {
+        eprintln!("note: {note}");
+    }
+    Ok(planned)
+}
+
+/// The plan and the data that `words` name: a run's, or a recipe's with `key=value` arguments. Arguments to a run may change
+/// what does not change its results, such as `threads`.
 pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
-    let (recipe, overrides) = match split(words)? {
-        (Some(Subject::Run(plan)), []) => {
-            let dataset = Arc::new(Dataset::open(&plan.data)?);
-            return Ok((*plan, dataset));
+    let (recipe, arguments) = match split(words)? {
+        (Some(Given::Run(path)), arguments) => {
+            let (before, plan) = (run(&path)?, run_with(&path, arguments)?);
+            let changed = plan.differences(&before.identity());
+            if !changed.is_empty() {
+                bail!(
+                    "{}: {}: a run's plan is fixed; drop the argument, or start a new run with out=…",
+                    path.display(),
+                    changed.join(", ")
+                );
+            }
+            let dataset = Arc::new(Dataset::open(&DataRequest::from(&plan.data))?);
+            return Ok((plan, dataset));
         }
-        (Some(Subject::Run(plan)), _) => bail!(
-            "{} is a run, and a run's plan is fixed; drop the key=value arguments, or start another with out=…",
-            plan.out.display()
-        ),
-        (Some(Subject::Recipe(recipe)), overrides) => (Some(recipe), overrides),
-        (None, overrides) => (None, overrides),
+        (Some(Given::Recipe(recipe)), arguments) => (Some(recipe), arguments),
+        (None, arguments) => (None, arguments),
     };
-    let (resolved, dataset) = resolve(recipe.as_ref(), overrides)?;
-    Ok((resolved.plan, dataset))
+    let planned = resolve(recipe.as_ref(), arguments)?;
+    Ok((planned.plan, planned.dataset))
 }
 
 /// The values of the keys `names` among `key=value` words; any other key is an error.
-pub fn values<const N: usize>(words: &[String], names: [&str; N]) -> Result<[Option<String>; N]> {
+pub fn values<const N: usize>(words: &[String], names: [&'static str; N]) -> Result<[Option<String>; N]> {
     let mut values = [const { None }; N];
     for word in words {
         let (key, value) = word.split_once('=').with_context(|| format!("{word}: expected key=value"))?;
-        match names.iter().position(|name| *name == key) {
-            Some(index) => values[index] = Some(value.to_owned()),
-            None => bail!("{key}: unknown here; this command takes {}", names.map(|n| format!("{n}=…")).join(" ")),
-        }
+        let found = lookup::find(&names, |name| name, "key", key).map_err(anyhow::Error::msg)?;
+        let index = names.iter().position(|name| name == found).unwrap_or_default();
+        values[index] = Some(value.to_owned());
     }
     Ok(values)
 }
 
-/// Another data set, seen as the plan's encoder sees its own: same channels, size and normalisation.
+/// Another data set, seen as the plan's encoder sees its own: same channels, size and normalization.
 pub fn sibling(plan: &Plan, path: &str) -> Result<Arc<Dataset>> {
-    let settings = config::DataSettings { path: path.into(), kind: None, labels: None, ..plan.data.clone() };
-    let labelled = config::DataSettings { labels: Some("folder".into()), ..settings.clone() };
+    let request = DataRequest { path: path.into(), kind: None, labels: None, ..DataRequest::from(&plan.data) };
+    let labeled = DataRequest { labels: Some("folder".into()), ..request.clone() };
     // Labels are taken where there are any; a folder has them when its first level names the classes.
     let folder = Path::new(path).is_dir();
     let opened =
-        if folder { Dataset::open(&labelled).or_else(|_| Dataset::open(&settings)) } else { Dataset::open(&settings) };
+        if folder { Dataset::open(&labeled).or_else(|_| Dataset::open(&request)) } else { Dataset::open(&request) };
     Ok(Arc::new(opened?))
 }

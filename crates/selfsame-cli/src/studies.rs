@@ -1,5 +1,9 @@
 //! The catalogue of studies: small grids of real runs, each with its question and what the literature says.
 
+use selfsame_evaluate::label_subsets::LabelBudget;
+use selfsame_evaluate::representation::RepresentationName;
+use selfsame_evaluate::scores::Metric;
+
 /// A study.
 pub struct Study {
     /// Name on the command line.
@@ -10,11 +14,14 @@ pub struct Study {
     pub claim: &'static str,
     /// The horizontal axis.
     pub x: &'static str,
-    /// What is drawn: a title and, but for `labels`, the keys in `scores.json` with the name that each adds to its series.
-    pub score: (&'static str, &'static [(&'static str, &'static str)]),
+    /// What is drawn: a title and, but for `labels`, scores with the name that each adds to its series.
+    pub score: Drawn,
     /// The runs.
     pub grid: Grid,
 }
+
+/// What a study draws.
+type Drawn = (&'static str, &'static [(&'static str, RepresentationName, Metric)]);
 
 /// Which runs a study makes.
 pub enum Grid {
@@ -54,7 +61,7 @@ const QUICK: &str = "backbone.widths=[16,32,64]";
 
 fn cell(quick: bool, [series, x]: [&str; 2], method: &'static str, keys: &[String]) -> Cell {
     // Short runs warm up shortly.
-    let mut all = vec![epochs(quick), "optimiser.warmup_epochs=0.5".into()];
+    let mut all = vec![epochs(quick), "optimizer.warmup_epochs=0.5".into()];
     all.extend(quick.then(|| QUICK.to_owned()));
     all.extend_from_slice(keys);
     Cell { series: series.into(), x: x.into(), method, keys: all }
@@ -75,7 +82,7 @@ fn one_method(quick: bool, series: &str, method: &'static str, key: &str, values
     values.iter().map(|value| cell(quick, [series, value], method, &[format!("{key}={value}")])).collect()
 }
 
-/// Augmentations of the SimCLR study that grey images can have, as the recipes' tables.
+/// Augmentations of the SimCLR study that gray images can have, as the recipes' tables.
 const AUGMENTATIONS: &[(&str, &str)] = &[
     ("crop", "{name=\"random_resized_crop\",scale=[0.25,1.0]}"),
     ("jitter", "{name=\"color_jitter\",brightness=0.6,contrast=0.6,saturation=0.0,hue=0.0,p=0.8}"),
@@ -120,16 +127,19 @@ fn training_length(quick: bool) -> Vec<Cell> {
     both_methods(quick, "epochs", values)
 }
 
-const PROBE: (&str, &[(&str, &str)]) = ("linear probe on h, all labels", &[("", "linear_probe.h.all")]);
-const FEW: (&str, &[(&str, &str)]) =
-    ("linear probe on h, 10 labels a class", &[("", "linear_probe.h.per_class_10.mean")]);
+const ALL_LABELS: Metric = Metric::LinearProbe(LabelBudget::All);
+const PROBE: Drawn = ("linear probe on h, all labels", &[("", RepresentationName::H, ALL_LABELS)]);
+const FEW: Drawn = (
+    "linear probe on h, 10 labels per class",
+    &[("", RepresentationName::H, Metric::LinearProbe(LabelBudget::PerClass(10)))],
+);
 
 /// Every study.
 pub static STUDIES: &[Study] = &[
     Study {
         name: "augmentation_pairs",
         question: "Which augmentations, alone and in pairs, make a representation?",
-        claim: "Chen et al. 2020 (SimCLR, fig. 5; ImageNet): no single augmentation suffices; crop with colour distortion is by far the best pair, since crops of one image share their colour histogram, by which a network would otherwise tell them apart.",
+        claim: "Chen et al. 2020 (SimCLR, fig. 5; ImageNet): no single augmentation suffices; crop with color distortion is by far the best pair, since crops of one image share their color histogram, by which a network would otherwise tell them apart.",
         x: "second augmentation",
         score: FEW,
         grid: Grid::Runs { cells: augmentation_pairs, symmetric: true },
@@ -139,7 +149,10 @@ pub static STUDIES: &[Study] = &[
         question: "What does the projector do for h, and is h better than z?",
         claim: "Chen et al. 2020 (SimCLR, fig. 8): a nonlinear head is better than a linear one (+3 %), which is much better than none (+10 %); the width of z hardly matters; h is better than z by more than 10 %.",
         x: "width of z",
-        score: ("linear probe, all labels", &[(", h", "linear_probe.h.all"), (", z", "linear_probe.z.all")]),
+        score: (
+            "linear probe, all labels",
+            &[(", h", RepresentationName::H, ALL_LABELS), (", z", RepresentationName::Z, ALL_LABELS)],
+        ),
         grid: Grid::Runs { cells: projection_head, symmetric: false },
     },
     Study {
@@ -175,7 +188,7 @@ pub static STUDIES: &[Study] = &[
     Study {
         name: "temperature",
         question: "Which temperature for the contrastive loss?",
-        claim: "Chen et al. 2020 (table 5): 0.1 is best for normalised embeddings, 0.05 and 0.5 are a little worse, 1 much; Wang & Liu 2021: low temperatures spread embeddings evenly, high ones tolerate that alike samples stay near.",
+        claim: "Chen et al. 2020 (table 5): 0.1 is best for normalized embeddings, 0.05 and 0.5 are a little worse, 1 much; Wang & Liu 2021: low temperatures spread embeddings evenly, high ones tolerate that alike samples stay near.",
         x: "temperature",
         score: PROBE,
         grid: Grid::Runs {
@@ -227,7 +240,7 @@ pub static STUDIES: &[Study] = &[
 mod tests {
     use super::*;
     use crate::plans;
-    use selfsame_data::config::Recipe;
+    use selfsame_config::Recipe;
 
     #[test]
     fn every_cell_of_every_study_is_a_valid_plan() {

@@ -3,8 +3,8 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use indicatif::{ProgressBar, ProgressStyle};
 use selfsame::events::{Event, Observer, StepRecord};
+use selfsame_base::text::duration;
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
 
 /// Shows a training.
 pub struct Progress {
@@ -24,7 +24,7 @@ impl Observer for Progress {
             if matches!(event, Event::Preparing { done, total, .. } if done < total) {
                 return; // one line at the end says as much
             }
-            let line = serde_json::to_string(event).expect("events serialise");
+            let line = serde_json::to_string(event).expect("events serialize");
             // A reader that has gone away must not end the training.
             let _ = writeln!(std::io::stdout(), "{line}");
             return;
@@ -88,16 +88,6 @@ pub fn term_list(record: &StepRecord) -> String {
     format!("loss {:.3} ({})", record.total, terms.join(", "))
 }
 
-/// Seconds as a person says them.
-pub fn duration(seconds: f64) -> String {
-    let total = Duration::from_secs_f64(seconds.clamp(0.0, 1e9)).as_secs();
-    match (total / 3600, total / 60 % 60, total % 60) {
-        (0, 0, s) => format!("{s} s"),
-        (0, m, s) => format!("{m} min {s:02} s"),
-        (h, m, _) => format!("{h} h {m:02} min"),
-    }
-}
-
 /// Prints a line of a command's result. A reader that has gone away ends the command quietly, as it does other tools.
 pub fn print(line: std::fmt::Arguments) {
     match writeln!(std::io::stdout(), "{line}") {
@@ -110,8 +100,8 @@ pub fn print(line: std::fmt::Arguments) {
     }
 }
 
-/// Whether standard output shows colour: a terminal does, unless `NO_COLOR` says otherwise.
-pub fn colour() -> bool {
+/// Whether standard output shows color: a terminal does, unless `NO_COLOR` says otherwise.
+pub fn color() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

@@ -12,7 +12,7 @@ const SMALL: [&str; 7] = [
     "projector.hidden=16",
     "projector.out=8",
     "batch_size=16",
-    "optimiser.warmup_epochs=0",
+    "optimizer.warmup_epochs=0",
     "train.log_steps=1",
 ];
 
@@ -28,7 +28,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// Two classes of grey 12×12 images that differ in brightness: `name/{dark,light}/NN.pgm`.
+    /// Two classes of gray 12×12 images that differ in brightness: `name/{dark,light}/NN.pgm`.
     fn images(&self, name: &str, per_class: u8) {
         for (class, base) in [("dark", 40), ("light", 160)] {
             let folder = self.path(name).join(class);
@@ -159,7 +159,7 @@ fn a_folder_that_holds_something_else_is_left_as_it_is() {
     succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
     let before = place.read("run/encoder.safetensors");
     let output = place.pretrain(&["data=photos", "epochs=1", "seed=1", "out=run"]);
-    contains(&one_error(&output, &["seed=1"]), &["run", "another plan", "out="]);
+    contains(&one_error(&output, &["seed=1"]), &["run", "seed 0 → 1", "another plan", "out="]);
     assert_eq!(place.read("run/encoder.safetensors"), before);
     let again = place.pretrain(&["data=photos", "epochs=1", "out=run"]);
     contains(&String::from_utf8_lossy(&again.stderr), &["finished"]);
@@ -183,7 +183,7 @@ fn bad_files_are_skipped_counted_and_listed_until_they_are_too_many() {
 fn a_loss_that_is_not_a_number_stops_with_what_led_there() {
     let place = Place::new();
     place.images("photos", 16);
-    let output = place.pretrain(&["data=photos", "epochs=3", "optimiser.base_lr=1e30", "out=run"]);
+    let output = place.pretrain(&["data=photos", "epochs=3", "optimizer.base_lr=1e30", "out=run"]);
     contains(&one_error(&output, &["lr"]), &["loss", "step", "lr", "invariance", "contrast", "checkpoint"]);
     assert!(!place.path("run/encoder.safetensors").exists());
 }
@@ -261,7 +261,7 @@ fn a_run_is_judged_and_its_features_are_written() {
     succeeds(&place.pretrain(&["data=photos", "epochs=2", "out=run"]));
     let table = succeeds(&place.run(&["evaluate", "run", "train=photos", "test=held-out"]));
     contains(&table, &["kNN", "probe", "\nh ", "\nz ", "\nraw ", "\nuntrained "]);
-    contains(&place.text("run/scores.json"), &["linear_probe.h.all", "linear_probe.raw.per_class_10.mean"]);
+    contains(&place.text("run/scores.json"), &["\"linear_probe\"", "\"all_labels\"", "\"untrained\""]);
     contains(&place.fails(&["evaluate", "run", "train=photos"]), &["test"]);
     contains(&place.fails(&["evaluate", "run", "train=photos/dark", "test=held-out"]), &["labels"]);
 
@@ -285,7 +285,7 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     place.images("held-out", 8);
     let output = place.pretrain(&["data=photos", "epochs=1", "out=run"]);
     assert!(succeeds(&output).lines().all(|line| line.starts_with('{')), "records alone");
-    contains(&String::from_utf8_lossy(&output.stderr), &["h: ", "z: ", "centred effective rank"]);
+    contains(&String::from_utf8_lossy(&output.stderr), &["h: ", "z: ", "centered effective rank"]);
     contains(&place.text("run/diagnosis.json"), &["\"verdict\"", "\"lidar\"", "\"untrained_agreement\""]);
     let page = succeeds(&place.run(&["diagnose", "run", "data=held-out", "samples=12", "--invariance"]));
     contains(&page, &["random pair", "gaussian_blur"]);
@@ -296,7 +296,7 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     let quick = ["train=photos", "test=held-out", "draws=1", "min_steps=4", "epochs=1"];
     let tune = |words: &[&str]| place.run(&[&["finetune", "run"], &quick[..], words].concat());
     let table = succeeds(&tune(&["labels=2,50%,all", "stages=1"]));
-    contains(&table, &["fine-tuned", "from scratch", "linear probe", "2 a class (4)", "50 % (24)", "all (48)"]);
+    contains(&table, &["fine-tuned", "from scratch", "linear probe", "2 per class (4)", "50 % (24)", "all (48)"]);
     let written = place.read("run/finetune.json");
     succeeds(
         &place
@@ -311,7 +311,7 @@ fn a_run_is_diagnosed_and_fine_tuned() {
         ("labels=0", ["labels", "\"0\""]),
         ("stages=9", ["stages", "9 of an encoder"]),
         ("lr=0", ["lr", "above 0"]),
-        ("draw=3", ["draw", "unknown"]),
+        ("draw=3", ["draw", "unknown key"]),
     ] {
         contains(&one_error(&tune(&[word]), &[word]), &parts);
     }
@@ -344,7 +344,7 @@ fn a_study_is_drawn_and_goes_on_where_it_was_left() {
     contains(&place.fails(&["study", "labels", "data=photos"]), &["test"]);
 
     let labels = ["study", "labels", "--quick", "data=photos", "test=held-out", "epochs=1"];
-    contains(&succeeds(&place.run(&[&labels[..], &SMALL].concat())), &["from scratch", "1 a class", "100 a class"]);
+    contains(&succeeds(&place.run(&[&labels[..], &SMALL].concat())), &["from scratch", "1 per class", "100 per class"]);
 }
 
 #[test]
@@ -396,12 +396,12 @@ fn a_run_is_reported_compared_previewed_and_watched() {
         contains(&html, parts);
         html
     };
-    let parts = ["Map of the representations", "Nearest neighbours", "What the encoder was shown", "No scores yet"];
+    let parts = ["Map of the representations", "Nearest neighbors", "What the encoder was shown", "No scores yet"];
     let written = whole("run/report.html", &parts);
     succeeds(&place.run(&["report", "run"]));
     assert!(place.text("run/report.html") == written, "the same run gives the same bytes");
     succeeds(&place.run(&["report", "run", "--map", "tsne"]));
-    whole("run/report.html", &["t-SNE on cosine neighbours"]);
+    whole("run/report.html", &["t-SNE on cosine neighbors"]);
     for (name, id) in [("about.csv", "dark/00.pgm"), ("others.csv", "00.pgm")] {
         fs::write(place.path(name), format!("id,camera\n{id},left\n")).unwrap();
     }

@@ -1,9 +1,10 @@
 //! Time of each augmentation and of whole views, at the sizes of small and of large images.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use selfsame_data::augment::{Draw, IMAGE_AUGMENTATIONS, Normalisation, Pipeline, View, ViewShape, build};
+use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_config::Choice;
+use selfsame_data::augment::{Draw, IMAGE_AUGMENTATIONS, Normalization, Pipeline, View, ViewShape, build};
 use selfsame_data::image::{Image, Pixels};
-use selfsame_data::rng::{Purpose, StreamRng};
 use std::hint::black_box;
 
 fn rng(key: u64) -> StreamRng {
@@ -27,12 +28,12 @@ fn augmentations(criterion: &mut Criterion) {
         let sample = if size == 32 { picture(32, 32, 3) } else { picture(375, 500, 3) };
         let mut group = criterion.benchmark_group(format!("augmentation/{size}"));
         for entry in IMAGE_AUGMENTATIONS {
-            let mut table = toml::Table::from_iter([("name".to_string(), entry.name.into())]);
-            match entry.name {
-                "normalize" => table.extend(["mean", "std"].map(|key| (key.to_string(), vec![0.5].into()))),
-                _ => table.extend([("p".to_string(), 1.0.into())]),
-            }
-            let (_, augmentation) = build(&table, "augmentation", shape).expect("defaults are valid");
+            let keys: toml::Table = match entry.name {
+                "normalize" => ["mean", "std"].map(|key| (key.to_string(), vec![0.5].into())).into_iter().collect(),
+                _ => [("p".to_string(), 1.0.into())].into_iter().collect(),
+            };
+            let choice = Choice::new(entry.name, keys);
+            let (_, augmentation) = build(&choice, "augmentation", shape).expect("defaults are valid");
             let mut view = View::default();
             view.fit(&sample, size);
             let mut key = 0;
@@ -69,9 +70,9 @@ fn views(criterion: &mut Criterion) {
         ("evaluation/224", "augmentations = []", 224, picture(375, 500, 3)),
     ] {
         let recipe: toml::Table = toml::from_str(recipe).expect("a recipe");
-        let tables: Vec<toml::Table> = recipe["augmentations"].clone().try_into().expect("tables");
-        let constants = Normalisation::new(&[0.5; 3], &[0.25; 3]);
-        let pipeline = Pipeline::new(&tables, "", ViewShape { size, channels: 3 }, constants).expect("a valid recipe");
+        let choices: Vec<selfsame_config::Choice> = recipe["augmentations"].clone().try_into().expect("tables");
+        let constants = Normalization::new(&[0.5; 3], &[0.25; 3]);
+        let pipeline = Pipeline::new(&choices, "", ViewShape { size, channels: 3 }, constants).expect("a valid recipe");
         let (mut view, mut draws, mut out) = (View::default(), Vec::<Draw>::new(), vec![0.0; size * size * 3]);
         let mut key = 0;
         group.bench_function(name, |bencher| {

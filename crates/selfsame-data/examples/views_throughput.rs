@@ -1,17 +1,17 @@
 //! SimCLR views per second on one core: our side of `benchmarks/torchvision/views.py`.
 //!
-//! `views_throughput grey28|color32 PIXELS SECONDS`, where PIXELS holds raw 8-bit images one after the other, or
+//! `views_throughput gray28|color32 PIXELS SECONDS`, where PIXELS holds raw 8-bit images one after the other, or
 //! `views_throughput photo224 FOLDER SECONDS`, where every JPEG of FOLDER is decoded for each pair of views.
 //! Prints `{"views_per_s": …}`.
 
-use selfsame_data::augment::{Normalisation, Pipeline, View, ViewShape};
+use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_data::augment::{Normalization, Pipeline, View, ViewShape};
 use selfsame_data::decode::Decoder;
 use selfsame_data::image::{Image, Pixels};
-use selfsame_data::rng::{Purpose, StreamRng};
 use std::error::Error;
 use std::time::Instant;
 
-const GREY28: &str = r#"augmentations = [
+const GRAY28: &str = r#"augmentations = [
     { name = "random_resized_crop" },
     { name = "horizontal_flip" },
     { name = "color_jitter", brightness = 0.4, contrast = 0.4, saturation = 0.0, hue = 0.0 },
@@ -33,10 +33,10 @@ const PHOTO224: &str = r#"augmentations = [
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, workload, path, seconds] = &arguments[..] else {
-        return Err("usage: views_throughput grey28|color32|photo224 PIXELS|FOLDER SECONDS".into());
+        return Err("usage: views_throughput gray28|color32|photo224 PIXELS|FOLDER SECONDS".into());
     };
     let (recipe, size, channels) = match workload.as_str() {
-        "grey28" => (GREY28, 28, 1),
+        "gray28" => (GRAY28, 28, 1),
         "color32" => (COLOR32, 32, 3),
         "photo224" => (PHOTO224, 224, 3),
         other => return Err(format!("no workload {other}").into()),
@@ -53,9 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cached: Vec<Image> = if size < 64 { files.iter().map(decoded).collect() } else { Vec::new() };
 
     let recipe: toml::Table = toml::from_str(recipe)?;
-    let tables: Vec<toml::Table> = recipe["augmentations"].clone().try_into()?;
-    let normalisation = Normalisation::new(&vec![0.5; channels], &vec![0.25; channels]);
-    let pipeline = Pipeline::new(&tables, "augmentations", ViewShape { size, channels }, normalisation)?;
+    let choices: Vec<selfsame_config::Choice> = recipe["augmentations"].clone().try_into()?;
+    let normalization = Normalization::new(&vec![0.5; channels], &vec![0.25; channels]);
+    let pipeline = Pipeline::new(&choices, "augmentations", ViewShape { size, channels }, normalization)?;
     let (mut view, mut draws, mut out) = (View::default(), Vec::new(), vec![0.0; size * size * channels]);
     let mut pass = |epoch: u64| {
         for i in 0..files.len() {

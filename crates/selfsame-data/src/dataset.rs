@@ -2,23 +2,24 @@
 //!
 //! Everything here may be called from any number of threads at once.
 
-use crate::DataError;
-use crate::config::DataSettings;
 use crate::decode::{Decoder, Header, channels_convert, convert_channels};
 use crate::image::{Image, Pixels, Size};
-use crate::rng::{Purpose, StreamRng};
+use crate::loader::Samples;
+use crate::settings::DataRequest;
 use crate::source::{self, Encoded, IndexedSource, Labels};
-use crate::views::Samples;
 use rayon::prelude::*;
+use selfsame_base::DataError;
+use selfsame_base::rng::{Purpose, StreamRng};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use toml::{Table, Value};
 
 /// Files whose headers are read when a folder is opened, evenly spaced over the list.
 const PROBES: usize = 64;
 
-/// Values (pixels times channels) that [`Dataset::resolve`] may look at for the normalisation constants.
+/// Values (pixels times channels) that [`Dataset::resolve`] may look at for the normalization constants.
 const SURVEY_VALUES: usize = 1 << 27;
 
 /// Fewest and most images that [`Dataset::resolve`] looks at for them.
@@ -55,8 +56,7 @@ pub struct Dataset {
 
 impl Dataset {
     /// Opens the data that the settings name. Unreadable samples are no error here unless none can be read.
-    pub fn open(settings: &DataSettings) -> Result<Self, DataError> {
-        check(settings)?;
+    pub fn open(settings: &DataRequest) -> Result<Self, DataError> {
         let labels = Labels::parse(settings.labels.as_deref())?;
         let entry = source::find(&settings.path, settings.kind.as_deref())?;
         let source = (entry.open)(&settings.path, labels)?;
@@ -95,7 +95,7 @@ impl Dataset {
     }
 
     /// Reads some headers: they tell how much memory the images take and whether they have one size.
-    fn probe(&mut self, settings: &DataSettings) -> Result<(), DataError> {
+    fn probe(&mut self, settings: &DataRequest) -> Result<(), DataError> {
         let channels = self.decoder.channels;
         if !matches!(channels, 1 | 3) {
             let problem = format!("image files give 1 or 3 channels, received {channels}");
@@ -299,30 +299,55 @@ impl Dataset {
         ))
     }
 
-    /// Fills what the settings leave open: kind, channels, labels, size (the side of the data's own square, else 224)
-    /// and the normalisation constants (from a sample of up to 10,000 images; a constant channel has deviation 1).
-    pub fn resolve(&self, settings: &mut DataSettings) -> Result<(), DataError> {
-        settings.kind = Some(self.kind.to_owned());
-        settings.channels = Some(self.channels());
-        settings.labels.get_or_insert_with(|| if self.classes().is_empty() { "none" } else { "file" }.to_owned());
+    /// What the data tell of `given`, a `[data]` table: kind, channels, labels, size (the side of the data's own square, else
+    /// 224), the normalization constants (from a sample of up to 10,000 images; a constant channel has deviation 1) and the
+    /// fingerprint.
+    pub fn facts(&self, given: &Table) -> Result<Table, DataError> {
+        let mut facts = Table::new();
+        facts.insert("kind".into(), self.kind.into());
+        facts.insert("channels".into(), Value::Integer(self.channels() as i64));
+        facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
         let own = self.uniform_size.filter(|size| size.height == size.width);
-        settings.size.get_or_insert(own.map_or(DEFAULT_SIZE, |size| size.height));
-        if settings.mean.is_none() || settings.std.is_none() {
+        facts.insert("size".into(), Value::Integer(own.map_or(DEFAULT_SIZE, |size| size.height) as i64));
+        facts.insert("fingerprint".into(), self.fingerprint().into());
+        if !(given.contains_key("mean") && given.contains_key("std")) {
             let [fewest, most] = SURVEY_IMAGES;
             let samples = (SURVEY_VALUES / self.mean_image_values.max(1)).clamp(fewest, most);
             let (mean, std) = self.mean_std(samples, 0)?;
-            settings.mean.get_or_insert(mean);
-            settings.std.get_or_insert(std.into_iter().map(|std| if std > 1e-6 { std } else { 1.0 }).collect());
+            let list = |values: Vec<f32>| Value::Array(values.into_iter().map(|v| f64::from(v).into()).collect());
+            facts.insert("mean".into(), list(mean));
+            facts.insert("std".into(), list(std.into_iter().map(|std| if std > 1e-6 { std } else { 1.0 }).collect()));
         }
-        let channels = self.channels();
-        for (key, values) in [("data.mean", &settings.mean), ("data.std", &settings.std)] {
-            let found = values.as_ref().map_or(0, Vec::len);
-            if found != channels {
-                let problem = format!("expected {channels} numbers, one a channel, received {found}");
-                return Err(DataError::setting(key, problem));
-            }
+        Ok(facts)
+    }
+
+    /// A hash by which these data are known wherever they lie: of the number of samples, their ids within the data, and the
+    /// contents of up to 64 of them, evenly spaced. 32 hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        let len = self.len();
+        let mut hash = blake3::Hasher::new();
+        hash.update(&(len as u64).to_le_bytes());
+        for index in 0..len {
+            hash.update(&self.key(index).to_le_bytes());
         }
-        Ok(())
+        let probes = len.min(PROBES);
+        for index in (0..probes).map(|probe| probe * len / probes) {
+            match self.source.get(index) {
+                Ok(Encoded::File(bytes)) => hash.update(&bytes),
+                Ok(Encoded::Image(image)) => match &image.pixels {
+                    Pixels::U8(values) => hash.update(values),
+                    Pixels::U16(values) => {
+                        hash.update(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
+                    }
+                    Pixels::F32(values) => {
+                        hash.update(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
+                    }
+                },
+                // What cannot be read today and can be tomorrow is another content.
+                Err(_) => hash.update(b"unreadable"),
+            };
+        }
+        hash.finalize().to_hex()[..32].to_owned()
     }
 }
 
@@ -336,28 +361,6 @@ impl Samples for Dataset {
     fn key(&self, index: usize) -> u64 {
         self.source.key(index)
     }
-}
-
-/// Settings that are wrong whatever the data.
-fn check(settings: &DataSettings) -> Result<(), DataError> {
-    let wrong = |key: &str, problem: String| Err(DataError::setting(key, problem));
-    if let Some(channels) = settings.channels.filter(|channels| !(1..=16).contains(channels)) {
-        return wrong("data.channels", format!("expected 1 to 16, received {channels}"));
-    }
-    if settings.size == Some(0) {
-        return wrong("data.size", "expected at least 1 px, received 0".to_owned());
-    }
-    if settings.max_megapixels.is_nan() || settings.max_megapixels <= 0.0 {
-        return wrong("data.max_megapixels", format!("expected more than 0, received {}", settings.max_megapixels));
-    }
-    if !(0.0..=1.0).contains(&settings.max_bad_share) {
-        return wrong("data.max_bad_share", format!("expected 0 to 1, received {}", settings.max_bad_share));
-    }
-    let deviations = settings.std.iter().flatten();
-    if let Some(std) = deviations.copied().find(|std| !(std.is_finite() && *std > 0.0)) {
-        return wrong("data.std", format!("expected numbers above 0, received {std}"));
-    }
-    Ok(())
 }
 
 /// `[mean of x, mean of x²]` of each channel on the 0..1 scale, `[channels, 2]`.

@@ -2,13 +2,13 @@
 //!
 //! JPEG goes through `zune-jpeg`, single-channel `f32` TIFF through `tiff`, everything else through `image`. The format
 //! is told by the content, never by the name. Width and height are read from the header and checked against the limit
-//! before a pixel is decoded. A file that ends early or lies about its size is an error, never a half-grey image.
+//! before a pixel is decoded. A file that ends early or lies about its size is an error, never a half-gray image.
 
-use crate::DataError;
 use crate::image::{Image, Pixels, Size};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
+use selfsame_base::DataError;
 use std::borrow::Cow;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,9 +33,9 @@ pub fn has_image_extension(name: &[u8]) -> bool {
 /// Turns the bytes of an image file into an [`Image`].
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// Channels of the result: 1 (colour becomes luma) or 3 (grey is replicated).
+    /// Channels of the result: 1 (color becomes luma) or 3 (gray is replicated).
     pub channels: usize,
-    /// Colour on which alpha is composited, `[r, g, b]`.
+    /// Color on which alpha is composited, `[r, g, b]`.
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
     pub max_megapixels: f64,
@@ -64,7 +64,7 @@ impl Decoder {
         let image = self.guarded(what, || {
             let decoded = match self.open(bytes)? {
                 Opened::Jpeg(jpeg) => self.decode_jpeg(*jpeg)?,
-                Opened::GreyF32(tiff) => return decode_grey_f32(*tiff),
+                Opened::GrayF32(tiff) => return decode_gray_f32(*tiff),
                 Opened::Other(mut decoder) => {
                     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
                     let mut image = DynamicImage::from_decoder(decoder).map_err(one_line)?;
@@ -94,7 +94,7 @@ impl Decoder {
             };
             match self.open(bytes)? {
                 Opened::Jpeg(jpeg) => header(jpeg.dimensions, jpeg.orientation, 1),
-                Opened::GreyF32(mut tiff) => {
+                Opened::GrayF32(mut tiff) => {
                     let (width, height) = tiff.dimensions().map_err(one_line)?;
                     header((width as usize, height as usize), Orientation::NoTransforms, 4)
                 }
@@ -141,7 +141,7 @@ impl Decoder {
                 let mut tiff_limits = tiff::decoder::Limits::default();
                 tiff_limits.decoding_buffer_size = max_alloc;
                 tiff_limits.intermediate_buffer_size = max_alloc;
-                return Ok(Opened::GreyF32(Box::new(tiff.with_limits(tiff_limits))));
+                return Ok(Opened::GrayF32(Box::new(tiff.with_limits(tiff_limits))));
             }
         }
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -156,7 +156,7 @@ impl Decoder {
 /// A file whose header is read.
 enum Opened<'a> {
     Jpeg(Box<Jpeg<'a>>),
-    GreyF32(Box<TiffDecoder<Cursor<&'a [u8]>>>),
+    GrayF32(Box<TiffDecoder<Cursor<&'a [u8]>>>),
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
@@ -201,7 +201,7 @@ impl Decoder {
         Ok(image)
     }
 
-    /// Grey or RGB in the depth of the file; alpha is composited on the background.
+    /// Gray or RGB in the depth of the file; alpha is composited on the background.
     fn flatten(&self, image: DynamicImage) -> Result<Image, String> {
         use DynamicImage::{
             ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgb32F, ImageRgba8,
@@ -209,8 +209,8 @@ impl Decoder {
         };
         let (width, height) = (image.width() as usize, image.height() as usize);
         let (channels, pixels) = match image {
-            ImageLuma8(grey) => (1, Pixels::U8(grey.into_raw())),
-            ImageLuma16(grey) => (1, Pixels::U16(grey.into_raw())),
+            ImageLuma8(gray) => (1, Pixels::U8(gray.into_raw())),
+            ImageLuma16(gray) => (1, Pixels::U16(gray.into_raw())),
             ImageRgb8(rgb) => (3, Pixels::U8(rgb.into_raw())),
             ImageRgb16(rgb) => (3, Pixels::U16(rgb.into_raw())),
             ImageRgb32F(rgb) => (3, Pixels::F32(rgb.into_raw())),
@@ -225,7 +225,7 @@ impl Decoder {
 
 /// Reads a JPEG's header, and sees to it that missing data are noticed.
 ///
-/// Decoders fill what is missing after the end-of-image marker with grey, so a file without the marker is refused, and
+/// Decoders fill what is missing after the end-of-image marker with gray, so a file without the marker is refused, and
 /// a baseline file is decoded without it: 16 zero bytes take its place, which lets the decoder read ahead (at most 8
 /// bytes), and asking for more is an error in strict mode. Progressive files keep their marker: their scans end at
 /// other markers.
@@ -292,7 +292,7 @@ fn cmyk_to_rgb(cmyk: &[u8], inverted: bool) -> Vec<u8> {
     cmyk.as_chunks().0.iter().flat_map(|&[c, m, y, k]| [light(c, k), light(m, k), light(y, k)]).collect()
 }
 
-fn decode_grey_f32(mut tiff: TiffDecoder<Cursor<&[u8]>>) -> Result<Image, String> {
+fn decode_gray_f32(mut tiff: TiffDecoder<Cursor<&[u8]>>) -> Result<Image, String> {
     let (width, height) = tiff.dimensions().map_err(one_line)?;
     match tiff.read_image().map_err(one_line)? {
         DecodingResult::F32(values) if values.len() == width as usize * height as usize => {
@@ -351,15 +351,15 @@ fn composite<T: Value>(rgba: &[T], background: [u8; 3]) -> Vec<T> {
     rgba.as_chunks().0.iter().flat_map(over).collect()
 }
 
-/// A PNG of grey or RGB pixels, `[height, width, 1 or 3]`.
+/// A PNG of gray or RGB pixels, `[height, width, 1 or 3]`.
 pub fn encode_png(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
-    let colour = match pixels.len() / (width * height) {
+    let color = match pixels.len() / (width * height) {
         1 => ExtendedColorType::L8,
         _ => ExtendedColorType::Rgb8,
     };
     let mut bytes = Vec::new();
     let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive);
-    encoder.write_image(pixels, width as u32, height as u32, colour).expect("writing to memory does not fail");
+    encoder.write_image(pixels, width as u32, height as u32, color).expect("writing to memory does not fail");
     bytes
 }
 
@@ -368,7 +368,7 @@ pub fn channels_convert(from: usize, to: usize) -> bool {
     from == to || matches!((from, to), (1, 3) | (3, 1))
 }
 
-/// Grey becomes RGB by replication, RGB becomes grey by its luma (Rec. 601).
+/// Gray becomes RGB by replication, RGB becomes gray by its luma (Rec. 601).
 ///
 /// `[height, width, from]` → `[height, width, to]`; see [`channels_convert`].
 pub fn convert_channels(image: Image, to: usize) -> Image {

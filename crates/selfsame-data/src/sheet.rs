@@ -1,12 +1,18 @@
 //! Contact sheets: equal tiles in rows, as one PNG.
 
+use crate::augment::View;
+use crate::dataset::Dataset;
 use crate::decode;
 use crate::image::{Image, Pixels};
+use rayon::prelude::*;
 
 /// Space between tiles and around them, px.
 const GAP: usize = 2;
 /// Small tiles are enlarged to about this side, px.
 const SHOWN: usize = 64;
+
+/// Side below which tiles are not made smaller, px.
+const SMALLEST: usize = 4;
 
 /// Tiles of one shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +32,50 @@ impl Sheet {
         self.compose(GAP, (SHOWN / height.max(width)).max(1), 3)
     }
 
-    /// The tiles side by side in their own size, without any space between: what a page cuts its pictures from. Grey
+    /// The tiles side by side in their own size, without any space between: what a page cuts its pictures from. Gray
     /// where the tiles are.
     pub fn to_sprite(&self) -> Vec<u8> {
         self.compose(0, 1, if self.tile[2] == 3 { 3 } else { 1 })
+    }
+
+    /// [`Self::to_sprite`] in at most `most_bytes`, by tiles that are made smaller, and their side, px.
+    pub fn to_sprite_within(&self, most_bytes: usize) -> (Vec<u8>, usize) {
+        let mut side = self.tile[0];
+        let mut png = self.to_sprite();
+        while png.len() > most_bytes && side > SMALLEST {
+            // Bytes go with the square of the side.
+            side = (side - 1).min((side as f64 * (most_bytes as f64 / png.len() as f64).sqrt()) as usize).max(SMALLEST);
+            let mut smaller = Self { columns: self.columns, tile: [side, side, self.tile[2]], values: Vec::new() };
+            let mut view = View::default();
+            (0..self.len()).for_each(|index| tile(&self.image(index), side, &mut view, &mut smaller.values));
+            png = smaller.to_sprite();
+        }
+        (png, side)
+    }
+
+    /// Columns that the sheet has, few tiles being less than asked for.
+    pub fn shown_columns(&self) -> usize {
+        self.columns.clamp(1, self.len().max(1))
+    }
+
+    /// Tiles of the samples `indices`, of `side` px, about as many across as down.
+    pub fn of_samples(dataset: &Dataset, indices: &[usize], side: usize) -> Self {
+        let channels = dataset.channels();
+        let each = side * side * channels;
+        let rows: Vec<Vec<f32>> = indices
+            .par_iter()
+            .map_init(View::default, |view, &index| {
+                let mut values = Vec::with_capacity(each);
+                match dataset.sample(index) {
+                    Ok(sample) => tile(&sample, side, view, &mut values),
+                    // It could be read when it was embedded.
+                    Err(_) => values.resize(each, 0.5),
+                }
+                values
+            })
+            .collect();
+        let columns = (indices.len() as f64).sqrt().ceil() as usize;
+        Self { columns: columns.max(1), tile: [side, side, channels], values: rows.concat() }
     }
 
     /// Number of tiles.
@@ -54,7 +100,7 @@ impl Sheet {
         let each = height * width * channels;
         assert!(each > 0 && self.values.len().is_multiple_of(each), "{} values in tiles of {each}", self.values.len());
         let tiles = self.len();
-        let columns = self.columns.clamp(1, tiles.max(1));
+        let columns = self.shown_columns();
         let rows = tiles.div_ceil(columns).max(1);
         let (pitch_x, pitch_y) = (width * zoom + gap, height * zoom + gap);
         let (sheet_width, sheet_height) = (columns * pitch_x + gap, rows * pitch_y + gap);
@@ -81,6 +127,20 @@ pub fn stretch(tile: &mut [f32]) {
     let low = tile.iter().copied().fold(f32::INFINITY, f32::min);
     let span = tile.iter().copied().fold(f32::NEG_INFINITY, f32::max) - low;
     tile.iter_mut().for_each(|v| *v = (*v - low) / span.max(f32::MIN_POSITIVE));
+}
+
+/// Appends the centered square of `image` in `side` × `side` px, `[side, side, channels]`; what does not lie on the 0..1
+/// scale is stretched over it.
+pub(crate) fn tile(image: &Image, side: usize, view: &mut View, out: &mut Vec<f32>) {
+    view.fit(image, side);
+    let start = out.len();
+    out.resize(start + side * side * image.channels, 0.0);
+    let tile = &mut out[start..];
+    view.write(&vec![1.0; image.channels], &vec![0.0; image.channels], tile);
+    // Resampling and normalization overshoot a little.
+    if tile.iter().any(|v| !(-0.1..=1.1).contains(v)) {
+        stretch(tile);
+    }
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Isa {
     /// The instruction set of this process, for kernels.
     ///
     /// # Panics
-    /// If `SELFSAME_ISA` cannot be honoured; [`Isa::select`] reports that as an error.
+    /// If `SELFSAME_ISA` cannot be honored; [`Isa::select`] reports that as an error.
     pub fn active() -> Isa {
         #[cfg(test)]
         if let Some(isa) = FORCED.get() {

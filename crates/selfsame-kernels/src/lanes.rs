@@ -146,7 +146,7 @@ macro_rules! operators {
     )+};
 }
 
-/// Portable code; the compiler vectorises it for the baseline of the target (SSE2, NEON). Products are not fused.
+/// Portable code; the compiler vectorizes it for the baseline of the target (SSE2, NEON). Products are not fused.
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar([f32; LANES]);
 

@@ -1,6 +1,6 @@
-//! Layer normalisation, forward and backward, each in one pass (Ba, Kiros & Hinton 2016, arXiv:1607.06450).
+//! Layer normalization, forward and backward, each in one pass (Ba, Kiros & Hinton 2016, arXiv:1607.06450).
 //!
-//! Activations are `[rows, dim]` matrices, and every row is normalised by its own moments, so a row is read once from memory
+//! Activations are `[rows, dim]` matrices, and every row is normalized by its own moments, so a row is read once from memory
 //! and everything is done while it lies in the L1 cache:
 //!
 //! ```text
@@ -128,8 +128,8 @@ impl Kernel for Forward<'_> {
             let [mean, inverse] = moments::<V>(x, self.epsilon);
             let parameters = self.gamma.chunks(LANES).zip(self.beta.chunks(LANES));
             for ((x, y), (gamma, beta)) in x.chunks(LANES).zip(y.chunks_mut(LANES)).zip(parameters) {
-                let normalised = (V::load_slice(x) - mean) * inverse;
-                normalised.mul_add(V::load_slice(gamma), V::load_slice(beta)).store_slice(y);
+                let normalized = (V::load_slice(x) - mean) * inverse;
+                normalized.mul_add(V::load_slice(gamma), V::load_slice(beta)).store_slice(y);
             }
         }
     }
@@ -159,20 +159,20 @@ impl Kernel for Backward<'_> {
             let operands = x.chunks(LANES).zip(dy.chunks(LANES)).zip(self.gamma.chunks(LANES));
             for (((x, dy), gamma), (product, sum)) in operands.zip(totals) {
                 // Lanes beyond the end meet a gradient of 0.
-                let (normalised, dy) = ((V::load_slice(x) - mean) * inverse, V::load_slice(dy));
-                dy.mul_add(normalised, V::load_slice(product)).store_slice(product);
+                let (normalized, dy) = ((V::load_slice(x) - mean) * inverse, V::load_slice(dy));
+                dy.mul_add(normalized, V::load_slice(product)).store_slice(product);
                 (dy + V::load_slice(sum)).store_slice(sum);
                 let g = dy * V::load_slice(gamma);
                 along = g + along;
-                across = g.mul_add(normalised, across);
+                across = g.mul_add(normalized, across);
             }
             let count = dim as f32;
             let (along, across) = (V::splat(sum(along) / count), V::splat(sum(across) / count));
             let operands = x.chunks(LANES).zip(dy.chunks(LANES)).zip(self.gamma.chunks(LANES));
             for (((x, dy), gamma), dx) in operands.zip(dx.chunks_mut(LANES)) {
-                let normalised = (V::load_slice(x) - mean) * inverse;
+                let normalized = (V::load_slice(x) - mean) * inverse;
                 let g = V::load_slice(dy) * V::load_slice(gamma);
-                ((g - along - normalised * across) * inverse).store_slice(dx);
+                ((g - along - normalized * across) * inverse).store_slice(dx);
             }
         }
     }
@@ -194,14 +194,14 @@ mod tests {
             let mean = x.iter().sum::<f64>() / count;
             let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
             let inverse = (variance + epsilon).sqrt().recip();
-            let normalised: Vec<f64> = x.iter().map(|x| (x - mean) * inverse).collect();
+            let normalized: Vec<f64> = x.iter().map(|x| (x - mean) * inverse).collect();
             let g: Vec<f64> = dy.iter().zip(gamma).map(|(&dy, &gamma)| f64::from(dy) * f64::from(gamma)).collect();
             let along = g.iter().sum::<f64>() / count;
-            let across = g.iter().zip(&normalised).map(|(g, n)| g * n).sum::<f64>() / count;
+            let across = g.iter().zip(&normalized).map(|(g, n)| g * n).sum::<f64>() / count;
             for i in 0..dim {
-                y.push(normalised[i] * f64::from(gamma[i]) + f64::from(beta[i]));
-                dx.push((g[i] - along - normalised[i] * across) * inverse);
-                dgamma[i] += f64::from(dy[i]) * normalised[i];
+                y.push(normalized[i] * f64::from(gamma[i]) + f64::from(beta[i]));
+                dx.push((g[i] - along - normalized[i] * across) * inverse);
+                dgamma[i] += f64::from(dy[i]) * normalized[i];
                 dbeta[i] += f64::from(dy[i]);
             }
         }

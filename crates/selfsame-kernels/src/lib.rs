@@ -6,10 +6,10 @@
 //!
 //! * [`Isa`]: the instruction set, chosen at run time (`isa.rs`); code is written once over sixteen lanes (`lanes.rs`).
 //! * [`conv`]: two-dimensional convolution and its gradients.
-//! * [`norm`]: batch normalisation, residual addition, bias and ReLU in single passes, forward and backward.
+//! * [`norm`]: batch normalization, residual addition, bias and ReLU in single passes, forward and backward.
 //! * [`pool`]: pooling. [`matmul`]: matrix products.
 //! * [`attention`], [`layer_norm`], [`linear`]: what transformers are made of, forward and backward.
-//! * [`optimise`]: optimiser steps, with the moving average of a teacher in the same pass.
+//! * [`optimize`]: optimizer steps, with the moving average of a teacher in the same pass.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
 pub mod attention;
@@ -24,7 +24,7 @@ pub mod matmul;
 pub mod memory;
 mod micro;
 pub mod norm;
-pub mod optimise;
+pub mod optimize;
 mod partition;
 pub mod pool;
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //!   16 MiB. Beyond it the free blocks that lay unused longest are given back to the system.
 //! * **Alignment** is 64 bytes (a vector, a cache line). Blocks of 2 MiB and more are aligned to 2 MiB and ask for huge
 //!   pages: Winograd writes 36 streams at once, which 4 kB pages make a burden on the address translation.
-//! * **Contents** of a recycled block are whatever floats were left in it: initialised, of no meaning. So a buffer that will
+//! * **Contents** of a recycled block are whatever floats were left in it: initialized, of no meaning. So a buffer that will
 //!   be overwritten in full needs neither zeroing nor `MaybeUninit`.
 //!
 //! Scratch of a task lives longer still: `scratch` keeps one block per thread.
@@ -73,7 +73,7 @@ impl Drop for Buffer {
 impl Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        // SAFETY: the block is owned, holds at least `len` floats, and all its bytes are initialised (`Block::allocate`).
+        // SAFETY: the block is owned, holds at least `len` floats, and all its bytes are initialized (`Block::allocate`).
         unsafe { std::slice::from_raw_parts(self.block.start.as_ptr(), self.len) }
     }
 }
@@ -122,7 +122,7 @@ impl<T> std::fmt::Debug for Pooled<T> {
 impl<T: Plain> Deref for Pooled<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: the buffer holds at least `len` values of `T`, aligned and initialised; any bytes are a `T` (`Plain`).
+        // SAFETY: the buffer holds at least `len` values of `T`, aligned and initialized; any bytes are a `T` (`Plain`).
         unsafe { std::slice::from_raw_parts(self.buffer.as_ptr().cast(), self.len) }
     }
 }
@@ -134,7 +134,7 @@ impl<T: Plain> DerefMut for Pooled<T> {
     }
 }
 
-/// Owned memory of a size class, all bytes initialised.
+/// Owned memory of a size class, all bytes initialized.
 struct Block {
     start: NonNull<f32>,
     bytes: usize,

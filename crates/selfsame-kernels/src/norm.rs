@@ -1,11 +1,11 @@
-//! Batch normalisation with what stands around it: residual addition and ReLU, forward and backward, in the fewest passes.
+//! Batch normalization with what stands around it: residual addition and ReLU, forward and backward, in the fewest passes.
 //!
 //! Activations are `[rows, channels]` matrices (NHWC: a row is a pixel). These passes do a few operations per value, so their
 //! time is the traffic to memory, and everything that meets the same value is done while it is in a register:
 //!
 //! ```text
 //! forward    statistics   μ, σ²  (unless the convolution gathered them)       reads x
-//!            normalise    y = relu(γ x̂ + β + r),  x̂ = (x − μ) / √(σ² + ε)      reads x, r; writes y and one bit per value
+//!            normalize    y = relu(γ x̂ + β + r),  x̂ = (x − μ) / √(σ² + ε)      reads x, r; writes y and one bit per value
 //! backward   sums         dβ = Σ g,  dγ = Σ g x̂,  g = dy where y > 0          reads dy, bits, x
 //!            input        dx = γ / √(σ² + ε) · (g − dβ/n − x̂ dγ/n),  dr = g    reads dy, bits, x; writes dx (and dr)
 //! ```
@@ -27,9 +27,9 @@ use crate::{
 /// Values per channel that are added in f32 before the sum goes on in f64.
 pub(crate) const TILE: usize = 32;
 
-/// A normalisation `γ (x − μ) / √(σ² + ε) + β` per channel.
+/// A normalization `γ (x − μ) / √(σ² + ε) + β` per channel.
 #[derive(Clone, Copy, Debug)]
-pub struct Normalisation<'a> {
+pub struct Normalization<'a> {
     /// Mean μ and biased variance σ²: of the batch in training, the running ones in inference.
     pub moments: &'a ChannelMoments,
     /// Scale γ, `[channels]`; `None`: 1.
@@ -40,12 +40,12 @@ pub struct Normalisation<'a> {
     pub epsilon: f32,
 }
 
-impl Normalisation<'_> {
+impl Normalization<'_> {
     fn channels(&self) -> usize {
         let channels = self.moments.mean().len();
         for (what, values) in [("scales", self.gamma), ("shifts", self.beta)] {
             let len = values.map_or(channels, <[f32]>::len);
-            assert_eq!(len, channels, "{what} of a normalisation of {channels} channels");
+            assert_eq!(len, channels, "{what} of a normalization of {channels} channels");
         }
         channels
     }
@@ -146,16 +146,16 @@ impl Split for OutputGradient<'_> {
     }
 }
 
-/// `out = activation(normalise(x) [+ residual])`, all `[rows, channels]`, in one pass.
+/// `out = activation(normalize(x) [+ residual])`, all `[rows, channels]`, in one pass.
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn normalise(x: &[f32], norm: Normalisation, residual: Option<&[f32]>, activation: Activation, out: &mut [f32]) {
+pub fn normalize(x: &[f32], norm: Normalization, residual: Option<&[f32]>, activation: Activation, out: &mut [f32]) {
     let channel = |c| [norm.mean(c) as f32, (norm.inverse_deviation(c) * norm.gamma(c)) as f32, norm.beta(c)];
     affine(InOut::Apart(x, out), norm.channels(), channel, residual, activation);
 }
 
-/// `activation(scale · x + shift [+ residual])`, `[rows, channels]`, in one pass: a normalisation by fixed statistics.
+/// `activation(scale · x + shift [+ residual])`, `[rows, channels]`, in one pass: a normalization by fixed statistics.
 ///
 /// `scale` and `shift` are `[channels]`.
 ///
@@ -166,7 +166,7 @@ pub fn scale_shift(x: InOut, scale: &[f32], shift: &[f32], residual: Option<&[f3
     affine(x, shift.len(), |c| [0.0, scale[c], shift[c]], residual, activation);
 }
 
-/// `activation(x + bias [+ residual])`, `[rows, channels]`, in one pass: what follows a layer without normalisation.
+/// `activation(x + bias [+ residual])`, `[rows, channels]`, in one pass: what follows a layer without normalization.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -174,7 +174,7 @@ pub fn add_bias(x: InOut, bias: &[f32], residual: Option<&[f32]>, activation: Ac
     affine(x, bias.len(), |c| [0.0, 1.0, bias[c]], residual, activation);
 }
 
-/// `activation((x − centre) · scale + shift [+ residual])`, with `[centre, scale, shift]` of every channel.
+/// `activation((x − center) · scale + shift [+ residual])`, with `[center, scale, shift]` of every channel.
 fn affine(
     x: InOut,
     channels: usize,
@@ -244,10 +244,10 @@ fn affine_quad<V: Lanes>(
     residual: Option<&Quad>,
     relu: bool,
     mut mask: Option<&mut [u16; 4]>,
-    [centre, scale, shift]: &[Quad; 3],
+    [center, scale, shift]: &[Quad; 3],
 ) {
     for v in 0..4 {
-        let x = V::load(if let Some(x) = x { &x[v] } else { &y[v] }) - V::load(&centre[v]);
+        let x = V::load(if let Some(x) = x { &x[v] } else { &y[v] }) - V::load(&center[v]);
         let mut sum = x.mul_add(V::load(&scale[v]), V::load(&shift[v]));
         if let Some(residual) = residual {
             sum = sum + V::load(&residual[v]);
@@ -263,7 +263,7 @@ fn affine_quad<V: Lanes>(
     }
 }
 
-/// Backward pass of [`normalise`] with batch statistics.
+/// Backward pass of [`normalize`] with batch statistics.
 ///
 /// `x` is the input of the forward pass; its result is the gradient dx. `norm` is that of the forward pass, with the moments
 /// of `x` itself. `mask` is that of the forward pass, `None` without ReLU. `dgamma` and `dbeta`, `[channels]`, are
@@ -271,9 +271,9 @@ fn affine_quad<V: Lanes>(
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn normalise_backward(
+pub fn normalize_backward(
     x: InOut,
-    norm: Normalisation,
+    norm: Normalization,
     dy: OutputGradient,
     mask: Option<&[u16]>,
     dgamma: &mut [f32],
@@ -811,10 +811,10 @@ mod tests {
         let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![f32::NAN; channels]);
         let moments = ChannelMoments::of(&inputs.x, channels);
         let (gamma, beta) = (Some(&inputs.gamma[..]), Some(&inputs.beta[..]));
-        let norm = Normalisation { moments: &moments, gamma, beta, epsilon: EPSILON };
+        let norm = Normalization { moments: &moments, gamma, beta, epsilon: EPSILON };
         let (mut y, mut mask) = (vec![f32::NAN; len], inputs.relu.then(|| vec![0; mask_words(len)]));
         let activation = mask.as_deref_mut().map_or(Activation::Identity, Activation::ReluMask);
-        normalise(&inputs.x, norm, inputs.residual.as_deref(), activation, &mut y);
+        normalize(&inputs.x, norm, inputs.residual.as_deref(), activation, &mut y);
 
         let (mut dx, mut dresidual) = (vec![f32::NAN; len], vec![f32::NAN; len]);
         let (x, dy) = if in_place {
@@ -824,7 +824,7 @@ mod tests {
         } else {
             (InOut::Apart(&inputs.x, &mut dx), OutputGradient::Write(&inputs.dy, &mut dresidual))
         };
-        normalise_backward(x, norm, dy, mask.as_deref(), &mut dgamma, &mut dbeta);
+        normalize_backward(x, norm, dy, mask.as_deref(), &mut dgamma, &mut dbeta);
         Outcome { moments, y, mask, dx, dgamma, dbeta, dresidual }
     }
 
@@ -932,11 +932,11 @@ mod tests {
     }
 
     #[test]
-    fn normalised_columns_have_mean_0_and_variance_1() {
+    fn normalized_columns_have_mean_0_and_variance_1() {
         let inputs = Inputs::new(3000, 24, false, false);
         let (moments, mut y) = (ChannelMoments::of(&inputs.x, 24), vec![0.0; inputs.x.len()]);
-        let norm = Normalisation { moments: &moments, gamma: None, beta: None, epsilon: 0.0 };
-        normalise(&inputs.x, norm, None, Activation::Identity, &mut y);
+        let norm = Normalization { moments: &moments, gamma: None, beta: None, epsilon: 0.0 };
+        normalize(&inputs.x, norm, None, Activation::Identity, &mut y);
         let moments = ChannelMoments::of(&y, 24);
         assert!(moments.mean().iter().all(|m| m.abs() < 1e-6));
         assert!(moments.variance().iter().all(|v| (v - 1.0).abs() < 1e-5));

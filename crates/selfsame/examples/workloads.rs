@@ -8,13 +8,17 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use selfsame::method::{Batch, BuildContext, EmbedContext, Method, Progress};
+use selfsame::batch::Batch;
+use selfsame::catalogue::Catalogue;
+use selfsame::method::{BuildContext, EmbedContext, Method};
 use selfsame::methods::masked_autoencoder::{MaskedAutoencoder, MaskedAutoencoderSettings};
-use selfsame::optim::{GradientMap, Optimiser};
+use selfsame::optim::{GradientMap, Optimizer};
+use selfsame::plan::Plan;
+use selfsame::progress::Progress;
 use selfsame::tensor::layers::{Draws, Pass, update_running_statistics};
 use selfsame::tensor::view_to_device;
-use selfsame_data::config::Plan;
-use selfsame_data::rng::{Purpose, StreamRng};
+use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_config::Settings;
 use std::time::Instant;
 
 fn main() {
@@ -22,19 +26,32 @@ fn main() {
     let (backbone, size, channels, batch) = match arguments.first().map(String::as_str) {
         Some("w1") => ("resnet18", 32, 3, 64),
         Some("w2") => ("resnet_micro", 28, 1, 256),
-        Some("w3") => ("vit_micro\", pool = \"mean", 32, 3, 64),
-        Some("mae") => ("vit_micro\", pool = \"mean", 32, 3, 64),
+        Some("w3") => ("vit_micro", 32, 3, 64),
+        Some("mae") => ("vit_micro", 32, 3, 64),
         Some("infer") => ("resnet18", 224, 3, 32),
         _ => panic!("usage: workloads w1|w2|w3|mae|infer STEPS [THREADS]"),
     };
     let steps: usize = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(10);
     let threads = arguments.get(2).and_then(|s| s.parse().ok()).unwrap_or(0);
-    let layers = u8::from(arguments[0] != "mae");
-    let text = format!(
-        "data = {{ path = \"random\", channels = {channels}, size = {size} }}\nmethod = {{}}\n\
-         backbone = {{ name = \"{backbone}\" }}\nprojector = {{ layers = {layers}, out = 128 }}"
-    );
-    let plan: Plan = toml::from_str(&text).expect("a valid plan");
+    let workload = arguments[0].clone();
+    let constants = |value: &str| vec![value; channels].join(", ");
+    let mut arguments = vec![
+        "data=random".to_owned(),
+        "data.kind=folder".into(),
+        "data.labels=none".into(),
+        "data.fingerprint=random".into(),
+        format!("data.channels={channels}"),
+        format!("data.size={size}"),
+        format!("data.mean=[{}]", constants("0")),
+        format!("data.std=[{}]", constants("1")),
+        format!("backbone={backbone}"),
+        format!("projector.layers={}", u8::from(workload != "mae")),
+        "projector.out=128".into(),
+    ];
+    if backbone == "vit_micro" {
+        arguments.push("backbone.pool=mean".into());
+    }
+    let plan = Catalogue::default().plan_as_stated(None, &arguments).expect("a valid plan");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     let milliseconds = pool.install(|| {
         let mut rng = StreamRng::new(0, Purpose::Survey, 0, 0, 0);
@@ -51,7 +68,7 @@ fn main() {
             (0..steps + 3).map(time).collect::<Vec<_>>().split_off(3)
         };
         let branch = || context.branch().expect("a valid plan");
-        match arguments[0].as_str() {
+        match workload.as_str() {
             "infer" => {
                 let encoder = branch().encoder.for_inference();
                 timed(&mut |view| {
@@ -59,7 +76,7 @@ fn main() {
                 })
             }
             "mae" => {
-                let method = MaskedAutoencoder::build(&MaskedAutoencoderSettings::default(), &context);
+                let method = MaskedAutoencoder::build(&MaskedAutoencoderSettings::defaults(), &context);
                 let mut training = Training::new(method.expect("a valid plan"), &plan);
                 let progress = Progress { step: 0, steps: 1, steps_per_epoch: 1 };
                 timed(&mut |view| {
@@ -80,15 +97,15 @@ fn main() {
     println!("{}", serde_json::json!({ "milliseconds": milliseconds, "peak_mb": peak_mb() }));
 }
 
-/// A model and its optimiser.
+/// A model and its optimizer.
 struct Training<M> {
     model: Option<M>,
-    optimiser: Optimiser,
+    optimizer: Optimizer,
 }
 
 impl<M: Module> Training<M> {
     fn new(model: M, plan: &Plan) -> Self {
-        Self { model: Some(model), optimiser: Optimiser::new(&plan.optimiser) }
+        Self { model: Some(model), optimizer: Optimizer::new(&plan.optimizer) }
     }
 
     fn step(&mut self, batch: usize, loss: impl FnOnce(&M, &Pass) -> Tensor<1>) {
@@ -98,7 +115,7 @@ impl<M: Module> Training<M> {
         let mut gradients = GradientMap::default();
         gradients.accumulate(&model, &mut loss.backward());
         drop(loss);
-        let model = self.optimiser.update(model, gradients, |_| 1e-3);
+        let model = self.optimizer.update(model, gradients, |_| 1e-3);
         self.model = Some(update_running_statistics(model, pass.into_statistics()));
     }
 }

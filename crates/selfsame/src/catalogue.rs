@@ -1,102 +1,290 @@
-//! What there is to choose from.
+//! What there is to choose from, and how a plan is made of what was chosen.
 
+use crate::backbones::{BACKBONES, BackboneEntry, ChosenBackbone};
+use crate::branch::Branch;
 use crate::error::Error;
 use crate::events::Observer;
-use crate::method::{Method, Settings};
+use crate::method::Method;
 use crate::methods::{
     barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, deep_belief_network::DeepBeliefNetwork,
     denoising_autoencoder::DenoisingAutoencoder, dino::Dino, inpainting::Inpainting, invariance_only::InvarianceOnly,
     masked_autoencoder::MaskedAutoencoder, moco::Moco, nnclr::Nnclr, rotation::Rotation, simclr::Simclr,
     simsiam::Simsiam, swav::Swav, vicreg::Vicreg,
 };
-use crate::trainer::{self, Outcome};
-use selfsame_data::config::{Known, MethodKeys, Plan};
+use crate::optim;
+use crate::plan::{Plan, RootSettings};
+use crate::projector::ProjectorSettings;
+use crate::trainer::{self, Outcome, WeightsOf, settings::TrainSettings};
+use selfsame_base::lookup;
+use selfsame_config::{Catalogue as Names, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
 use selfsame_data::dataset::Dataset;
+use selfsame_data::settings::{DataRequest, data_parts, view_parts};
+use selfsame_evaluate::settings::EvaluateSettings;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-
-pub use crate::backbones::{BACKBONES, BackboneEntry};
 
 /// [`trainer::pretrain`] of one method.
 pub type Pretrain = fn(&Plan, Arc<Dataset>, &mut dyn Observer, &AtomicBool) -> Result<Outcome, Error>;
 
-/// One line of the catalogue: a method's name and the functions that know its type.
+/// One line of the catalogue of methods: a name and the functions that know its type.
 pub struct MethodEntry {
     /// Name in recipes.
     pub name: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    /// The method's keys with their defaults.
-    pub defaults: fn() -> toml::Table,
+    /// The keys of `[method]` besides `name`.
+    pub keys: &'static [&'static [Key]],
     /// Whether the plan makes sense for the method.
     pub check: fn(&Plan) -> Result<(), Error>,
     /// Trains, or goes on training.
     pub pretrain: Pretrain,
     /// The branch of a run, trained or fresh.
-    pub branch: fn(&Plan, trainer::Weights) -> Result<crate::method::Branch, Error>,
+    pub branch: fn(&Plan, WeightsOf) -> Result<Branch, Error>,
 }
 
-const fn entry<M: Method>(summary: &'static str) -> MethodEntry {
-    MethodEntry {
-        name: M::NAME,
-        summary,
-        defaults: || toml::Table::try_from(M::Config::default()).expect("settings are plain tables"),
-        check: |plan| settings::<M>(plan)?.check(plan),
-        pretrain: trainer::pretrain::<M>,
-        branch: trainer::branch::<M>,
+impl MethodEntry {
+    /// The entry of a method.
+    pub const fn of<M: Method>(summary: &'static str) -> Self {
+        Self {
+            name: M::NAME,
+            summary,
+            keys: M::Config::GROUP,
+            check: |plan| M::check(&M::config(plan)?, plan),
+            pretrain: trainer::pretrain::<M>,
+            branch: trainer::branch::<M>,
+        }
     }
 }
 
 /// Every method.
 pub static METHODS: &[MethodEntry] = &[
-    entry::<Simclr>("contrastive: NT-Xent against the rest of the batch"),
-    entry::<Moco>("contrastive: a slow teacher's keys, in a queue (v2) or of the batch (v3)"),
-    entry::<Nnclr>("contrastive: nearest neighbours of past batches as positives"),
-    entry::<Byol>("asymmetric: predicts a slow teacher's embedding of the other view"),
-    entry::<Simsiam>("asymmetric: predicts its own embedding of the other view, gradient stopped"),
-    entry::<BarlowTwins>("non-contrastive: cross-correlation of the views towards the identity"),
-    entry::<Vicreg>("non-contrastive: variance kept up, covariances kept down, view by view"),
-    entry::<Swav>("clustering: predicts the other views' prototypes, shared out equally; takes small crops too"),
-    entry::<Dino>("self-distillation: matches a slow, centred and sharpened teacher; takes small crops too"),
-    entry::<Clusterfit>("clustering: a fresh encoder learns the k-means clusters of a finished run's features"),
-    entry::<Rotation>("pretext: predicts by how many quarter turns a view was rotated"),
-    entry::<MaskedAutoencoder>("generative: reconstructs the patches that a ViT did not see"),
-    entry::<DenoisingAutoencoder>("generative: reconstructs a view from a noisy copy with pixels missing"),
-    entry::<Inpainting>("generative: fills in squares that were cut out of a view"),
-    entry::<DeepBeliefNetwork>("generative: a stack of restricted Boltzmann machines, layer by layer; it can dream"),
-    entry::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
+    MethodEntry::of::<Simclr>("contrastive: NT-Xent against the rest of the batch"),
+    MethodEntry::of::<Moco>("contrastive: a slow teacher's keys, in a queue (v2) or of the batch (v3)"),
+    MethodEntry::of::<Nnclr>("contrastive: nearest neighbors of past batches as positives"),
+    MethodEntry::of::<Byol>("asymmetric: predicts a slow teacher's embedding of the other view"),
+    MethodEntry::of::<Simsiam>("asymmetric: predicts its own embedding of the other view, gradient stopped"),
+    MethodEntry::of::<BarlowTwins>("non-contrastive: cross-correlation of the views towards the identity"),
+    MethodEntry::of::<Vicreg>("non-contrastive: variance kept up, covariances kept down, view by view"),
+    MethodEntry::of::<Swav>(
+        "clustering: predicts the other views' prototypes, shared out equally; takes small crops too",
+    ),
+    MethodEntry::of::<Dino>("self-distillation: matches a slow, centered and sharpened teacher; takes small crops too"),
+    MethodEntry::of::<Clusterfit>(
+        "clustering: a fresh encoder learns the k-means clusters of a finished run's features",
+    ),
+    MethodEntry::of::<Rotation>("pretext: predicts by how many quarter turns a view was rotated"),
+    MethodEntry::of::<MaskedAutoencoder>("generative: reconstructs the patches that a ViT did not see"),
+    MethodEntry::of::<DenoisingAutoencoder>("generative: reconstructs a view from a noisy copy with pixels missing"),
+    MethodEntry::of::<Inpainting>("generative: fills in squares that were cut out of a view"),
+    MethodEntry::of::<DeepBeliefNetwork>(
+        "generative: a stack of restricted Boltzmann machines, layer by layer; it can dream",
+    ),
+    MethodEntry::of::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
 ];
 
-/// The names and keys that recipes may use.
-pub fn known() -> Known {
-    Known {
-        methods: METHODS.iter().map(|m| MethodKeys { name: m.name, defaults: (m.defaults)() }).collect(),
-        backbones: BACKBONES.iter().map(|b| b.name).collect(),
+/// The methods and backbones that plans may name.
+#[derive(Clone)]
+pub struct Catalogue {
+    methods: Vec<&'static MethodEntry>,
+    backbones: Vec<&'static BackboneEntry>,
+}
+
+impl Default for Catalogue {
+    /// Those of this crate.
+    fn default() -> Self {
+        Self { methods: METHODS.iter().collect(), backbones: BACKBONES.iter().collect() }
     }
 }
 
-/// The method that the plan names.
-pub fn method(plan: &Plan) -> Result<&'static MethodEntry, Error> {
-    let name = plan.method.get("name").and_then(toml::Value::as_str).unwrap_or_default();
-    find(METHODS, |e| e.name, name, "method.name")
+/// A plan, where its values came from, and the data that it is about.
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// Where its values came from.
+    pub resolved: Resolved,
+    /// The data, open.
+    pub dataset: Arc<Dataset>,
 }
 
-/// The method's own keys of the plan.
-pub(crate) fn settings<M: Method>(plan: &Plan) -> Result<M::Config, Error> {
-    let mut table = plan.method.clone();
-    table.remove("name");
-    table.try_into().map_err(|e: toml::de::Error| Error::setting("method", e.message().to_owned()))
+impl Planned {
+    /// The plan as TOML, each line with a trailing comment that tells where its value came from.
+    pub fn to_annotated_toml(&self) -> String {
+        self.resolved.to_annotated_toml(&self.plan.schema, &self.plan.to_table())
+    }
+
+    /// What a person should know of how the plan came about, one line each.
+    pub fn notes(&self) -> &[String] {
+        self.resolved.notes()
+    }
 }
 
-/// The entry called `name`, or an error that lists what there is.
-pub(crate) fn find<'a, T>(
-    entries: &'a [T],
-    name_of: fn(&T) -> &'static str,
-    name: &str,
-    key: &str,
-) -> Result<&'a T, Error> {
-    entries.iter().find(|entry| name_of(entry) == name).ok_or_else(|| {
-        let known: Vec<_> = entries.iter().map(name_of).collect();
-        Error::setting(key, format!("unknown name \"{name}\"; there are {}", known.join(", ")))
-    })
+/// Words of the command line that stand for dotted keys.
+const SHORT_FORMS: &[(&str, &str)] = &[
+    ("data", "data.path"),
+    ("method", "method.name"),
+    ("backbone", "backbone.name"),
+    ("optimizer", "optimizer.name"),
+    ("epochs", "train.epochs"),
+    ("batch_size", "train.batch_size"),
+    ("chunk_size", "train.chunk_size"),
+    ("size", "data.size"),
+];
+
+impl Catalogue {
+    /// With another method.
+    #[must_use]
+    pub fn with_method(mut self, entry: &'static MethodEntry) -> Self {
+        self.methods.push(entry);
+        self
+    }
+
+    /// With another backbone.
+    #[must_use]
+    pub fn with_backbone(mut self, entry: &'static BackboneEntry) -> Self {
+        self.backbones.push(entry);
+        self
+    }
+
+    /// Every method.
+    pub fn methods(&self) -> &[&'static MethodEntry] {
+        &self.methods
+    }
+
+    /// Every backbone.
+    pub fn backbones(&self) -> &[&'static BackboneEntry] {
+        &self.backbones
+    }
+
+    /// All keys of plans, in their order.
+    pub fn schema(&self) -> Schema {
+        let methods = self.methods.iter().map(|m| Variant { name: m.name, family: m.name, keys: m.keys });
+        let methods =
+            Names { noun: "method", meaning: "how the encoder learns", preset: "simclr", variants: methods.collect() };
+        let backbones = Names {
+            noun: "backbone",
+            meaning: "the encoder",
+            preset: "resnet_micro",
+            variants: self.backbones.iter().map(|backbone| backbone.variant()).collect(),
+        };
+        let mut parts = vec![Part::new("", RootSettings::KEYS)];
+        parts.extend(data_parts());
+        parts.extend([
+            Part::new("backbone", &[]).with_catalogue(backbones),
+            Part::new("projector", ProjectorSettings::KEYS),
+            Part::new("method", &[]).with_catalogue(methods),
+        ]);
+        parts.extend(view_parts());
+        parts.extend([
+            Part::new("train", TrainSettings::KEYS),
+            optim::settings::part(),
+            Part::new("evaluate", EvaluateSettings::KEYS),
+        ]);
+        Schema::new(parts, SHORT_FORMS)
+    }
+
+    /// The plan of a recipe (or of presets alone) and `key=value` arguments, and its data, which are opened to tell what
+    /// nobody said.
+    pub fn plan(&self, recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned, Error> {
+        let schema = Arc::new(self.schema());
+        let mut draft = Draft::new(&schema, recipe, arguments)?;
+        let request: DataRequest = draft.read("data").map_err(|_| no_data())?;
+        let dataset = Dataset::open(&request).map_err(|error| draft.locate(error))?;
+        let given: toml::Table = draft.read("data")?;
+        let facts = dataset.facts(&given).map_err(|error| draft.locate(error))?;
+        let told = given.get("fingerprint");
+        if told.is_some() && told != facts.get("fingerprint") {
+            let problem = "these are not the data that it was taken of: their names or contents differ; drop data.fingerprint, and data.mean and data.std with it";
+            return Err(draft.locate(selfsame_base::DataError::setting("data.fingerprint", problem)).into());
+        }
+        draft.add_facts("data", &facts);
+        let (plan, resolved) = self.resolve(draft, schema.clone(), false)?;
+        Ok(Planned { plan, resolved, dataset: Arc::new(dataset) })
+    }
+
+    /// The plan of a recipe and arguments that state every value that the data would tell; no data are opened.
+    pub fn plan_as_stated(&self, recipe: Option<&Recipe>, arguments: &[String]) -> Result<Plan, Error> {
+        let schema = Arc::new(self.schema());
+        let draft = Draft::new(&schema, recipe, arguments)?;
+        Ok(self.resolve(draft, schema.clone(), false)?.0)
+    }
+
+    /// The plan of a run folder, wherever it lies now, with `key=value` arguments laid over it.
+    pub fn load(&self, run: &Path, arguments: &[String]) -> Result<Plan, Error> {
+        let recipe = Recipe::read(&run.join(crate::run::PLAN))?;
+        let schema = Arc::new(self.schema());
+        let draft = Draft::new(&schema, Some(&recipe), arguments)?;
+        Ok(Plan { out: run.to_owned(), ..self.resolve(draft, schema.clone(), true)?.0 })
+    }
+
+    fn resolve(&self, mut draft: Draft, schema: Arc<Schema>, of_run: bool) -> Result<(Plan, Resolved), Error> {
+        scale_warmup(&mut draft);
+        let resolved = draft.resolve(of_run)?;
+        let locate = |error| match error {
+            Error::Data(error) => Error::Data(resolved.locate(error)),
+            other => other,
+        };
+        let choice = resolved.choice("backbone");
+        let entry = lookup::find(self.backbones.iter().copied(), |entry| entry.name, "backbone", &choice.name)
+            .map_err(|problem| Error::setting("backbone.name", problem))?;
+        let backbone = ChosenBackbone { entry, keys: choice.keys };
+        let plan = Plan::read(&resolved, backbone, schema).map_err(locate)?;
+        (self.method(&plan)?.check)(&plan).map_err(locate)?;
+        Ok((plan, resolved))
+    }
+
+    /// The method that the plan names.
+    pub fn method(&self, plan: &Plan) -> Result<&'static MethodEntry, Error> {
+        lookup::find(self.methods.iter().copied(), |entry| entry.name, "method", &plan.method.name)
+            .map_err(|problem| Error::setting("method.name", problem))
+    }
+}
+
+fn no_data() -> Error {
+    Error::setting("data.path", "missing; say what to train on, e.g. data=photos/ or data=demo")
+}
+
+/// A warm-up that is longer than the training would never end: it becomes a tenth of it, told.
+fn scale_warmup(draft: &mut Draft) {
+    let Ok(optimizer) = draft.read::<toml::Table>("optimizer") else { return };
+    let Ok(train) = draft.read::<toml::Table>("train") else { return };
+    let (Some(warmup), Some(epochs)) = (
+        optimizer.get("warmup_epochs").and_then(toml::Value::as_float),
+        train.get("epochs").and_then(toml::Value::as_integer),
+    ) else {
+        return;
+    };
+    if warmup > epochs as f64 {
+        let scaled = 0.1 * epochs as f64;
+        let note = format!(
+            "optimizer.warmup_epochs = {warmup} is more than train.epochs = {epochs}: the warm-up is {scaled} epochs, a tenth"
+        );
+        draft.replace("optimizer.warmup_epochs", scaled.into(), "a tenth of train.epochs", note);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A plan for images that need not be there, with a small network unless `more` says otherwise.
+    pub(crate) fn plan(channels: usize, size: usize, more: &[&str]) -> Plan {
+        let ones = |value: &str| vec![value; channels].join(", ");
+        let mut arguments: Vec<String> = [
+            "data=unused".into(),
+            "data.kind=folder".into(),
+            "data.labels=none".into(),
+            "data.fingerprint=none".into(),
+            format!("data.channels={channels}"),
+            format!("data.size={size}"),
+            format!("data.mean=[{}]", ones("0.5")),
+            format!("data.std=[{}]", ones("0.25")),
+        ]
+        .to_vec();
+        if !more.iter().any(|word| word.starts_with("backbone")) {
+            arguments.push("backbone.widths=[4, 6]".into());
+        }
+        arguments.extend(more.iter().map(|&word| word.to_owned()));
+        Catalogue::default().plan_as_stated(None, &arguments).unwrap()
+    }
 }

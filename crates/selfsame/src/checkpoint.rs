@@ -1,8 +1,9 @@
 //! Checkpoints: written beside, synced, hashed, renamed. A reader sees a whole one or none.
 
 use crate::error::Error;
+use crate::plan::{Plan, another_plan};
 use crate::tensor::parameters::{Array, from_safetensors, to_safetensors};
-use selfsame_data::DataError;
+use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,8 +18,8 @@ pub struct Checkpoint {
     pub step: u64,
     /// The method's tensors.
     pub model: BTreeMap<String, Array>,
-    /// The optimiser's tensors.
-    pub optimiser: BTreeMap<String, Array>,
+    /// The optimizer's tensors.
+    pub optimizer: BTreeMap<String, Array>,
 }
 
 /// `state.json`: what the folder holds, and the hashes that say whether it still does.
@@ -26,31 +27,32 @@ pub struct Checkpoint {
 #[serde(deny_unknown_fields)]
 struct State {
     step: u64,
-    plan: String,
+    /// What of the plan decides about results, so that an edited plan can be told what was changed.
+    plan: toml::Table,
     model_blake3: String,
-    optimiser_blake3: String,
+    optimizer_blake3: String,
 }
 
 const MODEL: &str = "model.safetensors";
-const OPTIMISER: &str = "optimiser.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 
-/// Writes `checkpoint` into `folder/step-00000000` and removes all but the newest `keep`.
-pub fn save(folder: &Path, checkpoint: &Checkpoint, plan: &str, keep: usize) -> Result<PathBuf, Error> {
+/// Writes `checkpoint` into `folder/step-00000000` and removes all but the newest that the plan keeps.
+pub fn save(folder: &Path, checkpoint: &Checkpoint, plan: &Plan) -> Result<PathBuf, Error> {
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let path = folder.join(format!("step-{:08}", checkpoint.step));
     let temporary = folder.join(".writing");
     remove_folder(&temporary)?; // what a killed process may have left
     fs::create_dir(&temporary).map_err(|e| Error::io(&temporary, e))?;
-    let (model, optimiser) = (to_safetensors(&checkpoint.model), to_safetensors(&checkpoint.optimiser));
+    let (model, optimizer) = (to_safetensors(&checkpoint.model), to_safetensors(&checkpoint.optimizer));
     let state = State {
         step: checkpoint.step,
-        plan: plan.to_owned(),
+        plan: plan.identity(),
         model_blake3: blake3::hash(&model).to_string(),
-        optimiser_blake3: blake3::hash(&optimiser).to_string(),
+        optimizer_blake3: blake3::hash(&optimizer).to_string(),
     };
-    let state = serde_json::to_vec_pretty(&state).expect("strings and numbers serialise");
-    for (name, bytes) in [(MODEL, &model), (OPTIMISER, &optimiser), (STATE, &state)] {
+    let state = serde_json::to_vec_pretty(&state).expect("strings and numbers serialize");
+    for (name, bytes) in [(MODEL, &model), (OPTIMIZER, &optimizer), (STATE, &state)] {
         if let Err(cause) = write_synced(&temporary.join(name), bytes) {
             // Half a checkpoint is of no use, and its space may be what is lacking.
             let _ = remove_folder(&temporary);
@@ -62,18 +64,27 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint, plan: &str, keep: usize) -> 
     fs::rename(&temporary, &path).map_err(|e| Error::io(&path, e))?;
     sync_folder(folder)?;
     let all = list(folder)?;
-    for old in &all[..all.len().saturating_sub(keep.max(1))] {
+    for old in &all[..all.len().saturating_sub(plan.train.keep_checkpoints.max(1))] {
         remove_folder(old)?;
     }
     Ok(path)
 }
 
 /// The newest checkpoint in `folder` whose files are what their hashes say; the others' faults go to `warn`.
-pub fn load_newest(folder: &Path, plan: &str, mut warn: impl FnMut(String)) -> Result<Option<Checkpoint>, Error> {
+///
+/// # Errors
+/// If it is another plan's, with what was changed; or if there are checkpoints and none is intact.
+pub fn load_newest(folder: &Path, plan: &Plan, mut warn: impl FnMut(String)) -> Result<Option<Checkpoint>, Error> {
     let all = list(folder)?;
     for path in all.iter().rev() {
-        match load(path, plan) {
-            Ok(checkpoint) => return Ok(Some(checkpoint)),
+        match load(path) {
+            Ok((checkpoint, identity)) => {
+                let differences = plan.differences(&identity);
+                if differences.is_empty() {
+                    return Ok(Some(checkpoint));
+                }
+                return Err(Error::run(&plan.out, another_plan(&differences)));
+            }
             Err(problem) => {
                 warn(format!("checkpoint {} cannot be used: {problem}; trying the one before", path.display()));
             }
@@ -82,15 +93,16 @@ pub fn load_newest(folder: &Path, plan: &str, mut warn: impl FnMut(String)) -> R
     if all.is_empty() {
         return Ok(None);
     }
-    Err(Error::run(folder, "no checkpoint is intact; remove the run folder to start again"))
+    Err(Error::run(
+        folder,
+        "no checkpoint is intact; nothing was changed here, start anew in another folder with out=…",
+    ))
 }
 
-fn load(path: &Path, plan: &str) -> Result<Checkpoint, String> {
+/// A checkpoint, and the identity of its plan.
+fn load(path: &Path) -> Result<(Checkpoint, toml::Table), String> {
     let read = |name| fs::read(path.join(name)).map_err(|e| format!("{name}: {e}"));
     let state: State = serde_json::from_slice(&read(STATE)?).map_err(|e| format!("{STATE}: {e}"))?;
-    if state.plan != plan {
-        return Err("it is another plan's".into());
-    }
     let arrays = |name, hash: &str| {
         let bytes = read(name)?;
         if blake3::hash(&bytes).to_string() != hash {
@@ -98,11 +110,12 @@ fn load(path: &Path, plan: &str) -> Result<Checkpoint, String> {
         }
         from_safetensors(&bytes).map_err(|e| format!("{name}: {e}"))
     };
-    Ok(Checkpoint {
+    let checkpoint = Checkpoint {
         step: state.step,
         model: arrays(MODEL, &state.model_blake3)?,
-        optimiser: arrays(OPTIMISER, &state.optimiser_blake3)?,
-    })
+        optimizer: arrays(OPTIMIZER, &state.optimizer_blake3)?,
+    };
+    Ok((checkpoint, state.plan))
 }
 
 /// Path of the newest checkpoint.

@@ -4,10 +4,9 @@
 //! reached. It is thrown away, and small on purpose: what it cannot do, the encoder must.
 
 use crate::method::BuildContext;
-use crate::tensor::layers::{Conv2d, Linear, Norm, Pass};
+use crate::tensor::layers::{Conv2d, Linear, Norm, NormKind, Pass};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_data::config::Norm as NormKind;
 
 /// The first map is of at most this side, px.
 const FIRST_SIDE: usize = 8;
@@ -31,8 +30,8 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder from representations of `input` to the plan's images; its last map has `width` channels.
     pub fn new(cx: &BuildContext, input: usize, width: usize) -> Self {
-        let (init, norm, data) = (cx.init("decoder"), cx.plan.backbone.norm.unwrap_or_default(), &cx.plan.data);
-        let (size, channels) = (data.size.expect("resolved"), data.channels.expect("resolved"));
+        let (init, norm, data) = (cx.init("decoder"), cx.plan.backbone.norm(), &cx.plan.data);
+        let (size, channels) = (data.size, data.channels);
         let bias = norm == NormKind::None;
         let (mut side, mut doublings) = (size, 0);
         while side > FIRST_SIDE {
@@ -81,9 +80,9 @@ fn doubled(x: Tensor<4>) -> Tensor<4> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::testing;
     use crate::tensor::{to_vec, view_to_device};
     use burn::tensor::Device;
-    use selfsame_data::config::Plan;
 
     #[test]
     fn a_pixel_becomes_a_square_of_four() {
@@ -95,8 +94,7 @@ mod tests {
     #[test]
     fn images_of_any_size_come_out() {
         for (size, first_side, stages) in [(5, 5, 0), (8, 8, 0), (12, 6, 1), (28, 7, 2), (33, 5, 3), (224, 7, 5)] {
-            let text = format!("data = {{ path = \"unused\", channels = 2, size = {size} }}\nmethod = {{}}");
-            let plan: Plan = toml::from_str(&text).unwrap();
+            let plan = testing::plan(2, size, &[]);
             let decoder = Decoder::new(&BuildContext { plan: &plan, device: &Device::flex() }, 3, 2);
             assert_eq!((decoder.first_side, decoder.stages.len()), (first_side, stages));
             let image = decoder.forward(Tensor::ones([1, 3], &Device::flex()), &Pass::evaluate());

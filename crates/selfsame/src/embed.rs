@@ -1,16 +1,17 @@
 //! Representations of a data set, batch by batch: what evaluation and export read.
 
 use crate::backbones::Encoder;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::Branch;
+use crate::plan::Plan;
 use crate::tensor::layers::Pass;
 use crate::tensor::{to_vec, view_to_device};
 use burn::module::Module;
-use selfsame_data::config::Plan;
+use selfsame_data::attributes::attributes;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::knn::{self, Neighbours};
-use selfsame_data::features::FeatureTable;
-use selfsame_data::views::{EvalLoader, EvalPlan};
+use selfsame_data::loader::EvalLoader;
+use selfsame_evaluate::features::FeatureTable;
+use selfsame_evaluate::knn::{self, Neighbors};
 use std::sync::Arc;
 
 /// One batch's features, `[batch, width]` each, row by row.
@@ -24,6 +25,8 @@ pub struct FeatureBatch {
     pub z: Vec<f32>,
     /// The pixels that the encoder saw, when asked for.
     pub raw: Vec<f32>,
+    /// Trivial attributes of these pixels, when asked for: see [`selfsame_data::attributes`].
+    pub trivial: Vec<f32>,
 }
 
 /// Which features are wanted beside `h`.
@@ -33,23 +36,22 @@ pub struct Wanted {
     pub z: bool,
     /// Pixels.
     pub raw: bool,
+    /// Trivial attributes of the pixels.
+    pub trivial: bool,
 }
 
-/// Runs a branch over `indices` of a data set in evaluation mode and hands each batch to `sink`; memory does not grow
+/// Runs a branch in evaluation mode over the plain views of a loader and hands each batch to `sink`; memory does not grow
 /// with the data set. Samples that cannot be read are left out.
 pub fn for_each_batch(
     branch: &Branch,
-    dataset: &Arc<Dataset>,
-    plan: &Plan,
-    indices: Option<Vec<usize>>,
+    loader: EvalLoader,
     wanted: Wanted,
     mut sink: impl FnMut(FeatureBatch) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let loader = EvalLoader::new(dataset.clone(), EvalPlan::new(plan)?, indices)?;
-    for_each_views(branch, loader, wanted, |mut views| sink(views.pop().expect("one plain view")))
+    for_each_views(branch, loader, wanted, |views| views.into_iter().try_for_each(&mut sink))
 }
 
-/// As [`for_each_batch`], over whatever views the loader makes: `sink` is given each batch's features, an entry a view.
+/// As [`for_each_batch`], over whatever views the loader makes: `sink` is given each batch's features, an entry per view.
 pub fn for_each_views(
     branch: &Branch,
     mut loader: EvalLoader,
@@ -64,71 +66,102 @@ pub fn for_each_views(
         let all =
             views.groups.into_iter().flat_map(|group| group.data.into_iter().map(move |view| (view, group.shape)));
         let features = all.map(|(pixels, shape)| {
+            let image_values = shape.iter().product();
+            let trivial = match wanted.trivial {
+                true => pixels.chunks_exact(image_values).flat_map(|image| attributes(image, shape[2])).collect(),
+                false => Vec::new(),
+            };
             let raw = if wanted.raw { pixels.clone() } else { Vec::new() };
             let h = encoder.forward(view_to_device(pixels, shape, &device), &pass);
             let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
-            FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw }
+            FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial }
         });
         sink(features.collect())?;
     }
     Ok(())
 }
 
-/// The tables that an evaluation compares.
+/// The features of some samples of a data set, or of all; a row per sample that could be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tables {
+    /// Index of each row in the data set.
+    pub indices: Vec<usize>,
     /// Representations.
     pub h: FeatureTable,
-    /// Embeddings.
+    /// Embeddings, when asked for.
     pub z: FeatureTable,
-    /// Pixels.
+    /// Pixels, when asked for.
     pub raw: FeatureTable,
+    /// Trivial attributes, when asked for.
+    pub trivial: FeatureTable,
 }
 
-/// The tables of a whole data set; `progress` is told the number of samples done.
-pub fn tables(
-    branch: &Branch,
-    dataset: &Arc<Dataset>,
-    plan: &Plan,
-    wanted: Wanted,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Tables, Error> {
-    let mut tables = Tables::default();
-    let mut indices = Vec::new();
-    for_each_batch(branch, dataset, plan, None, wanted, |batch| {
-        tables.h.values.extend(batch.h);
-        tables.z.values.extend(batch.z);
-        tables.raw.values.extend(batch.raw);
-        indices.extend(batch.indices);
-        progress(indices.len());
-        Ok(())
-    })?;
-    for table in [&mut tables.h, &mut tables.z, &mut tables.raw] {
-        if !table.values.is_empty() {
-            describe(table, dataset, &indices);
+impl Tables {
+    /// Embeds the samples `indices`, or all; `progress` is told the number of samples done.
+    ///
+    /// # Errors
+    /// Also if none of the samples can be read, or more than the plan allows cannot.
+    pub fn embed(
+        branch: &Branch,
+        dataset: &Arc<Dataset>,
+        plan: &Plan,
+        indices: Option<Vec<usize>>,
+        wanted: Wanted,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Self, Error> {
+        let mut tables = Self::default();
+        let loader = EvalLoader::new(dataset.clone(), plan.plain_view()?, indices)?;
+        for_each_batch(branch, loader, wanted, |batch| {
+            tables.h.values.extend(batch.h);
+            tables.z.values.extend(batch.z);
+            tables.raw.values.extend(batch.raw);
+            tables.trivial.values.extend(batch.trivial);
+            tables.indices.extend(batch.indices);
+            progress(tables.indices.len());
+            Ok(())
+        })?;
+        dataset.check_bad_share()?;
+        if tables.indices.is_empty() {
+            let problem = format!("{}: not one sample can be read", dataset.path().display());
+            return Err(selfsame_base::DataError::Data(problem).into());
+        }
+        let Self { indices, h, z, raw, trivial } = &mut tables;
+        for table in [h, z, raw, trivial] {
+            if !table.values.is_empty() {
+                describe(table, dataset, indices);
+            }
+        }
+        Ok(tables)
+    }
+
+    /// The rows of these samples, in this order; those that could not be read are left out.
+    #[must_use]
+    pub fn of_samples(&self, samples: &[usize]) -> Self {
+        let place: std::collections::HashMap<usize, usize> =
+            self.indices.iter().enumerate().map(|(row, &index)| (index, row)).collect();
+        let rows: Vec<usize> = samples.iter().filter_map(|sample| place.get(sample).copied()).collect();
+        Self {
+            indices: rows.iter().map(|&row| self.indices[row]).collect(),
+            h: picked(&self.h, &rows),
+            z: picked(&self.z, &rows),
+            raw: picked(&self.raw, &rows),
+            trivial: picked(&self.trivial, &rows),
         }
     }
-    Ok(tables)
 }
 
-/// Representations `h` of the samples `indices`, and which of them could be read; `progress` is told the number of samples
-/// done.
-pub fn representations(
-    branch: &Branch,
-    dataset: &Arc<Dataset>,
-    plan: &Plan,
-    indices: Vec<usize>,
-    progress: &mut dyn FnMut(usize),
-) -> Result<(FeatureTable, Vec<usize>), Error> {
-    let (mut table, mut seen) = (FeatureTable::default(), Vec::new());
-    for_each_batch(branch, dataset, plan, Some(indices), Wanted::default(), |batch| {
-        table.values.extend(batch.h);
-        seen.extend(batch.indices);
-        progress(seen.len());
-        Ok(())
-    })?;
-    describe(&mut table, dataset, &seen);
-    Ok((table, seen))
+/// Some rows of a table.
+fn picked(table: &FeatureTable, rows: &[usize]) -> FeatureTable {
+    if table.is_empty() {
+        return FeatureTable::default();
+    }
+    FeatureTable {
+        values: rows.iter().flat_map(|&row| table.row(row)).copied().collect(),
+        dim: table.dim,
+        ids: rows.iter().map(|&row| table.ids[row].clone()).collect(),
+        labels: rows.iter().filter_map(|&row| table.labels.get(row).copied()).collect(),
+        classes: table.classes.clone(),
+    }
 }
 
 /// Fills in ids and labels of a table whose values are there.
@@ -139,7 +172,7 @@ fn describe(table: &mut FeatureTable, dataset: &Dataset, indices: &[usize]) {
     table.classes = dataset.classes().to_vec();
 }
 
-/// Share of `queries` that the encoder's kNN over `bank` classifies rightly.
+/// Share of `queries` that the encoder's kNN over `bank` classifies correctly.
 pub fn online_knn(
     encoder: &Encoder,
     dataset: &Arc<Dataset>,
@@ -147,13 +180,13 @@ pub fn online_knn(
     bank: Vec<usize>,
     queries: Vec<usize>,
 ) -> Result<f64, Error> {
-    let branch = Branch { encoder: encoder.clone(), projector: crate::projector::Projector::identity(encoder.width()) };
+    let branch = Branch::without_projector(encoder.clone());
     let table = |indices: Vec<usize>| -> Result<FeatureTable, Error> {
-        Ok(representations(&branch, dataset, plan, indices, &mut |_| {})?.0)
+        Ok(Tables::embed(&branch, dataset, plan, Some(indices), Wanted::default(), &mut |_| {})?.h)
     };
     let (bank, queries, settings) = (table(bank)?, table(queries)?, &plan.evaluate);
     let k = settings.knn_k.min(bank.len());
-    let neighbours = Neighbours::find(queries.rows(), bank.rows(), k);
-    let predicted = neighbours.vote(&bank.labels, bank.classes.len(), k, settings.knn_temperature);
+    let neighbors = Neighbors::find(queries.rows(), bank.rows(), k)?;
+    let predicted = neighbors.vote(&bank.labels, bank.classes.len(), k, settings.knn_temperature);
     Ok(knn::accuracy(&predicted, &queries.labels))
 }

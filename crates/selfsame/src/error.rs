@@ -1,6 +1,6 @@
 //! Errors of the training side; everything a user can mend says how.
 
-use selfsame_data::DataError;
+use selfsame_base::DataError;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong between a plan and a trained encoder.
@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// The loss stopped being a number.
     #[error(
-        "the loss is {total} at step {step} (lr {lr:.3e}; {terms}); last good checkpoint: {checkpoint}; lower optimiser.base_lr or lengthen optimiser.warmup_epochs"
+        "the loss is {total} at step {step} (lr {lr:.3e}; {terms}); last good checkpoint: {checkpoint}; lower optimizer.base_lr or lengthen optimizer.warmup_epochs"
     )]
     Diverged {
         /// The step.

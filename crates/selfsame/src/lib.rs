@@ -1,28 +1,36 @@
 //! Selfsame: representations of high-dimensional data, learned without labels.
 //!
 //! The tensor side of the house, and the only crate that names the tensor library. A [`method`] is an encoder with
-//! heads and an [`objective`]; the [`trainer`] takes a plan and a data set to a [`run`] folder; [`embed`] takes the
-//! encoder to features, which `selfsame-data` judges.
+//! heads and an [`objective`]; a [`catalogue`] makes a [`plan`] of a recipe; the [`trainer`] takes the plan and a data set to
+//! a [`run`] folder; [`embed`] takes the encoder to features, which `selfsame-evaluate` judges.
 
 pub mod backbones;
+pub mod batch;
+pub mod branch;
 pub mod catalogue;
 pub mod checkpoint;
 pub mod decoder;
 pub mod device;
 pub mod diagnose;
 pub mod embed;
+pub mod encoder_folder;
 pub mod error;
 pub mod events;
 pub mod finetune;
+pub mod memory;
 pub mod method;
 pub mod methods;
 pub mod objective;
 pub mod optim;
+pub mod outputs;
 pub mod picture;
+pub mod plan;
+pub mod progress;
 pub mod projector;
 pub mod prototypes;
 pub mod queue;
 pub mod rbm;
+pub mod require;
 pub mod run;
 pub mod selftest;
 pub mod step;

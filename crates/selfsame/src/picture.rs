@@ -2,7 +2,7 @@
 
 use crate::tensor::to_vec;
 use burn::tensor::Tensor;
-use selfsame_data::config::DataSettings;
+use selfsame_data::settings::DataSettings;
 use selfsame_data::sheet::{Sheet, stretch};
 
 /// A sheet of tiles, `pictures/NAME.png` in the run folder.
@@ -23,7 +23,7 @@ pub struct Picture {
 /// How values become brightness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Pixels as the encoder sees them, normalised by the data's mean and standard deviation.
+    /// Pixels as the encoder sees them, normalized by the data's mean and standard deviation.
     Data,
     /// Weights: every tile by itself, its smallest value black and its largest white.
     Tile,
@@ -34,11 +34,12 @@ impl Picture {
     pub fn to_png(&self, data: &DataSettings) -> Vec<u8> {
         let [_, height, width, channels] = self.tiles.dims();
         let mut values = to_vec(self.tiles.clone());
-        match (self.scale, &data.mean, &data.std) {
-            (Scale::Data, Some(mean), Some(std)) => {
+        let DataSettings { mean, std, .. } = data;
+        match self.scale {
+            Scale::Data => {
                 values.iter_mut().enumerate().for_each(|(i, v)| *v = *v * std[i % channels] + mean[i % channels]);
             }
-            _ => values.chunks_exact_mut(height * width * channels).for_each(stretch),
+            Scale::Tile => values.chunks_exact_mut(height * width * channels).for_each(stretch),
         }
         Sheet { columns: self.columns, tile: [height, width, channels], values }.to_png()
     }

@@ -1,11 +1,35 @@
 //! The projector `g`: the head that the objective sees and that is thrown away (Chen et al. 2020, §4.2).
 
-use crate::tensor::layers::{Init, Linear, Norm, Pass};
+use crate::tensor::layers::{Init, Linear, Norm, NormKind, Pass};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_data::config::ProjectorSettings;
+use selfsame_config::{Kind, Range, settings};
 
-/// `layers` linear maps with normalisation and ReLU between them: none of them is the identity, one is linear. A
+settings! {
+    /// `[projector]`
+    pub struct ProjectorSettings {
+        /// linear layers; 0: the objective sees h itself, 1: a linear map, more: an MLP
+        layers: usize = 2, Kind::Integer(Range::Within(0.0, 8.0));
+        /// width of the hidden layers
+        hidden: usize = 256, Kind::WIDTH;
+        /// width of the embedding z
+        out: usize = 128, Kind::WIDTH;
+        /// normalization after hidden layers
+        norm: NormKind = "batch", Kind::Word(NormKind::WORDS);
+        /// whether the last layer is normalized too
+        last_norm: bool = false, Kind::Flag;
+    }
+}
+
+impl ProjectorSettings {
+    /// Weights, at least.
+    pub(crate) fn parameters(&self) -> f64 {
+        let (hidden, out) = (self.hidden as f64, self.out as f64);
+        hidden * hidden * self.layers.saturating_sub(2) as f64 + if self.layers > 1 { hidden * out } else { 0.0 }
+    }
+}
+
+/// `layers` linear maps with normalization and ReLU between them: none of them is the identity, one is linear. A
 /// predictor is one too.
 #[derive(Module, Debug)]
 pub struct Projector {
@@ -21,7 +45,7 @@ impl Projector {
     pub fn new(settings: &ProjectorSettings, width: usize, init: &Init) -> Self {
         let hidden = settings.layers.saturating_sub(1);
         let inputs = |layer| if layer == 0 { width } else { settings.hidden };
-        let bias = settings.norm == selfsame_data::config::Norm::None;
+        let bias = settings.norm == NormKind::None;
         Self {
             hidden: (0..hidden)
                 .map(|layer| {

@@ -1,6 +1,6 @@
 //! Prototypes: learned points of the unit sphere, one a cluster, to which embeddings are assigned.
 
-use crate::objective::normalise_rows;
+use crate::objective::normalize_rows;
 use crate::tensor::layers::Init;
 use crate::tensor::ops::matmul;
 use crate::tensor::unrecorded;
@@ -16,7 +16,7 @@ pub struct Prototypes {
 impl Prototypes {
     /// `count` random directions of `width`.
     pub fn new(init: &Init, count: usize, width: usize) -> Self {
-        Self { weight: init.normal("weight", [count, width], 1.0) }.normalised()
+        Self { weight: init.normal("weight", [count, width], 1.0) }.normalized()
     }
 
     /// As columns, `[embedding, prototypes]`.
@@ -26,16 +26,16 @@ impl Prototypes {
 
     /// The cosine of each embedding with each prototype: `[batch, embedding]` to `[batch, prototypes]`.
     pub fn scores(&self, z: Tensor<2>) -> Tensor<2> {
-        matmul(normalise_rows(z), self.columns())
+        matmul(normalize_rows(z), self.columns())
     }
 
-    /// Back on the unit sphere, which a step of the optimiser leaves.
+    /// Back on the unit sphere, which a step of the optimizer leaves.
     #[must_use]
-    pub fn normalised(self) -> Self {
+    pub fn normalized(self) -> Self {
         Self {
             weight: self.weight.map(|rows| {
                 let trained = rows.is_require_grad();
-                unrecorded(rows, normalise_rows).set_require_grad(trained)
+                unrecorded(rows, normalize_rows).set_require_grad(trained)
             }),
         }
     }

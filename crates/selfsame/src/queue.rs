@@ -1,12 +1,11 @@
-//! A queue of past embeddings: more negatives, or neighbours, than a batch holds (He et al. 2020, §3.2).
+//! A queue of past embeddings: more negatives, or neighbors, than a batch holds (He et al. 2020, §3.2).
 
 use crate::error::Error;
-use crate::objective::normalise_rows;
+use crate::objective::normalize_rows;
 use crate::tensor::layers::Init;
 use crate::tensor::unrecorded;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use selfsame_data::config::Plan;
 
 /// Unit rows, the oldest first; random ones until it has been filled.
 #[derive(Module, Debug)]
@@ -17,7 +16,7 @@ pub struct Queue {
 impl Queue {
     /// A queue of `len` embeddings of `width`.
     pub fn new(init: &Init, len: usize, width: usize) -> Self {
-        Self { rows: init.normal("rows", [len, width], 1.0).map(normalise_rows).no_grad() }
+        Self { rows: init.normal("rows", [len, width], 1.0).map(normalize_rows).no_grad() }
     }
 
     /// The embeddings, `[queue, embedding]`, outside any graph.
@@ -32,7 +31,7 @@ impl Queue {
         let rows = self.rows.map(|rows| {
             let [len, _] = rows.dims();
             assert!(batch <= len, "{batch} embeddings for a queue of {len}");
-            let newest = normalise_rows(embeddings.clone());
+            let newest = normalize_rows(embeddings.clone());
             // The tensor library has no empty tensors.
             unrecorded(rows, |rows| match len - batch {
                 0 => newest,
@@ -43,8 +42,7 @@ impl Queue {
     }
 
     /// Checks `method.queue`, the length, against the batch.
-    pub fn check(len: usize, plan: &Plan) -> Result<(), Error> {
-        let batch = plan.train.batch_size;
+    pub fn check(len: usize, batch: usize) -> Result<(), Error> {
         if len > 0 && len.is_multiple_of(batch) {
             return Ok(());
         }
@@ -68,7 +66,7 @@ mod tests {
         fn holds_the_last_embeddings_in_order(batches in proptest::collection::vec(1usize..=6, 3..12)) {
             let (len, device) = (6, Device::flex().autodiff());
             let mut queue = Queue::new(&Init::new(0, "queue", &device), len, 2);
-            // Points of the unit circle, which normalisation leaves where they are.
+            // Points of the unit circle, which normalization leaves where they are.
             let point = |i: usize| [(i as f32 * 0.1).cos(), (i as f32 * 0.1).sin()];
             let mut all: Vec<f32> = to_vec(queue.rows());
             let mut pushed = 0;

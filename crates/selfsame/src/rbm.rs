@@ -6,7 +6,7 @@ use crate::tensor::ops::matmul;
 use crate::tensor::to_vec;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, TensorData};
-use selfsame_data::rng::StreamRng;
+use selfsame_base::rng::StreamRng;
 
 /// `E(v, h) = −bᵀv − cᵀh − vᵀWh` over binary `h`; for Gaussian visible units `½‖v − b‖²` in the place of `−bᵀv`.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl Units {
 mod tests {
     use super::*;
     use burn::tensor::Device;
-    use selfsame_data::rng::Purpose;
+    use selfsame_base::rng::Purpose;
 
     const VISIBLE: usize = 6;
     const HIDDEN: usize = 4;

@@ -1,15 +1,16 @@
 //! The run folder: what lies where, who may write, and the records of a training.
 
-use crate::backbones::Encoder;
 use crate::checkpoint;
+use crate::encoder_folder;
 use crate::error::Error;
 use crate::events::Event;
 use crate::picture::Picture;
-use crate::tensor::parameters;
+use crate::plan::{Plan, another_plan};
 use crate::tensorboard::EventFile;
-use selfsame_data::atomic;
-use selfsame_data::config::{DataSettings, Plan};
+use selfsame_base::atomic;
+use selfsame_config::{Draft, Recipe};
 use selfsame_data::dataset::Dataset;
+use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -32,32 +33,9 @@ pub enum RunState {
     Finished,
 }
 
-/// `config.json` beside `encoder.safetensors`: what a loader needs to rebuild the network and feed it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EncoderConfig {
-    /// Names and axes of the weights: `torchvision`'s or `timm`'s.
-    pub format: String,
-    /// Version of the writer.
-    pub selfsame: String,
-    /// Method that trained it.
-    pub method: String,
-    /// The `[backbone]` table.
-    pub backbone: selfsame_data::config::BackboneSettings,
-    /// Input channels.
-    pub channels: usize,
-    /// Input side, px.
-    pub size: usize,
-    /// Per-channel mean on the 0..1 scale.
-    pub mean: Vec<f32>,
-    /// Per-channel standard deviation on the 0..1 scale.
-    pub std: Vec<f32>,
-    /// Width of the representation.
-    pub width: usize,
-}
-
-const PLAN: &str = "plan.toml";
+/// File of the plan.
+pub const PLAN: &str = "plan.toml";
 const METRICS: &str = "metrics.jsonl";
-const ENCODER: &str = "encoder.safetensors";
 
 impl Run {
     /// Opens the plan's run folder for training: makes a new one, or finds the same plan's. Anything else is refused
@@ -66,10 +44,10 @@ impl Run {
         let path = plan.out.clone();
         let plan_path = path.join(PLAN);
         if plan_path.exists() {
-            let before = Plan::load(&plan_path)?;
-            if before.fingerprint() != plan.fingerprint() {
-                let problem = "holds a run of another plan; choose another out=…, or remove the folder to start again";
-                return Err(Error::run(path, problem));
+            let before = Draft::new(&plan.schema, Some(&Recipe::read(&plan_path)?), &[])?.resolve(true)?;
+            let differences = plan.differences(&plan.schema.identity(&before.table("")));
+            if !differences.is_empty() {
+                return Err(Error::run(path, another_plan(&differences)));
             }
         } else {
             let occupied = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
@@ -115,7 +93,7 @@ impl Run {
 
     /// Whether the encoder is written.
     pub fn state(&self) -> RunState {
-        if self.path.join(ENCODER).exists() { RunState::Finished } else { RunState::Open }
+        if self.path.join(encoder_folder::WEIGHTS).exists() { RunState::Finished } else { RunState::Open }
     }
 
     /// Steps of the newest checkpoint, and the passes over the data that they made, where the records tell how many
@@ -155,7 +133,7 @@ impl Run {
     /// Appends an event to the records.
     pub fn record(&mut self, event: &Event) -> Result<(), Error> {
         let Some((metrics, tensorboard)) = &mut self.metrics else { return Ok(()) };
-        let mut line = serde_json::to_vec(event).expect("events serialise");
+        let mut line = serde_json::to_vec(event).expect("events serialize");
         line.push(b'\n');
         metrics.write_all(&line).map_err(|e| Error::io(&self.path.join(METRICS), e))?;
         tensorboard.add(event)
@@ -166,27 +144,6 @@ impl Run {
         let Some((metrics, tensorboard)) = &mut self.metrics else { return Ok(()) };
         metrics.sync_all().map_err(|e| Error::io(&self.path.join(METRICS), e))?;
         tensorboard.flush()
-    }
-
-    /// Writes `encoder.safetensors` and `config.json`: the encoder alone, without the heads.
-    pub fn write_encoder(&self, encoder: &Encoder, plan: &Plan) -> Result<(), Error> {
-        let data = &plan.data;
-        let config = EncoderConfig {
-            format: encoder.format().into(),
-            selfsame: env!("CARGO_PKG_VERSION").into(),
-            method: plan.method["name"].as_str().unwrap_or_default().into(),
-            backbone: plan.backbone.clone(),
-            channels: data.channels.expect("resolved"),
-            size: data.size.expect("resolved"),
-            mean: data.mean.clone().expect("resolved"),
-            std: data.std.clone().expect("resolved"),
-            width: encoder.width(),
-        };
-        let config = serde_json::to_vec_pretty(&config).expect("plain values serialise");
-        atomic::write(&self.path.join("config.json"), &config)?;
-        let arrays = parameters::to_pytorch_layout(parameters::arrays(encoder));
-        // Last: its presence says that the run is finished.
-        Ok(atomic::write(&self.path.join(ENCODER), &parameters::to_safetensors(&arrays))?)
     }
 
     /// Writes `pictures/NAME.png`, and its caption beside it as `pictures/NAME.txt`.
@@ -211,7 +168,7 @@ impl Run {
         let lines: Vec<String> = bad
             .iter()
             .map(|file| {
-                serde_json::to_string(&Skipped { id: &file.id, reason: &file.reason }).expect("strings serialise")
+                serde_json::to_string(&Skipped { id: &file.id, reason: &file.reason }).expect("strings serialize")
             })
             .collect();
         Ok(atomic::write(&self.path.join("skipped.jsonl"), (lines.join("\n") + "\n").as_bytes())?)

@@ -125,19 +125,22 @@ fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
         }
         ("masked_patches", 3) => {
             let (errors, removed) =
-                (objective::masked_patches(input(1), input(0), input(2), parameter("normalised")? == 1.0), input(2));
-            objective::weighted_means([("reconstruction", errors.sum_dim(0) / removed.detach().sum_dim(0), 1.0)])
+                (objective::masked_patches(input(1), input(0), input(2), parameter("normalized")? == 1.0), input(2));
+            objective::weighted_means(vec![("reconstruction", errors.sum_dim(0) / removed.detach().sum_dim(0), 1.0)])
         }
         ("contrastive_divergence", 5) => {
             let units = if parameter("gaussian")? == 1.0 { Units::Gaussian } else { Units::Bernoulli };
             let bias = |index: usize| input(index).squeeze_dim(0);
             let energy = |v: Tensor<2>| objective::free_energy(units, v, input(4), bias(3), bias(1));
             let model = energy(input(2).detach());
-            objective::weighted_means([("free_energy_data", energy(input(0)), 1.0), ("free_energy_model", model, -1.0)])
+            objective::weighted_means(vec![
+                ("free_energy_data", energy(input(0)), 1.0),
+                ("free_energy_model", model, -1.0),
+            ])
         }
         ("squared_error", 3) => {
             let errors = objective::squared_error(input(1), input(2), input(0).detach());
-            objective::weighted_means([("reconstruction", errors, 1.0)])
+            objective::weighted_means(vec![("reconstruction", errors, 1.0)])
         }
         ("invariance_only", 2) => objective::invariance_only(input(0), input(1)),
         ("nt_xent", 2) => objective::nt_xent(input(0), input(1), parameter("temperature")?),

@@ -6,29 +6,32 @@
 //! surrogate `Σ z · stopgrad(∂L/∂z)`, whose gradient is that of `L` (Gao et al. 2021, "Scaling Deep Contrastive
 //! Learning Batch Size under Memory Limited Setup"). A contrastive batch of 4,096 in the memory of 256, exactly.
 
-use crate::method::{Batch, EmbedContext, Embeddings, Method, Progress};
+use crate::batch::Batch;
+use crate::method::{EmbedContext, Method};
 use crate::objective::LossTerms;
 use crate::optim::GradientMap;
+use crate::outputs::{Parts, PerSample};
+use crate::progress::Progress;
 use crate::tensor::layers::{BatchStatistics, Draws, Pass};
 use burn::tensor::Tensor;
 
 /// What a step found out; nothing is changed yet.
 #[derive(Debug)]
-pub struct Step {
+pub struct Step<O> {
     /// Gradients of every parameter.
     pub gradients: GradientMap,
     /// The total.
     pub total: f32,
     /// The named terms.
     pub terms: Vec<(&'static str, f32)>,
-    /// The whole batch's embeddings, detached.
-    pub embeddings: Embeddings,
-    /// What the normalisation layers saw.
+    /// What was made of the whole batch, detached.
+    pub outputs: O,
+    /// What the normalization layers saw.
     pub statistics: Vec<BatchStatistics>,
 }
 
 /// Loss and gradients of a batch, `chunk_size` samples at a time. The views are on a plain device; `seed` is the plan's.
-pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, progress: Progress) -> Step {
+pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, progress: Progress) -> Step<M::Outputs> {
     let samples = batch.samples.len();
     if chunk_size >= samples {
         return whole(model, batch, seed, progress);
@@ -36,32 +39,25 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, p
     let chunks: Vec<_> =
         (0..samples).step_by(chunk_size).map(|start| start..(start + chunk_size).min(samples)).collect();
 
-    // Pass 1: embeddings only; batch statistics per chunk, nothing recorded.
+    // Pass 1: outputs only; batch statistics per chunk, nothing recorded.
     let plain = model.valid();
-    let rehearsed: Vec<Embeddings> = chunks
+    let rehearsed: Vec<M::Outputs> = chunks
         .iter()
         .map(|range| {
             let pass = Pass::rehearse(Draws::new(seed, progress.step, &batch.samples[range.clone()]));
             plain.embed(&batch.slice(range.clone()), &EmbedContext { pass: &pass, progress })
         })
         .collect();
-    let join = |pick: fn(&Embeddings) -> &Vec<Tensor<2>>| -> Vec<Tensor<2>> {
-        (0..pick(&rehearsed[0]).len())
-            .map(|view| Tensor::cat(rehearsed.iter().map(|e| pick(e)[view].clone()).collect(), 0))
-            .collect()
-    };
-    let embeddings = Embeddings { online: join(|e| &e.online), target: join(|e| &e.target) };
+    let outputs = joined(&rehearsed);
     drop(rehearsed);
 
-    // The objective on the joined embeddings; its own parameters get their gradient here, once.
-    let leaves = Embeddings {
-        online: embeddings.online.iter().map(|z| Tensor::from_inner(z.clone()).require_grad()).collect(),
-        target: embeddings.target.iter().map(|z| Tensor::from_inner(z.clone())).collect(),
-    };
-    let loss = model.objective(&leaves);
+    // The objective on the joined outputs; its own parameters get their gradient here, once.
+    let Parts { learned, constant } = outputs.parts();
+    let leaves: Vec<Tensor<2>> = learned.into_iter().map(|z| Tensor::from_inner(z).require_grad()).collect();
+    let constant = constant.into_iter().map(Tensor::from_inner).collect();
+    let loss = model.objective(&outputs.with(Parts { learned: leaves.clone(), constant }));
     let mut objective_gradients = loss.total.backward();
-    let online_gradients: Vec<Tensor<2>> = leaves
-        .online
+    let learned_gradients: Vec<Tensor<2>> = leaves
         .iter()
         .map(|leaf| leaf.grad_remove(&mut objective_gradients).unwrap_or_else(|| leaf.clone().inner().zeros_like()))
         .collect();
@@ -74,56 +70,62 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, p
         let pass = Pass::train(Draws::new(seed, progress.step, &batch.samples[range.clone()]));
         let chunk = model.embed(&batch.slice(range.clone()), &EmbedContext { pass: &pass, progress });
         let surrogate = chunk
-            .online
+            .parts()
+            .learned
             .into_iter()
-            .zip(&online_gradients)
+            .zip(&learned_gradients)
             .map(|(z, gradient)| (z * Tensor::from_inner(gradient.clone().slice([range.clone()]))).sum_dim(1).sum())
             .reduce(|a, b| a + b)
-            .expect("a method embeds at least one view");
+            .expect("a method learns from something");
         gradients.accumulate(model, &mut surrogate.backward());
         statistics.extend(pass.into_statistics());
     }
-    finish(gradients, &loss, embeddings, statistics)
+    finish(gradients, &loss, outputs, statistics)
 }
 
-fn whole<M: Method>(model: &M, batch: &Batch, seed: u64, progress: Progress) -> Step {
+/// The outputs of a whole batch, of those of its chunks.
+fn joined<O: PerSample>(chunks: &[O]) -> O {
+    let parts: Vec<Parts> = chunks.iter().map(PerSample::parts).collect();
+    let join = |pick: fn(&Parts) -> &Vec<Tensor<2>>| -> Vec<Tensor<2>> {
+        let joined = |i: usize| Tensor::cat(parts.iter().map(|parts| pick(parts)[i].clone()).collect(), 0);
+        (0..pick(&parts[0]).len()).map(joined).collect()
+    };
+    chunks[0].with(Parts { learned: join(|parts| &parts.learned), constant: join(|parts| &parts.constant) })
+}
+
+fn whole<M: Method>(model: &M, batch: &Batch, seed: u64, progress: Progress) -> Step<M::Outputs> {
     let pass = Pass::train(Draws::new(seed, progress.step, &batch.samples));
-    let embeddings = model.embed(batch, &EmbedContext { pass: &pass, progress });
-    let loss = model.objective(&embeddings);
+    let outputs = model.embed(batch, &EmbedContext { pass: &pass, progress });
+    let loss = model.objective(&outputs);
     let mut gradients = GradientMap::default();
     gradients.accumulate(model, &mut loss.total.backward());
-    let detached = |tensors: Vec<Tensor<2>>| tensors.into_iter().map(Tensor::inner).collect();
-    let embeddings = Embeddings { online: detached(embeddings.online), target: detached(embeddings.target) };
-    finish(gradients, &loss, embeddings, pass.into_statistics())
+    finish(gradients, &loss, outputs.detached(), pass.into_statistics())
 }
 
-fn finish(gradients: GradientMap, loss: &LossTerms, embeddings: Embeddings, statistics: Vec<BatchStatistics>) -> Step {
+fn finish<O>(gradients: GradientMap, loss: &LossTerms, outputs: O, statistics: Vec<BatchStatistics>) -> Step<O> {
     let scalar = |t: &Tensor<1>| t.clone().into_scalar::<f32>();
     let terms = loss.terms.iter().map(|(name, term)| (*name, scalar(term))).collect();
-    Step { gradients, total: scalar(&loss.total), terms, embeddings, statistics }
+    Step { gradients, total: scalar(&loss.total), terms, outputs, statistics }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::testing;
     use crate::method::BuildContext;
     use crate::methods::{barlow_twins::BarlowTwins, simclr::Simclr};
+    use crate::plan::Plan;
     use crate::tensor::{parameters, to_vec, view_to_device};
     use burn::tensor::Device;
-    use selfsame_data::config::{Norm, Plan};
-    use selfsame_data::rng::{Purpose, StreamRng};
+    use selfsame_base::rng::{Purpose, StreamRng};
+    use selfsame_config::Settings;
 
     const START: Progress = Progress { step: 0, steps: 10, steps_per_epoch: 5 };
 
-    fn plan(norm: Norm) -> Plan {
-        let mut plan: Plan =
-            toml::from_str("data = { path = \"unused\", channels = 2, size = 9 }\nmethod = {}").unwrap();
-        plan.backbone.widths = Some(vec![6, 9]);
-        plan.backbone.norm = Some(norm);
-        plan.projector.norm = norm;
-        plan.projector.hidden = 16;
-        plan.projector.out = 8;
-        plan
+    fn plan(norm: &str) -> Plan {
+        let norms = [format!("backbone.norm={norm}"), format!("projector.norm={norm}")];
+        let own = ["backbone.widths=[6, 9]", "projector.hidden=16", "projector.out=8", &norms[0], &norms[1]];
+        testing::plan(2, 9, &own)
     }
 
     fn views(batch: usize) -> Batch {
@@ -137,14 +139,14 @@ mod tests {
         Batch { views, samples: (0..batch).collect() }
     }
 
-    fn run<M: Method>(plan: &Plan, batch: usize, chunk: usize) -> Step {
+    fn run<M: Method>(plan: &Plan, batch: usize, chunk: usize) -> Step<M::Outputs> {
         let device = Device::flex().autodiff();
-        let model = M::build(&M::Config::default(), &BuildContext { plan, device: &device }).unwrap();
+        let model = M::build(&M::Config::defaults(), &BuildContext { plan, device: &device }).unwrap();
         step(&model, &views(batch), chunk, 0, START)
     }
 
     fn chunks_do_not_change_gradients<M: Method>() {
-        let plan = plan(Norm::None);
+        let plan = plan("none");
         let whole = run::<M>(&plan, 10, 10);
         let chunked = run::<M>(&plan, 10, 4);
         assert!((whole.total - chunked.total).abs() <= 1e-5 * whole.total.abs());
@@ -172,9 +174,9 @@ mod tests {
 
     #[test]
     fn running_statistics_move_a_tenth_of_the_way_once_a_view_and_chunk() {
-        let plan = plan(Norm::Batch);
+        let plan = plan("batch");
         let device = Device::flex().autodiff();
-        let model = Simclr::build(&Default::default(), &BuildContext { plan: &plan, device: &device }).unwrap();
+        let model = Simclr::build(&Settings::defaults(), &BuildContext { plan: &plan, device: &device }).unwrap();
         let layers = parameters::arrays(&model).keys().filter(|name| name.ends_with("running_mean")).count();
         let step = step(&model, &views(8), 4, 0, START);
         assert_eq!(step.statistics.len(), layers * 2 * 2, "layers × views × chunks");

@@ -1,10 +1,12 @@
 //! A teacher: the exponential moving average of a network's weights (Tarvainen & Valpola 2017; He et al. 2020).
 //!
-//! It gives targets that move slowly, and no gradient flows through it. Its normalisation layers keep running statistics
+//! It gives targets that move slowly, and no gradient flows through it. Its normalization layers keep running statistics
 //! of their own, of what they saw.
 
-use crate::method::{Batch, Branch, Progress};
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::optim::update;
+use crate::progress::Progress;
 use crate::tensor::layers::Pass;
 use crate::tensor::parameters::NamePath;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -38,7 +40,7 @@ impl<N: Module> Teacher<N> {
     /// One step after the student: `t ← βt + (1 − β)p` for every weight that is trained.
     #[must_use]
     pub fn follow(self, student: &N, decay: f64) -> Self {
-        let mut weights = Weights::default();
+        let mut weights = TrainedValues::default();
         student.visit(&mut weights);
         let mut follow = Follow { path: NamePath::default(), student: weights.values, decay };
         let network = self.network.map(&mut follow);
@@ -54,13 +56,13 @@ pub fn momentum(base: f64, progress: Progress) -> f64 {
 }
 
 #[derive(Default)]
-struct Weights {
+struct TrainedValues {
     path: NamePath,
     /// Trained weights by name, flattened, outside any graph.
     values: HashMap<String, Tensor<1>>,
 }
 
-impl ModuleVisitor for Weights {
+impl ModuleVisitor for TrainedValues {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         if tensor.is_require_grad() {
@@ -102,17 +104,14 @@ impl ModuleMapper for Follow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::testing;
     use crate::method::BuildContext;
     use crate::tensor::layers::{Draws, update_running_statistics};
     use crate::tensor::{parameters, view_to_device};
     use burn::tensor::Device;
-    use selfsame_data::config::Plan;
 
     fn branch(seed: u64) -> Branch {
-        let mut plan: Plan =
-            toml::from_str("data = { path = \"unused\", channels = 1, size = 8 }\nmethod = {}").unwrap();
-        plan.seed = seed;
-        plan.backbone.widths = Some(vec![4, 6]);
+        let plan = testing::plan(1, 8, &[&format!("seed={seed}")]);
         BuildContext { plan: &plan, device: &Device::flex().autodiff() }.branch().unwrap()
     }
 

@@ -1,26 +1,32 @@
 //! The training loop: from a plan and a data set to a run folder with an encoder in it.
 
-use crate::catalogue;
+pub mod settings;
+
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::checkpoint::{self, Checkpoint};
 use crate::device;
 use crate::embed;
+use crate::encoder_folder::EncoderFolder;
 use crate::error::Error;
 use crate::events::{Event, Observer, StepRecord};
-use crate::method::{Batch, Branch, BuildContext, EmbedContext, Method, PrepareContext, Progress};
-use crate::optim::Optimiser;
+use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
+use crate::optim::Optimizer;
 use crate::optim::schedule::Schedule;
+use crate::outputs::PerSample;
+use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::run::{Run, RunState};
 use crate::step::{Step, step};
 use crate::tensor::layers::{Draws, Pass, update_running_statistics};
 use crate::tensor::{parameters, to_vec, view_to_device};
 use burn::tensor::Device;
-use selfsame_data::config::Plan;
+use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::collapse::{self, Gauge};
-use selfsame_data::evaluate::verdict::CollapseWatch;
-use selfsame_data::features::Rows;
-use selfsame_data::rng::{Purpose, StreamRng};
-use selfsame_data::views::{EvalLoader, EvalPlan, TrainLoader, ViewPlan, Views};
+use selfsame_data::loader::{EvalLoader, TrainLoader, Views};
+use selfsame_evaluate::collapse::{self, Gauge};
+use selfsame_evaluate::collapse_watch::CollapseWatch;
+use selfsame_evaluate::features::Rows;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +58,7 @@ pub enum Outcome {
 
 /// Which weights a branch should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weights {
+pub enum WeightsOf {
     /// The newest checkpoint's.
     Trained,
     /// The plan's initial ones.
@@ -67,13 +73,12 @@ const ONLINE_QUERIES: usize = 1000;
 const PICTURED_SAMPLES: usize = 24;
 
 /// The branch of a plan on its device, without gradients.
-pub fn branch<M: Method>(plan: &Plan, weights: Weights) -> Result<Branch, Error> {
+pub fn branch<M: Method>(plan: &Plan, weights: WeightsOf) -> Result<Branch, Error> {
     let device = device::open(&plan.device)?;
-    let mut model = M::build(&catalogue::settings::<M>(plan)?, &BuildContext { plan, device: &device })?;
-    if weights == Weights::Trained {
+    let mut model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device })?;
+    if weights == WeightsOf::Trained {
         let run = Run::existing(&plan.out)?;
-        let newest =
-            checkpoint::load_newest(&run.checkpoints(), &plan.fingerprint(), |problem| tracing::warn!("{problem}"))?;
+        let newest = checkpoint::load_newest(&run.checkpoints(), plan, |problem| tracing::warn!("{problem}"))?;
         let newest = newest.ok_or_else(|| Error::run(&plan.out, "the run has no checkpoint yet; train it first"))?;
         model = parameters::with_arrays(model, newest.model).map_err(|problem| Error::run(&plan.out, problem))?;
     }
@@ -104,9 +109,9 @@ struct Session<'a, M> {
     steps: u64,
     run: Run,
     observer: &'a mut dyn Observer,
-    /// Taken out while the optimiser works on it in place, which needs the only handle to the weights.
+    /// Taken out while the optimizer works on it in place, which needs the only handle to the weights.
     model: Option<M>,
-    optimiser: Optimiser,
+    optimizer: Optimizer,
     done: u64,
     started: Instant,
 }
@@ -114,7 +119,15 @@ struct Session<'a, M> {
 impl<'a, M: Method> Session<'a, M> {
     fn open(plan: &'a Plan, dataset: Arc<Dataset>, observer: &'a mut dyn Observer) -> Result<Self, Error> {
         let started = Instant::now();
+        M::check(&M::config(plan)?, plan)?;
         let device = device::open(&plan.device)?.autodiff();
+        if dataset.fingerprint() != plan.data.fingerprint {
+            let problem = format!(
+                "{}: not the data that the plan was made for: samples were added, removed or changed; put them back, or start a new run with out=…",
+                dataset.path().display()
+            );
+            return Err(Error::setting("data.path", problem));
+        }
         let steps_per_epoch = (dataset.len() / plan.train.batch_size) as u64;
         if steps_per_epoch == 0 {
             let problem = format!(
@@ -125,15 +138,15 @@ impl<'a, M: Method> Session<'a, M> {
             );
             return Err(Error::setting("train.batch_size", problem));
         }
-        let model = M::build(&catalogue::settings::<M>(plan)?, &BuildContext { plan, device: &device })?;
-        let schedule = Schedule::new(&plan.optimiser, &plan.train, steps_per_epoch);
+        let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device })?;
+        let schedule = Schedule::new(&plan.optimizer.common, plan.train.batch_size, plan.train.epochs, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
         let run = Run::open(plan)?;
         let mut progress = |what: &str, done, total| {
             observer.event(&Event::Preparing { step: 0, what: what.to_owned(), done, total });
         };
         let model = model.prepare(&mut PrepareContext { plan, dataset: &dataset, progress: &mut progress })?;
-        let optimiser = Optimiser::new(&plan.optimiser);
+        let optimizer = Optimizer::new(&plan.optimizer);
         let mut session = Self {
             plan,
             dataset,
@@ -144,7 +157,7 @@ impl<'a, M: Method> Session<'a, M> {
             run,
             observer,
             model: Some(model),
-            optimiser,
+            optimizer,
             done: 0,
             started,
         };
@@ -154,13 +167,13 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn resume(&mut self) -> Result<(), Error> {
         let mut warnings = Vec::new();
-        let newest = checkpoint::load_newest(&self.run.checkpoints(), &self.plan.fingerprint(), |problem| {
+        let newest = checkpoint::load_newest(&self.run.checkpoints(), self.plan, |problem| {
             warnings.push(problem);
         })?;
-        if let Some(Checkpoint { step, model, optimiser }) = newest {
+        if let Some(Checkpoint { step, model, optimizer }) = newest {
             let bad = |problem| Error::run(self.run.path(), problem);
             self.model = Some(parameters::with_arrays(self.model().clone(), model).map_err(bad)?);
-            self.optimiser.restore(optimiser, &self.device.clone().inner()).map_err(bad)?;
+            self.optimizer.restore(optimizer, &self.device.clone().inner()).map_err(bad)?;
             self.done = step;
         }
         self.run.start_records(self.done)?;
@@ -182,15 +195,14 @@ impl<'a, M: Method> Session<'a, M> {
         self.tell(&Event::Started {
             run: run.clone(),
             method: M::NAME.into(),
-            backbone: self.plan.backbone.name.clone(),
+            backbone: self.plan.backbone.name().into(),
             parameters: parameters::trained(self.model()),
             samples: self.dataset.len(),
             step: self.done,
             steps: self.steps,
             epochs: self.plan.train.epochs,
         })?;
-        let view_plan = ViewPlan::new(self.plan)?;
-        let mut loader = TrainLoader::new(self.dataset.clone(), view_plan, self.done)?;
+        let mut loader = TrainLoader::new(self.dataset.clone(), self.plan.training_views()?, self.done)?;
         let mut pace = Pace::new();
         let mut last_checkpoint = Instant::now();
         let mut watch = CollapseWatch::default();
@@ -226,10 +238,9 @@ impl<'a, M: Method> Session<'a, M> {
     }
 
     /// Gradients, update, running statistics, and what the method does after a step.
-    fn step(&mut self, views: Views, lr: f64) -> Result<Step, Error> {
+    fn step(&mut self, views: Views, lr: f64) -> Result<Step<M::Outputs>, Error> {
         let batch = self.batch(views);
-        let chunk_size = self.plan.train.chunk_size.unwrap_or(self.plan.train.batch_size);
-        let mut result = step(self.model(), &batch, chunk_size, self.plan.seed, self.progress());
+        let mut result = step(self.model(), &batch, self.plan.train.chunk_size, self.plan.seed, self.progress());
         if !result.total.is_finite() {
             return Err(self.diverged(&result, lr));
         }
@@ -239,9 +250,9 @@ impl<'a, M: Method> Session<'a, M> {
         }
         let model = self.model.take().expect("put back after every step");
         self.done += 1;
-        let model = self.optimiser.update(model, std::mem::take(&mut result.gradients), |_| lr);
+        let model = self.optimizer.update(model, std::mem::take(&mut result.gradients), |_| lr);
         let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
-        self.model = Some(model.after_step(&result.embeddings, self.progress()));
+        self.model = Some(model.after_step(&result.outputs, self.progress()));
         Ok(result)
     }
 
@@ -260,7 +271,7 @@ impl<'a, M: Method> Session<'a, M> {
         Progress { step: self.done, steps: self.steps, steps_per_epoch: self.steps_per_epoch }
     }
 
-    fn diverged(&self, result: &Step, lr: f64) -> Error {
+    fn diverged(&self, result: &Step<M::Outputs>, lr: f64) -> Error {
         let terms: Vec<_> = result.terms.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let last = checkpoint::newest(&self.run.checkpoints()).ok().flatten();
         Error::Diverged {
@@ -272,8 +283,8 @@ impl<'a, M: Method> Session<'a, M> {
         }
     }
 
-    fn record(&self, result: &Step, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
-        let z = self.model().watched(&result.embeddings).clone();
+    fn record(&self, result: &Step<M::Outputs>, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
+        let z = result.outputs.watched().clone();
         let [_, dim] = z.dims();
         let gauge = collapse::gauge(Rows { values: &to_vec(z), dim });
         let remaining = (self.steps - self.done) as f64;
@@ -281,7 +292,7 @@ impl<'a, M: Method> Session<'a, M> {
             step: self.done,
             epoch: self.done as f64 / self.steps_per_epoch as f64,
             total: result.total,
-            terms: result.terms.iter().copied().collect(),
+            terms: result.terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
             lr,
             embedding_std: gauge.std,
             effective_rank: gauge.effective_rank,
@@ -311,9 +322,8 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn save(&mut self) -> Result<(), Error> {
         let checkpoint =
-            Checkpoint { step: self.done, model: parameters::arrays(self.model()), optimiser: self.optimiser.arrays() };
-        let keep = self.plan.train.keep_checkpoints;
-        let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, &self.plan.fingerprint(), keep)?;
+            Checkpoint { step: self.done, model: parameters::arrays(self.model()), optimizer: self.optimizer.arrays() };
+        let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, self.plan)?;
         self.run.sync_records()?;
         self.tell(&Event::Checkpoint { step: self.done, path })
     }
@@ -322,7 +332,7 @@ impl<'a, M: Method> Session<'a, M> {
         self.save()?;
         self.run.write_skipped(&self.dataset)?;
         self.draw_pictures()?;
-        self.run.write_encoder(&self.model().branch().encoder, self.plan)?;
+        EncoderFolder::write(self.run.path(), &self.model().branch().encoder, self.plan)?;
         let elapsed_s = self.started.elapsed().as_secs_f64();
         self.tell(&Event::Finished {
             step: self.done,
@@ -337,7 +347,7 @@ impl<'a, M: Method> Session<'a, M> {
     fn draw_pictures(&self) -> Result<(), Error> {
         let model = self.model().valid();
         let first = (0..self.dataset.len().min(PICTURED_SAMPLES)).collect();
-        let mut loader = EvalLoader::new(self.dataset.clone(), EvalPlan::new(self.plan)?, Some(first))?;
+        let mut loader = EvalLoader::new(self.dataset.clone(), self.plan.plain_view()?, Some(first))?;
         let Some(views) = loader.next_batch()? else { return Ok(()) };
         let batch = self.batch(views);
         let pass = Pass::evaluate_with(Draws::new(self.plan.seed, self.done, &batch.samples));

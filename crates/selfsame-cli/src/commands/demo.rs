@@ -5,8 +5,8 @@ use crate::plans;
 use crate::terminal::Progress;
 use anyhow::Result;
 use clap::Args;
-use selfsame::catalogue::METHODS;
-use selfsame_data::config::Recipe;
+use selfsame::catalogue::{METHODS, Planned};
+use selfsame_config::Recipe;
 use std::process::ExitCode;
 
 /// Train on bundled images without their labels, evaluate, and print the table.
@@ -29,11 +29,11 @@ pub struct Demo {
 impl Demo {
     pub fn run(self) -> Result<ExitCode> {
         let recipe = Recipe::builtin(&self.method)?;
-        let (resolved, dataset) = plans::resolve(Some(&recipe), &self.overrides)?;
-        if pretrain::train(&resolved.plan, dataset.clone(), &mut Progress::new())? {
-            let test = plans::sibling(&resolved.plan, "demo/test")?;
-            evaluate::judge(&resolved.plan, &dataset, &test)?;
-            report::write_after(&resolved.plan, &dataset);
+        let Planned { plan, dataset, .. } = plans::resolve(Some(&recipe), &self.overrides)?;
+        if pretrain::train(&plan, dataset.clone(), &mut Progress::new())? {
+            let test = plans::sibling(&plan, "demo/test")?;
+            let features = evaluate::judge(&plan, &dataset, &test)?;
+            report::write_after(&plan, &dataset, &features);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -4,14 +4,14 @@ use super::report;
 use crate::{plans, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
-use selfsame::catalogue;
-use selfsame::diagnose::{self, Subject};
+use selfsame::branch::Branch;
+use selfsame::diagnose::{self, Examined};
+use selfsame::embed::Tables;
+use selfsame::plan::Plan;
 use selfsame::run::Run;
-use selfsame::trainer::Weights;
-use selfsame_data::config::Plan;
+use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::diagnosis::{self, Diagnoses};
-use serde_json::{Map, Value, json};
+use selfsame_evaluate::diagnosis::{self, Diagnoses, DiagnosisRecord};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -51,51 +51,65 @@ impl Diagnose {
         };
         let data = data.unwrap_or_else(|| plan.data.path.display().to_string());
         let dataset = plans::sibling(&plan, &data)?;
-        let diagnoses = measure(&plan, &dataset, samples)?;
-        terminal::print(format_args!("{}", diagnosis::page(&diagnoses, terminal::colour()).trim_end()));
+        let (diagnoses, plain) = measure(&plan, &dataset, samples)?;
+        terminal::print(format_args!("{}", diagnosis::page(&diagnoses, terminal::color()).trim_end()));
         if self.invariance {
-            profile(&plan, &dataset)?;
+            profile(&plan, &dataset, &plain)?;
         }
-        report::write_after_opening(&plan);
+        report::draw_again(&plan);
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Diagnoses a run's newest checkpoint, and writes `diagnosis.json`.
-pub fn measure(plan: &Plan, dataset: &Arc<Dataset>, samples: usize) -> Result<Diagnoses> {
-    let method = catalogue::method(plan)?;
-    let (branch, untrained) = ((method.branch)(plan, Weights::Trained)?, (method.branch)(plan, Weights::Fresh)?);
-    let (_, epochs) = Run::existing(&plan.out)?.done(plan)?;
-    let bar = terminal::bar(diagnose::passes(dataset, samples), "diagnosing");
-    let subject = Subject { plan, branch: &branch, dataset };
-    let diagnoses = diagnose::diagnose(subject, &untrained, epochs, samples, &mut |done| bar.inc(done as u64))?;
+/// Diagnoses a run's newest checkpoint, and writes `diagnosis.json`. Gives the features that it looked at, too.
+pub fn measure(plan: &Plan, dataset: &Arc<Dataset>, samples: usize) -> Result<(Diagnoses, Tables)> {
+    let method = plans::method(plan)?;
+    let (branch, untrained) = ((method.branch)(plan, WeightsOf::Trained)?, (method.branch)(plan, WeightsOf::Fresh)?);
+    let bar = terminal::bar(samples.min(dataset.len()), "embedding");
+    let plain =
+        Examined { plan, branch: &branch, dataset }.embed(samples, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    diagnosis::write(&diagnoses, about(plan, dataset)?, &plan.out.join("diagnosis.json"))?;
+    let diagnoses = examine(Examined { plan, branch: &branch, dataset }, &untrained, &plain)?;
+    let record = DiagnosisRecord { measured_on: report::measured_on(plan, dataset)?, diagnosis: diagnoses.clone() };
+    record.write(&plan.out.join("diagnosis.json"))?;
+    Ok((diagnoses, plain))
+}
+
+/// Diagnoses a branch by features that an evaluation has made, of as many samples as a diagnosis looks at.
+pub fn of_tables(
+    plan: &Plan,
+    dataset: &Arc<Dataset>,
+    branch: &Branch,
+    untrained: &Branch,
+    tables: &Tables,
+) -> Result<Diagnoses> {
+    let examined = Examined { plan, branch, dataset };
+    let plain = tables.of_samples(&examined.samples(diagnose::SAMPLES));
+    let diagnoses = examine(examined, untrained, &plain)?;
+    let record = DiagnosisRecord { measured_on: report::measured_on(plan, dataset)?, diagnosis: diagnoses.clone() };
+    record.write(&plan.out.join("diagnosis.json"))?;
+    Ok(diagnoses)
+}
+
+fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<Diagnoses> {
+    let (_, epochs) = Run::existing(&examined.plan.out)?.done(examined.plan)?;
+    let bar = terminal::bar(diagnose::passes(plain.indices.len()), "diagnosing");
+    let diagnoses = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| bar.inc(done as u64))?;
+    bar.finish_and_clear();
     Ok(diagnoses)
 }
 
 /// Measures the invariance profile, prints it and writes `invariance.json`.
-fn profile(plan: &Plan, dataset: &Arc<Dataset>) -> Result<()> {
-    let branch = (catalogue::method(plan)?.branch)(plan, Weights::Trained)?;
+fn profile(plan: &Plan, dataset: &Arc<Dataset>, plain: &Tables) -> Result<()> {
+    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
     let bar = terminal::bar(1, "turning dials");
-    let profile = diagnose::invariance(Subject { plan, branch: &branch, dataset }, &mut |done, all| {
+    let examined = Examined { plan, branch: &branch, dataset };
+    let profile = diagnose::invariance(examined, plain, report::measured_on(plan, dataset)?, &mut |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
-    profile.write(about(plan, dataset)?, &plan.out.join("invariance.json"))?;
+    profile.write(&plan.out.join("invariance.json"))?;
     terminal::print(format_args!("\n{}", profile.table().trim_end()));
     Ok(())
-}
-
-/// What was measured on what.
-fn about(plan: &Plan, dataset: &Dataset) -> Result<Map<String, Value>> {
-    let (step, epochs) = Run::existing(&plan.out)?.done(plan)?;
-    let about = [
-        ("data", json!(dataset.path())),
-        ("method", json!(plan.method_name())),
-        ("step", json!(step)),
-        ("epochs", json!(epochs)),
-    ];
-    Ok(about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }

@@ -4,8 +4,9 @@ use crate::{plans, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::embed;
-use selfsame::trainer::Weights;
-use selfsame_data::features::{FeatureTable, FeatureWriter};
+use selfsame::trainer::WeightsOf;
+use selfsame_data::loader::EvalLoader;
+use selfsame_evaluate::features::{FeatureTable, FeatureWriter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -32,13 +33,13 @@ impl Embed {
             Some(path) => plans::sibling(&plan, &path)?,
             None => plans::sibling(&plan, &plan.data.path.display().to_string())?,
         };
-        let method = selfsame::catalogue::method(&plan)?;
-        let branch = (method.branch)(&plan, Weights::Trained)?;
+        let branch = (plans::method(&plan)?.branch)(&plan, WeightsOf::Trained)?;
         let dim = branch.encoder.width();
         let mut writer = FeatureWriter::create(Path::new(&out), dim, dataset.classes())?;
         let bar = terminal::bar(dataset.len(), "embedding");
         let mut rows = 0;
-        embed::for_each_batch(&branch, &dataset, &plan, None, embed::Wanted::default(), |batch| {
+        let loader = EvalLoader::new(dataset.clone(), plan.plain_view()?, None)?;
+        embed::for_each_batch(&branch, loader, embed::Wanted::default(), |batch| {
             let mut table = FeatureTable { values: batch.h, dim, ..FeatureTable::default() };
             table.ids = batch.indices.iter().map(|&index| dataset.id(index)).collect();
             table.labels = batch.indices.iter().filter_map(|&index| dataset.label(index)).collect();

@@ -4,12 +4,14 @@ use super::{diagnose, report};
 use crate::{plans, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
-use selfsame::catalogue;
-use selfsame::embed::{self, Wanted};
-use selfsame::trainer::Weights;
-use selfsame_data::config::Plan;
+use selfsame::branch::Branch;
+use selfsame::embed::{Tables, Wanted};
+use selfsame::plan::Plan;
+use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::protocol::{self, Representation, Scores};
+use selfsame_evaluate::protocol::{self, Representation};
+use selfsame_evaluate::representation::RepresentationName;
+use selfsame_evaluate::scores::Scores;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  selfsame evaluate runs/mine train=labelled/ test=held-out/    folders with one sub-folder a class
+  selfsame evaluate runs/mine train=labeled/ test=held-out/     folders with one sub-folder per class
   selfsame evaluate runs/simclr-demo test=demo/test             train=… defaults to the run's own data
 
 The table goes to standard output and, as scores.json, into the run folder.")]
@@ -34,51 +36,72 @@ impl Evaluate {
     pub fn run(self) -> Result<ExitCode> {
         let plan = plans::run(&self.run)?;
         let [train, test] = plans::values(&self.words, ["train", "test"])?;
-        let test = test.context("test: missing; say which labelled data to test on, e.g. test=held-out/")?;
+        let test = test.context("test: missing; say which labeled data to test on, e.g. test=held-out/")?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
         judge(&plan, &plans::sibling(&plan, &train)?, &plans::sibling(&plan, &test)?)?;
-        report::write_after_opening(&plan);
+        report::draw_again(&plan);
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Judges a trained run and diagnoses it, prints the table and writes `scores.json`.
-pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<()> {
-    let mut scores = scores(plan, train, test, true)?;
-    scores.diagnoses = diagnose::measure(plan, test, selfsame::diagnose::SAMPLES)?;
+/// Judges a trained run and diagnoses it, prints the table and writes `scores.json`. Gives the features of the training
+/// data.
+pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Tables> {
+    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
+    let wanted = Wanted { z: plan.projector.layers > 0, raw: true, trivial: true };
+    let [train_tables, test_tables] = embed(plan, &branch, [train, test], wanted, "embedding")?;
+    let untrained = (plans::method(plan)?.branch)(plan, WeightsOf::Fresh)?;
+    let before = embed(plan, &untrained, [train, test], Wanted::default(), "untrained encoder")?;
+    let mut scores = score(plan, representations([&train_tables, &test_tables], Some(before)))?;
+    scores.diagnosis = diagnose::of_tables(plan, test, &branch, &untrained, &test_tables)?;
     scores.write(&plan.out.join("scores.json"))?;
-    terminal::print(format_args!("{}", scores.table(terminal::colour())));
-    Ok(())
+    terminal::print(format_args!("{}", scores.table(terminal::color())));
+    Ok(train_tables)
 }
 
-/// Scores of `h` and `z` of a trained run and, when `baselines` are wanted, of raw pixels and the untrained encoder.
-pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, baselines: bool) -> Result<Scores> {
-    let method = catalogue::method(plan)?;
-    let tables = |weights, wanted, what: &'static str| -> Result<[embed::Tables; 2]> {
-        let branch = (method.branch)(plan, weights)?;
-        let table = |data: &Arc<Dataset>| -> Result<embed::Tables> {
-            let bar = terminal::bar(data.len(), what);
-            let tables = embed::tables(&branch, data, plan, wanted, &mut |done| bar.set_position(done as u64))?;
-            data.check_bad_share()?;
-            bar.finish_and_clear();
-            Ok(tables)
-        };
-        Ok([table(train)?, table(test)?])
+/// Scores of `h` and `z` of a trained run alone.
+pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Scores> {
+    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
+    let wanted = Wanted { z: plan.projector.layers > 0, ..Wanted::default() };
+    let [train, test] = embed(plan, &branch, [train, test], wanted, "embedding")?;
+    score(plan, representations([&train, &test], None))
+}
+
+fn embed(
+    plan: &Plan,
+    branch: &Branch,
+    data: [&Arc<Dataset>; 2],
+    wanted: Wanted,
+    what: &'static str,
+) -> Result<[Tables; 2]> {
+    let table = |data: &Arc<Dataset>| -> Result<Tables> {
+        let bar = terminal::bar(data.len(), what);
+        let tables = Tables::embed(branch, data, plan, None, wanted, &mut |done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        Ok(tables)
     };
-    let wanted = Wanted { z: plan.projector.layers > 0, raw: baselines };
-    let [train, test] = tables(Weights::Trained, wanted, "embedding")?;
-    let mut representations = vec![Representation { name: "h", train: train.h, test: test.h }];
-    if wanted.z {
-        representations.push(Representation { name: "z", train: train.z, test: test.z });
+    Ok([table(data[0])?, table(data[1])?])
+}
+
+/// What there is to compare, of training and test data.
+fn representations([train, test]: [&Tables; 2], untrained: Option<[Tables; 2]>) -> Vec<Representation> {
+    let of = |name, train: &_, test: &_| Representation { name, train: Clone::clone(train), test: Clone::clone(test) };
+    let mut all = vec![of(RepresentationName::H, &train.h, &test.h)];
+    if !train.z.is_empty() {
+        all.push(of(RepresentationName::Z, &train.z, &test.z));
     }
-    if baselines {
-        representations.push(Representation { name: "raw", train: train.raw, test: test.raw });
-        let [train, test] = tables(Weights::Fresh, Wanted::default(), "untrained encoder")?;
-        representations.push(Representation { name: "untrained", train: train.h, test: test.h });
+    if !train.raw.is_empty() {
+        all.push(of(RepresentationName::Raw, &train.raw, &test.raw));
     }
-    let steps = representations.len() * (3 + plan.evaluate.per_class.len()) + 1;
-    let bar = terminal::bar(steps, "judging");
-    let scores = protocol::judge(&representations, &plan.evaluate, plan.seed, &mut |what| {
+    if let Some([train, test]) = untrained {
+        all.push(Representation { name: RepresentationName::Untrained, train: train.h, test: test.h });
+    }
+    all
+}
+
+fn score(plan: &Plan, representations: Vec<Representation>) -> Result<Scores> {
+    let bar = terminal::bar(protocol::steps(representations.len(), &plan.evaluate), "judging");
+    let scores = protocol::evaluate(&representations, &plan.evaluate, plan.seed, &mut |what| {
         bar.inc(1);
         bar.set_message(what.to_owned());
     })?;

@@ -4,8 +4,9 @@ use super::report;
 use crate::{plans, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
-use selfsame::finetune::{self, FinetuneSettings, Subject};
-use selfsame_data::evaluate::labelled::Labels;
+use selfsame::finetune::settings::FinetuneSettings;
+use selfsame::finetune::{self, Tuning};
+use selfsame_evaluate::label_subsets::LabelBudget;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,11 +14,11 @@ use std::process::ExitCode;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  selfsame finetune runs/mine train=labelled/ test=held-out/           1, 10 and 100 labels a class
+  selfsame finetune runs/mine train=labeled/ test=held-out/           1, 10 and 100 labels a class
   selfsame finetune runs/simclr-demo test=demo/test labels=1%,10%,all
   selfsame finetune runs/mine test=held-out/ stages=1 lr=3e-4          the classifier and the last stage learn
 
-Keys: draws, stages, epochs, min_steps, batch_size, lr, layer_decay, weight_decay, augmentations.
+Keys: selfsame list keys finetune.
 The table goes to standard output and, as finetune.json, into the run folder.")]
 pub struct Finetune {
     /// A run folder
@@ -33,26 +34,26 @@ impl Finetune {
         let named = |word: &String| ["train=", "test=", "labels="].iter().any(|key| word.starts_with(key));
         let (named, settings): (Vec<_>, Vec<_>) = self.words.into_iter().partition(named);
         let [train, test, labels] = plans::values(&named, ["train", "test", "labels"])?;
-        let test = test.context("test: missing; say which labelled data to test on, e.g. test=held-out/")?;
+        let test = test.context("test: missing; say which labeled data to test on, e.g. test=held-out/")?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
         let labels = labels.unwrap_or_else(|| "1,10,100".into());
-        let labels = labels.split(',').map(str::parse).collect::<Result<Vec<Labels>, _>>()?;
-        let settings: FinetuneSettings = toml::from_str(&settings.join("\n"))
-            .map_err(|e| anyhow::anyhow!("{}", e.message().replace('\n', "; ")))
-            .context("fine-tuning keys")?;
-        settings.check()?;
-
-        let subject =
-            Subject { plan: &plan, train: &plans::sibling(&plan, &train)?, test: &plans::sibling(&plan, &test)? };
+        let labels = labels.split(',').map(str::parse).collect::<Result<Vec<LabelBudget>, _>>()?;
+        let settings = FinetuneSettings::parse(&settings)?;
+        let tuning = Tuning {
+            plan: &plan,
+            method: plans::method(&plan)?,
+            train: &plans::sibling(&plan, &train)?,
+            test: &plans::sibling(&plan, &test)?,
+        };
         let bar = terminal::bar(1, "embedding");
         let mut table = String::new();
-        finetune::finetune(&subject, &labels, &settings, &mut terminal::follow(&bar), &mut |found| {
-            table = found.table(terminal::colour());
+        finetune::finetune(&tuning, &labels, &settings, &mut terminal::follow(&bar), &mut |found| {
+            table = found.table(terminal::color());
             Ok(found.write(&plan.out.join("finetune.json"))?)
         })?;
         bar.finish_and_clear();
         terminal::print(format_args!("{}", table.trim_end()));
-        report::write_after_opening(&plan);
+        report::draw_again(&plan);
         Ok(ExitCode::SUCCESS)
     }
 }

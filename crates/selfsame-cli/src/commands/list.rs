@@ -2,20 +2,31 @@
 
 use crate::studies::STUDIES;
 use crate::terminal;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use selfsame::catalogue::{BACKBONES, METHODS};
+use selfsame::backbones::BACKBONES;
+use selfsame::catalogue::{Catalogue as Plans, METHODS};
+use selfsame::finetune;
+use selfsame::optim::settings::OPTIMIZERS;
+use selfsame_base::lookup;
+use selfsame_config::{Key, RECIPES, Row};
 use selfsame_data::augment::IMAGE_AUGMENTATIONS;
-use selfsame_data::config::RECIPES;
 use selfsame_data::source::SOURCES;
 use std::process::ExitCode;
 
 /// Show what there is to choose from.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  selfsame list methods\n  selfsame list augmentations")]
+#[command(after_help = "\
+Examples:
+  selfsame list methods
+  selfsame list keys                 every key of a recipe: what it holds, its default, what it is for
+  selfsame list keys method.         those of a table
+  selfsame list keys finetune.       those of selfsame finetune")]
 pub struct List {
     /// Which catalogue
     what: Catalogue,
+    /// Only names, or keys, that begin so
+    prefix: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -23,27 +34,34 @@ enum Catalogue {
     Methods,
     Backbones,
     Augmentations,
+    Optimizers,
     Sources,
     Recipes,
     Studies,
+    Keys,
 }
 
 impl List {
     pub fn run(self) -> Result<ExitCode> {
-        let lines: Vec<(&str, String)> = match self.what {
-            Catalogue::Methods => METHODS
-                .iter()
-                .map(|m| (m.name, with_keys(m.summary, (m.defaults)().iter().map(|(k, v)| format!("{k} = {v}")))))
-                .collect(),
-            Catalogue::Backbones => BACKBONES.iter().map(|b| (b.name, b.summary.to_owned())).collect(),
-            Catalogue::Augmentations => IMAGE_AUGMENTATIONS
-                .iter()
-                .map(|a| (a.name, with_keys(a.summary, a.defaults().iter().map(|(k, v)| format!("{k} = {v}")))))
-                .collect(),
-            Catalogue::Sources => SOURCES.iter().map(|s| (s.name, s.summary.to_owned())).collect(),
-            Catalogue::Recipes => RECIPES.iter().map(|r| (r.name, r.summary().to_owned())).collect(),
-            Catalogue::Studies => STUDIES.iter().map(|s| (s.name, s.question.to_owned())).collect(),
+        let all: Vec<(String, String)> = match self.what {
+            Catalogue::Methods => METHODS.iter().map(|m| (m.name.into(), with_keys(m.summary, m.keys))).collect(),
+            Catalogue::Backbones => BACKBONES.iter().map(|b| (b.name.into(), with_keys(b.summary, b.keys))).collect(),
+            Catalogue::Augmentations => {
+                IMAGE_AUGMENTATIONS.iter().map(|a| (a.name.into(), with_keys(a.summary, a.keys))).collect()
+            }
+            Catalogue::Optimizers => OPTIMIZERS.iter().map(|o| (o.name.into(), o.summary.into())).collect(),
+            Catalogue::Sources => SOURCES.iter().map(|s| (s.name.into(), s.summary.into())).collect(),
+            Catalogue::Recipes => RECIPES.iter().map(|r| (r.name.into(), r.summary().into())).collect(),
+            Catalogue::Studies => STUDIES.iter().map(|s| (s.name.into(), s.question.into())).collect(),
+            Catalogue::Keys => keys().iter().map(|row| (row.path.clone(), described(row))).collect(),
         };
+        let prefix = self.prefix.as_deref().map(lookup::canonical).unwrap_or_default();
+        let lines: Vec<_> = all.iter().filter(|(name, _)| name.starts_with(&prefix)).collect();
+        if lines.is_empty() {
+            let meant = lookup::nearest(&prefix, all.iter().map(|(name, _)| name.as_str()));
+            let meant = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            bail!("nothing begins with `{prefix}`{meant}");
+        }
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, text) in lines {
             terminal::print(format_args!("{name:width$}  {text}"));
@@ -52,7 +70,45 @@ impl List {
     }
 }
 
-fn with_keys(summary: &str, keys: impl Iterator<Item = String>) -> String {
-    let keys: Vec<_> = keys.collect();
+/// Every key that a person can set: those of plans, and those of fine-tuning.
+fn keys() -> Vec<Row> {
+    let tuning = finetune::settings::schema().rows().into_iter();
+    let tuning = tuning.map(|row| Row { path: format!("finetune.{}", row.path), ..row });
+    let own = |row: &Row| !row.path.starts_with("finetune.augmentations");
+    Plans::default().schema().rows().into_iter().chain(tuning.filter(own)).collect()
+}
+
+fn described(row: &Row) -> String {
+    let of = row.of.map(|of| format!(" ({of})")).unwrap_or_default();
+    format!("{}{of}; {}; default: {}", row.meaning, row.kind, row.preset)
+}
+
+fn with_keys(summary: &str, keys: &[&[Key]]) -> String {
+    let keys: Vec<_> = keys.iter().copied().flatten().map(|key| format!("{} = {}", key.name, key.preset)).collect();
     if keys.is_empty() { summary.to_owned() } else { format!("{summary} ({})", keys.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `SELFSAME_RECORD=1 cargo test -p selfsame-cli keys` writes the page anew.
+    #[test]
+    fn the_page_of_keys_is_current() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/keys.md");
+        let mut text = String::from(
+            "# Keys\n\nEvery key of a recipe, and of `selfsame finetune` (there without the `finetune.`). `selfsame list keys \
+             [PREFIX]` prints them;\nthis page is made of the same list by a test.\n\n| key | of | holds | default | \
+             meaning |\n| --- | --- | --- | --- | --- |\n",
+        );
+        for Row { path, of, kind, preset, meaning } in keys() {
+            let of = of.map(|of| format!("`{of}`")).unwrap_or_default();
+            let cell = |text: &str| text.replace('|', "\\|");
+            text += &format!("| `{path}` | {of} | {} | {} | {} |\n", cell(&kind), cell(&preset), cell(meaning));
+        }
+        if std::env::var_os("SELFSAME_RECORD").is_some() {
+            std::fs::write(page, &text).unwrap();
+        }
+        assert!(std::fs::read_to_string(page).unwrap_or_default() == text, "docs/keys.md is not current");
+    }
 }

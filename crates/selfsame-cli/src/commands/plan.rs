@@ -1,6 +1,6 @@
 //! `selfsame plan`.
 
-use crate::plans::{self, Subject};
+use crate::plans::{self, Given};
 use crate::terminal;
 use anyhow::Result;
 use clap::Args;
@@ -22,11 +22,9 @@ pub struct ShowPlan {
 impl ShowPlan {
     pub fn run(self) -> Result<ExitCode> {
         let text = match plans::split(&self.words)? {
-            (Some(Subject::Run(plan)), _) => plan.to_toml(),
-            (Some(Subject::Recipe(recipe)), overrides) => {
-                plans::resolve(Some(&recipe), overrides)?.0.to_annotated_toml()
-            }
-            (None, overrides) => plans::resolve(None, overrides)?.0.to_annotated_toml(),
+            (Some(Given::Run(path)), arguments) => plans::run_with(&path, arguments)?.to_toml(),
+            (Some(Given::Recipe(recipe)), arguments) => plans::resolve(Some(&recipe), arguments)?.to_annotated_toml(),
+            (None, arguments) => plans::resolve(None, arguments)?.to_annotated_toml(),
         };
         terminal::print(format_args!("{}", text.trim_end()));
         Ok(ExitCode::SUCCESS)

@@ -6,12 +6,11 @@ use crate::plans;
 use crate::terminal::Progress;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use selfsame::catalogue;
 use selfsame::events::Observer;
+use selfsame::plan::Plan;
 use selfsame::trainer::Outcome;
-use selfsame_data::config::Plan;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::diagnosis;
+use selfsame_evaluate::diagnosis;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -53,10 +52,10 @@ impl Pretrain {
             train(&plan, dataset.clone(), &mut Progress::new())?
         };
         if trained && !reported {
-            let diagnoses = diagnose::measure(&plan, &dataset, selfsame::diagnose::SAMPLES)?;
+            let (diagnoses, plain) = diagnose::measure(&plan, &dataset, selfsame::diagnose::SAMPLES)?;
             // Standard output is the records'.
             eprintln!("{}", diagnosis::page(&diagnoses, std::io::stderr().is_terminal()).trim_end());
-            report::write_after(&plan, &dataset);
+            report::write_after(&plan, &dataset, &plain);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -70,8 +69,7 @@ pub fn train(plan: &Plan, dataset: Arc<Dataset>, observer: &mut dyn Observer) ->
         signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    let method = catalogue::method(plan)?;
-    match (method.pretrain)(plan, dataset, observer, &stop)? {
+    match (plans::method(plan)?.pretrain)(plan, dataset, observer, &stop)? {
         Outcome::Finished { run } => eprintln!("the encoder is in {}", run.join("encoder.safetensors").display()),
         Outcome::AlreadyFinished { run } => eprintln!("{} is finished; nothing to do", run.display()),
         Outcome::Interrupted { run, step, steps } => {

@@ -1,12 +1,13 @@
 //! `selfsame preview`.
 
+use super::report;
 use crate::plans;
 use crate::terminal;
 use anyhow::Result;
 use clap::Args;
-use selfsame_data::atomic;
-use selfsame_data::preview;
-use selfsame_data::report;
+use selfsame_base::atomic;
+use selfsame_data::preview::Preview;
+use selfsame_report::{PREVIEW_BYTES, preview_page};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,7 +22,7 @@ Examples:
   selfsame preview data=photos/                     the default views
   selfsame preview recipes/simclr.toml data=photos/ --samples 20
   selfsame preview runs/mine --out views.png        those of a run; the page is views.html")]
-pub struct Preview {
+pub struct ShowViews {
     /// A recipe (file or name) or a run folder; then any recipe key as key=value
     #[arg(value_name = "RECIPE|RUN] [KEY=VALUE")]
     words: Vec<String>,
@@ -33,15 +34,19 @@ pub struct Preview {
     out: PathBuf,
 }
 
-impl Preview {
+impl ShowViews {
     pub fn run(self) -> Result<ExitCode> {
         let (plan, dataset) = plans::open(&self.words)?;
-        let shown = preview::Preview::new(&dataset, &plan, usize::from(self.samples), TILE_PX)?;
+        let shown =
+            Preview::new(&dataset, &plan.data, &plan.views, plan.batching(), usize::from(self.samples), TILE_PX)?;
         let (png, page) = (self.out.with_extension("png"), self.out.with_extension("html"));
         let title = format!("Views of {}", plan.data.path.display());
         let sheet = shown.sheet.to_png();
         atomic::write(&png, &sheet)?;
-        atomic::write(&page, report::preview_page(&shown, &title, &plan.to_toml()).as_bytes())?;
+        atomic::write(
+            &page,
+            preview_page(&report::view_sheet(&shown, PREVIEW_BYTES), &title, &plan.to_toml()).as_bytes(),
+        )?;
         terminal::show(&sheet);
         terminal::print(format_args!("{}\n{}", png.display(), page.display()));
         Ok(ExitCode::SUCCESS)

@@ -1,37 +1,48 @@
 //! `selfsame report`.
 
 use crate::{plans, terminal};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use selfsame::catalogue;
-use selfsame::embed;
-use selfsame::trainer::Weights;
-use selfsame_data::atomic;
-use selfsame_data::config::Plan;
+use selfsame::diagnose::Examined;
+use selfsame::embed::Tables;
+use selfsame::plan::Plan;
+use selfsame::trainer::WeightsOf;
+use selfsame_base::atomic;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::features::FeatureTable;
-use selfsame_data::metadata::Metadata;
-use selfsame_data::preview;
-use selfsame_data::report::{self, MapKind, RunRecords, Samples};
+use selfsame_data::preview::{Preview, Shown, ShownView};
+use selfsame_data::settings::DataRequest;
+use selfsame_data::sheet::Sheet;
+use selfsame_evaluate::features::Rows;
+use selfsame_evaluate::findings::{FindOptions, Findings, MapKind};
+use selfsame_evaluate::metadata::Metadata;
+use selfsame_evaluate::representation::MeasuredOn;
+use selfsame_report::{
+    self as pages, GALLERY_BYTES, GALLERY_PX, RunRecords, SamplePictures, SheetSample, SheetStep, SheetView,
+    THUMBNAIL_BYTES, THUMBNAIL_PX, TileSheet, VIEWS_BYTES, ViewSheet,
+};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Samples that a report embeds, at most.
+/// Samples that a report looks at, at most.
 const SAMPLES: usize = 2000;
 /// Samples whose views it shows, and their largest side, px.
 const SHOWN_SAMPLES: usize = 6;
 const SHOWN_PX: usize = 64;
+/// File of what was found of the samples.
+const FINDINGS: &str = "findings.json";
 
 /// Write the page of a run, report.html: one file that opens offline. Several runs are compared in one page.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   selfsame report runs/mine                        writes runs/mine/report.html
-  selfsame report runs/mine --map tsne             with a map that keeps neighbours together
-  selfsame report runs/mine --metadata about.csv   coloured by its columns too; its column id names the samples
+  selfsame report runs/mine --map tsne             with a map that keeps neighbors together
+  selfsame report runs/mine --metadata about.csv   colored by its columns too; its column id names the samples
   selfsame report runs/a runs/b runs/c             writes comparison.html
-  selfsame report runs/a runs/b --out a-or-b.html")]
+  selfsame report runs/a runs/b --out a-or-b.html
+
+What it finds of the samples is kept as findings.json in the run folder.")]
 pub struct Report {
     /// Run folders
     #[arg(required = true, value_name = "RUN")]
@@ -45,7 +56,7 @@ pub struct Report {
     /// How the map is laid out: by PCA at once, by t-SNE in up to two minutes
     #[arg(long, default_value = "pca")]
     map: Map,
-    /// Table of what else is known of the samples: column `id`, and others that colour the map
+    /// Table of what else is known of the samples: column `id`, and others that color the map
     #[arg(long, value_name = "FILE.csv|FILE.tsv")]
     metadata: Option<PathBuf>,
 }
@@ -73,19 +84,26 @@ fn samples(text: &str) -> Result<usize, String> {
 impl Report {
     pub fn run(self) -> Result<ExitCode> {
         let metadata = self.metadata.as_deref().map(Metadata::read).transpose()?;
-        let asked = Asked { samples: self.samples, map: self.map.into(), metadata };
         let path = match &self.runs[..] {
-            [run] => {
-                let out = self.out.unwrap_or_else(|| run.join("report.html"));
-                let html = one(run, &asked)?;
+            [folder] => {
+                let out = self.out.unwrap_or_else(|| folder.join("report.html"));
+                let html = match opened(folder) {
+                    Ok((plan, dataset)) => {
+                        let found = look(&plan, &dataset, self.samples, self.map.into(), metadata.as_ref());
+                        // A table that was given and cannot be used is an error, not a page without it.
+                        let found = if metadata.is_some() { Ok(found?) } else { found.map_err(|e| format!("{e:#}.")) };
+                        page(folder, Some((&plan, &dataset)), found)?
+                    }
+                    Err(error) => page(folder, None, Err(format!("the run's data cannot be opened: {error:#}")))?,
+                };
                 atomic::write(&out, html.as_bytes())?;
                 out
             }
             runs => {
-                ensure!(asked.metadata.is_none(), "--metadata: colours the map of one run; a comparison has no map");
+                ensure!(metadata.is_none(), "--metadata: colors the map of one run; a comparison has no map");
                 let runs = runs.iter().map(|run| RunRecords::read(run)).collect::<Result<Vec<_>, _>>()?;
                 let out = self.out.unwrap_or_else(|| "comparison.html".into());
-                atomic::write(&out, report::compare(&runs).as_bytes())?;
+                atomic::write(&out, pages::compare(&runs).as_bytes())?;
                 out
             }
         };
@@ -94,97 +112,158 @@ impl Report {
     }
 }
 
-/// What the part of a page that shows samples is asked for.
-struct Asked {
-    samples: usize,
-    map: MapKind,
-    metadata: Option<Metadata>,
+/// The plan of a run and its data.
+fn opened(folder: &Path) -> Result<(Plan, Arc<Dataset>)> {
+    let plan = plans::run(folder)?;
+    let dataset = Arc::new(Dataset::open(&DataRequest::from(&plan.data))?);
+    Ok((plan, dataset))
 }
 
-impl Default for Asked {
-    fn default() -> Self {
-        Self { samples: SAMPLES, map: MapKind::Pca, metadata: None }
-    }
+/// Embeds some samples of the run's data by the newest checkpoint, and says what there is to see.
+fn look(
+    plan: &Plan,
+    dataset: &Arc<Dataset>,
+    samples: usize,
+    map: MapKind,
+    metadata: Option<&Metadata>,
+) -> Result<Findings> {
+    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
+    let bar = terminal::bar(samples.min(dataset.len()), "embedding samples");
+    let examined = Examined { plan, branch: &branch, dataset };
+    let plain = examined.embed(samples, &mut |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    find(plan, dataset, &plain, map, metadata)
+}
+
+/// What there is to see in samples that are embedded already; kept in the run folder.
+pub fn find(
+    plan: &Plan,
+    dataset: &Dataset,
+    plain: &Tables,
+    map: MapKind,
+    metadata: Option<&Metadata>,
+) -> Result<Findings> {
+    let plain = plain.of_samples(&plain.indices[..plain.indices.len().min(SAMPLES)]);
+    let thumbnails = Sheet::of_samples(dataset, &plain.indices, thumbnail_side(plan, THUMBNAIL_PX));
+    let findings = Findings::find(
+        &plain.h,
+        FindOptions {
+            map,
+            seed: plan.seed,
+            measured_on: measured_on(plan, dataset)?,
+            indices: &plain.indices,
+            data_samples: dataset.len(),
+            groupings: metadata.map(|table| table.groupings(&plain.h.ids)).transpose()?.unwrap_or_default(),
+            appearance: Some(Rows::new(&thumbnails.values, thumbnails.tile.iter().product())),
+        },
+    )?;
+    findings.write(&plan.out.join(FINDINGS))?;
+    Ok(findings)
+}
+
+/// What a run's newest checkpoint is, and the data that it is looked at on.
+pub fn measured_on(plan: &Plan, dataset: &Dataset) -> Result<MeasuredOn> {
+    let (step, epochs) = selfsame::run::Run::existing(&plan.out)?.done(plan)?;
+    Ok(MeasuredOn { data: dataset.path().display().to_string(), method: plan.method.name.clone(), step, epochs })
+}
+
+fn thumbnail_side(plan: &Plan, most: usize) -> usize {
+    plan.data.size.clamp(1, most)
 }
 
 /// The report of a run folder, whatever state it is in.
-fn one(folder: &Path, asked: &Asked) -> Result<String> {
+fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: Result<Findings, String>) -> Result<String> {
     let records = RunRecords::read(folder)?;
-    // What the page can say of the samples needs the plan, and the plan's data.
-    let opened = plans::run(folder).and_then(|plan| {
-        let dataset = Dataset::open(&plan.data)?;
-        Ok((plan, Arc::new(dataset)))
-    });
-    match opened {
-        Ok((plan, dataset)) => page(&records, &plan, &dataset, asked),
-        Err(error) => {
-            let reason = format!("the run's data cannot be opened: {error:#}");
-            let (samples, preview) = (Err(reason.clone()), Err(reason));
-            Ok(report::Report { run: &records, samples, preview, environment: &environment() }.to_html())
+    let pictures = match (&findings, run) {
+        (Ok(findings), Some((plan, dataset))) => Some(pictures(findings, plan, dataset)),
+        _ => None,
+    };
+    let views = match run {
+        Some((plan, dataset)) => {
+            let shown = Preview::new(dataset, &plan.data, &plan.views, plan.batching(), SHOWN_SAMPLES, SHOWN_PX);
+            shown.map(|shown| view_sheet(&shown, VIEWS_BYTES)).map_err(|error| format!("{error}."))
         }
+        None => Err("the run's data cannot be opened.".into()),
+    };
+    let report = pages::Report {
+        run: &records,
+        findings: findings.as_ref().map_err(Clone::clone),
+        pictures: pictures.as_ref(),
+        views: views.as_ref().map_err(Clone::clone),
+        environment: &environment(),
+    };
+    Ok(report.to_html())
+}
+
+/// Tiles of the samples that the findings name.
+fn pictures(findings: &Findings, plan: &Plan, dataset: &Dataset) -> SamplePictures {
+    let indices: Vec<usize> = findings.samples.iter().map(|sample| sample.index).collect();
+    let shown: Vec<usize> = pages::gallery_samples(findings).iter().map(|&sample| indices[sample]).collect();
+    let sheet = |indices: &[usize], px: usize, bytes: usize| {
+        tile_sheet(&Sheet::of_samples(dataset, indices, thumbnail_side(plan, px)), bytes)
+    };
+    SamplePictures {
+        thumbnails: sheet(&indices, THUMBNAIL_PX, THUMBNAIL_BYTES),
+        gallery: sheet(&shown, GALLERY_PX, GALLERY_BYTES),
     }
 }
 
-fn page(records: &RunRecords, plan: &Plan, dataset: &Arc<Dataset>, asked: &Asked) -> Result<String> {
-    let preview = preview::Preview::new(dataset, plan, SHOWN_SAMPLES, SHOWN_PX);
-    let embedded = embedded(plan, dataset, asked.samples);
-    let groupings = match (&asked.metadata, &embedded) {
-        (Some(metadata), Ok((h, _))) => metadata.groupings(&h.ids)?,
-        _ => Vec::new(),
-    };
-    let samples = match &embedded {
-        Ok((h, indices)) => Ok(Samples { dataset, plan, indices, h, map: asked.map, groupings: &groupings }),
-        Err(error) => Err(format!("{error:#}.")),
-    };
-    let preview = preview.as_ref().map_err(|error| format!("{error}."));
-    Ok(report::Report { run: records, samples, preview, environment: &environment() }.to_html())
+fn tile_sheet(sheet: &Sheet, most_bytes: usize) -> TileSheet {
+    let (png, tile_px) = sheet.to_sprite_within(most_bytes);
+    TileSheet { png, columns: sheet.shown_columns(), tile_px }
 }
 
-/// Representations of evenly spaced samples, by the newest checkpoint.
-fn embedded(plan: &Plan, dataset: &Arc<Dataset>, samples: usize) -> Result<(FeatureTable, Vec<usize>)> {
-    let branch = (catalogue::method(plan)?.branch)(plan, Weights::Trained)?;
-    let count = samples.min(dataset.len());
-    let indices = (0..count).map(|i| i * dataset.len() / count).collect();
-    let bar = terminal::bar(count, "embedding samples");
-    let (h, seen) = embed::representations(&branch, dataset, plan, indices, &mut |done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
-    if h.is_empty() {
-        bail!("none of {count} samples can be read");
-    }
-    Ok((h, seen))
+/// What the encoder is shown, as a page takes it in.
+pub fn view_sheet(shown: &Preview, most_bytes: usize) -> ViewSheet {
+    let step = |(augmentation, drawn): &(&str, Option<Vec<(&'static str, f32)>>)| SheetStep {
+        augmentation: (*augmentation).to_owned(),
+        parameters: drawn.as_ref().map(|all| all.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()),
+    };
+    let view = |view: &ShownView| SheetView {
+        group: view.group,
+        size_px: view.size_px,
+        steps: view.steps.iter().map(step).collect(),
+    };
+    let sample = |sample: &Shown| SheetSample { id: sample.id.clone(), views: sample.views.iter().map(view).collect() };
+    ViewSheet { samples: shown.samples.iter().map(sample).collect(), tiles: tile_sheet(&shown.sheet, most_bytes) }
 }
 
 /// What a report says of the program that wrote it.
 pub fn environment() -> String {
+    let isa = selfsame_kernels::Isa::select().map_or_else(|_| "unknown".to_owned(), |isa| isa.to_string());
     format!(
-        "selfsame {} on {} {}, instruction set {}",
+        "selfsame {} on {} {}, instruction set {isa}",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::OS,
         std::env::consts::ARCH,
-        selfsame_kernels::Isa::active()
     )
 }
 
-/// Writes the report of a run whose training or evaluation went well. That it cannot be written is told, and is no failure
-/// of theirs.
-pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>) {
-    let written = || -> Result<PathBuf> {
-        let records = RunRecords::read(&plan.out)?;
-        let path = plan.out.join("report.html");
-        atomic::write(&path, page(&records, plan, dataset, &Asked::default())?.as_bytes())?;
-        Ok(path)
-    };
-    tell(written());
+/// Writes the report of a run whose samples are embedded already. That it cannot be written is told, and is no failure of
+/// the training or the evaluation before it.
+pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>, plain: &Tables) {
+    let found = find(plan, dataset, plain, MapKind::Pca, None).map_err(|error| format!("{error:#}."));
+    tell(page(&plan.out, Some((plan, dataset)), found).and_then(|html| write(plan, &html)));
 }
 
-/// As [`write_after`], opening the run's data.
-pub fn write_after_opening(plan: &Plan) {
-    let written = || -> Result<PathBuf> {
-        let path = plan.out.join("report.html");
-        atomic::write(&path, one(&plan.out, &Asked::default())?.as_bytes())?;
-        Ok(path)
+/// Draws the report of a run anew, from what was found before.
+pub fn draw_again(plan: &Plan) {
+    let drawn = || -> Result<PathBuf> {
+        let found = Findings::read(&plan.out.join(FINDINGS))
+            .map_err(|error| format!("{error}; selfsame report {} looks at the samples.", plan.out.display()));
+        let html = match opened(&plan.out) {
+            Ok((plan, dataset)) => page(&plan.out, Some((&plan, &dataset)), found)?,
+            Err(error) => page(&plan.out, None, Err(format!("the run's data cannot be opened: {error:#}")))?,
+        };
+        write(plan, &html)
     };
-    tell(written());
+    tell(drawn());
+}
+
+fn write(plan: &Plan, html: &str) -> Result<PathBuf> {
+    let path = plan.out.join("report.html");
+    atomic::write(&path, html.as_bytes())?;
+    Ok(path)
 }
 
 fn tell(written: Result<PathBuf>) {

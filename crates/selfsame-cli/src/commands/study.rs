@@ -6,15 +6,20 @@ use crate::terminal::Progress;
 use crate::{plans, terminal};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use selfsame::catalogue;
+use selfsame::catalogue::Planned;
 use selfsame::events::{Event, Observer};
-use selfsame::finetune::{self, FinetuneSettings, Subject};
-use selfsame_data::atomic;
-use selfsame_data::config::{Plan, Recipe};
+use selfsame::finetune::settings::FinetuneSettings;
+use selfsame::finetune::{self, Tuning};
+use selfsame::plan::Plan;
+use selfsame_base::atomic;
+use selfsame_base::text::duration;
+use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::labelled::Labels;
-use selfsame_data::evaluate::protocol::Scores;
-use selfsame_data::report::{StudyPoint, StudyRecord};
+use selfsame_evaluate::label_subsets::LabelBudget;
+use selfsame_evaluate::representation::RepresentationName;
+use selfsame_evaluate::scores::{Metric, Scores};
+use selfsame_evaluate::study::{StudyJob, StudyPoint, StudyRecord};
+use selfsame_report::{study_page, study_picture};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[command(after_help = "\
 Examples:
   selfsame study augmentation_pairs --quick              on the bundled images
-  selfsame study labels data=labelled/ test=held-out/    on your own
+  selfsame study labels data=labeled/ test=held-out/    on your own
   selfsame study temperature seed=1 out=studies/seed-1   any recipe key holds for all runs
 
 study.html and study.svg are drawn anew after every run. The same command goes on where it was stopped.")]
@@ -50,7 +55,7 @@ impl RunStudy {
         let own_data = overrides.iter().any(|word| word.starts_with("data=") || word.starts_with("data.path="));
         let test = match test {
             Some(test) => test,
-            None if own_data => bail!("test: missing; say which labelled data to test on, e.g. test=held-out/"),
+            None if own_data => bail!("test: missing; say which labeled data to test on, e.g. test=held-out/"),
             None => "demo/test".into(),
         };
         let short = if self.quick { "-quick" } else { "" };
@@ -73,7 +78,7 @@ struct Work {
 /// What a study is made of, one after the other.
 enum Job {
     Run(Cell),
-    Labels(Labels),
+    Labels(LabelBudget),
 }
 
 impl Job {
@@ -100,7 +105,7 @@ impl Work {
         }
         for (i, job) in jobs.iter().enumerate() {
             let name = job.name();
-            if record.jobs.iter().any(|(done, _)| *done == name) {
+            if record.has(&name) {
                 continue;
             }
             eprintln!("[{} of {}] {name}", i + 1, jobs.len());
@@ -112,7 +117,7 @@ impl Work {
                 eprintln!("the study goes on with the same command");
                 return Ok(false);
             };
-            record.jobs.push((name, points));
+            record.jobs.push(StudyJob { name, points });
             self.write(&record)?;
         }
         self.write(&record)?;
@@ -148,9 +153,10 @@ impl Work {
             planned,
         };
         let path = self.out.join("study.json");
-        let Ok(bytes) = std::fs::read(&path) else { return Ok(fresh) };
-        let old: StudyRecord = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{}: not the record of a study; give another out=…", path.display()))?;
+        if !path.exists() {
+            return Ok(fresh);
+        }
+        let old = StudyRecord::read(&path).context("not the record of a study; give another out=…")?;
         ensure!(
             StudyRecord { jobs: Vec::new(), ..old.clone() } == fresh,
             "{}: holds another study, or one with other keys; give another out=…",
@@ -164,7 +170,7 @@ impl Work {
         let trainings: Vec<(&str, Vec<String>)> = match self.study.grid {
             Grid::Labels { .. } => vec![("simclr", self.pretraining())],
             Grid::Runs { .. } => {
-                let left = jobs.iter().filter(|job| record.jobs.iter().all(|(done, _)| *done != job.name()));
+                let left = jobs.iter().filter(|job| !record.has(&job.name()));
                 let cell =
                     |job: &Job| if let Job::Run(cell) = job { Some((cell.method, cell.keys.clone())) } else { None };
                 left.filter_map(cell).collect()
@@ -176,7 +182,7 @@ impl Work {
             samples += plan.train.epochs * dataset.len();
         }
         let (method, keys) = &trainings[0];
-        let took = terminal::duration(samples as f64 / self.samples_per_s(method, keys)?);
+        let took = duration(samples as f64 / self.samples_per_s(method, keys)?);
         let further = match self.study.grid {
             Grid::Labels { .. } => format!(", then {} numbers of labels, fine-tuned and from scratch", jobs.len()),
             Grid::Runs { .. } => ", then each is judged".into(),
@@ -194,11 +200,11 @@ impl Work {
     /// Samples that training sees in a second on this machine, by the first steps of a run that is thrown away.
     fn samples_per_s(&self, method: &str, keys: &[String]) -> Result<f64> {
         let folder = tempfile::tempdir_in(&self.out)?;
-        let (plan, dataset) = self.resolve(method, keys, "unused")?;
-        let plan = Plan { out: folder.path().join("run"), ..plan };
+        let (mut plan, dataset) = self.resolve(method, keys, "unused")?;
+        plan.out = folder.path().join("run");
         let stop = AtomicBool::new(false);
         let mut watch = Stopwatch { stop: &stop, samples_per_s: f64::NAN };
-        (catalogue::method(&plan)?.pretrain)(&plan, dataset, &mut watch, &stop)?;
+        (plans::method(&plan)?.pretrain)(&plan, dataset, &mut watch, &stop)?;
         Ok(watch.samples_per_s)
     }
 
@@ -207,8 +213,8 @@ impl Work {
         words.extend(self.overrides.iter().cloned());
         words.push("evaluate.per_class=[10]".into());
         words.push(format!("out={}", self.out.join(run).display()));
-        let (resolved, dataset) = plans::resolve(Some(&Recipe::builtin(method)?), &words)?;
-        Ok((resolved.plan, dataset))
+        let Planned { plan, dataset, .. } = plans::resolve(Some(&Recipe::builtin(method)?), &words)?;
+        Ok((plan, dataset))
     }
 
     /// Trains a cell's run and judges it; `None` when it was asked to stop.
@@ -217,9 +223,11 @@ impl Work {
         if !pretrain::train(&plan, dataset, &mut Progress::new())? {
             return Ok(None);
         }
-        let [train, test] = self.labelled(&plan)?;
-        let scores = evaluate::scores(&plan, &train, &test, false)?;
-        let point = |(suffix, key): &(&str, &str)| point(&scores, format!("{}{suffix}", cell.series), &cell.x, key);
+        let [train, test] = self.labeled(&plan)?;
+        let scores = evaluate::scores(&plan, &train, &test)?;
+        let point = |(suffix, name, metric): &(&str, RepresentationName, Metric)| {
+            point(&scores, format!("{}{suffix}", cell.series), &cell.x, name, *metric)
+        };
         Ok(Some(self.study.score.1.iter().filter_map(point).collect()))
     }
 
@@ -235,21 +243,16 @@ impl Work {
     }
 
     /// Fine-tunes with a number of labels.
-    fn labels(&self, labels: Labels) -> Result<Vec<StudyPoint>> {
+    fn labels(&self, labels: LabelBudget) -> Result<Vec<StudyPoint>> {
         let (plan, _) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
-        let [train, test] = self.labelled(&plan)?;
-        let settings = FinetuneSettings { draws: if self.quick { 2 } else { 5 }, ..FinetuneSettings::default() };
-        let subject = Subject { plan: &plan, train: &train, test: &test };
+        let [train, test] = self.labeled(&plan)?;
+        let settings = FinetuneSettings::parse(&[format!("draws={}", if self.quick { 2 } else { 5 })])?;
+        let tuning = Tuning { plan: &plan, method: plans::method(&plan)?, train: &train, test: &test };
         let bar = terminal::bar(1, "fine-tuning");
         let mut points = Vec::new();
-        finetune::finetune(&subject, &[labels], &settings, &mut terminal::follow(&bar), &mut |found| {
+        finetune::finetune(&tuning, &[labels], &settings, &mut terminal::follow(&bar), &mut |found| {
             for cell in &found.cells {
-                let fits = [
-                    ("fine-tuned", cell.finetuned),
-                    ("linear probe", cell.linear_probe),
-                    ("from scratch", cell.scratch),
-                ];
-                points.extend(fits.map(|(series, fit)| StudyPoint {
+                points.extend(cell.fits().map(|(series, fit)| StudyPoint {
                     series: series.into(),
                     x: cell.labels.to_string(),
                     value: fit.accuracy,
@@ -263,15 +266,14 @@ impl Work {
     }
 
     /// The run's data with their labels, and those to test on.
-    fn labelled(&self, plan: &Plan) -> Result<[Arc<Dataset>; 2]> {
+    fn labeled(&self, plan: &Plan) -> Result<[Arc<Dataset>; 2]> {
         Ok([plans::sibling(plan, &plan.data.path.display().to_string())?, plans::sibling(plan, &self.test)?])
     }
 
     fn write(&self, record: &StudyRecord) -> Result<()> {
-        let json = serde_json::to_vec_pretty(record).expect("plain values");
-        atomic::write(&self.out.join("study.json"), &json)?;
-        atomic::write(&self.out.join("study.html"), record.to_html(&report::environment()).as_bytes())?;
-        if let Some(picture) = record.picture() {
+        record.write(&self.out.join("study.json"))?;
+        atomic::write(&self.out.join("study.html"), study_page(record, &report::environment()).as_bytes())?;
+        if let Some(picture) = study_picture(record) {
             atomic::write(&self.out.join("study.svg"), picture.as_bytes())?;
         }
         Ok(())
@@ -295,7 +297,7 @@ impl Observer for Stopwatch<'_> {
 }
 
 /// A score of a run; `None` where the run has no such representation.
-fn point(scores: &Scores, series: String, x: &str, key: &str) -> Option<StudyPoint> {
-    let value = *scores.values.get(key)?;
-    Some(StudyPoint { series, x: x.into(), value, interval: scores.intervals.get(key).copied() })
+fn point(scores: &Scores, series: String, x: &str, name: &RepresentationName, metric: Metric) -> Option<StudyPoint> {
+    let score = scores.get(name, metric)?;
+    Some(StudyPoint { series, x: x.into(), value: score.value, interval: score.interval })
 }

@@ -8,7 +8,7 @@ use super::report::environment;
 use crate::terminal;
 use anyhow::{Context, Result};
 use clap::Args;
-use selfsame_data::report::{RunRecords, live_page};
+use selfsame_report::{RunRecords, live_page};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -4,9 +4,10 @@
 //! a crop, the seed of a noise) and pins the one parameter that is. A new augmentation may add its line to [`DIALS`].
 
 use super::{Draw, ImageAugmentation, View, ViewShape, build};
-use crate::DataError;
 use crate::image::{Image, Size};
-use crate::rng::ViewRng;
+use selfsame_base::DataError;
+use selfsame_base::rng::ViewRng;
+use selfsame_config::Choice;
 
 /// One parameter of an augmentation, and the strengths at which it is looked at, weakest first.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ const fn jitter(
     Dial { pinned: Some(place), ..dial }
 }
 
-/// Every dial. Those that the data do not allow (colour on grey images) are left out by [`Dial::build`].
+/// Every dial. Those that the data do not allow (color on gray images) are left out by [`Dial::build`].
 pub static DIALS: &[Dial] = &[
     dial(
         ["random_resized_crop", "area", ""],
@@ -65,8 +66,8 @@ pub static DIALS: &[Dial] = &[
     jitter("darker", 1.0, &[0.9, 0.75, 0.6, 0.4, 0.2], 0, JITTER),
     jitter("brightness", 1.0, &[1.1, 1.25, 1.5, 1.75, 2.0], 0, JITTER),
     jitter("contrast", 1.0, &[0.9, 0.75, 0.6, 0.4, 0.2], 1, JITTER),
-    jitter("saturation", 1.0, &[0.75, 0.5, 0.25, 0.0], 2, COLOUR_JITTER),
-    jitter("hue", 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], 3, COLOUR_JITTER),
+    jitter("saturation", 1.0, &[0.75, 0.5, 0.25, 0.0], 2, COLOR_JITTER),
+    jitter("hue", 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], 3, COLOR_JITTER),
     dial(["grayscale", "", ""], 0.0, &[1.0], "p = $"),
     dial(["solarize", "threshold", ""], 1.0, &[0.9, 0.7, 0.5, 0.3, 0.1], "threshold = $\np = 1.0"),
     dial(["gaussian_blur", "sigma", " px"], 0.0, &[0.5, 1.0, 1.5, 2.0, 3.0], "sigma = [$, $]\np = 1.0"),
@@ -78,19 +79,18 @@ pub static DIALS: &[Dial] = &[
 
 /// All four at rest; the pinned one is put in afterwards.
 const JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.0\nhue = 0.0\np = 1.0";
-/// The same, refused where there is no colour.
-const COLOUR_JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.1\nhue = 0.0\np = 1.0";
+/// The same, refused where there is no color.
+const COLOR_JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.1\nhue = 0.0\np = 1.0";
 
 impl Dial {
     /// The augmentation at each strength; `None` where views of `shape` do not allow it.
     pub fn build(&self, shape: ViewShape) -> Option<Vec<Box<dyn ImageAugmentation>>> {
         let at = |&strength: &f32| -> Result<Box<dyn ImageAugmentation>, DataError> {
             let text = self.keys.replace('$', &format!("{strength:?}"));
-            let mut table: toml::Table = text.parse().expect("keys of dials are TOML");
-            table.insert("name".into(), self.augmentation.into());
-            let (_, inner) = build(&table, "dial", shape)?;
+            let keys = text.parse().expect("keys of dials are TOML");
+            let (_, inner) = build(&Choice::new(self.augmentation, keys), "dial", shape)?;
             let pin = self.pinned.map(|place| (place, strength));
-            // Saturation is drawn beside the pin when only its key makes colour required.
+            // Saturation is drawn beside the pin when only its key makes color required.
             let neutral = (self.augmentation == "color_jitter").then_some([1.0, 1.0, 1.0, 0.0]);
             Ok(Box::new(Pinned { inner, pin, neutral }))
         };
@@ -138,9 +138,9 @@ impl ImageAugmentation for Pinned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::{Normalisation, Pipeline};
+    use crate::augment::{Normalization, Pipeline};
     use crate::image::Pixels;
-    use crate::rng::{Purpose, StreamRng};
+    use selfsame_base::rng::{Purpose, StreamRng};
 
     fn image(channels: usize) -> Image {
         let mut rng = StreamRng::new(1, Purpose::Survey, 0, 0, 0);
@@ -151,7 +151,7 @@ mod tests {
     fn turned(dial: &Dial, channels: usize, strength: usize) -> Option<[Vec<f32>; 2]> {
         let shape = ViewShape { size: 16, channels };
         let step = dial.build(shape)?.swap_remove(strength);
-        let pipeline = Pipeline::of(dial.augmentation, step, shape, Normalisation::none(channels));
+        let pipeline = Pipeline::of(dial.augmentation, step, shape, Normalization::none(channels));
         let (mut rng, mut draws, mut view) = (StreamRng::new(3, Purpose::View, 0, 0, 0), Vec::new(), View::default());
         pipeline.draw(Size { height: 16, width: 16 }, &mut rng, &mut draws);
         pipeline.apply(&image(channels), &draws, &mut view);
@@ -161,17 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn every_dial_moves_an_image_and_colour_is_left_out_where_there_is_none() {
-        let mut grey = 0;
+    fn every_dial_moves_an_image_and_color_is_left_out_where_there_is_none() {
+        let mut gray = 0;
         for dial in DIALS {
             for strength in 0..dial.strengths.len() {
                 let [moved, plain] = turned(dial, 3, strength).unwrap();
                 let threshold = dial.parameter == "threshold" && dial.strengths[strength] >= 0.7;
                 assert!(moved != plain || threshold, "{dial:?} {strength}");
             }
-            grey += usize::from(turned(dial, 1, 0).is_some());
+            gray += usize::from(turned(dial, 1, 0).is_some());
         }
-        assert_eq!(DIALS.len() - grey, 3, "saturation, hue and grayscale need colour");
+        assert_eq!(DIALS.len() - gray, 3, "saturation, hue and grayscale need color");
     }
 
     #[test]
@@ -179,8 +179,8 @@ mod tests {
         let dial = DIALS.iter().find(|d| d.parameter == "darker").unwrap();
         let [moved, plain] = turned(dial, 1, 3).unwrap();
         assert!(moved.iter().zip(&plain).all(|(a, b)| (a - 0.4 * b).abs() < 1e-6));
-        let grey = DIALS.iter().find(|d| d.parameter == "saturation").unwrap();
-        let [moved, _] = turned(grey, 3, 3).unwrap();
-        assert!((0..256).all(|i| (moved[i] - moved[256 + i]).abs() < 1e-6), "saturation 0 leaves no colour");
+        let gray = DIALS.iter().find(|d| d.parameter == "saturation").unwrap();
+        let [moved, _] = turned(gray, 3, 3).unwrap();
+        assert!((0..256).all(|i| (moved[i] - moved[256 + i]).abs() < 1e-6), "saturation 0 leaves no color");
     }
 }

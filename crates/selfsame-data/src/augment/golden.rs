@@ -4,8 +4,8 @@ use super::image::{
     ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, QuarterTurns, RandomResizedCrop, Solarize, VerticalFlip,
 };
 use super::{Draw, ImageAugmentation, View};
-use crate::DataError;
 use crate::image::{Image, Pixels};
+use selfsame_base::DataError;
 use serde::Deserialize;
 
 /// The built-in cases; made by the script beside the file.

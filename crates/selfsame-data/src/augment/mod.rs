@@ -8,9 +8,9 @@
 pub mod dials;
 pub mod golden;
 pub mod image;
-mod keys;
 mod pipeline;
 mod resample;
+mod site;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -18,13 +18,14 @@ mod view;
 pub use dials::{DIALS, Dial};
 pub use golden::{Deviation, GOLDEN, TOLERANCE, selftest};
 pub use image::IMAGE_AUGMENTATIONS;
-pub use keys::{Bounds, Key, Kind, Values, build};
-pub use pipeline::{Normalisation, Pipeline};
+pub use pipeline::{Normalization, Pipeline};
+pub use site::{Site, build};
 pub use view::View;
 
-use crate::DataError;
 use crate::image::{Image, Size};
-use crate::rng::ViewRng;
+use selfsame_base::DataError;
+use selfsame_base::rng::ViewRng;
+use selfsame_config::Key;
 use serde::Serialize;
 
 /// An operation on images with random parameters.
@@ -95,15 +96,7 @@ pub struct AugmentationEntry {
     /// What it does, in one line.
     pub summary: &'static str,
     /// The keys it takes, besides `name`.
-    pub keys: &'static [Key],
-    /// Builds it from checked values.
-    pub build: fn(&Values<'_>) -> Result<Box<dyn ImageAugmentation>, DataError>,
-}
-
-impl AugmentationEntry {
-    /// The keys that have a default, with it.
-    pub fn defaults(&self) -> toml::Table {
-        let with_default = self.keys.iter().filter(|key| !key.default.is_empty());
-        with_default.map(|key| (key.name.to_owned(), key.default_value())).collect()
-    }
+    pub keys: &'static [&'static [Key]],
+    /// Builds it where a plan has it.
+    pub build: fn(&Site<'_>) -> Result<Box<dyn ImageAugmentation>, DataError>,
 }

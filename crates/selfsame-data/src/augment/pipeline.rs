@@ -1,18 +1,19 @@
 //! The augmentations of one group of views, in their order.
 
-use super::{Draw, ImageAugmentation, View, ViewShape, keys};
-use crate::DataError;
+use super::{Draw, ImageAugmentation, View, ViewShape, site};
 use crate::image::{Image, Size};
-use crate::rng::ViewRng;
+use selfsame_base::DataError;
+use selfsame_base::rng::ViewRng;
+use selfsame_config::Choice;
 
 /// Per-channel constants on the 0..1 scale: a view's last step is `(value − mean) / std`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Normalisation {
+pub struct Normalization {
     scale: Vec<f32>,
     shift: Vec<f32>,
 }
 
-impl Normalisation {
+impl Normalization {
     /// From `mean` and `std`, `[channels]`.
     pub fn new(mean: &[f32], std: &[f32]) -> Self {
         let scale = std.iter().map(|std| 1.0 / std).collect();
@@ -24,7 +25,7 @@ impl Normalisation {
         Self { scale: vec![1.0; channels], shift: vec![0.0; channels] }
     }
 
-    /// Writes `view` to `out`, `[height, width, channels]`, normalised.
+    /// Writes `view` to `out`, `[height, width, channels]`, normalized.
     pub fn write(&self, view: &View, out: &mut [f32]) {
         view.write(&self.scale, &self.shift, out);
     }
@@ -36,33 +37,33 @@ pub struct Pipeline {
     steps: Vec<(&'static str, Box<dyn ImageAugmentation>)>,
     /// Whether a step brings the view to its size; if none does, the sample is fitted to it before the first.
     resizes: bool,
-    normalisation: Normalisation,
+    normalization: Normalization,
 }
 
 impl Pipeline {
-    /// Builds the augmentations that `tables` list; `path` is the list's dotted key, e.g. `views.0.augmentations`.
-    /// The data's `normalisation` is the last step unless the list ends with its own.
+    /// Builds the augmentations that `choices` list; `path` is the list's dotted key, e.g. `views.0.augmentations`.
+    /// The data's `normalization` is the last step unless the list ends with its own.
     pub fn new(
-        tables: &[toml::Table],
+        choices: &[Choice],
         path: &str,
         shape: ViewShape,
-        normalisation: Normalisation,
+        normalization: Normalization,
     ) -> Result<Self, DataError> {
-        let mut steps = Vec::with_capacity(tables.len());
-        for (i, table) in tables.iter().enumerate() {
-            let (entry, augmentation) = keys::build(table, &format!("{path}.{i}"), shape)?;
+        let mut steps = Vec::with_capacity(choices.len());
+        for (i, choice) in choices.iter().enumerate() {
+            let (entry, augmentation) = site::build(choice, &format!("{path}.{i}"), shape)?;
             steps.push((entry.name, augmentation));
         }
-        let normalisation = match steps.iter().position(|(name, _)| *name == "normalize") {
-            None => normalisation,
-            Some(last) if last + 1 == steps.len() => Normalisation::none(shape.channels),
+        let normalization = match steps.iter().position(|(name, _)| *name == "normalize") {
+            None => normalization,
+            Some(last) if last + 1 == steps.len() => Normalization::none(shape.channels),
             Some(i) => {
                 let problem = "normalize must be the last: the other augmentations work on the 0..1 scale";
                 return Err(DataError::setting(format!("{path}.{i}.name"), problem));
             }
         };
         let resizes = steps.iter().any(|(_, step)| step.resizes());
-        Ok(Self { shape, steps, resizes, normalisation })
+        Ok(Self { shape, steps, resizes, normalization })
     }
 
     /// One augmentation that is there already.
@@ -70,9 +71,9 @@ impl Pipeline {
         name: &'static str,
         step: Box<dyn ImageAugmentation>,
         shape: ViewShape,
-        normalisation: Normalisation,
+        normalization: Normalization,
     ) -> Self {
-        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], normalisation }
+        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], normalization }
     }
 
     /// Size and channels of the views.
@@ -99,7 +100,7 @@ impl Pipeline {
         }
     }
 
-    /// Makes the view of `sample` that `draws` describe; values stay on the 0..1 scale unless the recipe normalises.
+    /// Makes the view of `sample` that `draws` describe; values stay on the 0..1 scale unless the recipe normalizes.
     pub fn apply(&self, sample: &Image, draws: &[Draw], view: &mut View) {
         assert_eq!(draws.len(), self.steps.len(), "one draw a step");
         let mut steps =
@@ -112,9 +113,9 @@ impl Pipeline {
         steps.for_each(|(step, draw)| step.apply(view, draw));
     }
 
-    /// As [`Self::apply`], normalised, into `out`, `[size, size, channels]`.
+    /// As [`Self::apply`], normalized, into `out`, `[size, size, channels]`.
     pub fn write(&self, sample: &Image, draws: &[Draw], view: &mut View, out: &mut [f32]) {
         self.apply(sample, draws, view);
-        self.normalisation.write(view, out);
+        self.normalization.write(view, out);
     }
 }

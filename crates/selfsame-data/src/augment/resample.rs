@@ -5,7 +5,7 @@
 //! of all of them is a weighted sum of vectors; it reads any pixel format and any channel count and writes planes.
 //! The vertical one then adds whole weighted rows.
 
-use super::view::{block_starts, vectorised};
+use super::view::{block_starts, vectorized};
 use crate::image::{Image, Pixels, Size};
 
 /// Rows that the horizontal pass takes together.
@@ -22,12 +22,12 @@ pub(super) struct Crop {
 
 impl Crop {
     /// The largest square in the middle.
-    pub fn centred_square(size: Size) -> Self {
-        Self::centred(size, size.height.min(size.width), size.height.min(size.width))
+    pub fn centered_square(size: Size) -> Self {
+        Self::centered(size, size.height.min(size.width), size.height.min(size.width))
     }
 
     /// `height` × `width` in the middle of `size`.
-    pub fn centred(size: Size, height: usize, width: usize) -> Self {
+    pub fn centered(size: Size, height: usize, width: usize) -> Self {
         Self { top: (size.height - height) / 2, left: (size.width - width) / 2, height, width }
     }
 }
@@ -42,9 +42,9 @@ struct Filter {
     starts: Vec<usize>,
     /// `[output, taps]`.
     weights: Vec<f32>,
-    /// Distance of the first input's centre from the output's, in input pixels.
+    /// Distance of the first input's center from the output's, in input pixels.
     offsets: Vec<f32>,
-    /// As `weights`, `[taps, output]`, not normalised.
+    /// As `weights`, `[taps, output]`, not normalized.
     by_tap: Vec<f32>,
     sums: Vec<f32>,
 }
@@ -64,18 +64,18 @@ impl Filter {
         self.starts.clear();
         self.offsets.clear();
         for i in 0..output {
-            let centre = (i as f64 + 0.5) * scale;
+            let center = (i as f64 + 0.5) * scale;
             // Positive before the conversion, which cuts the fraction off.
-            let start = ((centre - support + 0.5).max(0.0) as usize).min(input - self.taps);
+            let start = ((center - support + 0.5).max(0.0) as usize).min(input - self.taps);
             self.starts.push(start);
-            self.offsets.push((start as f64 + 0.5 - centre) as f32);
+            self.offsets.push((start as f64 + 0.5 - center) as f32);
         }
         self.sums.clear();
         self.sums.resize(output, 0.0);
         self.by_tap.resize(self.taps * output, 0.0);
         self.weights.resize(self.taps * output, 0.0);
         let per_pixel = (1.0 / stretch) as f32;
-        vectorised!({
+        vectorized!({
             for (k, weights) in self.by_tap.chunks_exact_mut(output).enumerate() {
                 for ((weight, sum), offset) in weights.iter_mut().zip(&mut self.sums).zip(&self.offsets) {
                     *weight = bicubic((offset + k as f32) * per_pixel);
@@ -154,7 +154,7 @@ impl Resampler {
         self.columns.resize(crop.width * channels, [0.0; LANES]);
         self.rows.resize(channels * crop.height * size[1], 0.0);
         let first = (crop.top * image_width + crop.left) * channels;
-        vectorised!({
+        vectorized!({
             self.horizontal_pass(&pixels[first..], image_width * channels, channels, crop.height);
             let planes = self.rows.chunks_exact(crop.height * size[1]);
             for (rows, out) in planes.zip(out.chunks_exact_mut(size[0] * size[1])) {
@@ -177,7 +177,7 @@ impl Resampler {
             for (j, column) in self.columns.iter_mut().enumerate() {
                 *column = std::array::from_fn(|r| lines[r][j].into());
             }
-            // Colours together, so that a weight that is loaded serves all three.
+            // Colors together, so that a weight that is loaded serves all three.
             let mut c = 0;
             while c < channels {
                 c += match channels - c {

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::image::Pixels;
-use crate::rng::{Purpose, StreamRng};
 use proptest::prelude::*;
+use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_config::Choice;
 
 const RGB: ViewShape = ViewShape { size: 16, channels: 3 };
 
@@ -11,7 +12,7 @@ fn rng(seed: u64) -> ViewRng {
     StreamRng::new(seed, Purpose::View, 0, 0, 0)
 }
 
-fn table(text: &str) -> toml::Table {
+fn table(text: &str) -> Choice {
     toml::from_str(text).unwrap()
 }
 
@@ -76,7 +77,7 @@ fn golden_file_with_a_wrong_value_is_seen() {
 fn p_0_never_and_p_1_always() {
     let size = Size { height: 16, width: 16 };
     for (name, step) in every_entry(0.0) {
-        // A crop that is not applied is the centred square, so that the view always has its size.
+        // A crop that is not applied is the centered square, so that the view always has its size.
         let never = |draw: Draw| !draw.applied || draw == Draw::of([0.0, 0.0, 16.0, 16.0]) || name == "normalize";
         (0..200).for_each(|seed| assert!(never(step.draw(size, &mut rng(seed))), "{name}"));
     }
@@ -118,7 +119,7 @@ fn results_do_not_depend_on_what_the_buffers_held_before() {
 
 #[test]
 fn wrong_recipes_are_refused_in_words() {
-    let grey = ViewShape { size: 28, channels: 1 };
+    let gray = ViewShape { size: 28, channels: 1 };
     for (text, shape, expected) in [
         (
             "name = \"horizontal_flp\"",
@@ -177,13 +178,13 @@ fn wrong_recipes_are_refused_in_words() {
         ),
         (
             "name = \"color_jitter\"\nhue = 0",
-            grey,
+            gray,
             "views.0.augmentations.0.saturation: color_jitter: needs images of 3 channels (red, green, blue), these have 1; set saturation = 0 and hue = 0: brightness and contrast work on any channels",
         ),
         (
             "name = \"color_drop\"",
-            grey,
-            "views.0.augmentations.0.name: color_drop: needs images of 3 channels (red, green, blue), these have 1; leave it out: there is no colour to remove",
+            gray,
+            "views.0.augmentations.0.name: color_drop: needs images of 3 channels (red, green, blue), these have 1; leave it out: there is no color to remove",
         ),
         (
             "p = 0.5",
@@ -194,7 +195,7 @@ fn wrong_recipes_are_refused_in_words() {
         assert_eq!(refusal(text, shape), expected);
     }
     let tables = [table("name = \"normalize\"\nmean = [0]\nstd = [1]"), table("name = \"sobel\"")];
-    let refused = Pipeline::new(&tables, "views.1.augmentations", RGB, Normalisation::none(3)).err().unwrap();
+    let refused = Pipeline::new(&tables, "views.1.augmentations", RGB, Normalization::none(3)).err().unwrap();
     assert!(refused.to_string().starts_with("views.1.augmentations.0.name: normalize must be the last"), "{refused}");
 }
 
@@ -210,7 +211,7 @@ fn crop_draws_are_torchvisions() {
         .collect();
     let mean = |i: usize| draws.iter().map(|d| d[i]).sum::<f32>() / draws.len() as f32;
     assert!((mean(0) - 0.34).abs() < 0.01 && mean(1).abs() < 0.012, "{} {}", mean(0), mean(1));
-    // A ratio that never fits ends in the largest centred crop of an allowed ratio.
+    // A ratio that never fits ends in the largest centered crop of an allowed ratio.
     let strip = crop.draw(Size { height: 10, width: 1000 }, &mut rng(0)).values;
     assert_eq!(strip, [0.0, 493.0, 10.0, 13.0, 0.0]);
 }
@@ -254,7 +255,7 @@ fn pixel_formats_agree() {
 }
 
 #[test]
-fn a_fitted_sample_is_its_centred_square() {
+fn a_fitted_sample_is_its_centered_square() {
     let image = random_image(20, 36, 3, 4);
     let (mut fitted, whole) = (View::default(), view_of(&image));
     fitted.fit(&image, 20);
@@ -329,7 +330,7 @@ fn normalize_in_the_recipe_is_the_same_as_the_data_constants() {
     let image = random_image(16, 16, 3, 6);
     let own = table("name = \"normalize\"\nmean = [0.1, 0.2, 0.3]\nstd = [0.5, 0.25, 2.0]");
     let [of_recipe, of_data] = [vec![own], vec![]].map(|tables| {
-        let constants = Normalisation::new(&mean, &std);
+        let constants = Normalization::new(&mean, &std);
         let pipeline = Pipeline::new(&tables, "", RGB, constants).unwrap();
         let (mut draws, mut out) = (Vec::new(), vec![0.0; 16 * 16 * 3]);
         pipeline.draw(image.size(), &mut rng(0), &mut draws);
@@ -440,7 +441,7 @@ proptest! {
 
     #[test]
     fn channels_do_not_mix(channels in 1usize..=16, height in 1usize..50, width in 1usize..50, seed: u64) {
-        // All operations that know nothing of colour, in one pipeline: a channel of the view depends on the same
+        // All operations that know nothing of color, in one pipeline: a channel of the view depends on the same
         // channel of the sample alone.
         let tables = ["name = \"random_resized_crop\"", "name = \"horizontal_flip\"", "name = \"vertical_flip\"",
             "name = \"rotate\"", "name = \"color_jitter\"\ncontrast = 0\nsaturation = 0\nhue = 0\np = 1",
@@ -450,7 +451,7 @@ proptest! {
         let Pixels::U8(bytes) = &image.pixels else { unreachable!() };
         let view = |image: &Image| {
             let shape = ViewShape { size: 13, channels: image.channels };
-            let pipeline = Pipeline::new(&tables, "", shape, Normalisation::none(image.channels)).unwrap();
+            let pipeline = Pipeline::new(&tables, "", shape, Normalization::none(image.channels)).unwrap();
             let (mut draws, mut view) = (Vec::new(), View::default());
             pipeline.draw(image.size(), &mut rng(seed), &mut draws);
             pipeline.apply(image, &draws, &mut view);

@@ -3,7 +3,7 @@
 use super::resample::{Crop, Resampler};
 use crate::image::{Image, Pixels, Size};
 
-/// The image that augmentations work on: planar `f32`, so that every loop runs over neighbours in memory whatever
+/// The image that augmentations work on: planar `f32`, so that every loop runs over neighbors in memory whatever
 /// the channel count, with the buffers that operations need, kept from one view to the next.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -33,9 +33,9 @@ impl View {
         }
     }
 
-    /// The largest centred square of `sample`, resized to `size`: the view for evaluation, without chance.
+    /// The largest centered square of `sample`, resized to `size`: the view for evaluation, without chance.
     pub fn fit(&mut self, sample: &Image, size: usize) {
-        self.load_crop(sample, Crop::centred_square(sample.size()), size);
+        self.load_crop(sample, Crop::centered_square(sample.size()), size);
     }
 
     /// `crop` of `sample`, resized to `size` × `size`.
@@ -82,7 +82,7 @@ impl View {
 
     /// Red, green and blue, each `[height, width]`.
     pub(super) fn rgb_mut(&mut self) -> [&mut [f32]; 3] {
-        assert_eq!(self.channels, 3, "colour operations on other channel counts are refused when the recipe is read");
+        assert_eq!(self.channels, 3, "color operations on other channel counts are refused when the recipe is read");
         let (red, rest) = self.values.split_at_mut(self.height * self.width);
         let (green, blue) = rest.split_at_mut(self.height * self.width);
         [red, green, blue]
@@ -91,7 +91,7 @@ impl View {
     /// Clips to `0..=1`, unless the sample was `f32`.
     pub fn clip(&mut self) {
         if self.unit_range {
-            vectorised!(self.values.iter_mut().for_each(|v| *v = unit(*v)));
+            vectorized!(self.values.iter_mut().for_each(|v| *v = unit(*v)));
         }
     }
 
@@ -99,7 +99,7 @@ impl View {
     pub fn write(&self, scale: &[f32], shift: &[f32], out: &mut [f32]) {
         let plane = self.height * self.width;
         assert_eq!(out.len(), self.values.len(), "a view of {plane} px and {} channels", self.channels);
-        vectorised!(match self.channels {
+        vectorized!(match self.channels {
             1 => out.iter_mut().zip(&self.values).for_each(|(out, v)| *out = v * scale[0] + shift[0]),
             3 => {
                 let (red, rest) = self.values.split_at(plane);
@@ -152,7 +152,7 @@ pub(super) fn block_starts<const B: usize>(length: usize) -> impl Iterator<Item 
 
 /// Evaluates an expression compiled for the widest vectors of this machine. Products and sums are never fused or
 /// reordered, so the result does not depend on the machine. Only what is inlined is compiled so.
-macro_rules! vectorised {
+macro_rules! vectorized {
     ($expression:expr) => {
         pulp::Arch::new().dispatch(
             #[inline(always)]
@@ -160,4 +160,4 @@ macro_rules! vectorised {
         )
     };
 }
-pub(super) use vectorised;
+pub(super) use vectorized;

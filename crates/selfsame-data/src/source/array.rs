@@ -5,10 +5,10 @@
 //! being `x`, `images` or `data`.
 
 use super::{Encoded, IndexedSource, Labels, SourceEntry, bad_file, file_name, no_folder_labels};
-use crate::DataError;
 use crate::image::{Image, Pixels};
-use crate::npy::NpyHeader;
 use memmap2::Mmap;
+use selfsame_base::DataError;
+use selfsame_base::npy::NpyHeader;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

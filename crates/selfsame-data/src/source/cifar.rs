@@ -1,5 +1,5 @@
 //! CIFAR-10 and CIFAR-100 in their binary version: records of one label byte (CIFAR-100: coarse, then fine) and 3,072
-//! bytes of colour planes, 32×32. Source: <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//! bytes of color planes, 32×32. Source: <https://www.cs.toronto.edu/~kriz/cifar.html>.
 //!
 //! The path is a `.bin` file, or the folder of batches, which means the training part (`data_batch_*.bin` or
 //! `train.bin`); the test part is named as a file (`FOLDER/test_batch.bin`, `FOLDER/test.bin`). Class names come from
@@ -7,7 +7,7 @@
 
 use super::array::{Depth, Rows, Storage};
 use super::{IndexedSource, Labels, SourceEntry, bad_file, file_name, no_folder_labels};
-use crate::DataError;
+use selfsame_base::DataError;
 use std::path::{Path, PathBuf};
 
 pub const ENTRY: SourceEntry = SourceEntry {

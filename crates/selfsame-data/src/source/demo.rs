@@ -1,12 +1,12 @@
-//! The bundled demo set: 10,000 training and 2,000 test images of Fashion-MNIST (MIT licence), 28×28, grey, ten
+//! The bundled demo set: 10,000 training and 2,000 test images of Fashion-MNIST (MIT license), 28×28, gray, ten
 //! balanced classes. `demo` and `demo/train` are the training part, `demo/test` is the test part; a folder of your own
 //! that is called demo is `./demo`.
 
 use super::array::{Depth, Rows, Storage};
 use super::idx::IdxReader;
 use super::{IndexedSource, Labels, SourceEntry, no_folder_labels};
-use crate::DataError;
 use flate2::bufread::GzDecoder;
+use selfsame_base::DataError;
 use std::path::Path;
 
 pub const ENTRY: SourceEntry = SourceEntry {

@@ -5,8 +5,8 @@
 //! lists anything twice.
 
 use super::{Encoded, IndexedSource, Labels, SourceEntry, bad_file, hash_key};
-use crate::DataError;
 use crate::decode::has_image_extension;
+use selfsame_base::DataError;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -79,7 +79,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Files of one first-level folder are neighbours in the list, so a new name is a new class.
+    /// Files of one first-level folder are neighbors in the list, so a new name is a new class.
     fn label_by_folder(&mut self) -> Result<(), DataError> {
         let mut last: Option<&[u8]> = None;
         for index in 0..self.paths.ends.len() {

@@ -7,8 +7,8 @@
 
 use super::array::{Depth, Rows, Storage, check_label_count, image_shape, no_labels, numbered_classes};
 use super::{IndexedSource, Labels, SourceEntry, bad_file, file_name, no_folder_labels};
-use crate::DataError;
 use flate2::bufread::MultiGzDecoder;
+use selfsame_base::DataError;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};

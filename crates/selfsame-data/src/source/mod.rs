@@ -6,8 +6,8 @@ mod demo;
 mod folder;
 mod idx;
 
-use crate::DataError;
 use crate::image::Image;
+use selfsame_base::{DataError, lookup};
 use std::path::Path;
 
 /// A sample as its source holds it.
@@ -95,10 +95,8 @@ pub static SOURCES: &[SourceEntry] = &[demo::ENTRY, idx::ENTRY, cifar::ENTRY, ar
 /// The source of that name or, without one, the first that knows the path.
 pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, DataError> {
     let entry = match kind {
-        Some(name) => SOURCES.iter().find(|entry| entry.name == name).ok_or_else(|| {
-            let names: Vec<_> = SOURCES.iter().map(|entry| entry.name).collect();
-            DataError::setting("data.kind", format!("no source is named {name:?}; there are {}", names.join(", ")))
-        })?,
+        Some(name) => lookup::find(SOURCES, |entry| entry.name, "source", name)
+            .map_err(|problem| DataError::setting("data.kind", problem))?,
         None if (demo::ENTRY.detect)(path) => &SOURCES[0],
         None => {
             std::fs::metadata(path).map_err(|cause| DataError::Io {

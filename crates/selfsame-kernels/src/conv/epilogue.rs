@@ -8,7 +8,7 @@ use crate::lanes::{Kernel, LANES, Lanes};
 pub enum Epilogue<'a> {
     /// Nothing.
     None,
-    /// Mean and variance of every channel are gathered, for a normalisation by them.
+    /// Mean and variance of every channel are gathered, for a normalization by them.
     Moments(&'a mut ChannelMoments),
     /// Bias, residual and ReLU are applied.
     Activate(Activate<'a>),

@@ -30,7 +30,7 @@ impl ChannelMoments {
         ChannelMoments { mean: vec![0.0; channels], variance: vec![0.0; channels], count: 0 }
     }
 
-    /// Given statistics, as the running ones of a batch normalisation; their count is 0.
+    /// Given statistics, as the running ones of a batch normalization; their count is 0.
     ///
     /// # Panics
     /// If their numbers differ.

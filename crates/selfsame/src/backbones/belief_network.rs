@@ -1,16 +1,62 @@
 //! A belief network's way up: layers of sigmoid units, each the hidden layer of a restricted Boltzmann machine (Hinton,
 //! Osindero & Teh 2006, "A Fast Learning Algorithm for Deep Belief Nets").
 
-use super::Encoder;
+use super::{BackboneEntry, ChosenBackbone, Encoder, Role, Site};
 use crate::error::Error;
+use crate::memory::Cost;
 use crate::tensor::layers::{Init, Linear};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use selfsame_data::config::BackboneSettings;
+use selfsame_config::{Kind, Range, Settings, settings};
 
-/// Widths of the layers where the recipe names none.
-const WIDTHS: &[usize] = &[512, 512];
+settings! {
+    /// `[backbone]` of a belief network.
+    pub struct BeliefNetworkSettings {
+        /// widths of the layers, lowest first
+        widths: Vec<usize> = [512, 512], Kind::Integers(Range::Within(1.0, 8192.0), None);
+    }
+}
+
+/// The only backbone of its family.
+pub(super) const BELIEF_NETWORK: BackboneEntry = BackboneEntry {
+    name: "belief_network",
+    family: "belief_network",
+    summary: "512-512 sigmoid layers on flattened pixels, side by side: deep_belief_network (widths can be set)",
+    keys: BeliefNetworkSettings::GROUP,
+    build,
+    check: |site, key, side| {
+        widths(site)?;
+        if side == site.size {
+            return Ok(());
+        }
+        let problem = format!(
+            "{side}, but backbone.name = \"belief_network\" sees data.size = {} px and no other; drop the key, or take a resnet_… or vit_… backbone",
+            site.size
+        );
+        Err(Error::setting(key, problem))
+    },
+    cost: |site| {
+        let mut inputs = (site.size * site.size * site.channels) as f64;
+        let layer = |&width: &usize| std::mem::replace(&mut inputs, width as f64) * width as f64;
+        let parameters = widths(site)?.iter().map(layer).sum();
+        Ok(Cost { parameters, activations: 0.0 })
+    },
+};
+
+/// The settings of a belief network, if the backbone is one.
+pub fn settings_of(backbone: &ChosenBackbone) -> Option<BeliefNetworkSettings> {
+    (backbone.entry.family == BELIEF_NETWORK.family).then(|| backbone.read()).flatten()
+}
+
+fn widths(site: &Site) -> Result<Vec<usize>, Error> {
+    let BeliefNetworkSettings { widths } = site.read()?;
+    if widths.is_empty() {
+        let problem = "expected widths of at least 1, one per layer, got an empty list; e.g. [512, 512]";
+        return Err(Error::setting("backbone.widths", problem));
+    }
+    Ok(widths)
+}
 
 /// Sigmoid layers on flattened pixels; `h` is the means of every layer, side by side.
 #[derive(Module, Debug)]
@@ -24,14 +70,10 @@ pub struct BeliefNetwork {
     width: usize,
 }
 
-/// Builds the network after `settings`.
-pub fn build(settings: &BackboneSettings, channels: usize, size: usize, init: &Init) -> Result<Encoder, Error> {
-    let widths = settings.widths.as_deref().unwrap_or(WIDTHS);
-    if widths.is_empty() || widths.contains(&0) {
-        let problem = format!("expected widths of at least 1, one a layer, got {widths:?}; e.g. {WIDTHS:?}");
-        return Err(Error::setting("backbone.widths", problem));
-    }
-    let mut inputs = size * size * channels;
+/// Builds the network.
+fn build(site: &Site, init: &Init, _role: Role) -> Result<Encoder, Error> {
+    let (widths, channels) = (widths(site)?, site.channels);
+    let mut inputs = site.size * site.size * channels;
     let layers = widths.iter().enumerate().map(|(layer, &width)| {
         let shape = [std::mem::replace(&mut inputs, width), width];
         Linear::new(&init.child(format!("layers.{layer}")), shape, true)

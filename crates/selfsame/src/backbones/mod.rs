@@ -1,17 +1,20 @@
-//! Encoders. One file a family, one catalogue line a backbone.
+//! Encoders. One file per family, one catalogue line per backbone.
 
 pub mod belief_network;
 pub mod resnet;
 pub mod vit;
 
 use crate::error::Error;
-use crate::tensor::layers::{Init, Pass};
+use crate::memory::Cost;
+use crate::tensor::layers::{Init, NormKind, Pass};
 use crate::tensor::parameters;
 use belief_network::BeliefNetwork;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use resnet::ResNet;
-use selfsame_data::config::BackboneSettings;
+use selfsame_base::lookup;
+use selfsame_config::{Catalogue, Choice, Draft, Key, Kind, Part, Preset, Recipe, Schema, Settings, Variant};
+use toml::{Table, Value};
 use vit::Vit;
 
 /// The encoder `f`: the kept network.
@@ -82,67 +85,150 @@ impl Encoder {
     }
 }
 
+/// What an encoder is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// To be trained.
+    Student,
+    /// To follow a student: it never drops a path.
+    Teacher,
+}
+
+/// What an encoder is built from.
+#[derive(Debug)]
+pub struct Site<'a> {
+    /// Values of the backbone's keys.
+    pub keys: &'a Table,
+    /// Input channels.
+    pub channels: usize,
+    /// Input side, px.
+    pub size: usize,
+}
+
+impl Site<'_> {
+    /// The values of one group of keys.
+    pub fn read<S: Settings>(&self) -> Result<S, Error> {
+        Ok(S::read(self.keys)?)
+    }
+}
+
 /// One line of the catalogue.
+#[derive(Debug)]
 pub struct BackboneEntry {
     /// Name in recipes.
     pub name: &'static str,
+    /// Backbones of one family have the same architecture in other sizes.
+    pub family: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    /// Builds the encoder for `channels`-channel images of `size` px.
-    pub build: fn(&BackboneSettings, channels: usize, size: usize, &Init) -> Result<Encoder, Error>,
+    /// The keys of `[backbone]` besides `name`, in groups that backbones may share.
+    pub keys: &'static [&'static [Key]],
+    /// Builds the encoder.
+    pub build: fn(&Site, &Init, Role) -> Result<Encoder, Error>,
+    /// Whether the values fit each other and a view of a side in px; errors name the keys, `key` being the side's.
+    pub check: fn(&Site, key: &str, side: usize) -> Result<(), Error>,
+    /// What it costs, at least.
+    pub cost: fn(&Site) -> Result<Cost, Error>,
 }
 
 /// Every backbone.
 pub static BACKBONES: &[BackboneEntry] = &[
-    BackboneEntry {
-        name: "resnet_micro",
-        summary: "16-32-64 residual network, two blocks each: small images, CPUs (widths can be set)",
-        build: |settings, channels, size, init| resnet::build(&resnet::MICRO, settings, channels, size, init),
-    },
-    BackboneEntry {
-        name: "resnet18",
-        summary: "ResNet-18, torchvision's architecture and names; 512-wide",
-        build: |settings, channels, size, init| resnet::build(&resnet::RESNET18, settings, channels, size, init),
-    },
-    BackboneEntry {
-        name: "resnet34",
-        summary: "ResNet-34, torchvision's architecture and names; 512-wide",
-        build: |settings, channels, size, init| resnet::build(&resnet::RESNET34, settings, channels, size, init),
-    },
-    BackboneEntry {
-        name: "resnet50",
-        summary: "ResNet-50 (stride on the 3×3, as torchvision); 2048-wide",
-        build: |settings, channels, size, init| resnet::build(&resnet::RESNET50, settings, channels, size, init),
-    },
-    BackboneEntry {
-        name: "vit_micro",
-        summary: "vision transformer, 192 wide, 6 blocks of 3 heads: small images, CPUs (dim, depth, heads can be set)",
-        build: |settings, channels, size, init| vit::build(&vit::MICRO, settings, channels, size, init),
-    },
-    BackboneEntry {
-        name: "vit_tiny",
-        summary: "ViT-Tiny, timm's architecture and names; 192-wide",
-        build: |settings, channels, size, init| vit::build(&vit::TINY, settings, channels, size, init),
-    },
-    BackboneEntry {
-        name: "vit_small",
-        summary: "ViT-Small, timm's architecture and names; 384-wide",
-        build: |settings, channels, size, init| vit::build(&vit::SMALL, settings, channels, size, init),
-    },
-    BackboneEntry {
-        name: "vit_base",
-        summary: "ViT-Base, timm's architecture and names; 768-wide",
-        build: |settings, channels, size, init| vit::build(&vit::BASE, settings, channels, size, init),
-    },
-    BackboneEntry {
-        name: "belief_network",
-        summary: "512-512 sigmoid layers on flattened pixels, side by side: deep_belief_network (widths can be set)",
-        build: belief_network::build,
-    },
+    resnet::RESNET_MICRO,
+    resnet::RESNET18,
+    resnet::RESNET34,
+    resnet::RESNET50,
+    vit::VIT_MICRO,
+    vit::VIT_TINY,
+    vit::VIT_SMALL,
+    vit::VIT_BASE,
+    belief_network::BELIEF_NETWORK,
 ];
 
-/// Builds the encoder that `settings` names.
-pub fn build(settings: &BackboneSettings, channels: usize, size: usize, init: &Init) -> Result<Encoder, Error> {
-    let entry = crate::catalogue::find(BACKBONES, |e| e.name, &settings.name, "backbone.name")?;
-    (entry.build)(settings, channels, size, init)
+impl BackboneEntry {
+    /// What the schema has of it.
+    pub fn variant(&self) -> Variant {
+        Variant { name: self.name, family: self.family, keys: self.keys }
+    }
+}
+
+/// A backbone and the values of its keys.
+#[derive(Clone, Debug)]
+pub struct ChosenBackbone {
+    /// The backbone.
+    pub entry: &'static BackboneEntry,
+    /// Values of its keys.
+    pub keys: Table,
+}
+
+impl ChosenBackbone {
+    /// The backbone that `choice` names among those of this crate.
+    pub fn find(choice: Choice) -> Result<Self, Error> {
+        let entry = lookup::find(BACKBONES, |entry| entry.name, "backbone", &choice.name)
+            .map_err(|problem| Error::setting("backbone.name", problem))?;
+        Ok(Self { entry, keys: choice.keys })
+    }
+
+    /// The backbone called `name` with these values of its keys, for images of `size` px; what is left out has its preset.
+    ///
+    /// # Errors
+    /// If there is no such backbone, or a key is unknown or does not fit.
+    pub fn named(name: &str, keys: Table, size: usize) -> Result<Self, Error> {
+        const SIZE: &[Key] = &[Key {
+            name: "size",
+            kind: Kind::SIDE,
+            preset: Preset::Required,
+            meaning: "side of the images, px",
+            changes_training: true,
+        }];
+        let variants = BACKBONES.iter().map(BackboneEntry::variant).collect();
+        let catalogue = Catalogue { noun: "backbone", meaning: "the encoder", preset: "", variants };
+        let parts = vec![Part::new("data", SIZE), Part::new("backbone", &[]).with_catalogue(catalogue)];
+        let (mut backbone, mut data) = (keys, Table::new());
+        backbone.insert("name".into(), name.into());
+        data.insert("size".into(), Value::Integer(size as i64));
+        let all: Table = [("backbone".to_owned(), Value::Table(backbone)), ("data".to_owned(), Value::Table(data))]
+            .into_iter()
+            .collect();
+        let schema = Schema::new(parts, &[]);
+        let recipe = Recipe { name: format!("backbone {name}"), text: all.to_string() };
+        let chosen = Self::find(Draft::new(&schema, Some(&recipe), &[])?.resolve(false)?.choice("backbone"))?;
+        chosen.check(size, &[("data.size".into(), size)])?;
+        Ok(chosen)
+    }
+
+    /// The `[backbone]` table.
+    pub fn to_choice(&self) -> Choice {
+        Choice::new(self.entry.name, self.keys.clone())
+    }
+
+    /// Name in recipes.
+    pub fn name(&self) -> &'static str {
+        self.entry.name
+    }
+
+    /// The values of one group of keys, where the backbone has them.
+    pub fn read<S: Settings>(&self) -> Option<S> {
+        S::read(&self.keys).ok()
+    }
+
+    /// A fresh encoder for images of `channels` and `size` px.
+    pub fn build(&self, channels: usize, size: usize, init: &Init, role: Role) -> Result<Encoder, Error> {
+        (self.entry.build)(&Site { keys: &self.keys, channels, size }, init, role)
+    }
+
+    /// Checks the values, also against the sides of images and views, by key, px.
+    pub(crate) fn check(&self, size: usize, sides: &[(String, usize)]) -> Result<(), Error> {
+        let site = Site { keys: &self.keys, channels: 1, size };
+        sides.iter().try_for_each(|(key, side)| (self.entry.check)(&site, key, *side))
+    }
+
+    /// What it costs on images of `channels` and `size` px.
+    pub(crate) fn cost(&self, channels: usize, size: usize) -> Result<Cost, Error> {
+        (self.entry.cost)(&Site { keys: &self.keys, channels, size })
+    }
+
+    /// The normalization layers that a decoder beside this backbone has: the backbone's, or batch norm.
+    pub fn norm(&self) -> NormKind {
+        self.read::<resnet::ResNetSettings>().map_or(NormKind::Batch, |settings| settings.norm)
+    }
 }

@@ -4,38 +4,147 @@
 //! architecture and the parameter names are torchvision's (`conv1`, `bn1`, `layer1.0.conv1`, `layer2.0.downsample.0` …).
 //! Everything is NHWC.
 
-use super::Encoder;
+use super::{BackboneEntry, Encoder, Role, Site};
 use crate::error::Error;
-use crate::tensor::layers::{Conv2d, Init, Norm, Pass};
+use crate::memory::Cost;
+use crate::tensor::layers::{Conv2d, Init, Norm, NormKind, Pass};
 use crate::tensor::ops::{self, Window};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_data::config::{BackboneSettings, Norm as NormKind, Stem};
+use selfsame_config::{Kind, Range, Settings, settings, value};
+use serde::{Deserialize, Serialize};
+
+/// First layers of a residual network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stem {
+    /// 7×7 stride 2 and a 3×3 stride 2 max-pool, for images of 96 px and more.
+    Imagenet,
+    /// 3×3 stride 1, no pooling, for small images.
+    Small,
+}
+
+settings! {
+    /// `[backbone]` of every residual network.
+    pub struct ResNetSettings {
+        /// first layers: 3×3 for small images, or 7×7 with pooling
+        stem: Stem = (derived "small up to 64 px, imagenet above", |s| {
+            value(if s.count("data.size")? <= 64 { Stem::Small } else { Stem::Imagenet })
+        }), Kind::Word(&["imagenet", "small"]);
+        /// normalization layers
+        norm: NormKind = "batch", Kind::Word(NormKind::WORDS);
+        /// whether blocks start as identities
+        zero_init_last: bool = false, Kind::Flag;
+    }
+}
+
+settings! {
+    /// `[backbone]` of the micro network, besides.
+    pub struct MicroSettings {
+        /// widths of the stages, 1 to 4 of them
+        widths: Vec<usize> = [16, 32, 64], Kind::Integers(Range::Within(1.0, 8192.0), None);
+    }
+}
 
 /// What tells one residual network from another.
-pub struct Architecture {
+struct Architecture {
     /// Width of each stage before expansion.
-    pub widths: &'static [usize],
+    widths: Vec<usize>,
     /// Blocks in each stage.
-    pub blocks: &'static [usize],
+    blocks: &'static [usize],
     /// Channels out of a block over its width: 1 is the basic block of two 3×3, 4 the bottleneck 1×1, 3×3, 1×1.
-    pub expansion: usize,
-    /// Whether a recipe may set the widths.
-    pub free_widths: bool,
+    expansion: usize,
+}
+
+/// Stage widths of the networks of the paper.
+const WIDTHS: [usize; 4] = [64, 128, 256, 512];
+
+impl Architecture {
+    fn of_the_paper(blocks: &'static [usize], expansion: usize) -> Self {
+        Self { widths: WIDTHS.to_vec(), blocks, expansion }
+    }
+
+    /// Two basic blocks in each stage.
+    fn micro(site: &Site) -> Result<Self, Error> {
+        let MicroSettings { widths } = site.read()?;
+        if !(1..=4).contains(&widths.len()) {
+            let problem = format!("expected 1 to 4 widths, got {widths:?}; e.g. [16, 32, 64]");
+            return Err(Error::setting("backbone.widths", problem));
+        }
+        Ok(Self { widths, blocks: &[2, 2, 2, 2], expansion: 1 })
+    }
+
+    /// The convolutions: channels in and out, kernel, and side of the map that comes out, px.
+    fn convolutions(&self, stem: Stem, channels: usize, size: usize) -> Vec<[usize; 4]> {
+        let (kernel, mut side) = if stem == Stem::Small { (3, size) } else { (7, size.div_ceil(4)) };
+        let mut all = vec![[channels, self.widths[0], kernel, side]];
+        let mut inputs = self.widths[0];
+        for (stage, (&width, &blocks)) in self.widths.iter().zip(self.blocks).enumerate() {
+            side = if stage > 0 { side.div_ceil(2) } else { side };
+            for _ in 0..blocks {
+                let outputs = width * self.expansion;
+                match self.expansion {
+                    1 => all.extend([[inputs, width, 3, side], [width, width, 3, side]]),
+                    _ => all.extend([[inputs, width, 1, side], [width, width, 3, side], [width, outputs, 1, side]]),
+                }
+                inputs = outputs;
+            }
+        }
+        all
+    }
+
+    fn cost(&self, site: &Site) -> Result<Cost, Error> {
+        let ResNetSettings { stem, .. } = site.read()?;
+        let convolutions = self.convolutions(stem, site.channels, site.size);
+        let product = |factors: &[usize]| factors.iter().map(|&factor| factor as f64).product::<f64>();
+        Ok(Cost {
+            parameters: convolutions.iter().map(|[i, o, kernel, _]| product(&[*i, *o, *kernel, *kernel])).sum(),
+            activations: convolutions.iter().map(|[_, o, _, side]| product(&[*o, *side, *side])).sum(),
+        })
+    }
+}
+
+const fn entry(
+    name: &'static str,
+    summary: &'static str,
+    build: fn(&Site, &Init, Role) -> Result<Encoder, Error>,
+    cost: fn(&Site) -> Result<Cost, Error>,
+) -> BackboneEntry {
+    BackboneEntry { name, family: "resnet", summary, keys: ResNetSettings::GROUP, build, check: |_, _, _| Ok(()), cost }
 }
 
 /// 16-32-64, two basic blocks each.
-pub const MICRO: Architecture =
-    Architecture { widths: &[16, 32, 64], blocks: &[2, 2, 2], expansion: 1, free_widths: true };
+pub(super) const RESNET_MICRO: BackboneEntry = BackboneEntry {
+    keys: &[MicroSettings::KEYS, ResNetSettings::KEYS],
+    check: |site, _, _| Architecture::micro(site).map(drop),
+    ..entry(
+        "resnet_micro",
+        "16-32-64 residual network, two blocks each: small images, CPUs (widths can be set)",
+        |site, init, _| build(&Architecture::micro(site)?, site, init),
+        |site| Architecture::micro(site)?.cost(site),
+    )
+};
 /// ResNet-18.
-pub const RESNET18: Architecture =
-    Architecture { widths: &[64, 128, 256, 512], blocks: &[2, 2, 2, 2], expansion: 1, free_widths: false };
+pub(super) const RESNET18: BackboneEntry = entry(
+    "resnet18",
+    "ResNet-18, torchvision's architecture and names; 512-wide",
+    |site, init, _| build(&Architecture::of_the_paper(&[2, 2, 2, 2], 1), site, init),
+    |site| Architecture::of_the_paper(&[2, 2, 2, 2], 1).cost(site),
+);
 /// ResNet-34.
-pub const RESNET34: Architecture =
-    Architecture { widths: &[64, 128, 256, 512], blocks: &[3, 4, 6, 3], expansion: 1, free_widths: false };
+pub(super) const RESNET34: BackboneEntry = entry(
+    "resnet34",
+    "ResNet-34, torchvision's architecture and names; 512-wide",
+    |site, init, _| build(&Architecture::of_the_paper(&[3, 4, 6, 3], 1), site, init),
+    |site| Architecture::of_the_paper(&[3, 4, 6, 3], 1).cost(site),
+);
 /// ResNet-50.
-pub const RESNET50: Architecture =
-    Architecture { widths: &[64, 128, 256, 512], blocks: &[3, 4, 6, 3], expansion: 4, free_widths: false };
+pub(super) const RESNET50: BackboneEntry = entry(
+    "resnet50",
+    "ResNet-50 (stride on the 3×3, as torchvision); 2048-wide",
+    |site, init, _| build(&Architecture::of_the_paper(&[3, 4, 6, 3], 4), site, init),
+    |site| Architecture::of_the_paper(&[3, 4, 6, 3], 4).cost(site),
+);
 
 /// The 3×3 stride-2 pooling after an `imagenet` stem.
 const STEM_POOL: Window = Window { kernel: 3, stride: 2, padding: 1 };
@@ -70,35 +179,10 @@ pub struct Block {
 /// 1×1 convolution of a block that changes shape; a tuple so that its parts are called `0` and `1`.
 type Shortcut = (Conv2d, Norm);
 
-/// Builds a residual network after `settings`.
-pub fn build(
-    architecture: &Architecture,
-    settings: &BackboneSettings,
-    channels: usize,
-    size: usize,
-    init: &Init,
-) -> Result<Encoder, Error> {
-    let widths = match &settings.widths {
-        None => architecture.widths,
-        Some(_) if !architecture.free_widths => {
-            return Err(Error::setting(
-                "backbone.widths",
-                format!(
-                    "{} has fixed widths {:?}; drop the key or use resnet_micro",
-                    settings.name, architecture.widths
-                ),
-            ));
-        }
-        Some(widths) => widths,
-    };
-    if !(1..=4).contains(&widths.len()) || widths.contains(&0) {
-        return Err(Error::setting(
-            "backbone.widths",
-            format!("expected 1 to 4 widths of at least 1, got {widths:?}; e.g. [16, 32, 64]"),
-        ));
-    }
-    let stem = settings.stem.unwrap_or(if size <= 64 { Stem::Small } else { Stem::Imagenet });
-    let norm = settings.norm.unwrap_or_default();
+/// Builds a residual network.
+fn build(architecture: &Architecture, site: &Site, init: &Init) -> Result<Encoder, Error> {
+    let settings: ResNetSettings = site.read()?;
+    let (stem, norm, widths) = (settings.stem, settings.norm, &architecture.widths);
     let bias = norm == NormKind::None;
     let (kernel, stride) = match stem {
         Stem::Imagenet => (7, 2),
@@ -107,11 +191,10 @@ pub fn build(
     let mut inputs = widths[0];
     let mut stages = widths.iter().enumerate().map(|(stage, &width)| {
         let init = init.child(format!("layer{}", stage + 1));
-        let blocks = architecture.blocks.get(stage).copied().unwrap_or(2);
-        (0..blocks)
+        (0..architecture.blocks[stage])
             .map(|block| {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-                let block = Block::new(&init.child(block), inputs, width, architecture.expansion, stride, settings);
+                let block = Block::new(&init.child(block), inputs, width, architecture.expansion, stride, &settings);
                 inputs = width * architecture.expansion;
                 block
             })
@@ -120,7 +203,7 @@ pub fn build(
     let [layer1, layer2, layer3, layer4] = std::array::from_fn(|_| stages.next().unwrap_or_default());
     drop(stages);
     Ok(Encoder::ResNet(ResNet {
-        conv1: Conv2d::new(&init.child("conv1"), [channels, widths[0]], kernel, stride, bias),
+        conv1: Conv2d::new(&init.child("conv1"), [site.channels, widths[0]], kernel, stride, bias),
         bn1: Norm::new(&init.child("bn1"), norm, widths[0], 1.0),
         stem_pool: stem == Stem::Imagenet,
         layer1,
@@ -138,12 +221,12 @@ impl Block {
         width: usize,
         expansion: usize,
         stride: usize,
-        settings: &BackboneSettings,
+        settings: &ResNetSettings,
     ) -> Self {
-        let norm = settings.norm.unwrap_or_default();
+        let norm = settings.norm;
         let bias = norm == NormKind::None;
         let outputs = width * expansion;
-        let last_scale = if settings.zero_init_last.unwrap_or_default() { 0.0 } else { 1.0 };
+        let last_scale = if settings.zero_init_last { 0.0 } else { 1.0 };
         let conv = |name, channels, kernel, stride| Conv2d::new(&init.child(name), channels, kernel, stride, bias);
         let bn = |name, channels, scale| Norm::new(&init.child(name), norm, channels, scale);
         let downsample = (stride != 1 || inputs != outputs)

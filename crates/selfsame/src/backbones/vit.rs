@@ -2,36 +2,170 @@
 //!
 //! An image is a sequence of patches: each becomes a token, attention lets tokens ask each other, and a small network
 //! works on each alone. A block adds twice to what it was given: `x ← x + attn(norm1(x))`, `x ← x + mlp(norm2(x))`. The
-//! architecture, the parameter names (`patch_embed.proj`, `blocks.0.attn.qkv` …) and the initialisation are timm's.
+//! architecture, the parameter names (`patch_embed.proj`, `blocks.0.attn.qkv` …) and the initialization are timm's.
 
-use super::Encoder;
+use super::{BackboneEntry, ChosenBackbone, Encoder, Role, Site};
 use crate::error::Error;
+use crate::memory::Cost;
 use crate::tensor::layers::{Conv2d, Init, LayerNorm, Linear, Pass};
 use crate::tensor::ops;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame_data::config::{BackboneSettings, Pool, Positions};
+use selfsame_config::{Kind, Range, Settings, settings, value};
+use serde::{Deserialize, Serialize};
 
-/// What tells one vision transformer from another.
-pub struct Architecture {
-    /// Width of a token.
-    pub dim: usize,
-    /// Number of blocks.
-    pub depth: usize,
-    /// Attention heads of a block.
-    pub heads: usize,
-    /// Whether a recipe may set them.
-    pub free: bool,
+/// What becomes of the tokens at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pool {
+    /// The class token is the representation.
+    Class,
+    /// The mean of the tokens is; there is no class token.
+    Mean,
 }
 
-/// 192 wide, six blocks.
-pub const MICRO: Architecture = Architecture { dim: 192, depth: 6, heads: 3, free: true };
+/// How tokens know where they stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positions {
+    /// A trained vector per token, resampled for views of another size.
+    Learned,
+    /// Sines and cosines of the row and the column.
+    Sincos,
+}
+
+settings! {
+    /// `[backbone]` of every vision transformer.
+    pub struct VitSettings {
+        /// side of a patch, px
+        patch_size: usize = (derived "4 up to 64 px, 16 above", |s| {
+            value(if s.count("data.size")? <= 64 { 4 } else { 16 })
+        }), Kind::Integer(Range::Within(1.0, 256.0));
+        /// h is the class token, or the mean of the tokens
+        pool: Pool = "class", Kind::Word(&["class", "mean"]);
+        /// how tokens know where they stand
+        positions: Positions = "learned", Kind::Word(&["learned", "sincos"]);
+        /// share of samples that skip a block's branches, rising to this over the depth
+        drop_path: f64 = 0.0, Kind::MOMENTUM;
+    }
+}
+
+settings! {
+    /// `[backbone]` of the micro transformer, besides.
+    pub struct MicroSettings {
+        /// width of the tokens
+        dim: usize = 192, Kind::Integer(Range::Within(4.0, 8192.0));
+        /// transformer blocks
+        depth: usize = 6, Kind::Integer(Range::Within(1.0, 256.0));
+        /// attention heads
+        heads: usize = 3, Kind::Integer(Range::Within(1.0, 256.0));
+    }
+}
+
+/// What tells one vision transformer from another.
+#[derive(Clone, Copy)]
+struct Architecture {
+    /// Width of a token.
+    dim: usize,
+    /// Number of blocks.
+    depth: usize,
+    /// Attention heads of a block.
+    heads: usize,
+}
+
+impl Architecture {
+    fn micro(site: &Site) -> Result<Self, Error> {
+        let MicroSettings { dim, depth, heads } = site.read()?;
+        if !dim.is_multiple_of(4) || !dim.is_multiple_of(heads) {
+            let unit =
+                if heads.is_multiple_of(4) { heads } else { heads * if heads.is_multiple_of(2) { 2 } else { 4 } };
+            let problem = format!(
+                "{dim} is not a multiple of 4 and of backbone.heads = {heads}; {} would work",
+                dim.next_multiple_of(unit)
+            );
+            return Err(Error::setting("backbone.dim", problem));
+        }
+        Ok(Self { dim, depth, heads })
+    }
+
+    fn cost(self, site: &Site) -> Result<Cost, Error> {
+        let VitSettings { patch_size, .. } = site.read()?;
+        let (dim, depth) = (self.dim as f64, self.depth as f64);
+        let tokens = (site.size as f64 / patch_size as f64).powi(2);
+        Ok(Cost { parameters: 12.0 * depth * dim * dim, activations: 8.0 * depth * tokens * dim })
+    }
+}
+
+const fn entry(
+    name: &'static str,
+    summary: &'static str,
+    build: fn(&Site, &Init, Role) -> Result<Encoder, Error>,
+    cost: fn(&Site) -> Result<Cost, Error>,
+) -> BackboneEntry {
+    BackboneEntry { name, family: "vit", summary, keys: VitSettings::GROUP, build, check: check_side, cost }
+}
+
 /// ViT-Tiny (Touvron et al. 2021).
-pub const TINY: Architecture = Architecture { dim: 192, depth: 12, heads: 3, free: false };
+const TINY: Architecture = Architecture { dim: 192, depth: 12, heads: 3 };
 /// ViT-Small (Touvron et al. 2021).
-pub const SMALL: Architecture = Architecture { dim: 384, depth: 12, heads: 6, free: false };
+const SMALL: Architecture = Architecture { dim: 384, depth: 12, heads: 6 };
 /// ViT-Base (Dosovitskiy et al. 2021).
-pub const BASE: Architecture = Architecture { dim: 768, depth: 12, heads: 12, free: false };
+const BASE: Architecture = Architecture { dim: 768, depth: 12, heads: 12 };
+
+/// 192 wide, six blocks of three heads.
+pub(super) const VIT_MICRO: BackboneEntry = BackboneEntry {
+    keys: &[MicroSettings::KEYS, VitSettings::KEYS],
+    check: |site, key, side| Architecture::micro(site).and_then(|_| check_side(site, key, side)),
+    ..entry(
+        "vit_micro",
+        "vision transformer, 192 wide, 6 blocks of 3 heads: small images, CPUs (dim, depth, heads can be set)",
+        |site, init, role| build(Architecture::micro(site)?, site, init, role),
+        |site| Architecture::micro(site)?.cost(site),
+    )
+};
+/// ViT-Tiny.
+pub(super) const VIT_TINY: BackboneEntry = entry(
+    "vit_tiny",
+    "ViT-Tiny, timm's architecture and names; 192-wide",
+    |site, init, role| build(TINY, site, init, role),
+    |site| TINY.cost(site),
+);
+/// ViT-Small.
+pub(super) const VIT_SMALL: BackboneEntry = entry(
+    "vit_small",
+    "ViT-Small, timm's architecture and names; 384-wide",
+    |site, init, role| build(SMALL, site, init, role),
+    |site| SMALL.cost(site),
+);
+/// ViT-Base.
+pub(super) const VIT_BASE: BackboneEntry = entry(
+    "vit_base",
+    "ViT-Base, timm's architecture and names; 768-wide",
+    |site, init, role| build(BASE, site, init, role),
+    |site| BASE.cost(site),
+);
+
+/// The settings that every vision transformer has, if the backbone is one.
+pub fn settings_of(backbone: &ChosenBackbone) -> Option<VitSettings> {
+    (backbone.entry.family == "vit").then(|| backbone.read()).flatten()
+}
+
+/// A side of images or views must be whole patches.
+fn check_side(site: &Site, key: &str, side: usize) -> Result<(), Error> {
+    let VitSettings { patch_size: patch, .. } = site.read()?;
+    if side.is_multiple_of(patch) {
+        return Ok(());
+    }
+    let numbers = |numbers: &mut dyn Iterator<Item = usize>| numbers.map(|n| n.to_string()).collect::<Vec<_>>();
+    let sides = numbers(&mut [side / patch * patch, side.next_multiple_of(patch)].into_iter().filter(|&side| side > 0));
+    let patches = numbers(&mut (1..=side / 2).filter(|&patch| side.is_multiple_of(patch)));
+    let problem = format!(
+        "{side} is not a multiple of backbone.patch_size = {patch}; {} would work, or a patch_size of {}",
+        sides.join(" or "),
+        patches.join(", ")
+    );
+    Err(Error::setting(key, problem))
+}
 
 /// Width of an MLP's hidden layer over that of a token.
 pub const MLP_RATIO: usize = 4;
@@ -92,36 +226,13 @@ pub struct Mlp {
     fc2: Linear,
 }
 
-/// Builds a vision transformer after `settings`.
-pub fn build(
-    architecture: &Architecture,
-    settings: &BackboneSettings,
-    channels: usize,
-    size: usize,
-    init: &Init,
-) -> Result<Encoder, Error> {
-    let fixed = [("dim", architecture.dim), ("depth", architecture.depth), ("heads", architecture.heads)];
-    let [dim, depth, heads] = [settings.dim, settings.depth, settings.heads];
-    for ((key, value), given) in fixed.into_iter().zip([dim, depth, heads]) {
-        if given.is_some() && !architecture.free {
-            let problem = format!("{} has {key} = {value}; drop the key or use vit_micro", settings.name);
-            return Err(Error::setting(format!("backbone.{key}"), problem));
-        }
-    }
-    let [dim, depth, heads] = [(dim, fixed[0]), (depth, fixed[1]), (heads, fixed[2])].map(|(g, f)| g.unwrap_or(f.1));
-    if !dim.is_multiple_of(4) || !dim.is_multiple_of(heads) {
-        let unit = if heads.is_multiple_of(4) { heads } else { heads * if heads.is_multiple_of(2) { 2 } else { 4 } };
-        let problem = format!(
-            "{dim} is not a multiple of 4 and of backbone.heads = {heads}; {} would work",
-            dim.next_multiple_of(unit)
-        );
-        return Err(Error::setting("backbone.dim", problem));
-    }
-    let patch_size = settings.patch_size.unwrap_or_else(|| BackboneSettings::default_patch_size(size));
-    let (side, positions) = (size / patch_size, settings.positions.unwrap_or_default());
-    let class = settings.pool.unwrap_or_default() == Pool::Class;
+/// Builds a vision transformer.
+fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Result<Encoder, Error> {
+    let Architecture { dim, depth, heads } = architecture;
+    let VitSettings { patch_size, pool, positions, drop_path } = site.read()?;
+    let drop_path = if role == Role::Teacher { 0.0 } else { drop_path };
+    let (side, channels, class) = (site.size / patch_size, site.channels, pool == Pool::Class);
     let tokens = usize::from(class) + side * side;
-    let drop_path = settings.drop_path.unwrap_or(0.0);
     Ok(Encoder::Vit(Vit {
         cls_token: class.then(|| init.normal("cls_token", [1, 1, dim], CLASS_STD)),
         pos_embed: match positions {
@@ -268,7 +379,7 @@ impl Block {
             return branch(&x, Some(x.clone()));
         }
         let (batch, kept) = (x.dims()[0], 1.0 - self.drop_path as f32);
-        let factor = |mut rng: selfsame_data::rng::StreamRng| if rng.chance(kept) { 1.0 / kept } else { 0.0 };
+        let factor = |mut rng: selfsame_base::rng::StreamRng| if rng.chance(kept) { 1.0 / kept } else { 0.0 };
         let factors = pass.draw(batch).into_iter().map(factor).collect();
         let factors = constant(factors, [batch, 1, 1], &x.device());
         branch(&x, None) * factors + x

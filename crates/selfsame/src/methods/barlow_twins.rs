@@ -4,31 +4,22 @@
 //! identity as possible.* No negatives, no teacher: what a collapsed embedding lacks is decorrelated dimensions. It
 //! works with small batches and wants a wide `z`.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, barlow_twins};
+use crate::outputs::TwoViews;
+use crate::plan::Plan;
+use crate::require;
 use burn::module::Module;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, settings};
 
-/// `[method] name = "barlow_twins"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BarlowTwinsSettings {
-    /// λ, the weight of the off-diagonal terms; about `1 / embedding width` balances the two.
-    pub redundancy_weight: f64,
-}
-
-impl Default for BarlowTwinsSettings {
-    fn default() -> Self {
-        Self { redundancy_weight: 0.0051 }
-    }
-}
-
-impl Settings for BarlowTwinsSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_two_views(plan, BarlowTwins::NAME)?;
-        method::check_number("redundancy_weight", self.redundancy_weight, 0.0.., "0.005 is usual")
+settings! {
+    /// `[method] name = "barlow_twins"`
+    pub struct BarlowTwinsSettings {
+        /// λ, the weight of the off-diagonal terms; about 1 / embedding width balances the two
+        redundancy_weight: f64 = 0.0051, Kind::NOT_NEGATIVE;
     }
 }
 
@@ -43,18 +34,23 @@ pub struct BarlowTwins {
 impl Method for BarlowTwins {
     const NAME: &'static str = "barlow_twins";
     type Config = BarlowTwinsSettings;
+    type Outputs = TwoViews;
+
+    fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::two_views(plan, BarlowTwins::NAME)
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         Ok(Self { branch: cx.branch()?, redundancy_weight: config.redundancy_weight })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
-        Embeddings { online: self.branch.embed(batch, cx.pass), target: Vec::new() }
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> TwoViews {
+        TwoViews::new(self.branch.embed(batch, cx.pass))
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let [a, b] = &embeddings.online[..] else { unreachable!("the plan was checked for two views") };
-        barlow_twins(a.clone(), b.clone(), self.redundancy_weight)
+    fn objective(&self, outputs: &TwoViews) -> LossTerms {
+        let [a, b] = outputs.z.clone();
+        barlow_twins(a, b, self.redundancy_weight)
     }
 
     fn branch(&self) -> &Branch {

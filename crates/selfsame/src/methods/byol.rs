@@ -4,36 +4,27 @@
 //! target is a teacher, the slow average of the online network. No negatives: what keeps it from the constant is that
 //! only the online side has a predictor, and that no gradient flows into the target.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Progress, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, byol};
+use crate::outputs::Predictions;
+use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::projector::Projector;
+use crate::require;
 use crate::teacher::{self, Teacher};
 use burn::module::Module;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, settings};
 
-/// `[method] name = "byol"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ByolSettings {
-    /// β of the teacher at the first step; it rises to 1.
-    pub teacher_momentum: f64,
-    /// Width of the predictor's hidden layer.
-    pub predictor_hidden: usize,
-}
-
-impl Default for ByolSettings {
-    fn default() -> Self {
-        Self { teacher_momentum: 0.99, predictor_hidden: 256 }
-    }
-}
-
-impl Settings for ByolSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_two_views(plan, Byol::NAME)?;
-        method::check_width("predictor_hidden", self.predictor_hidden)?;
-        method::check_number("teacher_momentum", self.teacher_momentum, 0.0..1.0, "0.99 to 0.996 are usual")
+settings! {
+    /// `[method] name = "byol"`
+    pub struct ByolSettings {
+        /// β of the teacher at the first step, 0.99 to 0.996 are usual; it rises to 1
+        teacher_momentum: f64 = 0.99, Kind::MOMENTUM;
+        /// width of the predictor's hidden layer
+        predictor_hidden: usize = 256, Kind::WIDTH;
     }
 }
 
@@ -50,6 +41,11 @@ pub struct Byol {
 impl Method for Byol {
     const NAME: &'static str = "byol";
     type Config = ByolSettings;
+    type Outputs = Predictions;
+
+    fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::two_views(plan, Byol::NAME)
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
@@ -57,20 +53,18 @@ impl Method for Byol {
         Ok(Self { branch, predictor, teacher: cx.teacher()?, teacher_momentum: config.teacher_momentum })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
-        let online =
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Predictions {
+        let predicted =
             self.branch.embed(batch, cx.pass).into_iter().map(|z| self.predictor.forward(z, cx.pass)).collect();
-        Embeddings { online, target: self.teacher.embed(batch, cx.pass) }
+        Predictions::new(predicted, self.teacher.embed(batch, cx.pass))
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let ([pa, pb], [za, zb]) = (&embeddings.online[..], &embeddings.target[..]) else {
-            unreachable!("the plan was checked for two views")
-        };
-        byol(pa.clone(), pb.clone(), za.clone(), zb.clone())
+    fn objective(&self, outputs: &Predictions) -> LossTerms {
+        let ([pa, pb], [za, zb]) = (outputs.predicted.clone(), outputs.target.clone());
+        byol(pa, pb, za, zb)
     }
 
-    fn after_step(self, _embeddings: &Embeddings, progress: Progress) -> Self {
+    fn after_step(self, _outputs: &Predictions, progress: Progress) -> Self {
         let decay = teacher::momentum(self.teacher_momentum, progress);
         Self { teacher: self.teacher.follow(&self.branch, decay), ..self }
     }

@@ -1,92 +1,44 @@
 //! ClusterFit: "Improving Generalization of Visual Representations" (Yan et al. 2020).
 //!
 //! *Cluster the features of a pretrained network, then train a fresh network to predict the clusters.* What was particular
-//! to the first network's pretext task is lost on the way; what neighbours share is kept. It has targets, so it cannot
+//! to the first network's pretext task is lost on the way; what neighbors share is kept. It has targets, so it cannot
 //! collapse.
 
-use crate::catalogue;
+use crate::batch::Batch;
+use crate::branch::Branch;
+use crate::device;
 use crate::embed::{self, Wanted};
+use crate::encoder_folder::{EncoderConfig, EncoderFolder};
 use crate::error::Error;
-use crate::method::{Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, PrepareContext, Settings};
+use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
 use crate::objective::{LossTerms, cross_entropy};
+use crate::outputs::Logits;
+use crate::plan::Plan;
 use crate::tensor::layers::Linear;
 use crate::tensor::parameters::{self, Array};
-use crate::trainer::Weights;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use selfsame_data::atomic;
-use selfsame_data::config::Plan;
-use selfsame_data::evaluate::kmeans::KMeans;
-use selfsame_data::features::Rows;
-use selfsame_data::rng::{Purpose, StreamRng};
-use serde::{Deserialize, Serialize};
+use selfsame_base::atomic;
+use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_config::{Kind, Range, settings};
+use selfsame_data::loader::EvalLoader;
+use selfsame_evaluate::features::Rows;
+use selfsame_evaluate::kmeans::KMeans;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file in the run folder that keeps the clusters.
 const CLUSTERS: &str = "clusters.safetensors";
 
-/// `[method] name = "clusterfit"`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClusterfitSettings {
-    /// Run folder of the encoder whose features are clustered.
-    pub source: String,
-    /// Number of clusters.
-    pub clusters: usize,
-    /// Most rounds of k-means.
-    pub kmeans_iterations: usize,
-}
-
-impl Default for ClusterfitSettings {
-    fn default() -> Self {
-        Self { source: String::new(), clusters: 100, kmeans_iterations: 100 }
-    }
-}
-
-impl ClusterfitSettings {
-    fn source_plan(&self) -> Result<Plan, Error> {
-        let source = PathBuf::from(&self.source);
-        let file = source.join("plan.toml");
-        let missing = |problem: &str| {
-            let hint = "method.name = \"clusterfit\" clusters the features of a finished run, e.g. method.source=runs/simclr-demo";
-            Err(Error::setting("method.source", format!("{problem}; {hint}")))
-        };
-        if self.source.is_empty() {
-            return missing("missing");
-        }
-        if !file.is_file() {
-            return missing(&format!("{} is not a run folder", self.source));
-        }
-        if !source.join("encoder.safetensors").is_file() {
-            return missing(&format!("{} is not finished", self.source));
-        }
-        Ok(Plan { out: source, ..Plan::load(&file)? })
-    }
-}
-
-impl Settings for ClusterfitSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        let source = self.source_plan()?;
-        for (key, ours, theirs) in [
-            ("data.size", plan.data.size, source.data.size),
-            ("data.channels", plan.data.channels, source.data.channels),
-        ] {
-            if let (Some(ours), Some(theirs)) = (ours, theirs)
-                && ours != theirs
-            {
-                let problem = format!("{ours}, but method.source = \"{}\" was trained with {theirs}", self.source);
-                return Err(Error::setting(key, format!("{problem}; use {key}={theirs}, or another source")));
-            }
-        }
-        if self.clusters < 2 || self.kmeans_iterations == 0 {
-            let problem = format!(
-                "expected at least 2 clusters and one of method.kmeans_iterations, got {} and {}",
-                self.clusters, self.kmeans_iterations
-            );
-            return Err(Error::setting("method.clusters", problem));
-        }
-        Ok(())
+settings! {
+    /// `[method] name = "clusterfit"`
+    pub struct ClusterfitSettings {
+        /// run folder of the encoder whose features are clustered, e.g. method.source=runs/simclr-demo
+        source: String = (required), Kind::Text;
+        /// number of clusters
+        clusters: usize = 100, Kind::Integer(Range::Within(2.0, 1e6));
+        /// most rounds of k-means
+        kmeans_iterations: usize = 100, Kind::Integer(Range::Within(1.0, 1e6));
     }
 }
 
@@ -105,6 +57,20 @@ pub struct Clusterfit {
 impl Method for Clusterfit {
     const NAME: &'static str = "clusterfit";
     type Config = ClusterfitSettings;
+    type Outputs = Logits;
+
+    fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        let source = source_config(&config.source)?;
+        for (key, ours, theirs) in
+            [("data.size", plan.data.size, source.size), ("data.channels", plan.data.channels, source.channels)]
+        {
+            if ours != theirs {
+                let problem = format!("{ours}, but method.source = \"{}\" was trained with {theirs}", config.source);
+                return Err(Error::setting(key, format!("{problem}; use {key}={theirs}, or another source")));
+            }
+        }
+        Ok(())
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
@@ -122,18 +88,17 @@ impl Method for Clusterfit {
         Ok(Self { targets, ..self })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
-        let logits = |view: &Tensor<4>| self.classifier.forward(self.branch.forward(view.clone(), cx.pass));
-        let online: Vec<_> = batch.views.iter().map(logits).collect();
-        let targets: Vec<f32> = batch.samples.iter().map(|&sample| self.targets[sample]).collect();
-        let targets = TensorData::new(targets, [batch.samples.len(), 1]);
-        let target = Tensor::from_data(targets, &online[0].device());
-        Embeddings { online, target: vec![target] }
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Logits {
+        let of_view = |view: &Tensor<4>| self.classifier.forward(self.branch.forward(view.clone(), cx.pass));
+        let logits: Vec<_> = batch.views.iter().map(of_view).collect();
+        let classes: Vec<f32> = batch.samples.iter().map(|&sample| self.targets[sample]).collect();
+        let classes = TensorData::new(classes, [batch.samples.len(), 1]);
+        let classes = Tensor::from_data(classes, &batch.views[0].device());
+        Logits { classes: vec![classes; logits.len()], logits }
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let targets = vec![embeddings.target[0].clone(); embeddings.online.len()];
-        cross_entropy(Tensor::cat(embeddings.online.clone(), 0), Tensor::cat(targets, 0))
+    fn objective(&self, outputs: &Logits) -> LossTerms {
+        cross_entropy(Tensor::cat(outputs.logits.clone(), 0), Tensor::cat(outputs.classes.clone(), 0))
     }
 
     fn branch(&self) -> &Branch {
@@ -144,17 +109,19 @@ impl Method for Clusterfit {
 impl Clusterfit {
     /// K-means on the source encoder's representations of the data, kept in `path`.
     fn cluster(&self, cx: &mut PrepareContext, path: &Path) -> Result<Vec<f32>, Error> {
-        let source = self.settings.source_plan()?;
-        let branch = (catalogue::method(&source)?.branch)(&source, Weights::Trained)?;
+        let folder = EncoderFolder::open(Path::new(&self.settings.source))?;
+        let branch = Branch::without_projector(folder.load(&device::open(&cx.plan.device)?)?);
+        let views = folder.config().plain_view(&cx.plan.data, cx.plan.evaluation_batching())?;
+        let loader = EvalLoader::new(cx.dataset.clone(), views, None)?;
         let (mut features, mut indices) = (Vec::new(), Vec::new());
-        embed::for_each_batch(&branch, cx.dataset, &source, None, Wanted::default(), |batch| {
+        embed::for_each_batch(&branch, loader, Wanted::default(), |batch| {
             features.extend(batch.h);
             indices.extend(batch.indices);
             (cx.progress)("features of the source", indices.len(), cx.dataset.len());
             Ok(())
         })?;
         cx.dataset.check_bad_share()?;
-        let ClusterfitSettings { clusters, kmeans_iterations, .. } = self.settings;
+        let ClusterfitSettings { clusters, kmeans_iterations, .. } = self.settings.clone();
         if clusters > indices.len() {
             let problem = format!("{clusters} is more than the {} samples there are", indices.len());
             return Err(Error::setting("method.clusters", problem));
@@ -162,7 +129,7 @@ impl Clusterfit {
         (cx.progress)("k-means", indices.len(), indices.len());
         let rng = StreamRng::new(cx.plan.seed, Purpose::Cluster, 0, 0, 0);
         let found =
-            KMeans::fit(Rows::new(&features, branch.encoder.width()), clusters, kmeans_iterations, rng).assignments;
+            KMeans::fit(Rows::new(&features, branch.encoder.width()), clusters, kmeans_iterations, rng)?.assignments;
         // Samples that cannot be read are in no batch, so their cluster does not matter.
         let mut targets = vec![0.0; cx.dataset.len()];
         for (index, cluster) in indices.into_iter().zip(found) {
@@ -172,6 +139,15 @@ impl Clusterfit {
         atomic::write(path, &parameters::to_safetensors(&BTreeMap::from([("clusters".into(), array)])))?;
         Ok(targets)
     }
+}
+
+/// What the source's encoder is fed.
+fn source_config(source: &str) -> Result<EncoderConfig, Error> {
+    EncoderFolder::open(Path::new(source)).map(EncoderFolder::into_config).map_err(|error| {
+        let hint =
+            "method.name = \"clusterfit\" clusters the features of a finished run, e.g. method.source=runs/simclr-demo";
+        Error::setting("method.source", format!("{error}; {hint}"))
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<f32>, Error> {

@@ -10,91 +10,48 @@
 //! version of the wake-sleep algorithm (Hinton et al. 2006, §5 and appendix B).
 
 use crate::backbones::Encoder;
-use crate::backbones::belief_network::BeliefNetwork;
+use crate::backbones::belief_network::{self, BeliefNetwork, BeliefNetworkSettings};
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Progress, Settings};
-use crate::objective::{LossTerms, Units, squared_error, weighted_means};
+use crate::method::{BuildContext, EmbedContext, Method};
+use crate::objective::{LossTerms, Units, squared_error};
+use crate::outputs::{Loss, Losses};
 use crate::picture::{Picture, Scale};
+use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::rbm::Rbm;
+use crate::require;
 use crate::tensor::layers::Init;
 use crate::tensor::ops::matmul;
 use crate::tensor::unrecorded;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use selfsame_data::config::Plan;
-use selfsame_data::rng::{Purpose, StreamRng};
-use serde::{Deserialize, Serialize};
+use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_config::{Kind, Range, settings};
 
 /// Rounds of Gibbs sampling before a fantasy is shown.
 const FANTASY_ROUNDS: usize = 1000;
 /// Filters shown.
 const FILTERS: usize = 100;
 
-/// `[method] name = "deep_belief_network"`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DeepBeliefNetworkSettings {
-    /// Units of the pixels: `bernoulli`, for pixels from 0 to 1, or `gaussian`, of variance 1, for normalised ones.
-    pub visible: String,
-    /// Rounds of a chain in a step (k).
-    pub gibbs_steps: usize,
-    /// Whether the chains go on for ever, as many as a batch has samples, or begin at the data in each step.
-    pub persistent: bool,
-    /// Epochs of up-down fine-tuning after those of the layers, which share the rest equally.
-    pub fine_tune_epochs: usize,
-}
-
-impl Default for DeepBeliefNetworkSettings {
-    fn default() -> Self {
-        Self { visible: "bernoulli".into(), gibbs_steps: 1, persistent: false, fine_tune_epochs: 0 }
-    }
-}
-
-impl Settings for DeepBeliefNetworkSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        if plan.backbone.name != "belief_network" {
-            return Err(needs_belief_network(&plan.backbone.name));
-        }
-        method::require_one_view_of_h(plan, DeepBeliefNetwork::NAME)?;
-        method::check_number("gibbs_steps", self.gibbs_steps as f64, 1.0.., "1 to 10 are usual")?;
-        let (epochs, layers) = (plan.train.epochs, plan.backbone.widths.as_ref().map_or(2, Vec::len));
-        if self.fine_tune_epochs > 0 && (self.fine_tune_epochs >= epochs || layers < 2) {
-            let problem = format!(
-                "{} of train.epochs = {epochs} with {layers} layers in backbone.widths; it needs an epoch left for the layers, and two of them",
-                self.fine_tune_epochs
-            );
-            return Err(Error::setting("method.fine_tune_epochs", problem));
-        }
-        let (mean, std) = (plan.data.mean.as_deref().expect("resolved"), plan.data.std.as_deref().expect("resolved"));
-        let as_they_are = mean.iter().all(|&m| m == 0.0) && std.iter().all(|&s| s == 1.0);
-        // No number between 0 and 1 that has the mean m varies by more than m(1 − m).
-        let unit = mean.iter().zip(std).all(|(m, s)| s * s <= m * (1.0 - m) + 1e-4);
-        match self.units()? {
-            Units::Gaussian if as_they_are => Err(Error::setting(
-                "method.visible",
-                "\"gaussian\" units have variance 1, so they need normalised data, but data.mean = 0 and data.std = 1 leave the pixels as they are; drop data.mean and data.std, or set method.visible=bernoulli for pixels from 0 to 1",
-            )),
-            Units::Bernoulli if !as_they_are && !unit => Err(Error::setting(
-                "method.visible",
-                format!(
-                    "\"bernoulli\" units need pixels from 0 to 1, which cannot have data.mean = {mean:?} and data.std = {std:?}; set method.visible=gaussian"
-                ),
-            )),
-            _ => Ok(()),
-        }
+settings! {
+    /// `[method] name = "deep_belief_network"`
+    pub struct DeepBeliefNetworkSettings {
+        /// units of the pixels: bernoulli, for pixels from 0 to 1, or gaussian, of variance 1, for normalized ones
+        visible: String = "bernoulli", Kind::Word(&["bernoulli", "gaussian"]);
+        /// rounds of a chain in a step (k); 1 to 10 are usual
+        gibbs_steps: usize = 1, Kind::Integer(Range::Within(1.0, 1e6));
+        /// whether the chains go on for ever, as many as a batch has samples, or begin at the data in each step
+        persistent: bool = false, Kind::Flag;
+        /// epochs of up-down fine-tuning after those of the layers, which share the rest equally
+        fine_tune_epochs: usize = 0, Kind::COUNT_OR_ZERO;
     }
 }
 
 impl DeepBeliefNetworkSettings {
-    fn units(&self) -> Result<Units, Error> {
-        match self.visible.as_str() {
-            "bernoulli" => Ok(Units::Bernoulli),
-            "gaussian" => Ok(Units::Gaussian),
-            other => {
-                let problem = format!("expected \"bernoulli\" or \"gaussian\", got \"{other}\"");
-                Err(Error::setting("method.visible", problem))
-            }
-        }
+    fn units(&self) -> Units {
+        if self.visible == "gaussian" { Units::Gaussian } else { Units::Bernoulli }
     }
 }
 
@@ -143,15 +100,47 @@ enum Phase {
 impl Method for DeepBeliefNetwork {
     const NAME: &'static str = "deep_belief_network";
     type Config = DeepBeliefNetworkSettings;
+    type Outputs = Losses;
+
+    fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        let Some(BeliefNetworkSettings { widths }) = belief_network::settings_of(&plan.backbone) else {
+            return Err(needs_belief_network(plan.backbone.name()));
+        };
+        require::one_view_of_h(plan, DeepBeliefNetwork::NAME)?;
+        let (epochs, layers) = (plan.train.epochs, widths.len());
+        if config.fine_tune_epochs > 0 && (config.fine_tune_epochs >= epochs || layers < 2) {
+            let problem = format!(
+                "{} of train.epochs = {epochs} with {layers} layers in backbone.widths; it needs an epoch left for the layers, and two of them",
+                config.fine_tune_epochs
+            );
+            return Err(Error::setting("method.fine_tune_epochs", problem));
+        }
+        let (mean, std) = (&plan.data.mean, &plan.data.std);
+        let as_they_are = mean.iter().all(|&m| m == 0.0) && std.iter().all(|&s| s == 1.0);
+        // No number between 0 and 1 that has the mean m varies by more than m(1 − m).
+        let unit = mean.iter().zip(std).all(|(m, s)| s * s <= m * (1.0 - m) + 1e-4);
+        match config.units() {
+            Units::Gaussian if as_they_are => Err(Error::setting(
+                "method.visible",
+                "\"gaussian\" units have variance 1, so they need normalized data, but data.mean = 0 and data.std = 1 leave the pixels as they are; drop data.mean and data.std, or set method.visible=bernoulli for pixels from 0 to 1",
+            )),
+            Units::Bernoulli if !as_they_are && !unit => Err(Error::setting(
+                "method.visible",
+                format!(
+                    "\"bernoulli\" units need pixels from 0 to 1, which cannot have data.mean = {mean:?} and data.std = {std:?}; set method.visible=gaussian"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
-        let (units, data) = (config.units()?, &cx.plan.data);
+        let (units, data) = (config.units(), &cx.plan.data);
         let Branch { encoder: Encoder::BeliefNetwork(mut net), projector } = cx.branch()? else {
-            return Err(needs_belief_network(&cx.plan.backbone.name));
+            return Err(needs_belief_network(cx.plan.backbone.name()));
         };
         if units == Units::Bernoulli {
-            let (std, mean) = (data.std.as_deref().expect("resolved"), data.mean.as_deref().expect("resolved"));
-            net = net.on(std, mean);
+            net = net.on(&data.std, &data.mean);
         }
         let (layers, init) = (net.layers().len(), cx.init("down"));
         let untied = |layer: usize| config.fine_tune_epochs > 0 && layer + 1 < layers;
@@ -174,13 +163,13 @@ impl Method for DeepBeliefNetwork {
 
     /// Free energies of the data and of the chains, `[batch, 1]` each, then, in fine-tuning, the wake and the sleep phase's
     /// losses. To be watched: `h`, and the error of the running layer's reconstruction.
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Losses {
         let plain = self.net().valid();
         let pixels = plain.pixels(batch.views[0].clone());
         let mut streams = cx.pass.draw(batch.samples.len());
         let means = plain.means(pixels.clone());
         let h = Tensor::cat(means.clone(), 1);
-        let (rbm, v, online) = match self.phase(cx.progress) {
+        let (rbm, v, losses) = match self.phase(cx.progress) {
             Phase::Layer(layer) => {
                 let v = if layer == 0 { pixels } else { means[layer - 1].clone() };
                 let rbm = self.rbm(layer);
@@ -196,35 +185,21 @@ impl Method for DeepBeliefNetwork {
                     }
                 };
                 let data = rbm.free_energy(v.clone());
-                (rbm, v, vec![data, model])
+                (rbm, v, free_energies(data, model))
             }
             Phase::FineTuning => self.up_down(pixels, &mut streams),
         };
         let rbm = rbm.inner();
         let error = squared_error(rbm.visible(rbm.hidden(v.clone())), v.clone(), v.ones_like());
-        Embeddings { online, target: vec![h, error] }
+        Losses { losses, h, told: vec![("reconstruction", error)] }
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let data = |i: usize| ("free_energy_data", embeddings.online[i].clone(), 1.0);
-        let model = |i: usize| ("free_energy_model", embeddings.online[i].clone(), -1.0);
-        let mut loss = match &embeddings.online[..] {
-            [_, _] => weighted_means([data(0), model(1)]),
-            [_, _, wake, sleep] => {
-                weighted_means([data(0), model(1), ("wake", wake.clone(), 1.0), ("sleep", sleep.clone(), 1.0)])
-            }
-            _ => unreachable!("as embedded"),
-        };
-        loss.terms.push(("reconstruction", embeddings.target[1].clone().mean()));
-        loss
-    }
-
-    fn watched<'a>(&self, embeddings: &'a Embeddings) -> &'a Tensor<2> {
-        &embeddings.target[0]
+    fn objective(&self, outputs: &Losses) -> LossTerms {
+        outputs.objective()
     }
 
     /// Chains go on under the new weights; the weights down of a layer that is done begin as those up.
-    fn after_step(mut self, _embeddings: &Embeddings, progress: Progress) -> Self {
+    fn after_step(mut self, _outputs: &Losses, progress: Progress) -> Self {
         let (before, now) = (self.phase(Progress { step: progress.step - 1, ..progress }), self.phase(progress));
         if let Phase::Layer(done) = before
             && now != before
@@ -298,7 +273,7 @@ impl DeepBeliefNetwork {
     fn net(&self) -> &BeliefNetwork {
         match &self.branch.encoder {
             Encoder::BeliefNetwork(net) => net,
-            _ => unreachable!("built with one"),
+            _ => unreachable!("`build` refuses any other"),
         }
     }
 
@@ -339,7 +314,7 @@ impl DeepBeliefNetwork {
     /// The wake phase draws states up to what the top layer sees, and teaches the weights down to expect them. A chain
     /// moves on from there in the top layer. The sleep phase draws states from its end down, and teaches the weights up to
     /// tell where they came from.
-    fn up_down(&self, pixels: Tensor<2>, streams: &mut [StreamRng]) -> (Rbm, Tensor<2>, Vec<Tensor<2>>) {
+    fn up_down(&self, pixels: Tensor<2>, streams: &mut [StreamRng]) -> (Rbm, Tensor<2>, Vec<Loss>) {
         let (plain, top) = (self.valid(), self.down.len() - 1);
         let mut wake = Vec::new();
         let mut v = pixels;
@@ -364,8 +339,19 @@ impl DeepBeliefNetwork {
             above = below;
         }
         let sum = |losses: Vec<Tensor<2>>| losses.into_iter().reduce(|a, b| a + b).expect("two layers or more");
-        (rbm, v, vec![data, model, sum(wake), sum(sleep)])
+        let mut losses = free_energies(data, model);
+        losses.push(Loss { name: "wake", weight: 1.0, values: sum(wake) });
+        losses.push(Loss { name: "sleep", weight: 1.0, values: sum(sleep) });
+        (rbm, v, losses)
     }
+}
+
+/// What a Boltzmann machine minimizes: the data's free energy, above the model's own.
+fn free_energies(data: Tensor<2>, model: Tensor<2>) -> Vec<Loss> {
+    vec![
+        Loss { name: "free_energy_data", weight: 1.0, values: data },
+        Loss { name: "free_energy_model", weight: -1.0, values: model },
+    ]
 }
 
 /// Where chains begin: each unit by itself, at an activation of 0.

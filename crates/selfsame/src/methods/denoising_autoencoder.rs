@@ -6,42 +6,31 @@
 //!
 //! `L = mean_i ‖d(f(x̃_i)) − x_i‖² / pixels`, `x̃ = m ⊙ (x + σε)`, `m ~ Bernoulli(1 − ν)`, `ε ~ N(0, 1)`.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::decoder::Decoder;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
-use crate::objective::{LossTerms, squared_error, weighted_means};
+use crate::method::{BuildContext, EmbedContext, Method};
+use crate::objective::{LossTerms, squared_error};
+use crate::outputs::{Loss, Losses};
 use crate::picture::{Picture, Scale};
+use crate::plan::Plan;
+use crate::require;
 use crate::tensor::layers::Pass;
 use crate::tensor::{to_vec, view_to_device};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, settings};
 
-/// `[method] name = "denoising_autoencoder"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DenoisingAutoencoderSettings {
-    /// σ of the noise, where the data's is 1.
-    pub noise: f64,
-    /// ν, the share of pixels set to zero, the data's mean.
-    pub masking: f64,
-    /// Channels of the decoder's last map.
-    pub decoder_width: usize,
-}
-
-impl Default for DenoisingAutoencoderSettings {
-    fn default() -> Self {
-        Self { noise: 0.3, masking: 0.5, decoder_width: 16 }
-    }
-}
-
-impl Settings for DenoisingAutoencoderSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_one_view_of_h(plan, DenoisingAutoencoder::NAME)?;
-        method::check_number("noise", self.noise, 0.0.., "0.1 to 1 are usual")?;
-        method::check_number("masking", self.masking, 0.0..1.0, "0.25 to 0.5 are usual; at 1 nothing is left to see")?;
-        method::check_width("decoder_width", self.decoder_width)
+settings! {
+    /// `[method] name = "denoising_autoencoder"`
+    pub struct DenoisingAutoencoderSettings {
+        /// σ of the noise, where the data's is 1; 0.1 to 1 are usual
+        noise: f64 = 0.3, Kind::NOT_NEGATIVE;
+        /// ν, the share of pixels set to zero, the data's mean; 0.25 to 0.5 are usual
+        masking: f64 = 0.5, Kind::MOMENTUM;
+        /// channels of the decoder's last map
+        decoder_width: usize = 16, Kind::WIDTH;
     }
 }
 
@@ -57,29 +46,31 @@ pub struct DenoisingAutoencoder {
 impl Method for DenoisingAutoencoder {
     const NAME: &'static str = "denoising_autoencoder";
     type Config = DenoisingAutoencoderSettings;
+    type Outputs = Losses;
+
+    fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::one_view_of_h(plan, DenoisingAutoencoder::NAME)
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
         let decoder = Decoder::new(cx, branch.projector.width(), config.decoder_width);
-        Ok(Self { branch, decoder, settings: *config })
+        Ok(Self { branch, decoder, settings: config.clone() })
     }
 
     /// The error of each sample, `[batch, 1]`, and, to be watched, what the encoder made of the corrupted view.
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Losses {
         let view = batch.views[0].clone();
         let h = self.branch.forward(self.corrupted(&view, cx.pass), cx.pass);
         let reconstruction = self.decoder.forward(h.clone(), cx.pass).flatten(1, 3);
         let view: Tensor<2> = view.flatten(1, 3);
         let everywhere = view.ones_like();
-        Embeddings { online: vec![squared_error(reconstruction, view, everywhere)], target: vec![h.inner()] }
+        let values = squared_error(reconstruction, view, everywhere);
+        Losses::new(vec![Loss { name: "reconstruction", weight: 1.0, values }], h.inner())
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        weighted_means([("reconstruction", embeddings.online[0].clone(), 1.0)])
-    }
-
-    fn watched<'a>(&self, embeddings: &'a Embeddings) -> &'a Tensor<2> {
-        &embeddings.target[0]
+    fn objective(&self, outputs: &Losses) -> LossTerms {
+        outputs.objective()
     }
 
     fn pictures(&self, samples: &Batch, cx: &EmbedContext) -> Vec<Picture> {
@@ -122,14 +113,14 @@ impl DenoisingAutoencoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::testing;
     use crate::tensor::layers::Draws;
     use burn::tensor::Device;
 
     /// Shares and moments of the corruption over 200 × 64 pixels of the value 2: four standard errors wide.
     #[test]
     fn the_corruption_masks_whole_pixels_and_adds_noise_of_the_stated_width() {
-        let plan = "data = { path = \"unused\", channels = 3, size = 8 }\nmethod = {}\nbackbone = { widths = [2] }";
-        let plan: Plan = toml::from_str(plan).unwrap();
+        let plan = testing::plan(3, 8, &["backbone.widths=[2]"]);
         let settings = DenoisingAutoencoderSettings { noise: 0.5, masking: 0.25, decoder_width: 2 };
         let cx = BuildContext { plan: &plan, device: &Device::flex() };
         let model = DenoisingAutoencoder::build(&settings, &cx).unwrap();

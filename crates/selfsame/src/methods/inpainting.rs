@@ -5,55 +5,33 @@
 //!
 //! `L = mean_i ‖m_i ⊙ (d(f((1 − m_i) ⊙ x_i)) − x_i)‖² / Σ m_i`, plus `outside_weight` times the same of `1 − m_i`.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::decoder::Decoder;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
-use crate::objective::{LossTerms, squared_error, weighted_means};
+use crate::method::{BuildContext, EmbedContext, Method};
+use crate::objective::{LossTerms, squared_error};
+use crate::outputs::{Loss, Losses};
 use crate::picture::{Picture, Scale};
+use crate::plan::Plan;
+use crate::require;
 use crate::tensor::layers::Pass;
 use crate::tensor::view_to_device;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, Range, settings};
 
-/// `[method] name = "inpainting"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InpaintingSettings {
-    /// Squares cut out of a view; they may overlap.
-    pub squares: usize,
-    /// Their area in all, before overlaps, as a share of the view.
-    pub share: f64,
-    /// Weight of the error on what was not cut out.
-    pub outside_weight: f64,
-    /// Channels of the decoder's last map.
-    pub decoder_width: usize,
-}
-
-impl Default for InpaintingSettings {
-    fn default() -> Self {
-        Self { squares: 1, share: 0.25, outside_weight: 0.1, decoder_width: 16 }
-    }
-}
-
-impl Settings for InpaintingSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_one_view_of_h(plan, Inpainting::NAME)?;
-        method::check_number("squares", self.squares as f64, 1.0..=256.0, "1 to 8 are usual")?;
-        method::check_number("share", self.share, method::POSITIVE, "0.25 is usual")?;
-        method::check_number("outside_weight", self.outside_weight, 0.0.., "0 to 0.1 are usual")?;
-        method::check_width("decoder_width", self.decoder_width)?;
-        let size = plan.data.size.expect("resolved");
-        let side = self.side(size);
-        if side < size {
-            return Ok(());
-        }
-        let problem = format!(
-            "{} of a view cut out in method.squares = {} leaves nothing of data.size = {size} px to see: a square has {side} px; 0.25 is usual",
-            self.share, self.squares
-        );
-        Err(Error::setting("method.share", problem))
+settings! {
+    /// `[method] name = "inpainting"`
+    pub struct InpaintingSettings {
+        /// squares cut out of a view, 1 to 8 are usual; they may overlap
+        squares: usize = 1, Kind::Integer(Range::Within(1.0, 256.0));
+        /// their area in all, before overlaps, as a share of the view; 0.25 is usual
+        share: f64 = 0.25, Kind::POSITIVE;
+        /// weight of the error on what was not cut out; 0 to 0.1 are usual
+        outside_weight: f64 = 0.1, Kind::NOT_NEGATIVE;
+        /// channels of the decoder's last map
+        decoder_width: usize = 16, Kind::WIDTH;
     }
 }
 
@@ -76,16 +54,31 @@ pub struct Inpainting {
 impl Method for Inpainting {
     const NAME: &'static str = "inpainting";
     type Config = InpaintingSettings;
+    type Outputs = Losses;
+
+    fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::one_view_of_h(plan, Inpainting::NAME)?;
+        let size = plan.data.size;
+        let side = config.side(size);
+        if side < size {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} of a view cut out in method.squares = {} leaves nothing of data.size = {size} px to see: a square has {side} px; 0.25 is usual",
+            config.share, config.squares
+        );
+        Err(Error::setting("method.share", problem))
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
         let decoder = Decoder::new(cx, branch.projector.width(), config.decoder_width);
-        Ok(Self { branch, decoder, settings: *config })
+        Ok(Self { branch, decoder, settings: config.clone() })
     }
 
     /// The errors inside and outside of what was cut out, `[batch, 1]` each, and, to be watched, what the encoder made of
     /// the rest.
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Losses {
         let view = batch.views[0].clone();
         let inside = self.squares(&view, cx.pass);
         let outside = -inside.clone() + 1.0;
@@ -93,16 +86,15 @@ impl Method for Inpainting {
         let reconstruction: Tensor<2> = self.decoder.forward(h.clone(), cx.pass).flatten(1, 3);
         let error =
             |mask: Tensor<4>| squared_error(reconstruction.clone(), view.clone().flatten(1, 3), mask.flatten(1, 3));
-        Embeddings { online: vec![error(inside), error(outside)], target: vec![h.inner()] }
+        let losses = vec![
+            Loss { name: "inside", weight: 1.0, values: error(inside) },
+            Loss { name: "outside", weight: self.settings.outside_weight, values: error(outside) },
+        ];
+        Losses::new(losses, h.inner())
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let [inside, outside] = &embeddings.online[..] else { unreachable!("as embedded") };
-        weighted_means([("inside", inside.clone(), 1.0), ("outside", outside.clone(), self.settings.outside_weight)])
-    }
-
-    fn watched<'a>(&self, embeddings: &'a Embeddings) -> &'a Tensor<2> {
-        &embeddings.target[0]
+    fn objective(&self, outputs: &Losses) -> LossTerms {
+        outputs.objective()
     }
 
     fn pictures(&self, samples: &Batch, cx: &EmbedContext) -> Vec<Picture> {
@@ -147,14 +139,15 @@ impl Inpainting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::testing;
     use crate::tensor::layers::Draws;
     use crate::tensor::to_vec;
     use burn::tensor::Device;
+    use selfsame_config::Settings;
 
     fn mask(squares: usize, share: f64, samples: usize) -> Vec<Vec<f32>> {
-        let plan = "data = { path = \"unused\", channels = 2, size = 10 }\nmethod = {}\nbackbone = { widths = [2] }";
-        let plan: Plan = toml::from_str(plan).unwrap();
-        let settings = InpaintingSettings { squares, share, ..Default::default() };
+        let plan = testing::plan(2, 10, &["backbone.widths=[2]"]);
+        let settings = InpaintingSettings { squares, share, ..InpaintingSettings::defaults() };
         let model = Inpainting::build(&settings, &BuildContext { plan: &plan, device: &Device::flex() }).unwrap();
         let view = Tensor::zeros([samples, 10, 10, 2], &Device::flex());
         let pass = Pass::train(Draws::new(0, 0, &(0..samples).collect::<Vec<_>>()));

@@ -2,22 +2,20 @@
 //!
 //! *Pull the two views' embeddings together, and do nothing else.* The constant is a perfect solution.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, invariance_only};
+use crate::outputs::TwoViews;
+use crate::plan::Plan;
+use crate::require;
 use burn::module::Module;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::settings;
 
-/// `[method] name = "invariance_only"`; it has no keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InvarianceOnlySettings {}
-
-impl Settings for InvarianceOnlySettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_two_views(plan, InvarianceOnly::NAME)
-    }
+settings! {
+    /// `[method] name = "invariance_only"`; it has no keys.
+    pub struct InvarianceOnlySettings {}
 }
 
 /// Encoder, projector and the mean cosine.
@@ -29,18 +27,23 @@ pub struct InvarianceOnly {
 impl Method for InvarianceOnly {
     const NAME: &'static str = "invariance_only";
     type Config = InvarianceOnlySettings;
+    type Outputs = TwoViews;
+
+    fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::two_views(plan, InvarianceOnly::NAME)
+    }
 
     fn build(_config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         Ok(Self { branch: cx.branch()? })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
-        Embeddings { online: self.branch.embed(batch, cx.pass), target: Vec::new() }
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> TwoViews {
+        TwoViews::new(self.branch.embed(batch, cx.pass))
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let [a, b] = &embeddings.online[..] else { unreachable!("the plan was checked for two views") };
-        invariance_only(a.clone(), b.clone())
+    fn objective(&self, outputs: &TwoViews) -> LossTerms {
+        let [a, b] = outputs.z.clone();
+        invariance_only(a, b)
     }
 
     fn branch(&self) -> &Branch {

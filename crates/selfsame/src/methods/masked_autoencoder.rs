@@ -2,40 +2,38 @@
 //!
 //! *Mask random patches of the input image and reconstruct the missing pixels.* The encoder sees the few patches that are
 //! left, and nothing in the place of the others, so a step costs little; a light decoder, thrown away, puts a learned token
-//! there and predicts the pixels. So much is removed that copying the neighbours does not do. It has targets, so it cannot
+//! there and predicts the pixels. So much is removed that copying the neighbors does not do. It has targets, so it cannot
 //! collapse.
 
 use crate::backbones::Encoder;
-use crate::backbones::vit::{self, Block, Vit};
+use crate::backbones::vit::{self, Block, Vit, VitSettings};
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
-use crate::objective::{LossTerms, PATCH_EPSILON, masked_patches, weighted_means};
+use crate::method::{BuildContext, EmbedContext, Method};
+use crate::objective::{LossTerms, PATCH_EPSILON, masked_patches};
+use crate::outputs::{Loss, Losses};
 use crate::picture::{Picture, Scale};
+use crate::plan::Plan;
+use crate::require;
 use crate::tensor::layers::{Init, LayerNorm, Linear, Pass};
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, Range, settings};
 
-/// `[method] name = "masked_autoencoder"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MaskedAutoencoderSettings {
-    /// Share of the patches that is removed.
-    pub mask_ratio: f64,
-    /// Width of the decoder; a multiple of four times its heads.
-    pub decoder_width: usize,
-    /// Blocks of the decoder.
-    pub decoder_depth: usize,
-    /// Attention heads of the decoder.
-    pub decoder_heads: usize,
-    /// Whether targets are standardised patch by patch.
-    pub normalise_targets: bool,
-}
-
-impl Default for MaskedAutoencoderSettings {
-    fn default() -> Self {
-        Self { mask_ratio: 0.75, decoder_width: 96, decoder_depth: 2, decoder_heads: 3, normalise_targets: true }
+settings! {
+    /// `[method] name = "masked_autoencoder"`
+    pub struct MaskedAutoencoderSettings {
+        /// share of the patches that is removed; 0.75 is usual
+        mask_ratio: f64 = 0.75, Kind::MOMENTUM;
+        /// width of the decoder; a multiple of four times its heads
+        decoder_width: usize = 96, Kind::WIDTH;
+        /// blocks of the decoder
+        decoder_depth: usize = 2, Kind::Integer(Range::Within(0.0, 256.0));
+        /// attention heads of the decoder
+        decoder_heads: usize = 3, Kind::Integer(Range::Within(1.0, 256.0));
+        /// whether targets are standardized patch by patch
+        normalize_targets: bool = true, Kind::Flag;
     }
 }
 
@@ -43,44 +41,6 @@ impl MaskedAutoencoderSettings {
     /// Patches that are left of `patches`.
     fn kept(&self, patches: usize) -> usize {
         ((1.0 - self.mask_ratio) * patches as f64).round() as usize
-    }
-}
-
-impl Settings for MaskedAutoencoderSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_one_view_of_h(plan, MaskedAutoencoder::NAME)?;
-        if !plan.backbone.is_vit() {
-            let problem = format!(
-                "\"{}\" has no patches to leave out, which method.name = \"masked_autoencoder\" needs; use a ViT, e.g. backbone=vit_micro",
-                plan.backbone.name
-            );
-            return Err(Error::setting("backbone.name", problem));
-        }
-        method::check_number("mask_ratio", self.mask_ratio, 0.0..1.0, "0.75 is usual")?;
-        method::check_width("decoder_width", self.decoder_width)?;
-        let heads = self.decoder_heads;
-        if heads == 0 || !self.decoder_width.is_multiple_of(4 * heads) {
-            let problem = format!(
-                "{} is not a multiple of 4 × method.decoder_heads = {heads}; {} would be",
-                self.decoder_width,
-                self.decoder_width.max(1).next_multiple_of(4 * heads.max(1))
-            );
-            return Err(Error::setting("method.decoder_width", problem));
-        }
-        let view = &plan.views[0];
-        let (Some(size), Some(patch)) = (view.size, plan.backbone.patch_size) else { return Ok(()) };
-        let patches = (size / patch).pow(2);
-        let kept = self.kept(patches);
-        if (1..patches).contains(&kept) {
-            return Ok(());
-        }
-        let problem = format!(
-            "{} leaves {kept} of the {patches} patches of a view of {size} px at backbone.patch_size = {patch}; {:.3} to {:.3} leave some and remove some",
-            self.mask_ratio,
-            1.0 / patches as f64,
-            1.0 - 1.0 / patches as f64
-        );
-        Err(Error::setting("method.mask_ratio", problem))
     }
 }
 
@@ -197,7 +157,7 @@ impl MaskedAutoencoder {
     fn vit(&self) -> &Vit {
         match &self.branch.encoder {
             Encoder::Vit(vit) => vit,
-            _ => unreachable!("the plan was checked for a ViT"),
+            _ => unreachable!("`build` refuses any other"),
         }
     }
 
@@ -216,32 +176,58 @@ impl MaskedAutoencoder {
 impl Method for MaskedAutoencoder {
     const NAME: &'static str = "masked_autoencoder";
     type Config = MaskedAutoencoderSettings;
+    type Outputs = Losses;
+
+    fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::one_view_of_h(plan, MaskedAutoencoder::NAME)?;
+        let Some(VitSettings { patch_size: patch, .. }) = vit::settings_of(&plan.backbone) else {
+            return Err(needs_vit(plan.backbone.name()));
+        };
+        let heads = config.decoder_heads;
+        if heads == 0 || !config.decoder_width.is_multiple_of(4 * heads) {
+            let problem = format!(
+                "{} is not a multiple of 4 × method.decoder_heads = {heads}; {} would be",
+                config.decoder_width,
+                config.decoder_width.max(1).next_multiple_of(4 * heads.max(1))
+            );
+            return Err(Error::setting("method.decoder_width", problem));
+        }
+        let size = plan.views[0].size;
+        let patches = (size / patch).pow(2);
+        let kept = config.kept(patches);
+        if (1..patches).contains(&kept) {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} leaves {kept} of the {patches} patches of a view of {size} px at backbone.patch_size = {patch}; {:.3} to {:.3} leave some and remove some",
+            config.mask_ratio,
+            1.0 / patches as f64,
+            1.0 - 1.0 / patches as f64
+        );
+        Err(Error::setting("method.mask_ratio", problem))
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
-        let Encoder::Vit(vit) = &branch.encoder else { unreachable!("the plan was checked for a ViT") };
-        let values = vit.patch_size().pow(2) * cx.plan.data.channels.expect("resolved");
+        let Encoder::Vit(vit) = &branch.encoder else { return Err(needs_vit(cx.plan.backbone.name())) };
+        let values = vit.patch_size().pow(2) * cx.plan.data.channels;
         let decoder = Decoder::new(&cx.init("decoder"), config, vit.width(), values);
-        Ok(Self { branch, decoder, settings: *config })
+        Ok(Self { branch, decoder, settings: config.clone() })
     }
 
     /// The mean error over each sample's removed patches, `[batch, 1]`; beside it, to be watched, what was made of the others.
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Losses {
         let view = batch.views[0].clone();
         let (prediction, mask, h) = self.predict(view.clone(), cx.pass);
         let patches = patchify(view, self.vit().patch_size());
         let removed = mask.removed(&patches);
-        let errors = masked_patches(prediction, patches, removed, self.settings.normalise_targets);
+        let errors = masked_patches(prediction, patches, removed, self.settings.normalize_targets);
         let errors = errors.reshape([mask.samples, mask.patches]).sum_dim(1) / (mask.patches - mask.kept) as f64;
-        Embeddings { online: vec![errors], target: vec![h.detach()] }
+        Losses::new(vec![Loss { name: "reconstruction", weight: 1.0, values: errors }], h.detach())
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        weighted_means([("reconstruction", embeddings.online[0].clone(), 1.0)])
-    }
-
-    fn watched<'a>(&self, embeddings: &'a Embeddings) -> &'a Tensor<2> {
-        &embeddings.target[0]
+    fn objective(&self, outputs: &Losses) -> LossTerms {
+        outputs.objective()
     }
 
     fn pictures(&self, samples: &Batch, cx: &EmbedContext) -> Vec<Picture> {
@@ -250,7 +236,7 @@ impl Method for MaskedAutoencoder {
         let side = self.vit().patch_size();
         let (mut prediction, mask, _) = self.predict(view.clone(), cx.pass);
         let patches = patchify(view.clone(), side);
-        if self.settings.normalise_targets {
+        if self.settings.normalize_targets {
             // Back by the true patch's mean and deviation, which were no part of the task.
             let values = patches.dims()[1] as f64;
             let mean = patches.clone().mean_dim(1);
@@ -275,6 +261,13 @@ impl Method for MaskedAutoencoder {
     fn branch(&self) -> &Branch {
         &self.branch
     }
+}
+
+fn needs_vit(backbone: &str) -> Error {
+    let problem = format!(
+        "\"{backbone}\" has no patches to leave out, which method.name = \"masked_autoencoder\" needs; use a ViT, e.g. backbone=vit_micro"
+    );
+    Error::setting("backbone.name", problem)
 }
 
 /// `[batch, height, width, channels]` to rows of pixels, `[batch · patches, side · side · channels]`.

@@ -5,51 +5,34 @@
 //! v2 keeps those of past batches in a queue, so that the number of negatives does not depend on the batch. v3 drops the
 //! queue for the batch itself, looks up both ways, and gives the query side a predictor.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Progress, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, moco, moco_v3};
+use crate::outputs::Distillation;
+use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::projector::Projector;
 use crate::queue::Queue;
+use crate::require;
 use crate::teacher::{self, Teacher};
 use burn::module::Module;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, Range, settings};
 
-/// `[method] name = "moco"`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MocoSettings {
-    /// `v2` or `v3`.
-    pub version: String,
-    /// τ
-    pub temperature: f64,
-    /// Keys of past batches (v2): a multiple of the batch.
-    pub queue: usize,
-    /// β of the teacher; v3 raises it to 1.
-    pub teacher_momentum: f64,
-    /// Width of the predictor's hidden layer (v3).
-    pub predictor_hidden: usize,
-}
-
-impl Default for MocoSettings {
-    fn default() -> Self {
-        Self { version: "v2".into(), temperature: 0.2, queue: 4096, teacher_momentum: 0.99, predictor_hidden: 256 }
-    }
-}
-
-impl Settings for MocoSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_two_views(plan, Moco::NAME)?;
-        method::check_temperature(self.temperature)?;
-        method::check_number("teacher_momentum", self.teacher_momentum, 0.0..1.0, "0.99 to 0.999 are usual")?;
-        match self.version.as_str() {
-            "v2" => Queue::check(self.queue, plan),
-            "v3" => method::check_width("predictor_hidden", self.predictor_hidden),
-            other => Err(Error::setting(
-                "method.version",
-                format!("expected \"v2\" (queue) or \"v3\" (symmetric, predictor), got \"{other}\""),
-            )),
-        }
+settings! {
+    /// `[method] name = "moco"`
+    pub struct MocoSettings {
+        /// v2: a queue; v3: symmetric, with a predictor
+        version: String = "v2", Kind::Word(&["v2", "v3"]);
+        /// τ; 0.1 to 0.5 are usual
+        temperature: f64 = 0.2, Kind::POSITIVE;
+        /// keys of past batches (v2): a multiple of the batch
+        queue: usize = 4096, Kind::Integer(Range::Within(1.0, 1e7));
+        /// β of the teacher, 0.99 to 0.999 are usual; v3 raises it to 1
+        teacher_momentum: f64 = 0.99, Kind::MOMENTUM;
+        /// width of the predictor's hidden layer (v3)
+        predictor_hidden: usize = 256, Kind::WIDTH;
     }
 }
 
@@ -71,6 +54,12 @@ pub struct Moco {
 impl Method for Moco {
     const NAME: &'static str = "moco";
     type Config = MocoSettings;
+    type Outputs = Distillation;
+
+    fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::two_views(plan, Moco::NAME)?;
+        if config.version == "v2" { Queue::check(config.queue, plan.train.batch_size) } else { Ok(()) }
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let (branch, symmetric) = (cx.branch()?, config.version == "v3");
@@ -85,30 +74,30 @@ impl Method for Moco {
         })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Distillation {
         if let Some(predictor) = &self.predictor {
-            let online = self.branch.embed(batch, cx.pass).into_iter().map(|z| predictor.forward(z, cx.pass)).collect();
-            return Embeddings { online, target: self.teacher.embed(batch, cx.pass) };
+            let queries =
+                self.branch.embed(batch, cx.pass).into_iter().map(|z| predictor.forward(z, cx.pass)).collect();
+            return Distillation { student: queries, teacher: self.teacher.embed(batch, cx.pass) };
         }
-        let side = |view: usize| Batch { views: vec![batch.views[view].clone()], samples: batch.samples.clone() };
-        let (query, key) = (side(0), side(1));
-        Embeddings { online: self.branch.embed(&query, cx.pass), target: self.teacher.embed(&key, cx.pass) }
+        let (query, key) = (batch.with_views(0..1), batch.with_views(1..2));
+        Distillation { student: self.branch.embed(&query, cx.pass), teacher: self.teacher.embed(&key, cx.pass) }
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        match (&embeddings.online[..], &embeddings.target[..], &self.queue) {
-            ([query], [key], Some(queue)) => moco(query.clone(), key.clone(), queue.rows(), self.temperature),
-            ([qa, qb], [ka, kb], None) => moco_v3(qa.clone(), qb.clone(), ka.clone(), kb.clone(), self.temperature),
-            _ => unreachable!("the plan was checked for two views"),
+    fn objective(&self, outputs: &Distillation) -> LossTerms {
+        let (query, key) = (|view: usize| outputs.student[view].clone(), |view: usize| outputs.teacher[view].clone());
+        match &self.queue {
+            Some(queue) => moco(query(0), key(0), queue.rows(), self.temperature),
+            None => moco_v3(query(0), query(1), key(0), key(1), self.temperature),
         }
     }
 
-    fn after_step(self, embeddings: &Embeddings, progress: Progress) -> Self {
+    fn after_step(self, outputs: &Distillation, progress: Progress) -> Self {
         let base = self.teacher_momentum;
         let decay = if self.queue.is_some() { base } else { teacher::momentum(base, progress) };
         Self {
             teacher: self.teacher.follow(&self.branch, decay),
-            queue: self.queue.map(|queue| queue.push(&embeddings.target[0])),
+            queue: self.queue.map(|queue| queue.push(&outputs.teacher[0])),
             ..self
         }
     }

@@ -1,43 +1,33 @@
 //! NNCLR: "With a Little Help from My Friends" (Dwibedi et al. 2021).
 //!
-//! *Use the nearest neighbour in a support set of past embeddings as the positive.* Contrastive within the batch like
+//! *Use the nearest neighbor in a support set of past embeddings as the positive.* Contrastive within the batch like
 //! SimCLR, with positives that vary more than any augmentation of one image could make them; so it leans on augmentations
 //! the least.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Progress, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, nnclr};
+use crate::outputs::Predictions;
+use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::projector::Projector;
 use crate::queue::Queue;
+use crate::require;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, Range, settings};
 
-/// `[method] name = "nnclr"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NnclrSettings {
-    /// τ
-    pub temperature: f64,
-    /// Length of the support set: a multiple of the batch.
-    pub queue: usize,
-    /// Width of the predictor's hidden layer.
-    pub predictor_hidden: usize,
-}
-
-impl Default for NnclrSettings {
-    fn default() -> Self {
-        Self { temperature: 0.1, queue: 4096, predictor_hidden: 256 }
-    }
-}
-
-impl Settings for NnclrSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_two_views(plan, Nnclr::NAME)?;
-        method::check_temperature(self.temperature)?;
-        method::check_width("predictor_hidden", self.predictor_hidden)?;
-        Queue::check(self.queue, plan)
+settings! {
+    /// `[method] name = "nnclr"`
+    pub struct NnclrSettings {
+        /// τ; 0.1 to 0.5 are usual
+        temperature: f64 = 0.1, Kind::POSITIVE;
+        /// length of the support set: a multiple of the batch
+        queue: usize = 4096, Kind::Integer(Range::Within(1.0, 1e7));
+        /// width of the predictor's hidden layer
+        predictor_hidden: usize = 256, Kind::WIDTH;
     }
 }
 
@@ -54,6 +44,12 @@ pub struct Nnclr {
 impl Method for Nnclr {
     const NAME: &'static str = "nnclr";
     type Config = NnclrSettings;
+    type Outputs = Predictions;
+
+    fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::two_views(plan, Nnclr::NAME)?;
+        Queue::check(config.queue, plan.train.batch_size)
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
@@ -62,21 +58,19 @@ impl Method for Nnclr {
         Ok(Self { branch, predictor, support, temperature: config.temperature })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Predictions {
         let z = self.branch.embed(batch, cx.pass);
-        let online = z.iter().map(|z| self.predictor.forward(z.clone(), cx.pass)).collect();
-        Embeddings { online, target: z.into_iter().map(Tensor::detach).collect() }
+        let predicted = z.iter().map(|z| self.predictor.forward(z.clone(), cx.pass)).collect();
+        Predictions::new(predicted, z.into_iter().map(Tensor::detach).collect())
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let ([pa, pb], [za, zb]) = (&embeddings.online[..], &embeddings.target[..]) else {
-            unreachable!("the plan was checked for two views")
-        };
-        nnclr(pa.clone(), pb.clone(), za.clone(), zb.clone(), self.support.rows(), self.temperature)
+    fn objective(&self, outputs: &Predictions) -> LossTerms {
+        let ([pa, pb], [za, zb]) = (outputs.predicted.clone(), outputs.target.clone());
+        nnclr(pa, pb, za, zb, self.support.rows(), self.temperature)
     }
 
-    fn after_step(self, embeddings: &Embeddings, _progress: Progress) -> Self {
-        Self { support: self.support.push(&embeddings.target[0]), ..self }
+    fn after_step(self, outputs: &Predictions, _progress: Progress) -> Self {
+        Self { support: self.support.push(&outputs.target[0]), ..self }
     }
 
     fn branch(&self) -> &Branch {

@@ -1,37 +1,27 @@
 //! Rotation prediction: "Unsupervised Representation Learning by Predicting Image Rotations" (Gidaris, Singh & Komodakis
 //! 2018).
 //!
-//! *To tell by how many quarter turns an image was rotated, a network must recognise what is in it.* A classical pretext
+//! *To tell by how many quarter turns an image was rotated, a network must recognize what is in it.* A classical pretext
 //! task and a cheap baseline: it cannot collapse, since it has targets, and it learns nothing where up is as good as down.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, cross_entropy};
+use crate::outputs::Logits;
+use crate::plan::Plan;
 use crate::tensor::layers::Linear;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::settings;
 
 /// Quarter turns told apart.
 const TURNS: usize = 4;
 
-/// `[method] name = "rotation"`; it has no keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RotationSettings {}
-
-impl Settings for RotationSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        let turned = |table: &toml::Table| table.get("name").and_then(toml::Value::as_str) == Some("rotate");
-        match plan.views.iter().position(|group| group.augmentations.iter().any(turned)) {
-            Some(group) => Err(Error::setting(
-                format!("views.{group}.augmentations"),
-                "`rotate` hides what method.name = \"rotation\" is to predict; drop it",
-            )),
-            None => Ok(()),
-        }
-    }
+settings! {
+    /// `[method] name = "rotation"`; it has no keys.
+    pub struct RotationSettings {}
 }
 
 /// Branch and a linear classifier of the four turns.
@@ -44,6 +34,17 @@ pub struct Rotation {
 impl Method for Rotation {
     const NAME: &'static str = "rotation";
     type Config = RotationSettings;
+    type Outputs = Logits;
+
+    fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        match plan.views.iter().position(|group| group.augmentations.iter().any(|choice| choice.name == "rotate")) {
+            Some(group) => Err(Error::setting(
+                format!("views.{group}.augmentations"),
+                "`rotate` hides what method.name = \"rotation\" is to predict; drop it",
+            )),
+            None => Ok(()),
+        }
+    }
 
     fn build(_config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
@@ -53,20 +54,21 @@ impl Method for Rotation {
 
     /// Logits of every view in all four turns, as in the paper: `[batch, 4]` each, turn by turn. One pass for the four, since
     /// batch statistics of one turn alone would give it away.
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
-        let logits = |view: &Tensor<4>| {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Logits {
+        let of_view = |view: &Tensor<4>| {
             let turned = Tensor::cat((0..TURNS).map(|turns| quarter_turns(view.clone(), turns)).collect(), 0);
             self.classifier.forward(self.branch.forward(turned, cx.pass)).chunk(TURNS, 0)
         };
-        Embeddings { online: batch.views.iter().flat_map(logits).collect(), target: Vec::new() }
+        let logits: Vec<_> = batch.views.iter().flat_map(of_view).collect();
+        let classes = logits
+            .iter()
+            .enumerate()
+            .map(|(i, logits)| Tensor::full([logits.dims()[0], 1], (i % TURNS) as f32, &logits.device()));
+        Logits { classes: classes.collect(), logits }
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let targets = embeddings.online.iter().enumerate().map(|(i, logits)| {
-            let turn = (i % TURNS) as f32;
-            Tensor::full([logits.dims()[0], 1], turn, &logits.device())
-        });
-        cross_entropy(Tensor::cat(embeddings.online.clone(), 0), Tensor::cat(targets.collect(), 0))
+    fn objective(&self, outputs: &Logits) -> LossTerms {
+        cross_entropy(Tensor::cat(outputs.logits.clone(), 0), Tensor::cat(outputs.classes.clone(), 0))
     }
 
     fn branch(&self) -> &Branch {

@@ -1,37 +1,28 @@
 //! SimCLR: "A Simple Framework for Contrastive Learning of Visual Representations" (Chen, Kornblith, Norouzi &
 //! Hinton 2020).
 //!
-//! *Maximise agreement between differently augmented views of the same sample via a contrastive loss in the latent
+//! *Maximize agreement between differently augmented views of the same sample via a contrastive loss in the latent
 //! space.* `h = f(x)`, `z = g(h)`, and NT-Xent on `z`: every other sample of the batch is a negative, so the batch is
 //! what keeps the representation from collapsing, and a larger one keeps it better.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, dcl, nt_xent};
+use crate::outputs::TwoViews;
+use crate::plan::Plan;
+use crate::require;
 use burn::module::Module;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, settings};
 
-/// `[method] name = "simclr"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SimclrSettings {
-    /// τ: lower looks at the hardest negatives only.
-    pub temperature: f64,
-    /// Leaves the positive pair out of the sum over negatives (Yeh et al. 2022, "Decoupled Contrastive Learning").
-    pub decoupled: bool,
-}
-
-impl Default for SimclrSettings {
-    fn default() -> Self {
-        Self { temperature: 0.2, decoupled: false }
-    }
-}
-
-impl Settings for SimclrSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_two_views(plan, Simclr::NAME)?;
-        method::check_temperature(self.temperature)
+settings! {
+    /// `[method] name = "simclr"`
+    pub struct SimclrSettings {
+        /// τ: lower looks at the hardest negatives only; 0.1 to 0.5 are usual
+        temperature: f64 = 0.2, Kind::POSITIVE;
+        /// leaves the positive pair out of the sum over negatives (DCL, Yeh et al. 2022)
+        decoupled: bool = false, Kind::Flag;
     }
 }
 
@@ -46,19 +37,24 @@ pub struct Simclr {
 impl Method for Simclr {
     const NAME: &'static str = "simclr";
     type Config = SimclrSettings;
+    type Outputs = TwoViews;
+
+    fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::two_views(plan, Simclr::NAME)
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
-        Ok(Self { branch: cx.branch()?, settings: *config })
+        Ok(Self { branch: cx.branch()?, settings: config.clone() })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
-        Embeddings { online: self.branch.embed(batch, cx.pass), target: Vec::new() }
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> TwoViews {
+        TwoViews::new(self.branch.embed(batch, cx.pass))
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let [a, b] = &embeddings.online[..] else { unreachable!("the plan was checked for two views") };
+    fn objective(&self, outputs: &TwoViews) -> LossTerms {
+        let [a, b] = outputs.z.clone();
         let contrast = if self.settings.decoupled { dcl } else { nt_xent };
-        contrast(a.clone(), b.clone(), self.settings.temperature)
+        contrast(a, b, self.settings.temperature)
     }
 
     fn branch(&self) -> &Branch {

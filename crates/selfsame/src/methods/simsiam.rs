@@ -4,33 +4,24 @@
 //! encoders.* BYOL with a teacher that is the network itself, now: all that is left against collapse is the predictor and
 //! the stopped gradient.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, simsiam};
+use crate::outputs::Predictions;
+use crate::plan::Plan;
 use crate::projector::Projector;
+use crate::require;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, settings};
 
-/// `[method] name = "simsiam"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SimsiamSettings {
-    /// Width of the predictor's hidden layer; a bottleneck, a quarter of `projector.out`, is usual.
-    pub predictor_hidden: usize,
-}
-
-impl Default for SimsiamSettings {
-    fn default() -> Self {
-        Self { predictor_hidden: 64 }
-    }
-}
-
-impl Settings for SimsiamSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_two_views(plan, Simsiam::NAME)?;
-        method::check_width("predictor_hidden", self.predictor_hidden)
+settings! {
+    /// `[method] name = "simsiam"`
+    pub struct SimsiamSettings {
+        /// width of the predictor's hidden layer; a bottleneck, a quarter of projector.out, is usual
+        predictor_hidden: usize = 64, Kind::WIDTH;
     }
 }
 
@@ -44,6 +35,11 @@ pub struct Simsiam {
 impl Method for Simsiam {
     const NAME: &'static str = "simsiam";
     type Config = SimsiamSettings;
+    type Outputs = Predictions;
+
+    fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::two_views(plan, Simsiam::NAME)
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
@@ -51,17 +47,15 @@ impl Method for Simsiam {
         Ok(Self { branch, predictor })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Predictions {
         let z = self.branch.embed(batch, cx.pass);
-        let online = z.iter().map(|z| self.predictor.forward(z.clone(), cx.pass)).collect();
-        Embeddings { online, target: z.into_iter().map(Tensor::detach).collect() }
+        let predicted = z.iter().map(|z| self.predictor.forward(z.clone(), cx.pass)).collect();
+        Predictions::new(predicted, z.into_iter().map(Tensor::detach).collect())
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let ([pa, pb], [za, zb]) = (&embeddings.online[..], &embeddings.target[..]) else {
-            unreachable!("the plan was checked for two views")
-        };
-        simsiam(pa.clone(), pb.clone(), za.clone(), zb.clone())
+    fn objective(&self, outputs: &Predictions) -> LossTerms {
+        let ([pa, pb], [za, zb]) = (outputs.predicted.clone(), outputs.target.clone());
+        simsiam(pa, pb, za, zb)
     }
 
     fn branch(&self) -> &Branch {

@@ -4,53 +4,35 @@
 //! their assignments are shared out equally over each batch, which rules the constant out. Small crops after the first two
 //! views predict too, and are cheap.
 
+use crate::batch::Batch;
+use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{self, Batch, Branch, BuildContext, EmbedContext, Embeddings, Method, Progress, Settings};
+use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, Swap, swav};
+use crate::outputs::Embeddings;
+use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::prototypes::Prototypes;
+use crate::require;
 use burn::module::Module;
-use selfsame_data::config::Plan;
-use serde::{Deserialize, Serialize};
+use selfsame_config::{Kind, Range, settings};
 
 /// Views whose assignments are predicted.
 const ASSIGNED: usize = 2;
 
-/// `[method] name = "swav"`
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SwavSettings {
-    /// Number of prototypes, at most the batch; some ten times the clusters expected.
-    pub prototypes: usize,
-    /// τ of the predictions.
-    pub temperature: f64,
-    /// ε of the assignments.
-    pub epsilon: f64,
-    /// Rounds of Sinkhorn-Knopp.
-    pub sinkhorn_iterations: usize,
-    /// Epochs in which the prototypes stay as they were drawn.
-    pub freeze_epochs: usize,
-}
-
-impl Default for SwavSettings {
-    fn default() -> Self {
-        Self { prototypes: 64, temperature: 0.1, epsilon: 0.05, sinkhorn_iterations: 3, freeze_epochs: 1 }
-    }
-}
-
-impl Settings for SwavSettings {
-    fn check(&self, plan: &Plan) -> Result<(), Error> {
-        method::require_multi_crop(plan, Swav::NAME)?;
-        method::check_temperature(self.temperature)?;
-        method::check_number("epsilon", self.epsilon, method::POSITIVE, "0.05 is usual")?;
-        method::check_number("sinkhorn_iterations", self.sinkhorn_iterations as f64, 1.0.., "3 is usual")?;
-        let (prototypes, batch) = (self.prototypes, plan.train.batch_size);
-        if (2..=batch).contains(&prototypes) {
-            return Ok(());
-        }
-        let problem = format!(
-            "expected 2 to {batch}, got {prototypes}: the samples of a batch, train.batch_size = {batch}, are shared out equally over the prototypes; a larger batch fits in little memory with train.chunk_size"
-        );
-        Err(Error::setting("method.prototypes", problem))
+settings! {
+    /// `[method] name = "swav"`
+    pub struct SwavSettings {
+        /// number of prototypes, at most the batch; some ten times the clusters expected
+        prototypes: usize = 64, Kind::Integer(Range::Within(2.0, 65536.0));
+        /// τ of the predictions; 0.1 is usual
+        temperature: f64 = 0.1, Kind::POSITIVE;
+        /// ε of the assignments; 0.05 is usual
+        epsilon: f64 = 0.05, Kind::POSITIVE;
+        /// rounds of Sinkhorn-Knopp; 3 is usual, 0: none
+        sinkhorn_iterations: usize = 3, Kind::Integer(Range::Within(0.0, 1000.0));
+        /// epochs in which the prototypes stay as they were drawn
+        freeze_epochs: usize = 1, Kind::COUNT_OR_ZERO;
     }
 }
 
@@ -66,29 +48,42 @@ pub struct Swav {
 impl Method for Swav {
     const NAME: &'static str = "swav";
     type Config = SwavSettings;
+    type Outputs = Embeddings;
+
+    fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::multi_crop(plan, Swav::NAME)?;
+        let (prototypes, batch) = (config.prototypes, plan.train.batch_size);
+        if (2..=batch).contains(&prototypes) {
+            return Ok(());
+        }
+        let problem = format!(
+            "expected 2 to {batch}, got {prototypes}: the samples of a batch, train.batch_size = {batch}, are shared out equally over the prototypes; a larger batch fits in little memory with train.chunk_size"
+        );
+        Err(Error::setting("method.prototypes", problem))
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
         let prototypes = Prototypes::new(&cx.init("prototypes"), config.prototypes, branch.projector.width());
-        Ok(Self { branch, prototypes, settings: *config })
+        Ok(Self { branch, prototypes, settings: config.clone() })
     }
 
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
-        Embeddings { online: self.branch.embed(batch, cx.pass), target: Vec::new() }
+        Embeddings { z: self.branch.embed(batch, cx.pass) }
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let SwavSettings { temperature, epsilon, sinkhorn_iterations: iterations, .. } = self.settings;
+    fn objective(&self, outputs: &Embeddings) -> LossTerms {
+        let SwavSettings { temperature, epsilon, sinkhorn_iterations: iterations, .. } = self.settings.clone();
         let swap = Swap { assigned: ASSIGNED, temperature, epsilon, iterations };
-        swav(&embeddings.online, &self.prototypes.columns(), swap)
+        swav(&outputs.z, &self.prototypes.columns(), swap)
     }
 
     fn frozen(&self, progress: Progress) -> Option<&'static str> {
         (progress.step < self.settings.freeze_epochs as u64 * progress.steps_per_epoch).then_some("prototypes")
     }
 
-    fn after_step(self, _embeddings: &Embeddings, _progress: Progress) -> Self {
-        Self { prototypes: self.prototypes.normalised(), ..self }
+    fn after_step(self, _outputs: &Embeddings, _progress: Progress) -> Self {
+        Self { prototypes: self.prototypes.normalized(), ..self }
     }
 
     fn branch(&self) -> &Branch {

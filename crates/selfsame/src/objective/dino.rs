@@ -16,17 +16,17 @@ pub struct Distillation {
 ///
 /// `−mean Σ_k P_t^(a)_k log P_s^(v)_k` over `v ≠ a`, `P_t = softmax((t − c)/τ_t)`, `P_s = softmax(s/τ_s)`.
 ///
-/// The teacher sees the leading views and is a constant. Its centre `c` keeps any one prototype from winning everywhere;
+/// The teacher sees the leading views and is a constant. Its center `c` keeps any one prototype from winning everywhere;
 /// its low temperature keeps the uniform distribution away: each alone would end in what the other prevents.
 /// `assignment_entropy` and `usage_entropy` are the teacher's.
 ///
 /// # Shapes
-/// `students`, one a view, and `teachers`, one a leading view: `[batch, prototypes]` each; `centre`: `[1, prototypes]`.
-pub fn dino(students: Vec<Tensor<2>>, teachers: &[Tensor<2>], centre: &Tensor<2>, by: Distillation) -> LossTerms {
+/// `students`, one a view, and `teachers`, one a leading view: `[batch, prototypes]` each; `center`: `[1, prototypes]`.
+pub fn dino(students: Vec<Tensor<2>>, teachers: &[Tensor<2>], center: &Tensor<2>, by: Distillation) -> LossTerms {
     let assignments: Vec<_> = teachers
         .iter()
         .map(|t| {
-            let logits = (t.clone() - centre.clone()).detach() / by.teacher_temperature;
+            let logits = (t.clone() - center.clone()).detach() / by.teacher_temperature;
             (logits.clone() - log_sum_exp(logits)).exp()
         })
         .collect();

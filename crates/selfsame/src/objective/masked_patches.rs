@@ -9,19 +9,19 @@ pub const PATCH_EPSILON: f64 = 1e-6;
 ///
 /// # Shapes
 /// `[patches, values]`
-fn standardise_patches(patches: Tensor<2>) -> Tensor<2> {
+fn standardize_patches(patches: Tensor<2>) -> Tensor<2> {
     let values = patches.dims()[1] as f64;
-    let centred = patches.clone() - patches.mean_dim(1);
-    let variance = centred.clone().square().sum_dim(1) / (values - 1.0).max(1.0);
-    centred / (variance + PATCH_EPSILON).sqrt()
+    let centered = patches.clone() - patches.mean_dim(1);
+    let variance = centered.clone().square().sum_dim(1) / (values - 1.0).max(1.0);
+    centered / (variance + PATCH_EPSILON).sqrt()
 }
 
 /// The mean squared error of the predicted pixels of each *removed* patch: `removed · mean (prediction − target)²`,
-/// the target standardised patch by patch when `normalised`. What was seen costs nothing: to copy it is no task.
+/// the target standardized patch by patch when `normalized`. What was seen costs nothing: to copy it is no task.
 ///
 /// # Shapes
 /// `prediction`, `patches`: `[patches, values]`; `removed`: `[patches, 1]`, 1 or 0; the result: `[patches, 1]`.
-pub fn masked_patches(prediction: Tensor<2>, patches: Tensor<2>, removed: Tensor<2>, normalised: bool) -> Tensor<2> {
-    let target = if normalised { standardise_patches(patches) } else { patches };
+pub fn masked_patches(prediction: Tensor<2>, patches: Tensor<2>, removed: Tensor<2>, normalized: bool) -> Tensor<2> {
+    let target = if normalized { standardize_patches(patches) } else { patches };
     (prediction - target.detach()).square().mean_dim(1) * removed.detach()
 }

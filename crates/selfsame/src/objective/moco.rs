@@ -1,7 +1,7 @@
 //! MoCo's InfoNCE: v2 against a queue (He et al. 2020, eq. 1; Chen et al. 2020), v3 within the batch (Chen, Xie & He
 //! 2021, algorithm 1).
 
-use super::{LossTerms, info_nce, log_sum_exp, normalise_rows};
+use super::{LossTerms, info_nce, log_sum_exp, normalize_rows};
 use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;
 
@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 /// # Shapes
 /// `query`, `key`: `[batch, embedding]`; `queue`: `[queue, embedding]`, unit rows.
 pub fn moco(query: Tensor<2>, key: Tensor<2>, queue: Tensor<2>, temperature: f64) -> LossTerms {
-    let (query, key) = (normalise_rows(query), normalise_rows(key.detach()));
+    let (query, key) = (normalize_rows(query), normalize_rows(key.detach()));
     let positive = (query.clone() * key).sum_dim(1) / temperature; // [batch, 1]
     let negative = matmul(query, queue.detach().transpose()) / temperature; // [batch, queue]
     let invariance = -positive.clone().mean();

@@ -39,7 +39,7 @@ pub use vicreg::{VicregWeights, vicreg};
 use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;
 
-/// What an objective returns: the total to minimise, and the terms that a user can watch separately.
+/// What an objective returns: the total to minimize, and the terms that a user can watch separately.
 #[derive(Clone, Debug)]
 pub struct LossTerms {
     /// Scalar, `[1]`.
@@ -58,29 +58,32 @@ impl LossTerms {
 ///
 /// # Shapes
 /// Every `ℓ_k`: `[batch, 1]`.
-pub fn weighted_means<const N: usize>(losses: [(&'static str, Tensor<2>, f64); N]) -> LossTerms {
-    let means = losses.map(|(name, losses, weight)| (name, losses.mean(), weight));
+///
+/// # Panics
+/// If there is no loss.
+pub fn weighted_means(losses: Vec<(&'static str, Tensor<2>, f64)>) -> LossTerms {
+    let means: Vec<_> = losses.into_iter().map(|(name, losses, weight)| (name, losses.mean(), weight)).collect();
     let weighted = means.iter().map(|(_, mean, weight)| mean.clone() * *weight);
     let total = weighted.reduce(|a, b| a + b).expect("at least one loss");
-    LossTerms::new(total, means.map(|(name, mean, _)| (name, mean)))
+    LossTerms { total, terms: means.into_iter().map(|(name, mean, _)| (name, mean)).collect() }
 }
 
 /// Rows on the unit sphere: `x / max(‖x‖, 1e-12)`, `[batch, dim]`. The bound lies under the root, whose gradient at a
 /// row of zeros would otherwise be infinite.
-pub(crate) fn normalise_rows(x: Tensor<2>) -> Tensor<2> {
+pub(crate) fn normalize_rows(x: Tensor<2>) -> Tensor<2> {
     let norm = x.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
     x / norm
 }
 
 /// Mean over the batch of the cosine between the rows of `a` and of `b`, `[1]`.
 fn mean_cosine(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
-    (normalise_rows(a) * normalise_rows(b)).sum_dim(1).mean()
+    (normalize_rows(a) * normalize_rows(b)).sum_dim(1).mean()
 }
 
 /// The two halves of an InfoNCE within the batch, row `i` of `a` against every row of `b`: `−mean s_ii/τ` and
 /// `mean_i log Σ_j exp(s_ij/τ)`, `[1]` each, `s` the cosine.
 fn info_nce(a: Tensor<2>, b: Tensor<2>, temperature: f64) -> (Tensor<1>, Tensor<1>) {
-    let (a, b) = (normalise_rows(a), normalise_rows(b));
+    let (a, b) = (normalize_rows(a), normalize_rows(b));
     let invariance = -(a.clone() * b.clone()).sum_dim(1).mean() / temperature;
     let contrast = log_sum_exp(matmul(a, b.transpose()) / temperature).mean();
     (invariance, contrast)
@@ -91,7 +94,7 @@ fn info_nce(a: Tensor<2>, b: Tensor<2>, temperature: f64) -> (Tensor<1>, Tensor<
 fn contrastive(a: Tensor<2>, b: Tensor<2>, temperature: f64, decoupled: bool) -> LossTerms {
     let batch = a.dims()[0];
     let device = a.device();
-    let (a, b) = (normalise_rows(a), normalise_rows(b));
+    let (a, b) = (normalize_rows(a), normalize_rows(b));
     let positive = (a.clone() * b.clone()).sum_dim(1); // [batch, 1]
     let z = Tensor::cat(vec![a, b], 0); // [2·batch, embedding]
     let similarity = matmul(z.clone(), z.transpose()) / temperature; // [2·batch, 2·batch]

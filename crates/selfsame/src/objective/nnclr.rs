@@ -1,10 +1,10 @@
 //! NNCLR (Dwibedi et al. 2021, eq. 2–4).
 
-use super::{LossTerms, info_nce, normalise_rows};
+use super::{LossTerms, info_nce, normalize_rows};
 use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;
 
-/// The nearest neighbour of each view's embedding in the support set must pick the other view's prediction among the
+/// The nearest neighbor of each view's embedding in the support set must pick the other view's prediction among the
 /// batch's: `−log exp(NN(z_i)·p_i/τ) / Σ_k exp(NN(z_i)·p_k/τ)`, mean over the batch and over the two directions. A
 /// positive that is another sample shows what augmentations cannot.
 ///
@@ -28,7 +28,7 @@ pub fn nnclr(
 
 /// For each row of `z` the row of `support` with the largest cosine, a constant: `[batch, embedding]`.
 fn nearest(z: Tensor<2>, support: Tensor<2>) -> Tensor<2> {
-    let (z, support) = (normalise_rows(z.detach()), support.detach());
+    let (z, support) = (normalize_rows(z.detach()), support.detach());
     let index = matmul(z, support.clone().transpose()).argmax(1); // [batch, 1]
     support.select(0, index.flatten(0, 1))
 }

@@ -1,6 +1,6 @@
 //! SwAV (Caron et al. 2020, eq. 1–4).
 
-use super::{LossTerms, normalise_rows, swapped_prediction};
+use super::{LossTerms, normalize_rows, swapped_prediction};
 use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;
 
@@ -28,7 +28,7 @@ pub struct Swap {
 /// # Shapes
 /// `views`: `[batch, embedding]` each; `prototypes`: `[embedding, prototypes]`, unit columns.
 pub fn swav(views: &[Tensor<2>], prototypes: &Tensor<2>, swap: Swap) -> LossTerms {
-    let scores: Vec<_> = views.iter().map(|z| matmul(normalise_rows(z.clone()), prototypes.clone())).collect();
+    let scores: Vec<_> = views.iter().map(|z| matmul(normalize_rows(z.clone()), prototypes.clone())).collect();
     let assignments: Vec<_> =
         scores[..swap.assigned].iter().map(|s| sinkhorn(s.clone(), swap.epsilon, swap.iterations)).collect();
     swapped_prediction(&assignments, scores, swap.temperature)

@@ -41,11 +41,11 @@ pub fn vicreg(a: Tensor<2>, b: Tensor<2>, weights: VicregWeights) -> LossTerms {
 fn spread(z: Tensor<2>) -> (Tensor<1>, Tensor<1>) {
     let [batch, dim] = z.dims();
     let device = z.device();
-    let centred = z.clone() - z.mean_dim(0);
+    let centered = z.clone() - z.mean_dim(0);
     let degrees = (batch - 1) as f64;
-    let variance = centred.clone().square().sum_dim(0) / degrees; // [1, embedding]
+    let variance = centered.clone().square().sum_dim(0) / degrees; // [1, embedding]
     let hinge = (1.0_f32 - (variance + EPSILON).sqrt()).clamp_min(0.0).mean();
-    let covariance = matmul(centred.clone().transpose(), centred) / degrees;
+    let covariance = matmul(centered.clone().transpose(), centered) / degrees;
     let off_diagonal = covariance * (1.0_f32 - Tensor::<2>::eye(dim, &device));
     (hinge, total(off_diagonal.square()) / dim as f64)
 }

@@ -1,14 +1,14 @@
-//! Our own optimisers: state keyed by parameter name, saved as safetensors, updated in one pass over each tensor.
+//! Our own optimizers: state keyed by parameter name, saved as safetensors, updated in one pass over each tensor.
 
 pub mod schedule;
+pub mod settings;
 pub(crate) mod update;
 
 use crate::tensor::parameters::{Array, NamePath};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
-use selfsame_data::config::{OptimiserName, OptimiserSettings};
+use settings::OptimizerSettings;
 use std::collections::BTreeMap;
-use update::Rule;
 
 /// Gradients by parameter name, flattened, outside any graph.
 #[derive(Debug, Default)]
@@ -66,34 +66,24 @@ impl GradientMap {
 
 /// An update rule and its state: momenta, by parameter name.
 #[derive(Debug)]
-pub struct Optimiser {
-    settings: OptimiserSettings,
+pub struct Optimizer {
+    settings: OptimizerSettings,
     state: BTreeMap<String, Vec<Tensor<1>>>,
     step: u64,
 }
 
-impl Optimiser {
-    /// A fresh optimiser.
-    pub fn new(settings: &OptimiserSettings) -> Self {
+impl Optimizer {
+    /// A fresh optimizer.
+    pub fn new(settings: &OptimizerSettings) -> Self {
         Self { settings: settings.clone(), state: BTreeMap::new(), step: 0 }
     }
 
-    /// One step at the learning rate that `lr` gives for a parameter's name: biases, norm parameters (rank 1), class tokens and positions get neither decay nor
-    /// LARS's adaptation.
+    /// One step at the learning rate that `lr` gives for a parameter's name. Biases, norm parameters (rank 1), class tokens and
+    /// positions get neither decay nor LARS's adaptation.
     #[must_use]
     pub fn update<M: Module>(&mut self, module: M, gradients: GradientMap, lr: impl Fn(&str) -> f64) -> M {
         self.step += 1;
-        module.map(&mut Update { path: NamePath::default(), gradients: gradients.0, optimiser: self, lr: &lr })
-    }
-
-    fn rule(&self, is_weight: bool, lr: f64) -> Rule {
-        let s = &self.settings;
-        let decay = if is_weight { s.weight_decay } else { 0.0 };
-        match s.name {
-            OptimiserName::Lars if is_weight => Rule::Lars { lr, momentum: s.momentum, decay, trust: s.trust },
-            OptimiserName::Sgd | OptimiserName::Lars => Rule::Sgd { lr, momentum: s.momentum, decay },
-            OptimiserName::Adamw => Rule::Adamw { lr, betas: s.betas, epsilon: s.epsilon, decay, step: self.step },
-        }
+        module.map(&mut Update { path: NamePath::default(), gradients: gradients.0, optimizer: self, lr: &lr })
     }
 
     /// The state as named arrays: `NAME.INDEX`, and the number of steps taken.
@@ -120,11 +110,11 @@ impl Optimiser {
         mut arrays: BTreeMap<String, Array>,
         device: &burn::tensor::Device,
     ) -> Result<(), String> {
-        let step = arrays.remove("step").filter(|a| a.values.len() == 2).ok_or("the optimiser's step is missing")?;
+        let step = arrays.remove("step").filter(|a| a.values.len() == 2).ok_or("the optimizer's step is missing")?;
         self.step = (step.values[0] as u64) << 20 | step.values[1] as u64;
         self.state.clear();
         for (key, array) in arrays {
-            let name = key.rsplit_once('.').ok_or_else(|| format!("unexpected optimiser state {key}"))?.0;
+            let name = key.rsplit_once('.').ok_or_else(|| format!("unexpected optimizer state {key}"))?.0;
             let moment = Tensor::from_data(TensorData::new(array.values, array.shape), device);
             // Keys come in order, so a parameter's moments do too.
             self.state.entry(name.to_owned()).or_default().push(moment);
@@ -136,7 +126,7 @@ impl Optimiser {
 struct Update<'a> {
     path: NamePath,
     gradients: BTreeMap<String, Tensor<1>>,
-    optimiser: &'a mut Optimiser,
+    optimizer: &'a mut Optimizer,
     lr: &'a dyn Fn(&str) -> f64,
 }
 
@@ -145,14 +135,14 @@ impl ModuleMapper for Update<'_> {
         let name = self.path.name();
         let Some(gradient) = self.gradients.remove(&name) else { return param };
         let is_weight = D > 1 && !["cls_token", "pos_embed"].iter().any(|exempt| name.ends_with(exempt));
-        let rule = self.optimiser.rule(is_weight, (self.lr)(&name));
-        let state = self.optimiser.state.remove(&name);
+        let rule = self.optimizer.settings.rule(is_weight, (self.lr)(&name), self.optimizer.step);
+        let state = self.optimizer.state.remove(&name);
         let (id, tensor, mapper) = param.consume();
         let shape = tensor.dims();
         let value = tensor.inner().reshape([-1]);
         let state = state.unwrap_or_else(|| vec![gradient.zeros_like(); rule.moments()]);
         let (value, state) = update::apply(rule, value, gradient, state);
-        self.optimiser.state.insert(name, state);
+        self.optimizer.state.insert(name, state);
         Param::from_mapped_value(id, Tensor::from_inner(value.reshape(shape)).require_grad(), mapper)
     }
     fn enter_module(&mut self, name: &str, container: &str) {

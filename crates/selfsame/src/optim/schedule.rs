@@ -1,6 +1,6 @@
 //! The learning rate, step by step.
 
-use selfsame_data::config::{OptimiserSettings, TrainSettings};
+use super::settings::CommonSettings;
 
 /// Linear warm-up to `base_lr · batch / 256`, then half a cosine down to a share of it (Goyal et al. 2017; Loshchilov
 /// & Hutter 2017). Defined per step.
@@ -13,12 +13,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of a run of `steps_per_epoch · epochs` steps.
-    pub fn new(optimiser: &OptimiserSettings, train: &TrainSettings, steps_per_epoch: u64) -> Self {
-        let peak = optimiser.base_lr * train.batch_size as f64 / 256.0;
-        let steps = (steps_per_epoch * train.epochs as u64) as f64;
-        let warmup_steps = (optimiser.warmup_epochs * steps_per_epoch as f64).min(steps);
-        Self { peak, floor: peak * optimiser.final_lr_share, warmup_steps, steps }
+    /// The schedule of a run of `steps_per_epoch · epochs` steps with batches of `batch_size`.
+    pub fn new(optimizer: &CommonSettings, batch_size: usize, epochs: usize, steps_per_epoch: u64) -> Self {
+        let peak = optimizer.base_lr * batch_size as f64 / 256.0;
+        let steps = (steps_per_epoch * epochs as u64) as f64;
+        let warmup_steps = (optimizer.warmup_epochs * steps_per_epoch as f64).min(steps);
+        Self { peak, floor: peak * optimizer.final_lr_share, warmup_steps, steps }
     }
 
     /// Learning rate of step `step`, counted from 0. The first step already moves; the last is one short of the floor.
@@ -35,13 +35,13 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use selfsame_config::Settings;
 
     #[test]
     fn warms_up_to_the_scaled_peak_and_ends_at_the_floor() {
-        let optimiser =
-            OptimiserSettings { base_lr: 0.1, warmup_epochs: 2.0, final_lr_share: 0.01, ..Default::default() };
-        let train = TrainSettings { batch_size: 512, epochs: 10, ..Default::default() };
-        let schedule = Schedule::new(&optimiser, &train, 10);
+        let optimizer =
+            CommonSettings { base_lr: 0.1, warmup_epochs: 2.0, final_lr_share: 0.01, ..CommonSettings::defaults() };
+        let schedule = Schedule::new(&optimizer, 512, 10, 10);
         assert_eq!(schedule.at(0), 0.2 / 20.0);
         assert!((schedule.at(19) - 0.2).abs() < 1e-12 && (schedule.at(20) - 0.2).abs() < 1e-12);
         assert!((schedule.at(60) - (0.002 + 0.198 / 2.0)).abs() < 1e-12, "half way down at half the cosine");

@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
-use selfsame_kernels::optimise::{AdamW, Lars, MovingAverage, Sgd};
+use selfsame_kernels::optimize::{AdamW, Lars, MovingAverage, Sgd};
 
 /// An update rule with its numbers for one tensor and one step. `p` parameter, `g` gradient, `m`, `v` moments.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,11 +63,11 @@ pub fn apply(rule: Rule, p: Tensor<1>, g: Tensor<1>, moments: Vec<Tensor<1>>) ->
     let m = moments.next().expect("every rule has a first moment");
     let (p, moments) = match moments.next() {
         None => {
-            let (p, m) = <Dispatch as OptimiserOps>::momentum_step(p, g, m, rule);
+            let (p, m) = <Dispatch as OptimizerOps>::momentum_step(p, g, m, rule);
             (p, vec![m])
         }
         Some(v) => {
-            let (p, m, v) = <Dispatch as OptimiserOps>::adamw_step(p, g, m, v, rule);
+            let (p, m, v) = <Dispatch as OptimizerOps>::adamw_step(p, g, m, v, rule);
             (p, vec![m, v])
         }
     };
@@ -76,12 +76,12 @@ pub fn apply(rule: Rule, p: Tensor<1>, g: Tensor<1>, moments: Vec<Tensor<1>>) ->
 
 /// A teacher's step after its student `p`: `t ← βt + (1 − β)p`.
 pub fn follow(t: Tensor<1>, p: Tensor<1>, decay: f64) -> Tensor<1> {
-    Tensor::from_dispatch(<Dispatch as OptimiserOps>::moving_average(t.into_dispatch(), p.into_dispatch(), decay))
+    Tensor::from_dispatch(<Dispatch as OptimizerOps>::moving_average(t.into_dispatch(), p.into_dispatch(), decay))
 }
 
 /// Update rules over flat tensors `[elements]`.
 #[backend_extension(Flex)]
-pub trait OptimiserOps: Backend {
+pub trait OptimizerOps: Backend {
     /// SGD or LARS: `(p, g, m)` to `(p, m)`.
     fn momentum_step(
         p: FloatTensor<Self>,
@@ -109,7 +109,7 @@ pub trait OptimiserOps: Backend {
     }
 }
 
-impl OptimiserOps for Flex {
+impl OptimizerOps for Flex {
     fn momentum_step(p: FlexTensor, g: FlexTensor, m: FlexTensor, rule: Rule) -> (FlexTensor, FlexTensor) {
         let (mut p, g, mut m) = (contiguous(p), contiguous(g), contiguous(m));
         let sgd = |lr: f64, momentum: f64, decay: f64| Sgd {

@@ -1,7 +1,7 @@
 //! The CPU device: `selfsame-kernels` under [`EncoderOps`], forward and hand-written backward.
 //!
 //! Results lie in pooled memory. A backward pass writes into its operands where it holds the only handle to them: the
-//! gradient of a normalisation replaces the convolution's output, which nothing else needs any more.
+//! gradient of a normalization replaces the convolution's output, which nothing else needs any more.
 
 use super::ops::{EncoderOps, NORM_EPSILON, Residual, Window};
 use super::{pooled, transformer};
@@ -16,7 +16,7 @@ use selfsame_kernels::InOut;
 use selfsame_kernels::conv::{self, Activate, ChannelMoments, Conv2d, Epilogue};
 use selfsame_kernels::matmul::{self, Matrix};
 use selfsame_kernels::memory::{Buffer, Pooled};
-use selfsame_kernels::norm::{self, Activation, Normalisation, OutputGradient};
+use selfsame_kernels::norm::{self, Activation, Normalization, OutputGradient};
 use selfsame_kernels::pool::{self, MaxPool};
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ impl EncoderOps for Flex {
         relu: bool,
     ) -> FlexTensor {
         let activation = if relu { Activation::Relu } else { Activation::Identity };
-        normalise(&contiguous(x), [&mean, &variance, &scale, &shift], residual, activation)
+        normalize(&contiguous(x), [&mean, &variance, &scale, &shift], residual, activation)
     }
 
     fn affine_act(
@@ -184,11 +184,11 @@ fn contiguous_residual(residual: Residual<Flex>) -> Option<FlexTensor> {
     }
 }
 
-fn normalisation<'a>(moments: &'a ChannelMoments, scale: &'a FlexTensor, shift: &'a FlexTensor) -> Normalisation<'a> {
-    Normalisation { moments, gamma: Some(values(scale)), beta: Some(values(shift)), epsilon: NORM_EPSILON }
+fn normalization<'a>(moments: &'a ChannelMoments, scale: &'a FlexTensor, shift: &'a FlexTensor) -> Normalization<'a> {
+    Normalization { moments, gamma: Some(values(scale)), beta: Some(values(shift)), epsilon: NORM_EPSILON }
 }
 
-fn normalise(
+fn normalize(
     x: &FlexTensor,
     [mean, variance, scale, shift]: [&FlexTensor; 4],
     residual: Residual<Flex>,
@@ -197,9 +197,9 @@ fn normalise(
     let residual = contiguous_residual(residual);
     let moments = ChannelMoments::given(values(mean), values(variance));
     let mut y = Buffer::for_overwrite(values(x).len());
-    norm::normalise(
+    norm::normalize(
         values(x),
-        normalisation(&moments, scale, shift),
+        normalization(&moments, scale, shift),
         residual.as_ref().map(values),
         activation,
         &mut y,
@@ -266,7 +266,7 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
     fn convolution_moments(x: Tracked, weight: Tracked, window: Window) -> (Tracked, Tracked, Tracked) {
         let mut moments = ChannelMoments::new(channels(weight.primitive()));
         let y = differentiable_convolution::<C>(x, weight, window, Epilogue::Moments(&mut moments));
-        // Constants here: the normalisation's backward pass accounts for the path through the moments.
+        // Constants here: the normalization's backward pass accounts for the path through the moments.
         let constant = |of: &[f64]| Tracked::new(vector(of));
         (y, constant(moments.mean()), constant(moments.variance()))
     }
@@ -293,10 +293,10 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
         let activation = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
         let parameters = [&mean, &variance, &scale, &shift];
         let (y, residual_node) = match residual {
-            Residual::None => (normalise(&x, parameters, Residual::None, activation), None),
+            Residual::None => (normalize(&x, parameters, Residual::None, activation), None),
             Residual::Add(residual) => {
                 let (residual, node) = residual.into_parts();
-                (normalise(&x, parameters, Residual::Add(residual), activation), Some(node))
+                (normalize(&x, parameters, Residual::Add(residual), activation), Some(node))
             }
         };
         let state = BatchNormState { x, mean, variance, scale, shift, mask: relu.then(|| Arc::new(mask)) };
@@ -431,7 +431,7 @@ struct BatchNormState {
 #[derive(Debug)]
 struct BatchNormBackward;
 
-/// Gradients of a normalisation: of its input, its scale, its shift and, when it is wanted, its residual.
+/// Gradients of a normalization: of its input, its scale, its shift and, when it is wanted, its residual.
 fn batch_norm_backward(
     state: BatchNormState,
     dy: FlexTensor,
@@ -453,16 +453,16 @@ fn batch_norm_backward(
         (true, false) => OutputGradient::Write(values(&dy), apart.insert(Buffer::for_overwrite(elements))),
     };
     let moments = ChannelMoments::given(values(&mean), values(&variance));
-    let parameters = normalisation(&moments, &scale, &shift);
+    let parameters = normalization(&moments, &scale, &shift);
     let dx = match exclusive(&mut x) {
         Some(in_place) => {
-            norm::normalise_backward(InOut::InPlace(in_place), parameters, gradient, mask, &mut dgamma, &mut dbeta);
+            norm::normalize_backward(InOut::InPlace(in_place), parameters, gradient, mask, &mut dgamma, &mut dbeta);
             x
         }
         None => {
             let mut dx = Buffer::for_overwrite(elements);
             let operand = InOut::Apart(values(&x), &mut dx);
-            norm::normalise_backward(operand, parameters, gradient, mask, &mut dgamma, &mut dbeta);
+            norm::normalize_backward(operand, parameters, gradient, mask, &mut dgamma, &mut dbeta);
             pooled::tensor(dx, shape.clone())
         }
     };
@@ -603,7 +603,7 @@ mod tests {
     use burn::backend::ops::FloatTensorOps;
     use burn::backend::tensor::Device;
     use burn::tensor::{Shape, TensorData};
-    use selfsame_data::rng::{Purpose, StreamRng};
+    use selfsame_base::rng::{Purpose, StreamRng};
 
     type Ours = Autodiff<Flex>;
 

@@ -4,12 +4,12 @@
 use super::ops::{self, NORM_EPSILON, Window};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame_data::config::Norm as NormKind;
-use selfsame_data::rng::{Purpose, StreamRng};
+use selfsame_base::rng::{Purpose, StreamRng};
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-/// What normalisation layers do in a forward pass, where training leaves its batch statistics, and where random numbers
+/// What normalization layers do in a forward pass, where training leaves its batch statistics, and where random numbers
 /// come from.
 ///
 /// Explicit, because it must not be guessed from whether a graph is recorded: a chunked step runs the encoder
@@ -57,7 +57,7 @@ enum Mode {
     Train { record: bool },
 }
 
-/// Moments of one batch at one normalisation layer, to be folded into its running statistics.
+/// Moments of one batch at one normalization layer, to be folded into its running statistics.
 #[derive(Debug)]
 pub struct BatchStatistics {
     /// The layer's `running_mean`, and the batch's mean `[channels]`.
@@ -123,7 +123,7 @@ impl Pass {
         self.mode != Mode::Evaluate
     }
 
-    /// What the normalisation layers saw, in the order in which they ran.
+    /// What the normalization layers saw, in the order in which they ran.
     pub fn into_statistics(self) -> Vec<BatchStatistics> {
         self.running.into_inner()
     }
@@ -144,7 +144,7 @@ impl<'a> Init<'a> {
         Self { seed, path: name.into(), device }
     }
 
-    /// The initialiser of a part.
+    /// The initializer of a part.
     pub fn child(&self, name: impl std::fmt::Display) -> Self {
         Self { path: format!("{}.{name}", self.path), ..self.clone() }
     }
@@ -189,13 +189,13 @@ impl<'a> Init<'a> {
     }
 }
 
-/// Convolution on NHWC maps. Initialised as torchvision's ResNets: normal, `std = √(2 / (kernel² · channels_out))`
+/// Convolution on NHWC maps. Initialized as torchvision's ResNets: normal, `std = √(2 / (kernel² · channels_out))`
 /// (He et al. 2015, fan-out).
 #[derive(Module, Debug)]
 pub struct Conv2d {
     /// `[kernel, kernel, channels_in, channels_out]`
     pub weight: Param<Tensor<4>>,
-    /// `[channels_out]`, where no normalisation follows.
+    /// `[channels_out]`, where no normalization follows.
     pub bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     window: Window,
@@ -213,7 +213,7 @@ impl Conv2d {
         }
     }
 
-    /// A linear map of patches that do not overlap; PyTorch's default initialisation, uniform in `±1/√in`.
+    /// A linear map of patches that do not overlap; PyTorch's default initialization, uniform in `±1/√in`.
     pub fn patches(init: &Init, [channels, dim]: [usize; 2], patch_size: usize) -> Self {
         let bound = 1.0 / ((patch_size * patch_size * channels) as f32).sqrt();
         Self {
@@ -232,10 +232,28 @@ impl Conv2d {
     }
 }
 
-/// Normalisation over the last axis's channels, of the kind that the plan names.
+/// Which normalization layers a network has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormKind {
+    /// Batch normalization.
+    #[default]
+    Batch,
+    /// Group normalization.
+    Group,
+    /// None; convolutions and linear layers carry a bias instead.
+    None,
+}
+
+impl NormKind {
+    /// The words by which recipes name them.
+    pub const WORDS: &'static [&'static str] = &["batch", "group", "none"];
+}
+
+/// Normalization over the last axis's channels, of the kind that the plan names.
 #[derive(Module, Debug)]
 pub struct Norm {
-    /// Scale `[channels]`; absent without normalisation.
+    /// Scale `[channels]`; absent without normalization.
     pub weight: Option<Param<Tensor<1>>>,
     /// Shift `[channels]`.
     pub bias: Option<Param<Tensor<1>>>,
@@ -252,7 +270,7 @@ pub const RUNNING_MOMENTUM: f64 = 0.1;
 const GROUPS: usize = 32;
 
 impl Norm {
-    /// A layer of `kind` that starts as `scale · normalised`.
+    /// A layer of `kind` that starts as `scale · normalized`.
     pub fn new(init: &Init, kind: NormKind, channels: usize, scale: f32) -> Self {
         let some = |on: bool, value| on.then(|| init.constant([channels], value));
         let buffer = |value| (kind == NormKind::Batch).then(|| init.buffer([channels], value));
@@ -290,7 +308,7 @@ impl Norm {
     }
 
     /// Folds a batch norm's running statistics, scale and shift into the weight and the bias of the convolution before
-    /// it: `scale · conv(x, w) + shift = conv(x, scale · w) + shift`. Other normalisations stay as they are.
+    /// it: `scale · conv(x, w) + shift = conv(x, scale · w) + shift`. Other normalizations stay as they are.
     pub fn fold_into(&mut self, conv: &mut Conv2d) {
         let (Some(mean), Some(variance)) = (&self.running_mean, &self.running_var) else { return };
         let (Some(scale), Some(shift)) = (&self.weight, &self.bias) else { return };
@@ -356,15 +374,15 @@ fn group_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>) 
     let pixels = x.shape().num_elements() / (batch * channels);
     let grouped = x.reshape([batch, pixels, groups, channels / groups]);
     let mean = grouped.clone().mean_dim(3).mean_dim(1);
-    let centred = grouped - mean;
-    let variance = centred.clone().square().mean_dim(3).mean_dim(1);
-    let normalised = centred / (variance + NORM_EPSILON).sqrt();
+    let centered = grouped - mean;
+    let variance = centered.clone().square().mean_dim(3).mean_dim(1);
+    let normalized = centered / (variance + NORM_EPSILON).sqrt();
     let mut per_channel = [1; D];
     per_channel[D - 1] = channels;
-    normalised.reshape(shape) * scale.reshape(per_channel) + shift.reshape(per_channel)
+    normalized.reshape(shape) * scale.reshape(per_channel) + shift.reshape(per_channel)
 }
 
-/// Normalisation of each row over its last axis (Ba, Kiros & Hinton 2016): `scale · (x − mean) / √(variance + 1e-6) + shift`.
+/// Normalization of each row over its last axis (Ba, Kiros & Hinton 2016): `scale · (x − mean) / √(variance + 1e-6) + shift`.
 #[derive(Module, Debug)]
 pub struct LayerNorm {
     /// Scale `[dim]`
@@ -374,7 +392,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// A layer that starts as the normalisation alone.
+    /// A layer that starts as the normalization alone.
     pub fn new(init: &Init, dim: usize) -> Self {
         Self { weight: init.constant([dim], 1.0), bias: init.constant([dim], 0.0) }
     }
@@ -395,7 +413,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A map from `in` to `out` values; PyTorch's default initialisation, uniform in `±1/√in`.
+    /// A map from `in` to `out` values; PyTorch's default initialization, uniform in `±1/√in`.
     pub fn new(init: &Init, [input, output]: [usize; 2], bias: bool) -> Self {
         let bound = 1.0 / (input as f32).sqrt();
         Self {

@@ -84,7 +84,7 @@ pub trait EncoderOps: Backend {
         portable::batch_norm_act::<Self>(x, mean, variance, scale, shift, residual, relu)
     }
 
-    /// `act(scale · x + shift + residual)` per channel: normalisation with fixed moments.
+    /// `act(scale · x + shift + residual)` per channel: normalization with fixed moments.
     fn affine_act(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -185,7 +185,7 @@ pub fn moments<const D: usize>(x: Tensor<D>) -> (Tensor<1>, Tensor<1>) {
     (Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
 }
 
-/// Batch normalisation with the moments of `x` itself, then the residual, then ReLU (Ioffe & Szegedy 2015). The
+/// Batch normalization with the moments of `x` itself, then the residual, then ReLU (Ioffe & Szegedy 2015). The
 /// gradient includes the path through the moments.
 pub fn batch_norm_act<const D: usize>(
     x: Tensor<D>,
@@ -321,8 +321,8 @@ pub(super) mod portable {
         let channels = shape[shape.num_dims() - 1];
         let x = B::float_reshape(x, Shape::from([shape.num_elements() / channels, channels]));
         let mean = B::float_mean_dim(x.clone(), 0);
-        let centred = B::float_sub(x, mean.clone());
-        let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred), 0);
+        let centered = B::float_sub(x, mean.clone());
+        let variance = B::float_mean_dim(B::float_mul(centered.clone(), centered), 0);
         let flat = Shape::from([channels]);
         (B::float_reshape(mean, flat.clone()), B::float_reshape(variance, flat))
     }
@@ -339,8 +339,8 @@ pub(super) mod portable {
         let std = B::float_sqrt(B::float_add_scalar(variance, NORM_EPSILON.into()));
         let scale = B::float_div(scale, std);
         let rank = x.shape().num_dims();
-        let centred = B::float_sub(x, per_channel::<B>(mean, rank));
-        affine_act::<B>(centred, scale, shift, residual, relu)
+        let centered = B::float_sub(x, per_channel::<B>(mean, rank));
+        affine_act::<B>(centered, scale, shift, residual, relu)
     }
 
     pub fn affine_act<B: Backend>(
@@ -381,10 +381,10 @@ pub(super) mod portable {
 
     pub fn layer_norm<B: Backend>(x: FloatTensor<B>, scale: FloatTensor<B>, shift: FloatTensor<B>) -> FloatTensor<B> {
         let last = x.shape().num_dims() - 1;
-        let centred = B::float_sub(x.clone(), B::float_mean_dim(x, last));
-        let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), last);
+        let centered = B::float_sub(x.clone(), B::float_mean_dim(x, last));
+        let variance = B::float_mean_dim(B::float_mul(centered.clone(), centered.clone()), last);
         let std = B::float_sqrt(B::float_add_scalar(variance, LAYER_NORM_EPSILON.into()));
-        affine_act::<B>(B::float_div(centred, std), scale, shift, Residual::None, false)
+        affine_act::<B>(B::float_div(centered, std), scale, shift, Residual::None, false)
     }
 
     pub fn linear<B: Backend>(

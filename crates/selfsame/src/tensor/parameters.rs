@@ -121,7 +121,7 @@ pub fn to_safetensors(arrays: &BTreeMap<String, Array>) -> Vec<u8> {
         let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes).expect("bytes fit the shape");
         (name.as_str(), view)
     });
-    safetensors::serialize(views, None).expect("f32 arrays serialise")
+    safetensors::serialize(views, None).expect("f32 arrays serialize")
 }
 
 /// Reads what [`to_safetensors`] wrote.

@@ -11,7 +11,7 @@ pub fn tensor(buffer: Buffer, shape: impl Into<Shape>) -> FlexTensor {
     let shape = shape.into();
     assert_eq!(buffer.len(), shape.num_elements(), "a buffer for {shape:?}");
     let size_bytes = size_of_val(&*buffer);
-    // SAFETY: all `size_bytes` of a buffer are initialised floats.
+    // SAFETY: all `size_bytes` of a buffer are initialized floats.
     let bytes = unsafe { Bytes::from_controller(Box::new(Pooled(buffer)), size_bytes) };
     FlexTensor::new(bytes, Layout::contiguous(shape), DType::F32)
 }
@@ -29,7 +29,7 @@ impl AllocationController for Pooled {
 
     unsafe fn memory_mut(&mut self, _policy: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
         let floats: &mut [f32] = &mut self.0;
-        // SAFETY: the bytes of a float slice, exclusively borrowed; the caller writes initialised data only.
+        // SAFETY: the bytes of a float slice, exclusively borrowed; the caller writes initialized data only.
         Ok(unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), size_of_val(floats)) })
     }
 

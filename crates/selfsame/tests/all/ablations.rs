@@ -4,22 +4,29 @@
 //! The figures that it prints are in `BENCHMARKS.md`.
 
 use burn::module::Module;
-use selfsame::catalogue;
-use selfsame::embed::{self, Wanted};
+use selfsame::batch::Batch;
+use selfsame::branch::Branch;
+use selfsame::catalogue::Catalogue;
+use selfsame::embed::{Tables, Wanted};
 use selfsame::error::Error;
 use selfsame::events::Silent;
-use selfsame::method::{Batch, Branch, BuildContext, EmbedContext, Embeddings, Method};
+use selfsame::method::{BuildContext, EmbedContext, Method};
 use selfsame::methods::barlow_twins::{BarlowTwins, BarlowTwinsSettings};
 use selfsame::methods::simsiam::SimsiamSettings;
 use selfsame::methods::{byol::Byol, dino::Dino, simsiam::Simsiam, swav::Swav, vicreg::Vicreg};
 use selfsame::objective::{LossTerms, invariance_only};
+use selfsame::outputs::{Embeddings, TwoViews};
+use selfsame::plan::Plan;
 use selfsame::projector::Projector;
-use selfsame::trainer::{self, Weights};
-use selfsame_data::config::{self, Recipe};
+use selfsame::require;
+use selfsame::trainer::{self, WeightsOf};
+use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
-use selfsame_data::evaluate::diagnosis::{Diagnosis, Observed, diagnose};
-use selfsame_data::evaluate::knn::{self, Neighbours};
-use selfsame_data::evaluate::verdict::Verdict;
+use selfsame_data::settings::DataRequest;
+use selfsame_evaluate::diagnosis::{Diagnosis, diagnose};
+use selfsame_evaluate::knn::{self, Neighbors};
+use selfsame_evaluate::measurements::Observed;
+use selfsame_evaluate::verdict::Verdict;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -35,34 +42,30 @@ fn train<M: Method>(name: &str, recipe: &str, overrides: &[&str]) -> Found {
     let folder = tempfile::tempdir().unwrap();
     let mut overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
     overrides.push(format!("out={}", folder.path().join("run").display()));
-    let mut dataset = None;
-    let resolved = config::load(Some(&Recipe::builtin(recipe).unwrap()), &overrides, &catalogue::known());
-    let plan = resolved.unwrap().complete(|plan| {
-        let opened = Dataset::open(&plan.data)?;
-        opened.resolve(&mut plan.data)?;
-        dataset = Some(Arc::new(opened));
-        Ok(())
-    });
-    let (plan, dataset) = (plan.unwrap().plan, dataset.unwrap());
+    let planned = Catalogue::default().plan(Some(&Recipe::builtin(recipe).unwrap()), &overrides).unwrap();
+    let (plan, dataset) = (planned.plan, planned.dataset);
     trainer::pretrain::<M>(&plan, dataset, &mut Silent, &AtomicBool::new(false)).unwrap();
-    let labelled = |path: &str| {
-        let settings = config::DataSettings { path: path.into(), kind: None, labels: None, ..plan.data.clone() };
-        Arc::new(Dataset::open(&settings).unwrap())
+    let labeled = |path: &str| {
+        let request = DataRequest { path: path.into(), kind: None, labels: None, ..DataRequest::from(&plan.data) };
+        Arc::new(Dataset::open(&request).unwrap())
     };
-    let (bank, test) = (labelled("demo"), labelled("demo/test"));
+    let (bank, test) = (labeled("demo"), labeled("demo/test"));
     let score = |weights| {
         let branch = trainer::branch::<M>(&plan, weights).unwrap();
-        let wanted = Wanted { z: true, raw: false };
-        let tables = |data| embed::tables(&branch, data, &plan, wanted, &mut |_| {}).unwrap();
+        let wanted = Wanted { z: true, ..Wanted::default() };
+        let tables = |data| Tables::embed(&branch, data, &plan, None, wanted, &mut |_| {}).unwrap();
         let (train, test) = (tables(&bank), tables(&test));
-        let neighbours = Neighbours::find(test.h.rows(), train.h.rows(), 20);
-        let predicted = neighbours.vote(&train.h.labels, train.h.classes.len(), 20, 0.07);
+        let neighbors = Neighbors::find(test.h.rows(), train.h.rows(), 20).unwrap();
+        let predicted = neighbors.vote(&train.h.labels, train.h.classes.len(), 20, 0.07);
         (knn::accuracy(&predicted, &test.h.labels), diagnose(&Observed::new(test.z.rows())).unwrap())
     };
-    let ((knn, z), (untrained, _)) = (score(Weights::Trained), score(Weights::Fresh));
+    let ((knn, z), (untrained, _)) = (score(WeightsOf::Trained), score(WeightsOf::Fresh));
     println!(
-        "{name}: kNN on h {knn:.3} (untrained {untrained:.3}); z: {:?}, mean cosine {:.4}, centred effective rank {:.1} of {}",
-        z.verdict, z.statistics.mean_cosine, z.statistics.centred_effective_rank, z.statistics.dim
+        "{name}: kNN on h {knn:.3} (untrained {untrained:.3}); z: {:?}, mean cosine {:.4}, centered effective rank {:.1} of {}",
+        z.verdict,
+        z.measurements.statistics.mean_cosine,
+        z.measurements.statistics.centered_effective_rank,
+        z.measurements.statistics.dim
     );
     Found { knn, untrained, z }
 }
@@ -77,6 +80,11 @@ struct WithoutStopGradient {
 impl Method for WithoutStopGradient {
     const NAME: &'static str = "without_stop_gradient";
     type Config = SimsiamSettings;
+    type Outputs = Embeddings;
+
+    fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::two_views(plan, Self::NAME)
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
@@ -86,13 +94,13 @@ impl Method for WithoutStopGradient {
 
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
         let z = self.branch.embed(batch, cx.pass);
-        let mut online: Vec<_> = z.iter().map(|z| self.predictor.forward(z.clone(), cx.pass)).collect();
-        online.extend(z);
-        Embeddings { online, target: Vec::new() }
+        let mut all: Vec<_> = z.iter().map(|z| self.predictor.forward(z.clone(), cx.pass)).collect();
+        all.extend(z);
+        Embeddings { z: all }
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let [pa, pb, za, zb] = &embeddings.online[..] else { unreachable!("two views") };
+    fn objective(&self, outputs: &Embeddings) -> LossTerms {
+        let [pa, pb, za, zb] = &outputs.z[..] else { panic!("two views") };
         let (first, second) = (invariance_only(pa.clone(), zb.clone()), invariance_only(pb.clone(), za.clone()));
         LossTerms { total: (first.total + second.total) / 2.0, terms: first.terms }
     }
@@ -111,17 +119,22 @@ struct RedundancyOnly {
 impl Method for RedundancyOnly {
     const NAME: &'static str = "redundancy_only";
     type Config = BarlowTwinsSettings;
+    type Outputs = TwoViews;
+
+    fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        BarlowTwins::check(config, plan)
+    }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         Ok(Self { whole: BarlowTwins::build(config, cx)? })
     }
 
-    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Embeddings {
+    fn embed(&self, batch: &Batch, cx: &EmbedContext) -> TwoViews {
         self.whole.embed(batch, cx)
     }
 
-    fn objective(&self, embeddings: &Embeddings) -> LossTerms {
-        let whole = self.whole.objective(embeddings);
+    fn objective(&self, outputs: &TwoViews) -> LossTerms {
+        let whole = self.whole.objective(outputs);
         let redundancy = whole.terms.iter().find(|(name, _)| *name == "redundancy").expect("a term of the objective");
         LossTerms { total: redundancy.1.clone(), terms: whole.terms }
     }
@@ -136,8 +149,8 @@ const EPOCHS: &str = "epochs=4";
 /// Embeddings are nearly one, or span few of the dimensions that the whole method's span after as many steps; and the
 /// representation is worse than before.
 fn collapsed(without: &Found, whole: &Found) -> bool {
-    let rank = |found: &Found| found.z.statistics.centred_effective_rank;
-    let nearly_one = |found: &Found| found.z.statistics.mean_cosine > 0.9;
+    let rank = |found: &Found| found.z.measurements.statistics.centered_effective_rank;
+    let nearly_one = |found: &Found| found.z.measurements.statistics.mean_cosine > 0.9;
     without.knn < without.untrained && (nearly_one(without) && !nearly_one(whole) || rank(without) < rank(whole) / 3.0)
 }
 
@@ -177,11 +190,11 @@ fn swav_needs_sinkhorn() {
 
 #[test]
 #[ignore = "trains for minutes"]
-fn dino_needs_the_centre() {
+fn dino_needs_the_center() {
     let whole = train::<Dino>("DINO", "dino", &[EPOCHS]);
-    // A centre that keeps all of itself stays at 0, where it began.
-    let without = ["method.centre_momentum=1", EPOCHS];
-    assert!(collapsed(&train::<Dino>("DINO without centring", "dino", &without), &whole));
+    // A center that keeps all of itself stays at 0, where it began.
+    let without = ["method.center_momentum=1", EPOCHS];
+    assert!(collapsed(&train::<Dino>("DINO without centering", "dino", &without), &whole));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod ablations;
 mod methods;
+mod plans;
+mod recorded;
 mod resnet;
 mod training;
 mod vit;

@@ -1,9 +1,10 @@
 //! What methods ask of a plan, and what they do with it beyond their objective.
 
-use crate::training::{plan, train};
-use selfsame::catalogue;
+use crate::training::{method, plan, train, try_plan};
+use selfsame::catalogue::{Catalogue, METHODS};
 use selfsame::tensor::parameters::read_safetensors;
-use selfsame_data::config::{self, RECIPES, Recipe, ViewSettings};
+use selfsame_config::{RECIPES, Recipe, Settings};
+use selfsame_data::settings::ViewSettings;
 use std::path::Path;
 
 /// What is done to a plan's views.
@@ -11,10 +12,12 @@ type Change<'a> = &'a dyn Fn(&mut Vec<ViewSettings>);
 
 /// The error of a plan, as a user reads it.
 fn refused(folder: &Path, more: &[&str], change: Change) -> String {
-    let (mut plan, _) = plan(folder, "refused", more);
+    let mut plan = match try_plan(folder, "refused", more) {
+        Ok((plan, _)) => plan,
+        Err(error) => return error.to_string(),
+    };
     change(&mut plan.views);
-    let check = catalogue::method(&plan).unwrap().check;
-    check(&plan).expect_err("the plan cannot work").to_string()
+    (method(&plan).check)(&plan).expect_err("the plan cannot work").to_string()
 }
 
 #[test]
@@ -27,7 +30,7 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
     let as_it_is = |_: &mut Vec<ViewSettings>| {};
     let three = |views: &mut Vec<ViewSettings>| views[0].count = 3;
     let two_sizes = |views: &mut Vec<ViewSettings>| {
-        views.push(ViewSettings { size: Some(6), ..views[0].clone() });
+        views.push(ViewSettings { size: 6, ..views[0].clone() });
         views.iter_mut().for_each(|group| group.count = 1);
     };
     let rotated = |views: &mut Vec<ViewSettings>| {
@@ -43,7 +46,7 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
             vec!["method.queue", "20", "train.batch_size = 8", "16 or 24"],
         ),
         (vec!["method=nnclr", "method.queue=4"], &as_it_is, vec!["method.queue", "train.batch_size = 8", "8 or 16"]),
-        (vec!["method=moco", "method.version=v4"], &as_it_is, vec!["method.version", "\"v2\"", "\"v3\"", "v4"]),
+        (vec!["method=moco", "method.version=v4"], &as_it_is, vec!["method.version", "`v2` or `v3`", "v4"]),
         (
             vec!["method=moco", "method.queue=16", "method.teacher_momentum=1.5"],
             &as_it_is,
@@ -54,7 +57,7 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
         (vec!["method=swav", "method.prototypes=4", "method.epsilon=0"], &as_it_is, vec!["method.epsilon", "above 0"]),
         (vec!["method=rotation"], &rotated, vec!["views.0.augmentations", "rotate", "method.name = \"rotation\""]),
         (vec!["method=clusterfit"], &as_it_is, vec!["method.source", "missing", "method.source=runs/"]),
-        (vec!["method=clusterfit", &no_run], &as_it_is, vec!["method.source", "not a run folder"]),
+        (vec!["method=clusterfit", &no_run], &as_it_is, vec!["method.source", "not finished"]),
         (
             vec!["method=clusterfit", &from_source, "size=16"],
             &as_it_is,
@@ -67,7 +70,7 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
         assert!(!error.contains('\n'), "{error}");
     }
     let (plan, dataset) = plan(folder.path(), "many", &["method=clusterfit", &from_source, "method.clusters=41"]);
-    let pretrain = catalogue::method(&plan).unwrap().pretrain;
+    let pretrain = method(&plan).pretrain;
     let error = pretrain(&plan, dataset, &mut selfsame::events::Silent, &Default::default()).unwrap_err().to_string();
     assert!(error.contains("method.clusters") && error.contains("41") && error.contains("40 samples"), "{error}");
 }
@@ -76,26 +79,24 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
 fn every_method_has_a_recipe_and_every_recipe_is_valid() {
     for entry in RECIPES {
         let recipe = Recipe::builtin(entry.name).unwrap();
-        let resolved = config::load(Some(&recipe), &[], &catalogue::known()).and_then(|resolved| {
-            resolved.complete(|plan| {
-                plan.data.size.get_or_insert(28);
-                plan.data.channels.get_or_insert(if entry.name.starts_with("emoji") { 3 } else { 1 });
-                let channels = plan.data.channels.unwrap();
-                plan.data.mean.get_or_insert(vec![0.3; channels]);
-                plan.data.std.get_or_insert(vec![0.3; channels]);
-                Ok(())
-            })
-        });
-        let plan = resolved.unwrap_or_else(|error| panic!("{}: {error}", entry.name)).plan;
-        let method = catalogue::method(&plan).unwrap();
-        assert!(entry.name.ends_with(method.name), "{} is named by its method", entry.name);
-        // ClusterFit's recipe names a run, which is not there.
-        match (method.check)(&plan) {
-            Err(error) if method.name != "clusterfit" => panic!("{}: {error}", entry.name),
-            _ => {}
+        let (channels, size) = if entry.name.starts_with("emoji") { (3, 32) } else { (1, 28) };
+        let constants = vec!["0.3"; channels].join(", ");
+        let facts = [
+            "data.kind=folder".into(),
+            "data.labels=none".into(),
+            "data.fingerprint=none".into(),
+            format!("data.channels={channels}"),
+            format!("data.size={size}"),
+            format!("data.mean=[{constants}]"),
+            format!("data.std=[{constants}]"),
+        ];
+        match Catalogue::default().plan_as_stated(Some(&recipe), &facts) {
+            Ok(plan) => assert!(entry.name.ends_with(&plan.method.name), "{} is named by its method", entry.name),
+            // ClusterFit's recipe names a run, which is not there.
+            Err(error) => assert!(entry.name == "clusterfit", "{}: {error}", entry.name),
         }
     }
-    for method in catalogue::METHODS {
+    for method in METHODS {
         assert!(RECIPES.iter().any(|entry| entry.name == method.name), "{} has no recipe", method.name);
     }
 }
@@ -103,31 +104,27 @@ fn every_method_has_a_recipe_and_every_recipe_is_valid() {
 #[test]
 fn generative_methods_refuse_what_they_cannot_work_on() {
     let folder = tempfile::tempdir().unwrap();
-    let as_it_is = |_: &mut Vec<ViewSettings>| {};
-    let one = |views: &mut Vec<ViewSettings>| views[0].count = 1;
+    const ONE: &str = "views=[{count=1}]";
     let mae = ["method=masked_autoencoder", "backbone=vit_micro", "projector.layers=0"];
-    let cases: Vec<(Vec<&str>, Change, Vec<&str>)> = vec![
+    let cases: Vec<(Vec<&str>, Vec<&str>)> = vec![
         (
-            vec!["method=masked_autoencoder", "projector.layers=0"],
-            &one,
+            vec!["method=masked_autoencoder", "projector.layers=0", ONE],
             vec!["backbone.name", "resnet_micro", "vit_micro"],
         ),
-        (mae.to_vec(), &as_it_is, vec!["views", "masked_autoencoder", "one view"]),
+        (mae.to_vec(), vec!["views", "masked_autoencoder", "one view"]),
         (
-            [&mae[..], &["method.mask_ratio=0.99"]].concat(),
-            &one,
+            [&mae[..], &["method.mask_ratio=0.99", ONE]].concat(),
             vec!["method.mask_ratio", "leaves 0 of the 9", "backbone.patch_size = 4"],
         ),
         (
-            [&mae[..], &["method.decoder_width=90"]].concat(),
-            &one,
+            [&mae[..], &["method.decoder_width=90", ONE]].concat(),
             vec!["method.decoder_width", "method.decoder_heads = 3", "96"],
         ),
-        (vec!["method=inpainting"], &one, vec!["projector.layers", "inpainting", "expected 0"]),
-        (vec!["method=deep_belief_network", "projector.layers=0"], &one, vec!["backbone.name", "belief_network"]),
+        (vec!["method=inpainting", ONE], vec!["projector.layers", "inpainting", "expected 0"]),
+        (vec!["method=deep_belief_network", "projector.layers=0", ONE], vec!["backbone.name", "belief_network"]),
     ];
-    for (more, change, expected) in cases {
-        let error = refused(folder.path(), &more, change);
+    for (more, expected) in cases {
+        let error = refused(folder.path(), &more, &|_| {});
         assert!(expected.iter().all(|part| error.contains(part)), "{more:?}: {error}\nlacks one of {expected:?}");
     }
 }
@@ -136,9 +133,9 @@ fn generative_methods_refuse_what_they_cannot_work_on() {
 fn swav_takes_small_crops_and_holds_its_prototypes_still_for_the_first_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let prototypes = |run: &str, epochs: &str| {
-        let more = ["method=swav", "method.prototypes=4", epochs, "optimiser.warmup_epochs=0"];
+        let more = ["method=swav", "method.prototypes=4", epochs, "optimizer.warmup_epochs=0"];
         let (mut plan, dataset) = plan(folder.path(), run, &more);
-        plan.views.push(ViewSettings { count: 2, size: Some(6), ..plan.views[0].clone() });
+        plan.views.push(ViewSettings { count: 2, size: 6, ..plan.views[0].clone() });
         train(&plan, &dataset);
         let checkpoints = std::fs::read_dir(plan.out.join("checkpoints")).unwrap();
         let newest = checkpoints.map(|entry| entry.unwrap().path()).max().unwrap();
@@ -159,7 +156,7 @@ fn prototypes_as_drawn(folder: &Path) -> Vec<f32> {
     use selfsame::method::{BuildContext, Method};
     let (plan, _) = plan(folder, "drawn", &["method=swav", "method.prototypes=4"]);
     let device = burn::tensor::Device::flex();
-    let settings = selfsame::methods::swav::SwavSettings { prototypes: 4, ..Default::default() };
+    let settings = selfsame::methods::swav::SwavSettings { prototypes: 4, ..Settings::defaults() };
     let swav = selfsame::methods::swav::Swav::build(&settings, &BuildContext { plan: &plan, device: &device }).unwrap();
     selfsame::tensor::parameters::arrays(&swav).remove("prototypes.weight").unwrap().values
 }

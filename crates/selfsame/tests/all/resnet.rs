@@ -1,12 +1,12 @@
 //! Our residual networks are torchvision's: same names, same representations, same gradients.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame::backbones::{self, Encoder};
+use selfsame::backbones::resnet::Stem;
+use selfsame::backbones::{ChosenBackbone, Encoder, Role};
 use selfsame::optim::GradientMap;
 use selfsame::tensor::layers::{Draws, Init, Pass, update_running_statistics};
 use selfsame::tensor::parameters::{self, Array};
 use selfsame::tensor::to_vec;
-use selfsame_data::config::{BackboneSettings, Stem};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -60,8 +60,10 @@ pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
 }
 
 fn encoder(case: &Case, device: &Device) -> Encoder {
-    let settings = BackboneSettings { name: case.backbone.clone(), stem: Some(case.stem), ..Default::default() };
-    let encoder = backbones::build(&settings, case.channels, case.size, &Init::new(0, "encoder", device)).unwrap();
+    let keys = [("stem".to_owned(), toml::Value::try_from(case.stem).unwrap())].into_iter().collect();
+    let backbone = ChosenBackbone::named(&case.backbone, keys, case.size).unwrap();
+    let init = Init::new(0, "encoder", device);
+    let encoder = backbone.build(case.channels, case.size, &init, Role::Student).unwrap();
     let shapes = parameters::to_pytorch_layout(parameters::arrays(&encoder));
     assert!(shapes.keys().eq(case.names.iter()), "parameter names are torchvision's");
     let arrays = shapes.into_iter().map(|(name, array)| (name.clone(), filled(&name, array.shape))).collect();

@@ -1,13 +1,13 @@
 //! The promises of a run: same plan, same bytes, whatever the threads and the interruptions; nothing overwritten.
 
-use selfsame::catalogue;
+use selfsame::catalogue::{Catalogue, METHODS, MethodEntry};
 use selfsame::events::{Event, Observer, Silent};
+use selfsame::plan::Plan;
 use selfsame::tensor::parameters;
-use selfsame::trainer::{Outcome, Weights};
-use selfsame_data::config::{self, Plan};
+use selfsame::trainer::{Outcome, WeightsOf};
+use selfsame_base::npy::npy_header;
+use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::dataset::Dataset;
-use selfsame_data::npy::npy_header;
-use selfsame_data::rng::{Purpose, StreamRng};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +22,11 @@ fn images(path: &Path) {
 }
 
 pub fn plan(folder: &Path, run: &str, more: &[&str]) -> (Plan, Arc<Dataset>) {
+    try_plan(folder, run, more).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A plan for 40 random images, in a run folder of that name, or why there is none.
+pub fn try_plan(folder: &Path, run: &str, more: &[&str]) -> Result<(Plan, Arc<Dataset>), selfsame::Error> {
     let data = folder.join("images.npy");
     if !data.exists() {
         images(&data);
@@ -42,18 +47,17 @@ pub fn plan(folder: &Path, run: &str, more: &[&str]) -> (Plan, Arc<Dataset>) {
     if !more.iter().any(|m| m.starts_with("method=")) {
         arguments.push("method=simclr".into());
     }
-    let mut dataset = None;
-    let resolved = config::load(None, &arguments, &catalogue::known()).unwrap().complete(|plan| {
-        let opened = Dataset::open(&plan.data)?;
-        opened.resolve(&mut plan.data)?;
-        dataset = Some(Arc::new(opened));
-        Ok(())
-    });
-    (resolved.unwrap().plan, dataset.unwrap())
+    let planned = Catalogue::default().plan(None, &arguments)?;
+    Ok((planned.plan, planned.dataset))
+}
+
+/// The method of a plan.
+pub fn method(plan: &Plan) -> &'static MethodEntry {
+    Catalogue::default().method(plan).unwrap()
 }
 
 fn pretrain(plan: &Plan, dataset: &Arc<Dataset>, observer: &mut dyn Observer, stop: &AtomicBool) -> Outcome {
-    (catalogue::method(plan).unwrap().pretrain)(plan, dataset.clone(), observer, stop).unwrap()
+    (method(plan).pretrain)(plan, dataset.clone(), observer, stop).unwrap()
 }
 
 pub fn train(plan: &Plan, dataset: &Arc<Dataset>) {
@@ -99,8 +103,8 @@ fn of_one_view(more: &[&str]) -> Vec<String> {
 }
 
 /// Every method, by the arguments that choose it.
-fn every_method(source: &Path) -> Vec<Vec<String>> {
-    let mut all: Vec<Vec<String>> = catalogue::METHODS
+pub fn every_method(source: &Path) -> Vec<Vec<String>> {
+    let mut all: Vec<Vec<String>> = METHODS
         .iter()
         .map(|method| [vec![format!("method={}", method.name)], needs(method.name, source)].concat())
         .collect();
@@ -119,7 +123,7 @@ fn every_method(source: &Path) -> Vec<Vec<String>> {
     all
 }
 
-fn words(owned: &[String]) -> Vec<&str> {
+pub fn words(owned: &[String]) -> Vec<&str> {
     owned.iter().map(String::as_str).collect()
 }
 
@@ -156,15 +160,15 @@ impl Observer for StopAt<'_> {
 #[test]
 fn a_resumed_run_equals_one_that_never_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    for (optimiser, chunk) in [("sgd", "8"), ("adamw", "8"), ("lars", "3")] {
+    for (optimizer, chunk) in [("sgd", "8"), ("adamw", "8"), ("lars", "3")] {
         let more =
-            [format!("optimiser.name={optimiser}"), format!("chunk_size={chunk}"), "optimiser.base_lr=0.05".into()];
-        resumes(folder.path(), optimiser, &words(&more));
+            [format!("optimizer.name={optimizer}"), format!("chunk_size={chunk}"), "optimizer.base_lr=0.05".into()];
+        resumes(folder.path(), optimizer, &words(&more));
     }
 }
 
 #[test]
-fn every_method_resumes_bit_by_bit() {
+pub fn every_method_resumes_bit_by_bit() {
     let folder = tempfile::tempdir().unwrap();
     let (source, dataset) = plan(folder.path(), "source", &["epochs=1"]);
     train(&source, &dataset);
@@ -205,11 +209,11 @@ fn resumes(folder: &Path, name: &str, more: &[&str]) {
 fn layers_of_a_belief_network_move_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
     // Neither momentum nor weight decay may reach a layer whose turn is over, or has not come.
-    let own = ["method=deep_belief_network", "epochs=2", "optimiser.momentum=0.9", "optimiser.weight_decay=0.1"];
+    let own = ["method=deep_belief_network", "epochs=2", "optimizer.momentum=0.9", "optimizer.weight_decay=0.1"];
     let more = [own.map(str::to_owned).to_vec(), needs("deep_belief_network", folder.path())].concat();
     let (plan, dataset) = plan(folder.path(), "belief", &words(&more));
     let layers = |weights| {
-        let branch = (catalogue::method(&plan).unwrap().branch)(&plan, weights).unwrap();
+        let branch = (method(&plan).branch)(&plan, weights).unwrap();
         let arrays = parameters::arrays(&branch.encoder);
         let of_layer = |layer: &str| -> Vec<f32> {
             let own = arrays.iter().filter(|(name, _)| name.contains(layer));
@@ -219,13 +223,13 @@ fn layers_of_a_belief_network_move_one_after_the_other() {
         assert_eq!(layers.each_ref().map(Vec::len), [144 * 9 + 9, 9 * 7 + 7], "{:?}", arrays.keys());
         layers
     };
-    let (stop, before) = (AtomicBool::new(false), layers(Weights::Fresh));
+    let (stop, before) = (AtomicBool::new(false), layers(WeightsOf::Fresh));
     let (half_way, in_all) = (dataset.len() as u64 / 8, dataset.len() as u64 / 4);
     let outcome = pretrain(&plan, &dataset, &mut StopAt(half_way, &stop), &stop);
     assert_eq!(outcome, Outcome::Interrupted { run: plan.out.clone(), step: half_way, steps: in_all });
-    let first = layers(Weights::Trained);
+    let first = layers(WeightsOf::Trained);
     train(&plan, &dataset);
-    let second = layers(Weights::Trained);
+    let second = layers(WeightsOf::Trained);
     assert!(first[0] != before[0] && first[1] == before[1]);
     assert!(second[0] == first[0] && second[1] != first[1]);
 }
@@ -268,15 +272,14 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
 fn a_folder_that_is_not_this_plans_run_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let attempt = |plan: &Plan, dataset: &Arc<Dataset>| {
-        (catalogue::method(plan).unwrap().pretrain)(plan, dataset.clone(), &mut Silent, &AtomicBool::new(false))
-            .unwrap_err()
-            .to_string()
+        (method(plan).pretrain)(plan, dataset.clone(), &mut Silent, &AtomicBool::new(false)).unwrap_err().to_string()
     };
     let (first, dataset) = plan(folder.path(), "run", &["epochs=1"]);
     train(&first, &dataset);
     let before = encoder(&first);
     let (other, dataset) = plan(folder.path(), "run", &["epochs=2"]);
-    assert!(attempt(&other, &dataset).contains("another plan"));
+    let error = attempt(&other, &dataset);
+    assert!(error.contains("train.epochs 1 → 2: another plan") && error.contains("out=…"), "{error}");
     assert!(encoder(&first) == before);
 
     let photos = folder.path().join("photos");
@@ -290,8 +293,8 @@ fn a_folder_that_is_not_this_plans_run_is_left_alone() {
 #[test]
 fn an_infinite_loss_stops_with_what_led_to_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (plan, dataset) = plan(folder.path(), "run", &["method=barlow_twins", "optimiser.base_lr=1e30"]);
-    let error = (catalogue::method(&plan).unwrap().pretrain)(&plan, dataset, &mut Silent, &AtomicBool::new(false));
+    let (plan, dataset) = plan(folder.path(), "run", &["method=barlow_twins", "optimizer.base_lr=1e30"]);
+    let error = (method(&plan).pretrain)(&plan, dataset, &mut Silent, &AtomicBool::new(false));
     let error = error.unwrap_err().to_string();
     assert!(
         error.contains("at step") && error.contains("redundancy") && error.contains("last good checkpoint"),
@@ -316,7 +319,7 @@ fn a_collapse_is_told_while_it_happens_and_once() {
     let folder = tempfile::tempdir().unwrap();
     let warnings = |method: &str| {
         let method = format!("method={method}");
-        let (plan, dataset) = plan(folder.path(), &method, &[&method, "epochs=40", "optimiser.base_lr=2.0"]);
+        let (plan, dataset) = plan(folder.path(), &method, &[&method, "epochs=40", "optimizer.base_lr=2.0"]);
         let mut warnings = Warnings::default();
         pretrain(&plan, &dataset, &mut warnings, &AtomicBool::new(false));
         let recorded = fs::read_to_string(plan.out.join("metrics.jsonl")).unwrap();

@@ -2,15 +2,15 @@
 
 use crate::resnet::{Gradient, assert_close, filled};
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame::backbones::vit::Block;
-use selfsame::backbones::{self, Encoder};
+use selfsame::backbones::vit::{Block, Pool, Positions};
+use selfsame::backbones::{ChosenBackbone, Encoder, Role};
 use selfsame::optim::GradientMap;
 use selfsame::tensor::layers::{Draws, Init, Pass};
 use selfsame::tensor::parameters::{self, Array};
 use selfsame::tensor::to_vec;
-use selfsame_data::config::{BackboneSettings, Pool, Positions};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use toml::{Table, Value};
 
 #[derive(Deserialize)]
 struct File {
@@ -46,23 +46,24 @@ fn golden() -> File {
 }
 
 impl Case {
-    fn settings(&self) -> BackboneSettings {
-        BackboneSettings {
-            name: "vit_micro".into(),
-            dim: Some(self.dim),
-            depth: Some(self.depth),
-            heads: Some(self.heads),
-            patch_size: Some(self.patch_size),
-            pool: Some(self.pool),
-            positions: Some(self.positions),
-            ..Default::default()
-        }
+    fn backbone(&self) -> ChosenBackbone {
+        let count = |n: usize| Value::Integer(n as i64);
+        let keys = [
+            ("dim", count(self.dim)),
+            ("depth", count(self.depth)),
+            ("heads", count(self.heads)),
+            ("patch_size", count(self.patch_size)),
+            ("pool", Value::try_from(self.pool).unwrap()),
+            ("positions", Value::try_from(self.positions).unwrap()),
+        ];
+        let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        ChosenBackbone::named("vit_micro", keys, self.size).unwrap()
     }
 
     /// The encoder with the weights of the golden file; fixed positions stay what they are.
     fn encoder(&self, device: &Device) -> Encoder {
         let init = Init::new(0, "encoder", device);
-        let encoder = backbones::build(&self.settings(), self.channels, self.size, &init).unwrap();
+        let encoder = self.backbone().build(self.channels, self.size, &init, Role::Student).unwrap();
         let arrays = parameters::to_pytorch_layout(parameters::arrays(&encoder));
         let fixed = |name: &str| name == "pos_embed" && self.positions == Positions::Sincos;
         let arrays = arrays.into_iter().map(|(name, array)| {
@@ -121,8 +122,8 @@ fn vision_transformers_are_timms() {
 #[test]
 fn the_named_ones_have_timms_parameters() {
     for (name, golden) in golden().named.into_iter().filter(|(name, _)| name != "vit_base") {
-        let settings = BackboneSettings { name: name.clone(), ..Default::default() };
-        let encoder = backbones::build(&settings, 3, 224, &Init::new(0, "encoder", &Device::flex())).unwrap();
+        let backbone = ChosenBackbone::named(&name, Table::new(), 224).unwrap();
+        let encoder = backbone.build(3, 224, &Init::new(0, "encoder", &Device::flex()), Role::Student).unwrap();
         let arrays = parameters::to_pytorch_layout(parameters::arrays(&encoder));
         assert_eq!(arrays.len(), golden.tensors, "{name}");
         for (tensor, shape) in golden.shapes {
@@ -156,17 +157,18 @@ fn paths_are_dropped_by_sample_in_training_alone() {
 
 #[test]
 fn what_the_named_ones_cannot_be_given_is_refused() {
-    let device = Device::flex();
-    let refused = |settings: BackboneSettings| {
-        backbones::build(&settings, 3, 32, &Init::new(0, "encoder", &device)).expect_err("refused").to_string()
+    let refused = |name: &str, key: &str, value: i64| {
+        let keys = [(key.to_owned(), Value::Integer(value))].into_iter().collect();
+        ChosenBackbone::named(name, keys, 32).expect_err("refused").to_string()
     };
-    let named = |name: &str| BackboneSettings { name: name.into(), ..Default::default() };
-    let error = refused(BackboneSettings { depth: Some(3), ..named("vit_small") });
+    let error = refused("vit_small", "depth", 3);
     assert!(
-        ["backbone.depth", "vit_small has depth = 12", "vit_micro"].iter().all(|part| error.contains(part)),
+        ["backbone.depth", "a key of backbone `vit_micro`", "`vit_small` does not read"]
+            .iter()
+            .all(|p| error.contains(p)),
         "{error}"
     );
-    let error = refused(BackboneSettings { dim: Some(50), ..named("vit_micro") });
+    let error = refused("vit_micro", "dim", 50);
     assert!(
         ["backbone.dim", "50", "backbone.heads = 3", "60 would work"].iter().all(|part| error.contains(part)),
         "{error}"

@@ -2,9 +2,17 @@
 
 use super::*;
 
+settings! {
+    /// `{ name = "color_drop" }`
+    pub struct ColorDropSettings {
+        /// probability of being applied
+        p: f32 = 0.2, Kind::SHARE;
+    }
+}
+
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "color_drop",
-    summary: "Colour removed now and then; the channels stay three",
-    keys: &[Key::p("0.2")],
+    summary: "Color removed now and then; the channels stay three",
+    keys: ColorDropSettings::GROUP,
     build: grayscale::build,
 };

@@ -4,46 +4,53 @@
 //! else (Chen et al. 2020, <https://arxiv.org/abs/2002.05709>). Definitions are torchvision's:
 //!
 //! - brightness: `f · v`
-//! - contrast: `f · v + (1 − f) · mean`, the mean being that of the grey image (of all channels where there are not 3)
-//! - saturation: `f · v + (1 − f) · grey`
+//! - contrast: `f · v + (1 − f) · mean`, the mean being that of the gray image (of all channels where there are not 3)
+//! - saturation: `f · v + (1 − f) · gray`
 //! - hue: turned by a share of the full circle in HSV
 
-use super::grayscale::{GREY, grey};
+use super::grayscale::{GRAY, gray};
 use super::*;
-use crate::augment::view::{unit, vectorised};
+use crate::augment::view::{unit, vectorized};
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "color_jitter" }`
+    pub struct ColorJitterSettings {
+        /// factor within 1 ± this
+        brightness: f32 = 0.8, Kind::Number(Range::Within(0.0, 2.0));
+        /// factor within 1 ± this
+        contrast: f32 = 0.8, Kind::Number(Range::Within(0.0, 2.0));
+        /// factor within 1 ± this; needs 3 channels
+        saturation: f32 = 0.8, Kind::Number(Range::Within(0.0, 2.0));
+        /// turn within ± this share of the circle; needs 3 channels
+        hue: f32 = 0.2, Kind::Number(Range::Within(0.0, 0.5));
+        /// multiplies the four amounts
+        strength: f32 = 1.0, Kind::Number(Range::Within(0.0, 2.0));
+        /// probability of being applied
+        p: f32 = 0.8, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "color_jitter",
     summary: "Random brightness, contrast, saturation and hue, in random order",
-    keys: &[
-        amount("brightness", Bounds(0.0, 2.0), "0.8", "factor within 1 ± this"),
-        amount("contrast", Bounds(0.0, 2.0), "0.8", "factor within 1 ± this"),
-        amount("saturation", Bounds(0.0, 2.0), "0.8", "factor within 1 ± this; needs 3 channels"),
-        amount("hue", Bounds(0.0, 0.5), "0.2", "turn within ± this share of the circle; needs 3 channels"),
-        amount("strength", Bounds(0.0, 2.0), "1.0", "multiplies the four amounts"),
-        Key::p("0.8"),
-    ],
-    build: |values| {
-        let strength = values.number("strength");
-        let [brightness, contrast, saturation, hue] =
-            ["brightness", "contrast", "saturation", "hue"].map(|key| strength * values.number(key));
+    keys: ColorJitterSettings::GROUP,
+    build: |site| {
+        let settings: ColorJitterSettings = site.read()?;
+        let amounts = [settings.brightness, settings.contrast, settings.saturation, settings.hue];
+        let [brightness, contrast, saturation, hue] = amounts.map(|amount| settings.strength * amount);
         if hue > 0.5 {
-            return Err(values.error("hue", format_args!("hue · strength must be at most 0.5, is {hue}")));
+            return Err(site.error("hue", format_args!("hue · strength must be at most 0.5, is {hue}")));
         }
         for (key, amount) in [("saturation", saturation), ("hue", hue)] {
             if amount > 0.0 {
-                values.need_rgb(key, "set saturation = 0 and hue = 0: brightness and contrast work on any channels")?;
+                site.need_rgb(key, "set saturation = 0 and hue = 0: brightness and contrast work on any channels")?;
             }
         }
-        Ok(Box::new(ColorJitter { brightness, contrast, saturation, hue, p: values.number("p") }))
+        Ok(Box::new(ColorJitter { brightness, contrast, saturation, hue, p: settings.p }))
     },
 };
-
-const fn amount(name: &'static str, bounds: Bounds, default: &'static str, meaning: &'static str) -> Key {
-    Key { name, kind: Kind::Number(bounds), default, meaning }
-}
 
 pub(in crate::augment) struct ColorJitter {
     pub brightness: f32,
@@ -92,8 +99,8 @@ fn adjust_brightness(view: &mut View, factor: f32) {
 
 fn adjust_contrast(view: &mut View, factor: f32) {
     let plane = view.height * view.width;
-    let mean: f32 = vectorised!(match view.channels {
-        3 => view.values.chunks_exact(plane).zip(GREY).map(|(plane, weight)| weight * mean(plane)).sum(),
+    let mean: f32 = vectorized!(match view.channels {
+        3 => view.values.chunks_exact(plane).zip(GRAY).map(|(plane, weight)| weight * mean(plane)).sum(),
         _ => mean(&view.values),
     });
     blend(&mut view.values, factor, (1.0 - factor) * mean, view.unit_range);
@@ -101,7 +108,7 @@ fn adjust_contrast(view: &mut View, factor: f32) {
 
 /// `factor · v + shift`, clipped when asked.
 fn blend(values: &mut [f32], factor: f32, shift: f32, clip: bool) {
-    vectorised!(match clip {
+    vectorized!(match clip {
         true => values.iter_mut().for_each(|v| *v = unit(factor * *v + shift)),
         false => values.iter_mut().for_each(|v| *v = factor * *v + shift),
     });
@@ -109,10 +116,10 @@ fn blend(values: &mut [f32], factor: f32, shift: f32, clip: bool) {
 
 fn adjust_saturation(view: &mut View, factor: f32) {
     let [red, green, blue] = view.rgb_mut();
-    vectorised!({
+    vectorized!({
         for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-            let grey = (1.0 - factor) * grey(*r, *g, *b);
-            (*r, *g, *b) = (factor * *r + grey, factor * *g + grey, factor * *b + grey);
+            let gray = (1.0 - factor) * gray(*r, *g, *b);
+            (*r, *g, *b) = (factor * *r + gray, factor * *g + gray, factor * *b + gray);
         }
     });
     view.clip();
@@ -122,14 +129,14 @@ fn adjust_saturation(view: &mut View, factor: f32) {
 /// result is `max − d · clip(min(k, 4 − k))`, `k = (n + h) mod 6`, `n` = 5, 3, 1 for red, green, blue.
 fn adjust_hue(view: &mut View, turns: f32) {
     let [red, green, blue] = view.rgb_mut();
-    vectorised!({
+    vectorized!({
         for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
             let high = if *r > *g { *r } else { *g };
             let high = if high > *b { high } else { *b };
             let low = if *r < *g { *r } else { *g };
             let low = if low < *b { low } else { *b };
             let range = high - low;
-            // Grey has no hue: its differences are 0, whatever they are multiplied by.
+            // Gray has no hue: its differences are 0, whatever they are multiplied by.
             let per_range = 1.0 / if range > f32::MIN_POSITIVE { range } else { f32::MIN_POSITIVE };
             let from_red = (*g - *b) * per_range;
             let from_green = 2.0 + (*b - *r) * per_range;

@@ -1,31 +1,30 @@
-//! A square anywhere on the view is hidden (DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>). Its centre
+//! A square anywhere on the view is hidden (DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>). Its center
 //! is uniform, so it may stand out over the border.
 
 use super::*;
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "cutout" }`
+    pub struct CutoutSettings {
+        /// side as a share of the shorter side of the view
+        size: [f32; 2] = [0.5, 0.5], Kind::Interval(Range::Within(0.01, 1.0));
+        /// what is put there: the channel's mean over the view, or a value
+        fill: Value = "mean", Kind::WordOrNumber(&["mean"], Range::Within(0.0, 1.0));
+        /// probability of being applied
+        p: f32 = 0.5, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "cutout",
     summary: "A square of random place is hidden",
-    keys: &[
-        Key {
-            name: "size",
-            kind: Kind::Interval(Bounds(0.01, 1.0)),
-            default: "[0.5, 0.5]",
-            meaning: "side as a share of the shorter side of the view",
-        },
-        Key {
-            name: "fill",
-            kind: Kind::WordOrNumber(&["mean"], Bounds(0.0, 1.0)),
-            default: "\"mean\"",
-            meaning: "what is put there: the channel's mean over the view, or a value",
-        },
-        Key::p("0.5"),
-    ],
-    build: |values| {
-        let fill = values.word("fill").is_none().then(|| values.number("fill"));
-        Ok(Box::new(Cutout { size: values.interval("size"), fill, p: values.number("p") }))
+    keys: CutoutSettings::GROUP,
+    build: |site| {
+        let settings: CutoutSettings = site.read()?;
+        let fill = (!settings.fill.is_str()).then(|| site.number("fill", &settings.fill)).transpose()?;
+        Ok(Box::new(Cutout { size: settings.size, fill, p: settings.p }))
     },
 };
 

@@ -4,23 +4,28 @@
 //! a block of sums stays in registers while the taps, which are symmetric, pass over it.
 
 use super::*;
-use crate::augment::view::{block_starts, vectorised};
+use crate::augment::view::{block_starts, vectorized};
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "gaussian_blur" }`
+    pub struct GaussianBlurSettings {
+        /// standard deviation, px
+        sigma: [f32; 2] = [0.1, 2.0], Kind::Interval(Range::Within(0.01, 32.0));
+        /// probability of being applied
+        p: f32 = 0.5, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "gaussian_blur",
     summary: "Gaussian blur of random width",
-    keys: &[
-        Key {
-            name: "sigma",
-            kind: Kind::Interval(Bounds(0.01, 32.0)),
-            default: "[0.1, 2.0]",
-            meaning: "standard deviation, px",
-        },
-        Key::p("0.5"),
-    ],
-    build: |values| Ok(Box::new(GaussianBlur { sigma: values.interval("sigma"), p: values.number("p") })),
+    keys: GaussianBlurSettings::GROUP,
+    build: |site| {
+        let settings: GaussianBlurSettings = site.read()?;
+        Ok(Box::new(GaussianBlur { sigma: settings.sigma, p: settings.p }))
+    },
 };
 
 pub(in crate::augment) struct GaussianBlur {
@@ -43,7 +48,7 @@ impl ImageAugmentation for GaussianBlur {
         let reach = across.len() - 1;
         view.line.resize(width + 2 * reach, 0.0);
         view.spare.resize(view.values.len(), 0.0);
-        vectorised!({
+        vectorized!({
             for (out, row) in view.spare.chunks_exact_mut(width).zip(view.values.chunks_exact(width)) {
                 let line = &mut view.line;
                 line[reach..reach + width].copy_from_slice(row);

@@ -2,22 +2,27 @@
 
 use super::*;
 use crate::image::Size;
-use crate::rng::{Purpose, StreamRng, ViewRng};
+use selfsame_base::rng::{Purpose, StreamRng, ViewRng};
 use std::f32::consts::TAU;
+
+settings! {
+    /// `{ name = "gaussian_noise" }`
+    pub struct GaussianNoiseSettings {
+        /// standard deviation on the 0..1 scale
+        sigma: [f32; 2] = [0.0, 0.1], Kind::Interval(Range::Within(0.0, 1.0));
+        /// probability of being applied
+        p: f32 = 0.5, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "gaussian_noise",
     summary: "Normal noise of random strength on every value",
-    keys: &[
-        Key {
-            name: "sigma",
-            kind: Kind::Interval(Bounds(0.0, 1.0)),
-            default: "[0.0, 0.1]",
-            meaning: "standard deviation on the 0..1 scale",
-        },
-        Key::p("0.5"),
-    ],
-    build: |values| Ok(Box::new(GaussianNoise { sigma: values.interval("sigma"), p: values.number("p") })),
+    keys: GaussianNoiseSettings::GROUP,
+    build: |site| {
+        let settings: GaussianNoiseSettings = site.read()?;
+        Ok(Box::new(GaussianNoise { sigma: settings.sigma, p: settings.p }))
+    },
 };
 
 struct GaussianNoise {

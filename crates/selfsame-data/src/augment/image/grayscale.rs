@@ -1,29 +1,38 @@
-//! Colour removed: all three channels become the luma of ITU-R BT.601.
+//! Color removed: all three channels become the luma of ITU-R BT.601.
 
 use super::*;
-use crate::augment::view::vectorised;
+use crate::augment::view::vectorized;
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "grayscale" }`
+    pub struct GrayscaleSettings {
+        /// probability of being applied
+        p: f32 = 1.0, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "grayscale",
-    summary: "Colour removed from every view; the channels stay three",
-    keys: &[Key::p("1.0")],
+    summary: "Color removed from every view; the channels stay three",
+    keys: GrayscaleSettings::GROUP,
     build,
 };
 
 /// Builds it for `grayscale` and `color_drop`.
-pub(super) fn build(values: &Values<'_>) -> Result<Box<dyn ImageAugmentation>, crate::DataError> {
-    values.need_rgb("name", "leave it out: there is no colour to remove")?;
-    Ok(Box::new(Grayscale { p: values.number("p") }))
+pub(super) fn build(site: &Site<'_>) -> Result<Box<dyn ImageAugmentation>, selfsame_base::DataError> {
+    let settings: GrayscaleSettings = site.read()?;
+    site.need_rgb("name", "leave it out: there is no color to remove")?;
+    Ok(Box::new(Grayscale { p: settings.p }))
 }
 
 /// Weights of red, green and blue.
-pub(super) const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
+pub(super) const GRAY: [f32; 3] = [0.2989, 0.587, 0.114];
 
 #[inline(always)]
-pub(super) fn grey(red: f32, green: f32, blue: f32) -> f32 {
-    GREY[0] * red + GREY[1] * green + GREY[2] * blue
+pub(super) fn gray(red: f32, green: f32, blue: f32) -> f32 {
+    GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue
 }
 
 pub(in crate::augment) struct Grayscale {
@@ -41,10 +50,10 @@ impl ImageAugmentation for Grayscale {
 
     fn apply(&self, view: &mut View, _draw: &Draw) {
         let [red, green, blue] = view.rgb_mut();
-        vectorised!({
+        vectorized!({
             for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-                let grey = grey(*r, *g, *b);
-                (*r, *g, *b) = (grey, grey, grey);
+                let gray = gray(*r, *g, *b);
+                (*r, *g, *b) = (gray, gray, gray);
             }
         });
     }

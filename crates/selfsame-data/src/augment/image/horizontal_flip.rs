@@ -2,13 +2,24 @@
 
 use super::*;
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "horizontal_flip" }`
+    pub struct HorizontalFlipSettings {
+        /// probability of being applied
+        p: f32 = 0.5, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "horizontal_flip",
     summary: "Left becomes right",
-    keys: &[Key::p("0.5")],
-    build: |values| Ok(Box::new(HorizontalFlip { p: values.number("p") })),
+    keys: HorizontalFlipSettings::GROUP,
+    build: |site| {
+        let settings: HorizontalFlipSettings = site.read()?;
+        Ok(Box::new(HorizontalFlip { p: settings.p }))
+    },
 };
 
 pub(in crate::augment) struct HorizontalFlip {

@@ -1,4 +1,4 @@
-//! Image augmentations, one file each. All work on `f32` planes; colour is on the 0..1 scale.
+//! Image augmentations, one file each. All work on `f32` planes; color is on the 0..1 scale.
 
 mod color_drop;
 mod color_jitter;
@@ -24,7 +24,9 @@ pub(super) use rotate::QuarterTurns;
 pub(super) use solarize::Solarize;
 pub(super) use vertical_flip::VerticalFlip;
 
-use super::{AugmentationEntry, Bounds, Draw, ImageAugmentation, Key, Kind, Values, View};
+use super::{AugmentationEntry, Draw, ImageAugmentation, Site, View};
+use selfsame_config::{Kind, Range, Settings, settings};
+use toml::Value;
 
 /// Every image augmentation that a recipe can name.
 pub static IMAGE_AUGMENTATIONS: &[AugmentationEntry] = &[

@@ -1,28 +1,31 @@
 //! `(value − mean) / std` by channel. Every view ends with the data's own constants unless its recipe ends with this.
 
 use super::*;
-use crate::augment::view::vectorised;
+use crate::augment::view::vectorized;
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "normalize" }`
+    pub struct NormalizeSettings {
+        /// subtracted, on the 0..1 scale
+        mean: Vec<f32> = (required), Kind::PerChannel(Range::Any);
+        /// divides, on the 0..1 scale
+        std: Vec<f32> = (required), Kind::PerChannel(Range::AtLeast(1e-6));
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "normalize",
     summary: "(value − mean) / std, in place of the data's own constants; must be the last",
-    keys: &[
-        Key {
-            name: "mean",
-            kind: Kind::PerChannel(Bounds(f32::MIN, f32::MAX)),
-            default: "",
-            meaning: "subtracted, on the 0..1 scale",
-        },
-        Key {
-            name: "std",
-            kind: Kind::PerChannel(Bounds(1e-6, f32::MAX)),
-            default: "",
-            meaning: "divides, on the 0..1 scale",
-        },
-    ],
-    build: |values| Ok(Box::new(Normalize { mean: values.per_channel("mean"), std: values.per_channel("std") })),
+    keys: NormalizeSettings::GROUP,
+    build: |site| {
+        let settings: NormalizeSettings = site.read()?;
+        Ok(Box::new(Normalize {
+            mean: site.per_channel("mean", settings.mean)?,
+            std: site.per_channel("std", settings.std)?,
+        }))
+    },
 };
 
 struct Normalize {
@@ -42,7 +45,7 @@ impl ImageAugmentation for Normalize {
     fn apply(&self, view: &mut View, _draw: &Draw) {
         for ((plane, mean), std) in view.planes_mut().zip(&self.mean).zip(&self.std) {
             let (scale, shift) = (1.0 / std, -mean / std);
-            vectorised!(plane.iter_mut().for_each(|v| *v = *v * scale + shift));
+            vectorized!(plane.iter_mut().for_each(|v| *v = *v * scale + shift));
         }
     }
 }

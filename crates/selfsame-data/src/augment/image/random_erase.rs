@@ -4,40 +4,35 @@
 use super::gaussian_noise::{noise, noise_seed};
 use super::*;
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "random_erase" }`
+    pub struct RandomEraseSettings {
+        /// share of the area
+        scale: [f32; 2] = [0.02, 0.33], Kind::Interval(Range::Within(1e-4, 1.0));
+        /// width over height, log-uniform
+        ratio: [f32; 2] = [0.3, 3.3], Kind::Interval(Range::Within(0.01, 100.0));
+        /// what is put there: uniform noise, the channel's mean over the view, or a value
+        fill: Value = "noise", Kind::WordOrNumber(&["noise", "mean"], Range::Within(0.0, 1.0));
+        /// probability of being applied
+        p: f32 = 0.5, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "random_erase",
     summary: "A rectangle of random place, area and shape is hidden",
-    keys: &[
-        Key {
-            name: "scale",
-            kind: Kind::Interval(Bounds(1e-4, 1.0)),
-            default: "[0.02, 0.33]",
-            meaning: "share of the area",
-        },
-        Key {
-            name: "ratio",
-            kind: Kind::Interval(Bounds(0.01, 100.0)),
-            default: "[0.3, 3.3]",
-            meaning: "width over height, log-uniform",
-        },
-        Key {
-            name: "fill",
-            kind: Kind::WordOrNumber(&["noise", "mean"], Bounds(0.0, 1.0)),
-            default: "\"noise\"",
-            meaning: "what is put there: uniform noise, the channel's mean over the view, or a value",
-        },
-        Key::p("0.5"),
-    ],
-    build: |values| {
-        let fill = match values.word("fill") {
-            Some("noise") => Fill::Noise,
-            Some(_) => Fill::Mean,
-            None => Fill::Value(values.number("fill")),
+    keys: RandomEraseSettings::GROUP,
+    build: |site| {
+        let settings: RandomEraseSettings = site.read()?;
+        let fill = match settings.fill {
+            Value::String(word) if word == "noise" => Fill::Noise,
+            Value::String(_) => Fill::Mean,
+            number => Fill::Value(site.number("fill", &number)?),
         };
-        let [scale, ratio] = [values.interval("scale"), values.interval("ratio")];
-        Ok(Box::new(RandomErase { scale, ratio, fill, p: values.number("p") }))
+        let [scale, ratio] = [settings.scale, settings.ratio];
+        Ok(Box::new(RandomErase { scale, ratio, fill, p: settings.p }))
     },
 };
 

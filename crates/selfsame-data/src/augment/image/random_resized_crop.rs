@@ -2,35 +2,34 @@
 //! strongest augmentation of the SimCLR study (Chen et al. 2020, <https://arxiv.org/abs/2002.05709>).
 //!
 //! The part covers a uniform share of the area and has a log-uniform ratio of width to height (Szegedy et al. 2015).
-//! Ten tries to fit it, then the largest centred part of an allowed ratio, as torchvision does. The part is cut out
+//! Ten tries to fit it, then the largest centered part of an allowed ratio, as torchvision does. The part is cut out
 //! first and resized then, so that nothing outside it leaks in.
 
 use super::*;
 use crate::augment::resample::Crop;
 use crate::image::{Image, Size};
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "random_resized_crop" }`
+    pub struct RandomResizedCropSettings {
+        /// share of the area
+        scale: [f32; 2] = [0.08, 1.0], Kind::Interval(Range::Within(1e-4, 1.0));
+        /// width over height, log-uniform
+        ratio: [f32; 2] = [0.75, 1.3333333], Kind::Interval(Range::Within(0.01, 100.0));
+        /// probability of being applied
+        p: f32 = 1.0, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "random_resized_crop",
-    summary: "A random part, resized to the size of the view (the centred square when not applied)",
-    keys: &[
-        Key {
-            name: "scale",
-            kind: Kind::Interval(Bounds(1e-4, 1.0)),
-            default: "[0.08, 1.0]",
-            meaning: "share of the area",
-        },
-        Key {
-            name: "ratio",
-            kind: Kind::Interval(Bounds(0.01, 100.0)),
-            default: "[0.75, 1.3333333]",
-            meaning: "width over height, log-uniform",
-        },
-        Key::p("1.0"),
-    ],
-    build: |values| {
-        let [scale, ratio] = [values.interval("scale"), values.interval("ratio")];
-        Ok(Box::new(RandomResizedCrop { scale, ratio, p: values.number("p"), size: values.shape.size }))
+    summary: "A random part, resized to the size of the view (the centered square when not applied)",
+    keys: RandomResizedCropSettings::GROUP,
+    build: |site| {
+        let settings: RandomResizedCropSettings = site.read()?;
+        let [scale, ratio] = [settings.scale, settings.ratio];
+        Ok(Box::new(RandomResizedCrop { scale, ratio, p: settings.p, size: site.shape.size }))
     },
 };
 
@@ -44,7 +43,7 @@ pub(in crate::augment) struct RandomResizedCrop {
 impl RandomResizedCrop {
     fn draw_crop(&self, size: Size, rng: &mut ViewRng) -> Crop {
         if !rng.chance(self.p) {
-            return Crop::centred_square(size);
+            return Crop::centered_square(size);
         }
         let (image_height, image_width) = (size.height as f64, size.width as f64);
         let ratio = self.ratio.map(f64::from);
@@ -60,7 +59,7 @@ impl RandomResizedCrop {
         let allowed = (image_width / image_height).clamp(ratio[0], ratio[1]);
         let height = (image_width / allowed).round_ties_even().clamp(1.0, image_height);
         let width = (image_height * allowed).round_ties_even().clamp(1.0, image_width);
-        Crop::centred(size, height as usize, width as usize)
+        Crop::centered(size, height as usize, width as usize)
     }
 }
 

@@ -1,42 +1,37 @@
-//! Rotation about the centre, counter-clockwise: by quarter turns, which only move pixels, or by an angle, which
+//! Rotation about the center, counter-clockwise: by quarter turns, which only move pixels, or by an angle, which
 //! interpolates linearly between them.
 //!
 //! The quarter turn that was drawn is also the target of rotation prediction (Gidaris et al. 2018,
 //! <https://arxiv.org/abs/1803.07728>).
 
 use super::*;
-use crate::augment::view::vectorised;
+use crate::augment::view::vectorized;
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "rotate" }`
+    pub struct RotateSettings {
+        /// exact turns of 90 degrees, or any angle
+        by: String = "quarter_turns", Kind::Word(&["quarter_turns", "angle"]);
+        /// angle, where by = "angle"
+        degrees: [f32; 2] = [-30.0, 30.0], Kind::Interval(Range::Within(-360.0, 360.0));
+        /// value of the corners that an angle uncovers
+        fill: f32 = 0.0, Kind::Number(Range::Within(0.0, 1.0));
+        /// probability of being applied
+        p: f32 = 1.0, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "rotate",
     summary: "Counter-clockwise rotation by 0, 90, 180 or 270 degrees, or by an angle",
-    keys: &[
-        Key {
-            name: "by",
-            kind: Kind::Word(&["quarter_turns", "angle"]),
-            default: "\"quarter_turns\"",
-            meaning: "exact turns of 90 degrees, or any angle",
-        },
-        Key {
-            name: "degrees",
-            kind: Kind::Interval(Bounds(-360.0, 360.0)),
-            default: "[-30.0, 30.0]",
-            meaning: "angle, where by = \"angle\"",
-        },
-        Key {
-            name: "fill",
-            kind: Kind::Number(Bounds(0.0, 1.0)),
-            default: "0.0",
-            meaning: "value of the corners that an angle uncovers",
-        },
-        Key::p("1.0"),
-    ],
-    build: |values| {
-        let p = values.number("p");
-        Ok(match values.word("by") {
-            Some("angle") => Box::new(Angle { degrees: values.interval("degrees"), fill: values.number("fill"), p }),
+    keys: RotateSettings::GROUP,
+    build: |site| {
+        let settings: RotateSettings = site.read()?;
+        let p = settings.p;
+        Ok(match settings.by.as_str() {
+            "angle" => Box::new(Angle { degrees: settings.degrees, fill: settings.fill, p }),
             _ => Box::new(QuarterTurns { p }),
         })
     },
@@ -109,7 +104,7 @@ impl ImageAugmentation for Angle {
         let (middle_y, middle_x) = ((height as f32 - 1.0) / 2.0, (width as f32 - 1.0) / 2.0);
         view.spare.resize(view.values.len(), 0.0);
         let planes = view.values.chunks_exact(height * width);
-        vectorised!({
+        vectorized!({
             for (out, plane) in view.spare.chunks_exact_mut(height * width).zip(planes) {
                 let at = |y: isize, x: isize| match (usize::try_from(y), usize::try_from(x)) {
                     (Ok(y), Ok(x)) if y < height && x < width => plane[y * width + x],

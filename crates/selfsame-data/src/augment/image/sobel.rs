@@ -2,15 +2,26 @@
 //! are repeated.
 
 use super::*;
-use crate::augment::view::{unit, vectorised};
+use crate::augment::view::{unit, vectorized};
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "sobel" }`
+    pub struct SobelSettings {
+        /// probability of being applied
+        p: f32 = 0.2, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "sobel",
     summary: "Every channel becomes its edges",
-    keys: &[Key::p("0.2")],
-    build: |values| Ok(Box::new(Sobel { p: values.number("p") })),
+    keys: SobelSettings::GROUP,
+    build: |site| {
+        let settings: SobelSettings = site.read()?;
+        Ok(Box::new(Sobel { p: settings.p }))
+    },
 };
 
 struct Sobel {
@@ -33,7 +44,7 @@ impl ImageAugmentation for Sobel {
         view.line.resize(2 * (width + 2), 0.0);
         let (sums, differences) = view.line.split_at_mut(width + 2);
         let (sums, differences) = (&mut sums[..width + 2], &mut differences[..width + 2]);
-        vectorised!({
+        vectorized!({
             let planes = view.values.chunks_exact(height * width);
             for (out, plane) in view.spare.chunks_exact_mut(height * width).zip(planes) {
                 for (y, out) in out.chunks_exact_mut(width).enumerate() {

@@ -1,23 +1,28 @@
 //! Values at and above a threshold are inverted (Grill et al. 2020, BYOL, <https://arxiv.org/abs/2006.07733>).
 
 use super::*;
-use crate::augment::view::vectorised;
+use crate::augment::view::vectorized;
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "solarize" }`
+    pub struct SolarizeSettings {
+        /// smallest value that is inverted
+        threshold: f32 = 0.5, Kind::Number(Range::Within(0.0, 1.0));
+        /// probability of being applied
+        p: f32 = 0.2, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "solarize",
     summary: "Values at and above a threshold become 1 − value",
-    keys: &[
-        Key {
-            name: "threshold",
-            kind: Kind::Number(Bounds(0.0, 1.0)),
-            default: "0.5",
-            meaning: "smallest value that is inverted",
-        },
-        Key::p("0.2"),
-    ],
-    build: |values| Ok(Box::new(Solarize { threshold: values.number("threshold"), p: values.number("p") })),
+    keys: SolarizeSettings::GROUP,
+    build: |site| {
+        let settings: SolarizeSettings = site.read()?;
+        Ok(Box::new(Solarize { threshold: settings.threshold, p: settings.p }))
+    },
 };
 
 pub(in crate::augment) struct Solarize {
@@ -38,7 +43,7 @@ impl ImageAugmentation for Solarize {
         let threshold = self.threshold;
         // Into another buffer: in place, the values that stay would become conditional stores, which are slow.
         view.spare.resize(view.values.len(), 0.0);
-        vectorised!({
+        vectorized!({
             let pairs = view.spare.iter_mut().zip(&view.values);
             pairs.for_each(|(out, &v)| *out = if v >= threshold { 1.0 - v } else { v });
         });

@@ -2,13 +2,24 @@
 
 use super::*;
 use crate::image::Size;
-use crate::rng::ViewRng;
+use selfsame_base::rng::ViewRng;
+
+settings! {
+    /// `{ name = "vertical_flip" }`
+    pub struct VerticalFlipSettings {
+        /// probability of being applied
+        p: f32 = 0.5, Kind::SHARE;
+    }
+}
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "vertical_flip",
     summary: "Up becomes down",
-    keys: &[Key::p("0.5")],
-    build: |values| Ok(Box::new(VerticalFlip { p: values.number("p") })),
+    keys: VerticalFlipSettings::GROUP,
+    build: |site| {
+        let settings: VerticalFlipSettings = site.read()?;
+        Ok(Box::new(VerticalFlip { p: settings.p }))
+    },
 };
 
 pub(in crate::augment) struct VerticalFlip {

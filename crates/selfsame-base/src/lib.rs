@@ -1,0 +1,12 @@
+//! What every part of Selfsame leans on: errors that say what to do, random streams that are arguments, files that appear
+//! whole or not at all, and the headers of `.npy` files.
+
+pub mod atomic;
+pub mod error;
+pub mod events;
+pub mod lookup;
+pub mod npy;
+pub mod rng;
+pub mod text;
+
+pub use error::DataError;

@@ -1,0 +1,30 @@
+//! Numbers as a person says them.
+
+/// Hours, minutes and seconds: `8 s`, `3 min 07 s`, `2 h 05 min`. What is not a number, or is negative, is `0 s`.
+///
+/// ```
+/// assert_eq!(selfsame_base::text::duration(187.4), "3 min 07 s");
+/// ```
+pub fn duration(seconds: f64) -> String {
+    // A cast of NaN is 0.
+    let total = seconds.clamp(0.0, 1e9).round() as u64;
+    match (total / 3600, total / 60 % 60, total % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_two_units_are_said() {
+        let cases = [(0.4, "0 s"), (59.7, "1 min 00 s"), (3599.0, "59 min 59 s"), (7500.0, "2 h 05 min")];
+        cases.iter().for_each(|(seconds, said)| assert_eq!(duration(*seconds), *said));
+        for none in [f64::NAN, f64::NEG_INFINITY, -3.0] {
+            assert_eq!(duration(none), "0 s");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! From raw settings to checked values.
+//!
+//! A recipe is read as a tree in which every value knows its line; `key=value` arguments are laid over it ([`Draft`]); every
+//! key is looked up in the [`Schema`], the sum of what the parts of the house say of theirs; what nobody gave is filled in
+//! from presets, from other values and from the data ([`Resolved`]). So an error always says which key, from where, what was
+//! expected and what would work, and a plan can tell where each of its values came from.
+//!
+//! Nothing here knows what is configured: the parts that do bring their keys, by [`settings!`].
+
+mod draft;
+mod key;
+mod recipe;
+mod render;
+mod schema;
+mod settings;
+mod tree;
+
+pub use draft::{Draft, Resolved};
+pub use key::{Key, Kind, Preset, Range, Settled};
+pub use recipe::{RECIPES, Recipe, RecipeEntry};
+pub use schema::{Catalogue, Part, Row, Schema, Variant, differences};
+pub use settings::{Choice, Settings, shortest, value};
+pub use tree::Origin;

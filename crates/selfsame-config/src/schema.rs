@@ -1,0 +1,289 @@
+//! The schema: the sum of what the parts say of their keys.
+
+use crate::tree::Node;
+use crate::{Key, Settled};
+use selfsame_base::lookup;
+use toml::{Table, Value};
+
+/// All keys, in the order in which plans are written.
+#[derive(Debug)]
+pub struct Schema {
+    parts: Vec<Part>,
+    short_forms: &'static [(&'static str, &'static str)],
+}
+
+/// One table of keys.
+#[derive(Debug)]
+pub struct Part {
+    /// Dotted path; empty for the top, `*` for an element of a list: `views.*`.
+    path: &'static str,
+    /// Keys that it always has.
+    keys: &'static [Key],
+    /// What is chosen by its key `name`, where it has one.
+    catalogue: Option<Catalogue>,
+    /// What a list is when nobody gives one.
+    list: Option<fn(&Settled) -> Option<Value>>,
+}
+
+/// What there is to choose from by name. What is chosen brings keys of its own.
+#[derive(Debug)]
+pub struct Catalogue {
+    /// What an entry is: `method`.
+    pub noun: &'static str,
+    /// What the choice is for, one line.
+    pub meaning: &'static str,
+    /// The name when nobody gives one; empty where one must be given.
+    pub preset: &'static str,
+    /// The entries.
+    pub variants: Vec<Variant>,
+}
+
+/// One entry of a catalogue, as far as its keys go.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant {
+    /// Value of `name`.
+    pub name: &'static str,
+    /// Entries of one family mean the same by the same key, so that one takes over another's.
+    pub family: &'static str,
+    /// The keys, in groups that entries may share.
+    pub keys: &'static [&'static [Key]],
+}
+
+impl Variant {
+    /// The keys.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> + use<> {
+        self.keys.iter().copied().flatten()
+    }
+}
+
+impl Part {
+    /// A table of keys.
+    pub fn new(path: &'static str, keys: &'static [Key]) -> Self {
+        Self { path, keys, catalogue: None, list: None }
+    }
+
+    /// With a key `name` that chooses from a catalogue.
+    #[must_use]
+    pub fn with_catalogue(self, catalogue: Catalogue) -> Self {
+        Self { catalogue: Some(catalogue), ..self }
+    }
+
+    /// An element of a list that is `list` when nobody gives one.
+    #[must_use]
+    pub fn with_list(self, list: fn(&Settled) -> Option<Value>) -> Self {
+        Self { list: Some(list), ..self }
+    }
+
+    /// Dotted path; `*` stands for an element of a list.
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Path of the list that this is an element of.
+    pub(crate) fn list_path(&self) -> Option<&'static str> {
+        self.path.strip_suffix(".*")
+    }
+
+    pub(crate) fn list(&self) -> Option<fn(&Settled) -> Option<Value>> {
+        self.list
+    }
+
+    pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
+        self.catalogue.as_ref()
+    }
+
+    pub(crate) fn common(&self) -> &'static [Key] {
+        self.keys
+    }
+
+    /// The keys that the table `node` has: those of the part, and those of what is chosen in it.
+    pub(crate) fn keys(&self, node: &Node) -> impl Iterator<Item = &'static Key> {
+        self.keys.iter().chain(self.variant(node).into_iter().flat_map(Variant::keys))
+    }
+
+    /// What is chosen in the table `node`.
+    pub(crate) fn variant(&self, node: &Node) -> Option<&Variant> {
+        let catalogue = self.catalogue.as_ref()?;
+        let name = node.text("name").unwrap_or(catalogue.preset);
+        catalogue.variants.iter().find(|variant| variant.name == name)
+    }
+}
+
+/// What a dotted path means.
+pub(crate) enum Meaning<'a> {
+    /// A key with a value.
+    Key(&'static Key),
+    /// The name of what is chosen.
+    Name(&'a Catalogue),
+    /// A table, or a list of tables.
+    Table,
+    /// Nothing.
+    Unknown,
+}
+
+/// A line of the list of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Dotted path.
+    pub path: String,
+    /// The entry that has the key, where not every one of its catalogue has.
+    pub of: Option<&'static str>,
+    /// What it holds.
+    pub kind: String,
+    /// Its value when nobody gives one.
+    pub preset: String,
+    /// What it is for.
+    pub meaning: &'static str,
+}
+
+impl Schema {
+    /// The sum of `parts`. `short_forms` are words of the command line and the paths that they stand for.
+    pub fn new(parts: Vec<Part>, short_forms: &'static [(&'static str, &'static str)]) -> Self {
+        Self { parts, short_forms }
+    }
+
+    /// The parts, in their order.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The path that a word of the command line stands for.
+    pub fn long_form<'a>(&self, word: &'a str) -> &'a str {
+        self.short_forms.iter().find(|(short, _)| *short == word).map_or(word, |(_, long)| long)
+    }
+
+    /// A line per key, in the order of plans; those of catalogues entry by entry.
+    pub fn rows(&self) -> Vec<Row> {
+        let row = |part: &Part, of, key: &'static Key| Row {
+            path: joined(part.path, key.name),
+            of,
+            kind: key.kind.to_string(),
+            preset: key.preset.to_string(),
+            meaning: key.meaning,
+        };
+        let of_part = |part: &Part| {
+            let name = part.catalogue.as_ref().map(|catalogue| Row {
+                path: joined(part.path, "name"),
+                of: None,
+                kind: format!("a name: selfsame list {}s", catalogue.noun),
+                preset: if catalogue.preset.is_empty() {
+                    "must be given".into()
+                } else {
+                    format!("{:?}", catalogue.preset)
+                },
+                meaning: catalogue.meaning,
+            });
+            let mut rows: Vec<Row> = name.into_iter().collect();
+            rows.extend(part.keys.iter().map(|key| row(part, None, key)));
+            for variant in part.catalogue.iter().flat_map(|catalogue| &catalogue.variants) {
+                rows.extend(variant.keys().map(|key| row(part, Some(variant.name), key)));
+            }
+            rows
+        };
+        self.parts.iter().flat_map(of_part).collect()
+    }
+
+    /// The part whose table lies at the concrete path `table`, e.g. `views.0`.
+    pub(crate) fn part(&self, table: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| fits(part.path, table))
+    }
+
+    /// What `path` means in `tree`, which tells what is chosen.
+    pub(crate) fn meaning(&self, path: &str, tree: &Node) -> Meaning<'_> {
+        let (table, last) = path.rsplit_once('.').unwrap_or(("", path));
+        if let Some(part) = self.part(table) {
+            if let Some(catalogue) = part.catalogue.as_ref().filter(|_| last == "name") {
+                return Meaning::Name(catalogue);
+            }
+            let empty = Node::empty();
+            let found = part.keys(tree.get(table).unwrap_or(&empty)).find(|key| key.name == last);
+            if let Some(key) = found {
+                return Meaning::Key(key);
+            }
+        }
+        if self.is_table(path) { Meaning::Table } else { Meaning::Unknown }
+    }
+
+    /// Whether `path` is a table (or a list of tables) that holds keys.
+    fn is_table(&self, path: &str) -> bool {
+        let depth = path.split('.').count();
+        self.parts.iter().any(|part| {
+            let head: Vec<_> = part.path.split('.').take(depth).collect();
+            !part.path.is_empty() && head.len() == depth && fits(&head.join("."), path)
+        })
+    }
+
+    /// Paths that a person may have meant, given what `tree` chooses: of the concrete table `table`, and elsewhere.
+    pub(crate) fn candidates(&self, table: &str, tree: &Node) -> [Vec<String>; 2] {
+        let empty = Node::empty();
+        let mut all = [Vec::new(), Vec::new()];
+        for part in &self.parts {
+            let here = fits(part.path, table);
+            let path = if here { table.to_owned() } else { part.path.replace('*', "0") };
+            let names = part.keys(tree.get(&path).unwrap_or(&empty)).map(|key| key.name);
+            let names = names.chain(part.catalogue.as_ref().map(|_| "name"));
+            all[usize::from(!here)].extend(names.map(|name| joined(&path, name)));
+            if !part.path.is_empty() && !part.path.contains('*') {
+                all[1].push(part.path.to_owned());
+            }
+        }
+        all
+    }
+
+    /// What of a plan decides about the results of its training: `plan` without records, caches, evaluations.
+    pub fn identity(&self, plan: &Table) -> Table {
+        let tree = Node::new(Value::Table(plan.clone()), &crate::Origin::Default);
+        let mut kept = Node::empty();
+        tree.visit("", &mut |path, node| {
+            let leaves_training = matches!(self.meaning(path, &tree), Meaning::Key(key) if !key.changes_training);
+            if !leaves_training {
+                kept.put(path, node.clone());
+            }
+        });
+        match kept.into_value() {
+            Value::Table(table) => table,
+            _ => unreachable!("what was put in lies in tables"),
+        }
+    }
+}
+
+/// `lines` of what differs between two plans, key by key: `train.epochs 7 → 20`.
+pub fn differences(before: &Table, after: &Table) -> Vec<String> {
+    let leaves = |table: &Table| {
+        let mut leaves = std::collections::BTreeMap::new();
+        Node::new(Value::Table(table.clone()), &crate::Origin::Default)
+            .visit("", &mut |path, node| drop(leaves.insert(path.to_owned(), node.describe_value())));
+        leaves
+    };
+    let (before, after) = (leaves(before), leaves(after));
+    let mut paths: Vec<&String> =
+        before.keys().chain(after.keys().filter(|path| !before.contains_key(*path))).collect();
+    paths.sort();
+    let of = |value: Option<&String>| value.cloned().unwrap_or_else(|| "nothing".into());
+    let changed = paths.into_iter().filter(|path| before.get(*path) != after.get(*path));
+    changed.map(|path| format!("{path} {} → {}", of(before.get(path)), of(after.get(path)))).collect()
+}
+
+impl Catalogue {
+    /// The entry of that name, case and joints forgiven.
+    pub(crate) fn find(&self, name: &str) -> Result<&Variant, String> {
+        lookup::find(&self.variants, |variant| variant.name, self.noun, name)
+    }
+}
+
+pub(crate) fn joined(table: &str, key: &str) -> String {
+    if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
+}
+
+/// Whether a concrete path is one of those that `pattern` stands for.
+pub(crate) fn fits(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('.'), path.split('.'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(index)) if index.parse::<usize>().is_ok() => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}

@@ -1,0 +1,629 @@
+//! From samples to batches of augmented views.
+//!
+//! A sample is decoded once for all its views. Every view draws from its own random stream, keyed by seed, epoch,
+//! sample and view, so a batch is the same bytes whatever thread makes it and wherever the run was resumed. One thread
+//! makes batches in order, its workers share the samples of each; a full queue makes it wait.
+
+use crate::augment::{Dial, Draw, Normalization, Pipeline, View, ViewShape};
+use crate::image::Image;
+use crate::settings::{DataSettings, ViewSettings};
+use rayon::prelude::*;
+use selfsame_base::DataError;
+use selfsame_base::rng::{Purpose, StreamRng};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// One modality's views of a batch; all views of a group have the same size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewGroup {
+    /// `[height, width, channels]` of one view.
+    pub shape: [usize; 3],
+    /// One entry a view: `[batch, height, width, channels]`, normalized.
+    pub data: Vec<Vec<f32>>,
+    /// One entry a view: `[batch, augmentations]`, what was drawn; no entries unless asked for.
+    pub draws: Vec<Vec<Draw>>,
+}
+
+/// A batch: every sample's views, in the order of the recipe's groups.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Views {
+    /// Groups of views, as the recipe lists them.
+    pub groups: Vec<ViewGroup>,
+    /// Index of each sample in its source, `[batch]`. Samples that cannot be decoded are not among them.
+    pub indices: Vec<usize>,
+}
+
+/// What loaders need of a data set.
+pub trait Samples: Send + Sync + 'static {
+    /// Number of samples.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The decoded sample. A sample that cannot be read or decoded ([`DataError::Sample`], [`DataError::Io`]) is left
+    /// out of its batch; any other error ends the loader.
+    fn sample(&self, index: usize) -> Result<Arc<Image>, DataError>;
+    /// Key of the sample's random streams.
+    fn key(&self, index: usize) -> u64;
+}
+
+/// Views that share their augmentations.
+struct Group {
+    count: usize,
+    pipeline: Pipeline,
+}
+
+/// How batches are made, whatever is in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// Samples per batch.
+    pub batch_size: usize,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Worker threads; 0: one per core. No result depends on it.
+    pub threads: usize,
+}
+
+/// How training views are made.
+pub struct ViewPlan {
+    groups: Vec<Group>,
+    batching: Batching,
+    record_draws: bool,
+}
+
+impl ViewPlan {
+    /// The `views` of samples of `data`.
+    pub fn new(data: &DataSettings, views: &[ViewSettings], batching: Batching) -> Result<Self, DataError> {
+        let groups =
+            views.iter().enumerate().map(|(i, group)| Ok(Group { count: group.count, ..augmented(data, i, group)? }));
+        Ok(Self { groups: groups.collect::<Result<_, DataError>>()?, batching, record_draws: false })
+    }
+
+    /// Keeps what was drawn in [`ViewGroup::draws`].
+    #[must_use]
+    pub fn with_draws(self) -> Self {
+        Self { record_draws: true, ..self }
+    }
+
+    /// Name and parameter names of the augmentations of each group: what the draws mean.
+    pub fn steps(&self) -> Vec<Vec<(&'static str, &'static [&'static str])>> {
+        self.groups.iter().map(|group| group.pipeline.steps().collect()).collect()
+    }
+}
+
+/// How views for embedding and evaluation are made.
+pub struct EvalPlan {
+    groups: Vec<Group>,
+    batching: Batching,
+}
+
+/// The epoch that evaluations draw in: one that no training reaches.
+const EVALUATION_EPOCH: u64 = u64::MAX;
+
+impl EvalPlan {
+    /// The plain view: the centered square at its size, normalized.
+    pub fn plain(data: &DataSettings, batching: Batching) -> Result<Self, DataError> {
+        let pipeline = Pipeline::new(&[], "", shape(data), normalization(data))?;
+        Ok(Self::of(batching, vec![Group { count: 1, pipeline }]))
+    }
+
+    /// `count` views of each sample, a group each, as training draws them: the recipe's views of the first one's size, in
+    /// turn.
+    pub fn augmented(
+        data: &DataSettings,
+        views: &[ViewSettings],
+        batching: Batching,
+        count: usize,
+    ) -> Result<Self, DataError> {
+        let first = views.first().map(|group| group.size);
+        let listed = views.iter().enumerate().filter(|(_, group)| Some(group.size) == first);
+        let listed: Vec<_> = listed.flat_map(|view| std::iter::repeat_n(view, view.1.count)).collect();
+        let groups = listed.iter().cycle().take(count).map(|(i, group)| augmented(data, *i, group));
+        Ok(Self::of(batching, groups.collect::<Result<_, DataError>>()?))
+    }
+
+    /// A view for each strength of a dial, a group each; `None` where the data do not allow it.
+    pub fn turned(data: &DataSettings, batching: Batching, dial: &Dial) -> Option<Self> {
+        let shape = shape(data);
+        let steps = dial.build(shape)?.into_iter();
+        let groups = steps.map(|step| Group {
+            count: 1,
+            pipeline: Pipeline::of(dial.augmentation, step, shape, normalization(data)),
+        });
+        Some(Self::of(batching, groups.collect()))
+    }
+
+    /// A batch holds as many views as a batch of plain ones, so memory is the same.
+    fn of(batching: Batching, groups: Vec<Group>) -> Self {
+        let batch_size = (batching.batch_size / groups.len().max(1)).max(1);
+        Self { groups, batching: Batching { batch_size, ..batching } }
+    }
+}
+
+/// One view of group `index`.
+fn augmented(data: &DataSettings, index: usize, group: &ViewSettings) -> Result<Group, DataError> {
+    let shape = ViewShape { size: group.size, ..shape(data) };
+    let path = format!("views.{index}.augmentations");
+    Ok(Group { count: 1, pipeline: Pipeline::new(&group.augmentations, &path, shape, normalization(data))? })
+}
+
+fn shape(data: &DataSettings) -> ViewShape {
+    ViewShape { size: data.size, channels: data.channels }
+}
+
+fn normalization(data: &DataSettings) -> Normalization {
+    Normalization::new(&data.mean, &data.std)
+}
+
+/// Batches for training, without end: every epoch in its own random order, its last incomplete batch dropped.
+pub struct TrainLoader {
+    batches: Prefetch,
+    steps_per_epoch: u64,
+}
+
+impl TrainLoader {
+    /// Opens the loader at `step`, counted from the beginning of the run.
+    pub fn new<D: Samples>(dataset: Arc<D>, plan: ViewPlan, step: u64) -> Result<Self, DataError> {
+        let ViewPlan { groups, batching: Batching { batch_size, seed, threads }, record_draws } = plan;
+        let (samples, steps_per_epoch) = (dataset.len(), (dataset.len() / batch_size.max(1)) as u64);
+        if batch_size == 0 || steps_per_epoch == 0 {
+            let problem = format!("expected 1 to {samples}, the number of samples, received {batch_size}");
+            return Err(DataError::setting("train.batch_size", problem));
+        }
+        let workers = Workers::new(dataset, groups, threads, record_draws)?;
+        let batches = Prefetch::start(workers, move |workers, deliver| {
+            for epoch in step / steps_per_epoch.. {
+                let mut order: Vec<usize> = (0..samples).collect();
+                StreamRng::new(seed, Purpose::Shuffle, epoch, 0, 0).shuffle(&mut order);
+                let done = (step.saturating_sub(epoch * steps_per_epoch) as usize) * batch_size;
+                for indices in order[done..].chunks_exact(batch_size) {
+                    let stream = |key, view| StreamRng::new(seed, Purpose::View, epoch, key, view);
+                    let batch = workers.batch(indices, stream).and_then(|views| match views.indices.is_empty() {
+                        true => Err(DataError::Data(format!("not one of {batch_size} samples of a batch can be read"))),
+                        false => Ok(views),
+                    });
+                    if !deliver(batch) {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Self { batches, steps_per_epoch })
+    }
+
+    /// Steps in an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.steps_per_epoch
+    }
+
+    /// The next step's batch.
+    pub fn next_batch(&mut self) -> Result<Views, DataError> {
+        self.batches.next().expect("training batches go on until an error, after which none is asked for")
+    }
+
+    /// Time spent in [`Self::next_batch`] so far, seconds.
+    pub fn wait_s(&self) -> f64 {
+        self.batches.wait_s
+    }
+}
+
+/// Batches for embedding and evaluation: views in the order asked for, the last batch kept.
+pub struct EvalLoader {
+    batches: Prefetch,
+}
+
+impl EvalLoader {
+    /// Loads the samples `indices`, or all of them.
+    pub fn new<D: Samples>(dataset: Arc<D>, plan: EvalPlan, indices: Option<Vec<usize>>) -> Result<Self, DataError> {
+        let EvalPlan { groups, batching: Batching { batch_size, threads, seed } } = plan;
+        let indices = indices.unwrap_or_else(|| (0..dataset.len()).collect());
+        let workers = Workers::new(dataset, groups, threads, false)?;
+        let batches = Prefetch::start(workers, move |workers, deliver| {
+            for indices in indices.chunks(batch_size.max(1)) {
+                let stream = |key, view| StreamRng::new(seed, Purpose::View, EVALUATION_EPOCH, key, view);
+                let batch = workers.batch(indices, stream);
+                let none_left = batch.as_ref().is_ok_and(|views| views.indices.is_empty());
+                if !none_left && !deliver(batch) {
+                    return;
+                }
+            }
+        });
+        Ok(Self { batches })
+    }
+
+    /// The next batch, or `None` after the last.
+    pub fn next_batch(&mut self) -> Result<Option<Views>, DataError> {
+        self.batches.next().transpose()
+    }
+
+    /// Time spent in [`Self::next_batch`] so far, seconds.
+    pub fn wait_s(&self) -> f64 {
+        self.batches.wait_s
+    }
+}
+
+/// Batches made ahead of their use: one waits in the queue while the next is being made.
+struct Prefetch {
+    /// `None` once dropped.
+    queue: Option<Receiver<Result<Views, DataError>>>,
+    /// `None` once joined.
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    wait_s: f64,
+}
+
+impl Prefetch {
+    /// Starts `make` on its own thread. It hands its batches to the function that it is given, which says whether to
+    /// go on.
+    fn start<D: Samples>(
+        workers: Workers<D>,
+        make: impl FnOnce(&Workers<D>, &dyn Fn(Result<Views, DataError>) -> bool) + Send + 'static,
+    ) -> Self {
+        let (sender, queue): (SyncSender<Result<Views, DataError>>, _) = sync_channel(1);
+        let stop = workers.stop.clone();
+        let deliver = move |batch: Result<Views, DataError>| {
+            let go_on = batch.is_ok();
+            sender.send(batch).is_ok() && go_on
+        };
+        let thread = std::thread::spawn(move || make(&workers, &deliver));
+        Self { queue: Some(queue), thread: Some(thread), stop, wait_s: 0.0 }
+    }
+
+    fn next(&mut self) -> Option<Result<Views, DataError>> {
+        let asked = Instant::now();
+        let batch = self.queue.as_ref()?.recv().ok();
+        self.wait_s += asked.elapsed().as_secs_f64();
+        if batch.is_none()
+            && let Some(thread) = self.thread.take()
+            && let Err(panic) = thread.join()
+        {
+            std::panic::resume_unwind(panic);
+        }
+        batch
+    }
+}
+
+impl Drop for Prefetch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was, or is being, reported; drop adds nothing to it.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The threads that share the samples of a batch.
+struct Workers<D> {
+    dataset: Arc<D>,
+    groups: Vec<Group>,
+    record_draws: bool,
+    pool: rayon::ThreadPool,
+    /// Buffers of each thread.
+    scratch: Vec<Mutex<(View, Vec<Draw>)>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Where one view of one sample goes.
+struct Slot<'a> {
+    pipeline: &'a Pipeline,
+    pixels: &'a mut [f32],
+    draws: Option<&'a mut [Draw]>,
+}
+
+impl<D: Samples> Workers<D> {
+    fn new(dataset: Arc<D>, groups: Vec<Group>, threads: usize, record_draws: bool) -> Result<Self, DataError> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("views-{i}"));
+        let pool = pool
+            .build()
+            .map_err(|e| DataError::setting("threads", format!("cannot start {threads} threads: {e}; use fewer")))?;
+        let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
+        Ok(Self { dataset, groups, record_draws, pool, scratch, stop: Arc::default() })
+    }
+
+    /// The views of the samples `indices`; view `v` of a sample with key `k` draws from `stream(k, v)`.
+    fn batch(&self, indices: &[usize], stream: impl Fn(u64, u32) -> StreamRng + Sync) -> Result<Views, DataError> {
+        let mut groups: Vec<ViewGroup> =
+            self.groups.iter().map(|group| self.empty_group(group, indices.len())).collect();
+        let mut slots: Vec<Vec<Slot<'_>>> = indices.iter().map(|_| Vec::new()).collect();
+        for (group, out) in self.groups.iter().zip(&mut groups) {
+            let mut draws = out.draws.iter_mut();
+            for view in &mut out.data {
+                let mut draws = draws.next().map(|view| view.chunks_mut(group.pipeline.steps().len().max(1)));
+                for (slots, pixels) in slots.iter_mut().zip(view.chunks_exact_mut(out.shape.iter().product())) {
+                    let draws = draws.as_mut().map(|rows| rows.next().unwrap_or_default());
+                    slots.push(Slot { pipeline: &group.pipeline, pixels, draws });
+                }
+            }
+        }
+        let made = self.pool.install(|| {
+            let samples = indices.par_iter().zip(slots);
+            samples.map(|(&index, slots)| self.sample(index, slots, &stream)).collect::<Result<Vec<bool>, _>>()
+        })?;
+        if made.contains(&false) {
+            for (group, out) in self.groups.iter().zip(&mut groups) {
+                let pixels = out.shape.iter().product();
+                out.data.iter_mut().for_each(|view| keep_rows(view, pixels, &made));
+                out.draws.iter_mut().for_each(|view| keep_rows(view, group.pipeline.steps().len(), &made));
+            }
+        }
+        let indices = indices.iter().zip(&made).filter(|(_, made)| **made).map(|(index, _)| *index).collect();
+        Ok(Views { groups, indices })
+    }
+
+    fn empty_group(&self, group: &Group, batch: usize) -> ViewGroup {
+        let ViewShape { size, channels } = group.pipeline.shape();
+        let draws = if self.record_draws { group.count } else { 0 };
+        ViewGroup {
+            shape: [size, size, channels],
+            data: vec![vec![0.0; batch * size * size * channels]; group.count],
+            draws: vec![vec![Draw::SKIP; batch * group.pipeline.steps().len()]; draws],
+        }
+    }
+
+    /// Makes the views of one sample; `false` when it cannot be read.
+    fn sample(
+        &self,
+        index: usize,
+        slots: Vec<Slot<'_>>,
+        stream: &impl Fn(u64, u32) -> StreamRng,
+    ) -> Result<bool, DataError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let sample = match self.dataset.sample(index) {
+            Ok(sample) => sample,
+            Err(DataError::Sample { .. } | DataError::Io { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let key = self.dataset.key(index);
+        let thread = rayon::current_thread_index().expect("samples are made on the pool");
+        let mut scratch = self.scratch[thread].lock().expect("no thread panics and goes on");
+        let (view, draws) = &mut *scratch;
+        for (v, slot) in slots.into_iter().enumerate() {
+            slot.pipeline.draw(sample.size(), &mut stream(key, v as u32), draws);
+            slot.pipeline.write(&sample, draws, view, slot.pixels);
+            if let Some(record) = slot.draws {
+                record.copy_from_slice(draws);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Keeps the rows of `values`, `[rows, width]`, that are marked.
+fn keep_rows<T: Copy>(values: &mut Vec<T>, width: usize, keep: &[bool]) {
+    let mut kept = 0;
+    for (row, _) in keep.iter().enumerate().filter(|(_, keep)| **keep) {
+        values.copy_within(row * width..(row + 1) * width, kept * width);
+        kept += 1;
+    }
+    values.truncate(kept * width);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Pixels;
+    use selfsame_config::Settings;
+    use std::sync::atomic::AtomicUsize;
+
+    /// Random images of many sizes, some of which cannot be read.
+    struct Double {
+        images: Vec<Arc<Image>>,
+        bad: Vec<usize>,
+        fatal: Option<usize>,
+        decoded: AtomicUsize,
+    }
+
+    impl Double {
+        fn new(len: usize) -> Self {
+            let mut rng = StreamRng::new(1, Purpose::Survey, 0, 0, 0);
+            let image = |_| {
+                let (height, width) = (9 + rng.below(12), 9 + rng.below(12));
+                let pixels = (0..height * width * 3).map(|_| rng.bits() as u8).collect();
+                Arc::new(Image::new(height, width, 3, Pixels::U8(pixels)))
+            };
+            Self { images: (0..len).map(image).collect(), bad: vec![], fatal: None, decoded: AtomicUsize::new(0) }
+        }
+    }
+
+    impl Samples for Double {
+        fn len(&self) -> usize {
+            self.images.len()
+        }
+        fn sample(&self, index: usize) -> Result<Arc<Image>, DataError> {
+            self.decoded.fetch_add(1, Ordering::SeqCst);
+            if self.fatal == Some(index) {
+                return Err(DataError::Data("too many bad files".into()));
+            }
+            match self.bad.contains(&index) {
+                true => Err(DataError::sample(format!("image {index}"), "truncated")),
+                false => Ok(self.images[index].clone()),
+            }
+        }
+        fn key(&self, index: usize) -> u64 {
+            index as u64 + 1000
+        }
+    }
+
+    fn data() -> DataSettings {
+        let text = r#"path = "photos"
+            size = 8
+            channels = 3
+            mean = [0.5, 0.4, 0.3]
+            std = [0.2, 0.3, 0.4]
+            kind = "folder"
+            labels = "none"
+            fingerprint = "none"
+        "#;
+        let mut table = DataSettings::preset();
+        table.extend(text.parse::<toml::Table>().unwrap());
+        DataSettings::read(&table).unwrap()
+    }
+
+    fn view_plan(threads: usize) -> ViewPlan {
+        let text = r#"
+            [[views]]
+            count = 2
+            size = 8
+            augmentations = [
+                { name = "random_resized_crop" }, { name = "horizontal_flip" }, { name = "color_jitter" },
+                { name = "gaussian_blur" }, { name = "gaussian_noise" },
+            ]
+            [[views]]
+            count = 1
+            size = 6
+            augmentations = [{ name = "rotate" }]
+        "#;
+        let views: Vec<ViewSettings> = text.parse::<toml::Table>().unwrap()["views"].clone().try_into().unwrap();
+        ViewPlan::new(&data(), &views, batching(threads)).unwrap()
+    }
+
+    fn batching(threads: usize) -> Batching {
+        Batching { batch_size: 5, seed: 7, threads }
+    }
+
+    fn loader(dataset: Double, threads: usize, step: u64) -> TrainLoader {
+        TrainLoader::new(Arc::new(dataset), view_plan(threads), step).unwrap()
+    }
+
+    fn batches(loader: &mut TrainLoader, count: usize) -> Vec<Views> {
+        (0..count).map(|_| loader.next_batch().unwrap()).collect()
+    }
+
+    #[test]
+    fn batches_are_the_same_bytes_for_any_thread_count_and_any_start() {
+        let reference = batches(&mut loader(Double::new(23), 1, 0), 14);
+        for threads in [2, 8] {
+            assert_eq!(reference, batches(&mut loader(Double::new(23), threads, 0), 14));
+        }
+        for start in [1, 3, 4, 5, 9, 12] {
+            let resumed = batches(&mut loader(Double::new(23), 2, start as u64), 14 - start);
+            assert_eq!(reference[start..], resumed, "from step {start}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_shows_every_sample_once_in_an_order_of_its_own() {
+        let mut loader = loader(Double::new(23), 2, 0);
+        assert_eq!(loader.steps_per_epoch(), 4);
+        let epochs: Vec<Vec<usize>> =
+            (0..3).map(|_| batches(&mut loader, 4).into_iter().flat_map(|views| views.indices).collect()).collect();
+        for epoch in &epochs {
+            let mut seen = epoch.clone();
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), 20);
+        }
+        assert!(epochs[0] != epochs[1] && epochs[1] != epochs[2]);
+    }
+
+    #[test]
+    fn views_have_their_shapes_and_differ_from_each_other() {
+        let views = loader(Double::new(23), 2, 0).next_batch().unwrap();
+        assert_eq!(
+            views.groups.iter().map(|g| (g.shape, g.data.len())).collect::<Vec<_>>(),
+            [([8, 8, 3], 2), ([6, 6, 3], 1)]
+        );
+        for group in &views.groups {
+            assert!(group.data.iter().all(|view| view.len() == 5 * group.shape.iter().product::<usize>()));
+            assert!(group.draws.is_empty());
+        }
+        assert_ne!(views.groups[0].data[0], views.groups[0].data[1]);
+    }
+
+    #[test]
+    fn draws_tell_what_was_done() {
+        let dataset = Arc::new(Double::new(23));
+        let plan = || view_plan(2).with_draws();
+        let views = TrainLoader::new(dataset.clone(), plan(), 6).unwrap().next_batch().unwrap();
+        for (group, made) in plan().groups.iter().zip(&views.groups) {
+            assert_eq!(made.draws.len(), group.count);
+            let (pixels, steps) = (made.shape.iter().product(), group.pipeline.steps().len());
+            for (view, draws) in made.data.iter().zip(&made.draws) {
+                for ((&index, view), draws) in views.indices.iter().zip(view.chunks(pixels)).zip(draws.chunks(steps)) {
+                    let mut again = vec![0.0; pixels];
+                    group.pipeline.write(&dataset.images[index], draws, &mut View::default(), &mut again);
+                    assert_eq!(view, again);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unreadable_samples_are_left_out_and_change_nothing_else() {
+        let whole = batches(&mut loader(Double::new(23), 2, 0), 4);
+        let mut parts = loader(Double { bad: vec![3, 11, 12], ..Double::new(23) }, 2, 0);
+        for whole in whole {
+            let part = parts.next_batch().unwrap();
+            let kept: Vec<usize> = (0..5).filter(|&row| ![3, 11, 12].contains(&whole.indices[row])).collect();
+            assert_eq!(part.indices, kept.iter().map(|&row| whole.indices[row]).collect::<Vec<_>>());
+            for (part, whole) in part.groups.iter().zip(&whole.groups) {
+                let width = whole.shape.iter().product();
+                for (part, whole) in part.data.iter().zip(&whole.data) {
+                    let rows: Vec<f32> = kept.iter().flat_map(|&row| &whole[row * width..][..width]).copied().collect();
+                    assert_eq!(part, &rows);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn errors_reach_the_consumer() {
+        let none = Double { bad: (0..23).collect(), ..Double::new(23) };
+        assert!(loader(none, 2, 0).next_batch().unwrap_err().to_string().contains("not one of 5 samples"));
+        let mut fatal = loader(Double { fatal: Some(4), ..Double::new(23) }, 2, 0);
+        let error = (0..4).find_map(|_| fatal.next_batch().err()).expect("within the epoch");
+        assert_eq!(error.to_string(), "too many bad files");
+        let few = TrainLoader::new(Arc::new(Double::new(4)), view_plan(1), 0).err().unwrap();
+        assert_eq!(few.to_string(), "train.batch_size: expected 1 to 4, the number of samples, received 5");
+    }
+
+    #[test]
+    fn a_full_queue_makes_the_loader_wait_and_dropping_it_ends_its_threads() {
+        let dataset = Arc::new(Double::new(23));
+        let mut loader = TrainLoader::new(dataset.clone(), view_plan(2), 0).unwrap();
+        loader.next_batch().unwrap();
+        assert!(loader.wait_s() > 0.0);
+        // The batch taken, one in the queue, one that waits to be put there.
+        let ahead = || dataset.decoded.load(Ordering::SeqCst);
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(20));
+        while ahead() < 15 {
+            pause();
+        }
+        pause();
+        assert_eq!(ahead(), 15);
+        drop(loader);
+        assert_eq!(Arc::strong_count(&dataset), 1);
+    }
+
+    #[test]
+    fn evaluation_keeps_order_and_last_batch() {
+        let dataset = Arc::new(Double { bad: vec![20, 21, 22, 7], ..Double::new(23) });
+        let load = |threads, indices: Option<Vec<usize>>| {
+            let mut loader =
+                EvalLoader::new(dataset.clone(), EvalPlan::plain(&data(), batching(threads)).unwrap(), indices)
+                    .unwrap();
+            let batches: Vec<Views> = std::iter::from_fn(|| loader.next_batch().unwrap()).collect();
+            assert!(loader.next_batch().unwrap().is_none());
+            batches
+        };
+        let all = load(2, None);
+        let indices: Vec<usize> = all.iter().flat_map(|views| views.indices.clone()).collect();
+        assert_eq!(indices, (0..20).filter(|index| *index != 7).collect::<Vec<_>>());
+        assert_eq!(all, load(8, None));
+        let some = load(2, Some(vec![9, 2, 13, 4, 0, 6, 5]));
+        assert_eq!(
+            some.iter().map(|views| views.indices.clone()).collect::<Vec<_>>(),
+            [vec![9, 2, 13, 4, 0], vec![6, 5]]
+        );
+        // The same sample makes the same plain view, wherever it is asked for.
+        assert_eq!(some[0].groups[0].data[0][192..][..192], all[0].groups[0].data[0][2 * 192..][..192]);
+    }
+}

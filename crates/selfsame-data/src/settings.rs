@@ -1,0 +1,177 @@
+//! What can be set of data and views.
+
+use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS};
+use selfsame_config::{
+    Catalogue, Choice, Key, Kind, Part, Preset, Range, Settings, Settled, Variant, settings, shortest, value,
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use toml::{Table, Value};
+
+settings! {
+    /// `[data]`
+    pub struct DataSettings {
+        /// folder or file; demo: the bundled images
+        path: PathBuf = (required), Kind::Text, records;
+        /// kind of source: selfsame list sources
+        kind: String = (data "what knows the path"), Kind::Text;
+        /// channels per pixel
+        channels: usize = (data "3 for folders, else what the data hold"), Kind::Integer(Range::Within(1.0, 16.0));
+        /// where labels are: first folder level, or the data file; used for scores only
+        labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
+        /// side of the square that the encoder sees, px
+        size: usize = (data "the data's own, else 224"), Kind::SIDE;
+        /// per-channel mean, 0..1
+        #[serde(serialize_with = "shortest")]
+        mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Within(-1e6, 1e6), None);
+        /// per-channel standard deviation, 0..1
+        #[serde(serialize_with = "shortest")]
+        std: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Over(0.0, 1e6), None);
+        /// color under transparent pixels, [r, g, b]
+        background: [u8; 3] = [0, 0, 0], Kind::Integers(Range::Within(0.0, 255.0), Some(3));
+        /// larger images are refused before they are decoded
+        max_megapixels: f64 = 100.0, Kind::Number(Range::Over(0.0, 10000.0));
+        /// share of unreadable files at which the run fails
+        max_bad_share: f64 = 0.05, Kind::SHARE, records;
+        /// decoded images stay in memory when they fit this, MB
+        cache_mb: usize = 2048, Kind::COUNT_OR_ZERO, records;
+        /// what tells these data from others, wherever they lie: a hash of the samples' names and of some of their contents
+        fingerprint: String = (data "computed"), Kind::Text;
+    }
+}
+
+/// What opens a data set: [`DataSettings`] without what the data tell by themselves.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct DataRequest {
+    /// Folder or file; `demo` names the bundled images.
+    pub path: PathBuf,
+    /// Kind of source; detected when absent.
+    pub kind: Option<String>,
+    /// Channels per pixel; folders have 3 when absent, others what they hold.
+    pub channels: Option<usize>,
+    /// `none`, `folder`, `file`.
+    pub labels: Option<String>,
+    /// Color on which alpha is composited, `[r, g, b]`.
+    pub background: [u8; 3],
+    /// Largest image that is decoded, megapixels.
+    pub max_megapixels: f64,
+    /// Largest share of unreadable files.
+    pub max_bad_share: f64,
+    /// Decoded images are kept in memory when they fit this, MB.
+    pub cache_mb: usize,
+}
+
+impl DataRequest {
+    /// The data at `path`, with everything else as preset.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let mut preset = DataSettings::preset();
+        preset.insert("path".into(), Value::String(path.into().to_string_lossy().into_owned()));
+        preset.try_into().expect("presets fill the rest")
+    }
+}
+
+impl From<&DataSettings> for DataRequest {
+    fn from(settings: &DataSettings) -> Self {
+        Self {
+            path: settings.path.clone(),
+            kind: Some(settings.kind.clone()),
+            channels: Some(settings.channels),
+            labels: Some(settings.labels.clone()),
+            background: settings.background,
+            max_megapixels: settings.max_megapixels,
+            max_bad_share: settings.max_bad_share,
+            cache_mb: settings.cache_mb,
+        }
+    }
+}
+
+/// One `[[views]]` group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ViewSettings {
+    /// Views of this group per sample.
+    pub count: usize,
+    /// Side of the view, px.
+    pub size: usize,
+    /// Augmentations in the order of their application.
+    pub augmentations: Vec<Choice>,
+}
+
+const VIEW_KEYS: &[Key] = &[
+    Key {
+        name: "count",
+        kind: Kind::Integer(Range::Within(1.0, 64.0)),
+        preset: Preset::Required,
+        meaning: "views of this group per sample, e.g. count = 2",
+        changes_training: true,
+    },
+    Key {
+        name: "size",
+        kind: Kind::SIDE,
+        preset: Preset::Derived("data.size", |settled| value(settled.count("data.size"))),
+        meaning: "side of these views, px",
+        changes_training: true,
+    },
+];
+
+/// What the schema has of data.
+pub fn data_parts() -> [Part; 1] {
+    [Part::new("data", DataSettings::KEYS)]
+}
+
+/// A list of augmentations at `path`.
+pub fn augmentations_part(path: &'static str) -> Part {
+    let variant = |entry: &AugmentationEntry| Variant { name: entry.name, family: entry.name, keys: entry.keys };
+    let augmentations = Catalogue {
+        noun: "augmentation",
+        meaning: "what is done to a view, in the order of the list",
+        preset: "",
+        variants: IMAGE_AUGMENTATIONS.iter().map(variant).collect(),
+    };
+    Part::new(path, &[]).with_catalogue(augmentations)
+}
+
+/// What the schema has of views.
+pub fn view_parts() -> [Part; 2] {
+    [
+        Part::new("views.*", VIEW_KEYS).with_list(default_views),
+        augmentations_part("views.*.augmentations.*").with_list(|_| Some(Value::Array(Vec::new()))),
+    ]
+}
+
+/// Two views as the SimCLR study takes them; up to 64 px with half the jitter, a gentler crop and no blur; without the
+/// operations on color where there is none.
+fn default_views(settled: &Settled) -> Option<Value> {
+    let (channels, size) = (settled.count("data.channels")?, settled.count("data.size")?);
+    let (color, small) = (channels == 3, size <= 64);
+    let jitter = if small { 0.4 } else { 0.8 };
+    let (saturation, hue) = if color { (jitter, jitter / 4.0) } else { (0.0, 0.0) };
+    let table = |name: &str, pairs: &[(&str, Value)]| {
+        let mut table: Table = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        table.insert("name".into(), name.into());
+        Value::Table(table)
+    };
+    let scale = Value::from(vec![if small { 0.2 } else { 0.08 }, 1.0]);
+    let mut list = vec![
+        table("random_resized_crop", &[("scale", scale)]),
+        table("horizontal_flip", &[("p", 0.5.into())]),
+        table(
+            "color_jitter",
+            &[
+                ("brightness", jitter.into()),
+                ("contrast", jitter.into()),
+                ("saturation", saturation.into()),
+                ("hue", hue.into()),
+                ("p", 0.8.into()),
+            ],
+        ),
+    ];
+    if color {
+        list.push(table("color_drop", &[("p", 0.2.into())]));
+    }
+    if !small {
+        list.push(table("gaussian_blur", &[("p", 0.5.into())]));
+    }
+    let group: Table =
+        [("count".to_owned(), 2.into()), ("augmentations".to_owned(), Value::Array(list))].into_iter().collect();
+    Some(Value::Array(vec![Value::Table(group)]))
+}

@@ -1,0 +1,215 @@
+//! What a run folder holds, read without insisting on any of it: a report of a run that was cut off, or that a newer
+//! version wrote, shows what there is.
+
+use crate::metrics::Metrics;
+use selfsame_base::DataError;
+use selfsame_evaluate::diagnosis::{Diagnoses, DiagnosisRecord};
+use selfsame_evaluate::finetuning::Finetuning;
+use selfsame_evaluate::invariance::Profile;
+use selfsame_evaluate::scores::Scores;
+use serde::Deserialize;
+use std::path::Path;
+
+/// Bytes of all pictures together that a page takes in.
+const PICTURE_BYTES: usize = 700 << 10;
+
+/// A picture that the method drew.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PictureFile {
+    /// File name without its ending.
+    pub name: String,
+    /// What is seen; empty if nothing says.
+    pub caption: String,
+    /// The file.
+    pub png: Vec<u8>,
+}
+
+/// What a page says of a plan beside its text; nothing of it has to be there.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PlanFacts {
+    /// `[data]`
+    pub data: DataFacts,
+    /// `[backbone]`
+    pub backbone: Named,
+    /// `[method]`
+    pub method: Named,
+    /// `[projector]`
+    pub projector: ProjectorFacts,
+    /// `[train]`
+    pub train: TrainFacts,
+}
+
+/// Of `[data]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct DataFacts {
+    /// Where the samples are.
+    pub path: Option<String>,
+}
+
+/// Of a table that chooses something by name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Named {
+    /// The name.
+    pub name: Option<String>,
+}
+
+/// Of `[projector]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ProjectorFacts {
+    /// Width of the embeddings.
+    pub out: Option<u64>,
+}
+
+/// Of `[train]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct TrainFacts {
+    /// Epochs in all.
+    pub epochs: Option<u64>,
+    /// Samples per batch.
+    pub batch_size: Option<u64>,
+}
+
+/// A run folder's records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunRecords {
+    /// Name of the folder.
+    pub name: String,
+    /// `plan.toml` as it is.
+    pub plan_text: String,
+    /// The plan, as far as it is TOML.
+    pub plan: toml::Table,
+    /// What pages say of it.
+    pub facts: PlanFacts,
+    /// `metrics.jsonl`
+    pub metrics: Metrics,
+    /// `scores.json`
+    pub scores: Option<Scores>,
+    /// `diagnosis.json`
+    pub diagnosis: Option<DiagnosisRecord>,
+    /// `finetune.json`
+    pub finetuning: Option<Finetuning>,
+    /// `invariance.json`
+    pub invariance: Option<Profile>,
+    /// `pictures/*.png`, by name.
+    pub pictures: Vec<PictureFile>,
+    /// Whether the encoder is written.
+    pub finished: bool,
+    /// One line for everything that should be there and is not, or cannot be read.
+    pub missing: Vec<String>,
+}
+
+impl RunRecords {
+    /// Reads what a run folder holds.
+    ///
+    /// # Errors
+    /// Only when it is no run folder: when it has no `plan.toml`.
+    pub fn read(folder: &Path) -> Result<Self, DataError> {
+        let plan_path = folder.join("plan.toml");
+        if !plan_path.is_file() {
+            return Err(DataError::Data(format!("{}: not a run folder (it has no plan.toml)", folder.display())));
+        }
+        let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut run = Self { name, finished: is_finished(folder), ..Self::default() };
+        match std::fs::read_to_string(&plan_path) {
+            Ok(text) => run.take_plan(text),
+            Err(error) => run.missing.push(format!("plan.toml cannot be read: {error}.")),
+        }
+        if run.metrics.update(&folder.join("metrics.jsonl")).is_err() {
+            run.missing.push("There is no metrics.jsonl: no curves of the training.".into());
+        }
+        run.scores = run.record(folder, "scores.json", Scores::read);
+        run.diagnosis = run.record(folder, "diagnosis.json", DiagnosisRecord::read);
+        run.finetuning = run.record(folder, "finetune.json", Finetuning::read);
+        run.invariance = run.record(folder, "invariance.json", Profile::read);
+        run.read_pictures(&folder.join("pictures"));
+        Ok(run)
+    }
+
+    /// Takes in what has changed in a folder that was read before and is still being written.
+    pub fn refresh(&mut self, folder: &Path) {
+        self.finished = is_finished(folder);
+        let readable = self.metrics.update(&folder.join("metrics.jsonl")).is_ok();
+        let again = |note: &String| {
+            ["scores.json", "diagnosis.json"].iter().any(|name| note.contains(name))
+                || readable && note.contains("metrics.jsonl")
+        };
+        self.missing.retain(|note| !again(note));
+        self.scores = self.record(folder, "scores.json", Scores::read);
+        self.diagnosis = self.record(folder, "diagnosis.json", DiagnosisRecord::read);
+    }
+
+    /// The last diagnosis by representation.
+    pub fn diagnoses(&self) -> Option<&Diagnoses> {
+        self.diagnosis.as_ref().map(|record| &record.diagnosis).filter(|diagnoses| !diagnoses.is_empty())
+    }
+
+    /// What the last diagnosis looked at.
+    pub fn diagnosed_on(&self) -> String {
+        let Some(record) = &self.diagnosis else { return "its data".into() };
+        let samples = record.diagnosis.values().next().map_or(0, |d| d.measurements.statistics.samples);
+        let (data, step) = (&record.measured_on.data, record.measured_on.step);
+        let data = if data.is_empty() { "its data" } else { data };
+        let after = if step > 0 { format!(" after step {step}") } else { String::new() };
+        format!("{samples} samples of {data}{after}")
+    }
+
+    /// Name of the method.
+    pub fn method(&self) -> &str {
+        self.facts.method.name.as_deref().unwrap_or("unknown method")
+    }
+
+    fn take_plan(&mut self, text: String) {
+        match text.parse::<toml::Table>() {
+            Ok(plan) => {
+                self.facts = plan.clone().try_into().unwrap_or_default();
+                self.plan = plan;
+            }
+            Err(_) => self.missing.push("plan.toml is not TOML; it is shown as it is.".into()),
+        }
+        self.plan_text = text;
+    }
+
+    fn record<T>(&mut self, folder: &Path, name: &str, read: impl FnOnce(&Path) -> Result<T, DataError>) -> Option<T> {
+        let path = folder.join(name);
+        if !path.is_file() {
+            return None;
+        }
+        let record = read(&path);
+        let problem = |error: DataError| match error {
+            DataError::Sample { problem, .. } => problem,
+            other => other.to_string(),
+        };
+        record.map_err(|error| self.missing.push(format!("{name} cannot be read: {}.", problem(error)))).ok()
+    }
+
+    fn read_pictures(&mut self, folder: &Path) {
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|e| e == "png"));
+        paths.sort();
+        let mut left = PICTURE_BYTES;
+        for path in paths {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let size = std::fs::metadata(&path).map_or(0, |m| m.len() as usize);
+            if size > left {
+                self.missing
+                    .push(format!("pictures/{name}.png is too large to be taken in; it lies in the run folder."));
+                continue;
+            }
+            let Ok(png) = std::fs::read(&path) else { continue };
+            left -= size;
+            let caption = std::fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
+            self.pictures.push(PictureFile { name, caption: caption.trim().to_owned(), png });
+        }
+    }
+}
+
+fn is_finished(folder: &Path) -> bool {
+    folder.join("encoder.safetensors").is_file()
+}

@@ -1,0 +1,122 @@
+//! The encoder alone, as a folder: weights, and what is needed to rebuild the network and to feed it.
+//!
+//! `encoder.safetensors` has the names and the layout of torchvision or timm; `config.json` says which.
+
+use crate::backbones::{ChosenBackbone, Encoder, Role};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::tensor::layers::Init;
+use crate::tensor::parameters;
+use burn::tensor::Device;
+use selfsame_base::atomic;
+use selfsame_config::Choice;
+use selfsame_data::loader::{Batching, EvalPlan};
+use selfsame_data::settings::DataSettings;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// File of the weights.
+pub const WEIGHTS: &str = "encoder.safetensors";
+/// File that describes them.
+pub const CONFIG: &str = "config.json";
+
+/// `config.json`: what a loader needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncoderConfig {
+    /// Names and axes of the weights: `torchvision`'s or `timm`'s.
+    pub format: String,
+    /// Version of the writer.
+    pub selfsame: String,
+    /// Method that trained it.
+    pub method: String,
+    /// The `[backbone]` table.
+    pub backbone: Choice,
+    /// Input channels.
+    pub channels: usize,
+    /// Input side, px.
+    pub size: usize,
+    /// Per-channel mean on the 0..1 scale.
+    pub mean: Vec<f32>,
+    /// Per-channel standard deviation on the 0..1 scale.
+    pub std: Vec<f32>,
+    /// Width of the representation.
+    pub width: usize,
+}
+
+impl EncoderConfig {
+    /// The plain view of samples of `data` as this encoder sees them.
+    pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
+        let (mean, std) = (self.mean.clone(), self.std.clone());
+        let data = DataSettings { size: self.size, channels: self.channels, mean, std, ..data.clone() };
+        Ok(EvalPlan::plain(&data, batching)?)
+    }
+}
+
+/// A folder that holds an encoder: a finished run, or one that was made of it.
+#[derive(Clone, Debug)]
+pub struct EncoderFolder {
+    path: PathBuf,
+    config: EncoderConfig,
+}
+
+impl EncoderFolder {
+    /// Opens a folder; the weights are not read yet.
+    ///
+    /// # Errors
+    /// If there is no finished encoder.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if !path.is_dir() {
+            return Err(Error::run(path, "is not a folder"));
+        }
+        if !path.join(WEIGHTS).is_file() {
+            return Err(Error::run(path, format!("is not finished: it has no {WEIGHTS}")));
+        }
+        let file = path.join(CONFIG);
+        let bytes = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
+        let config = serde_json::from_slice(&bytes).map_err(|e| Error::run(&file, format!("is damaged: {e}")))?;
+        Ok(Self { path: path.to_owned(), config })
+    }
+
+    /// What the encoder is and how it is fed.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// See [`Self::config`].
+    pub fn into_config(self) -> EncoderConfig {
+        self.config
+    }
+
+    /// The encoder on `device`.
+    ///
+    /// # Errors
+    /// If the weights are not those of the network that `config.json` describes.
+    pub fn load(&self, device: &Device) -> Result<Encoder, Error> {
+        let EncoderConfig { backbone, channels, size, .. } = &self.config;
+        let backbone = ChosenBackbone::find(backbone.clone())?;
+        let encoder = backbone.build(*channels, *size, &Init::new(0, "encoder", device), Role::Student)?;
+        let file = self.path.join(WEIGHTS);
+        let arrays = parameters::from_pytorch_layout(parameters::read_safetensors(&file)?);
+        parameters::with_arrays(encoder, arrays).map_err(|problem| Error::run(&file, problem))
+    }
+
+    /// Writes the encoder that `plan` has trained into `path`, its weights last: their presence says that it is whole.
+    pub fn write(path: &Path, encoder: &Encoder, plan: &Plan) -> Result<(), Error> {
+        let DataSettings { channels, size, mean, std, .. } = plan.data.clone();
+        let config = EncoderConfig {
+            format: encoder.format().into(),
+            selfsame: env!("CARGO_PKG_VERSION").into(),
+            method: plan.method.name.clone(),
+            backbone: plan.backbone.to_choice(),
+            channels,
+            size,
+            mean,
+            std,
+            width: encoder.width(),
+        };
+        let config = serde_json::to_vec_pretty(&config).expect("plain values serialize");
+        atomic::write(&path.join(CONFIG), &config)?;
+        let arrays = parameters::to_pytorch_layout(parameters::arrays(encoder));
+        Ok(atomic::write(&path.join(WEIGHTS), &parameters::to_safetensors(&arrays))?)
+    }
+}

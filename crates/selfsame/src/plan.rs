@@ -1,0 +1,229 @@
+//! The plan: everything that a training depends on, every value resolved and checked. The same plan gives the same bytes.
+//!
+//! A plan is the sum of its parts' settings, each declared where the part is; [`crate::catalogue::Catalogue`] makes one of a
+//! recipe, or of a run's `plan.toml`, through the same checks.
+
+use crate::backbones::ChosenBackbone;
+use crate::device;
+use crate::error::Error;
+use crate::memory;
+use crate::optim::settings::OptimizerSettings;
+use crate::projector::ProjectorSettings;
+use crate::trainer::settings::TrainSettings;
+use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
+use selfsame_data::augment::{Normalization, Pipeline, ViewShape};
+use selfsame_data::loader::{Batching, EvalPlan, ViewPlan};
+use selfsame_data::settings::{DataSettings, ViewSettings};
+use selfsame_evaluate::settings::EvaluateSettings;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use toml::{Table, Value};
+
+settings! {
+    /// Keys that lie in no table.
+    pub struct RootSettings {
+        /// seed of every random stream
+        seed: u64 = 0, Kind::Integer(Range::Within(0.0, 9.2e18));
+        /// run folder
+        out: PathBuf = (derived "runs/<method>-<data name>", default_out), Kind::Text, records;
+        /// worker threads, 0: one per core; changes no result
+        threads: usize = 0, Kind::Integer(Range::Within(0.0, 1024.0)), records;
+        /// where the encoder is trained, e.g. cpu
+        device: String = "cpu", Kind::Text;
+    }
+}
+
+/// Everything a run depends on.
+#[derive(Clone)]
+pub struct Plan {
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Run folder.
+    pub out: PathBuf,
+    /// Worker threads; 0: one per core. No result depends on it.
+    pub threads: usize,
+    /// Device: `cpu`.
+    pub device: String,
+    /// The data.
+    pub data: DataSettings,
+    /// The encoder.
+    pub backbone: ChosenBackbone,
+    /// The head that is thrown away.
+    pub projector: ProjectorSettings,
+    /// The method and its own keys.
+    pub method: Choice,
+    /// Groups of views.
+    pub views: Vec<ViewSettings>,
+    /// Length, batch and records of the training.
+    pub train: TrainSettings,
+    /// The optimizer.
+    pub optimizer: OptimizerSettings,
+    /// The evaluation protocol.
+    pub evaluate: EvaluateSettings,
+    /// What the keys are, and which of them decide about results.
+    pub(crate) schema: Arc<Schema>,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.to_toml())
+    }
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_table() == other.to_table()
+    }
+}
+
+impl Plan {
+    /// Reads what was resolved, and checks what no key can tell by itself.
+    pub(crate) fn read(resolved: &Resolved, backbone: ChosenBackbone, schema: Arc<Schema>) -> Result<Self, Error> {
+        let RootSettings { seed, out, threads, device } = resolved.read("")?;
+        let plan = Self {
+            seed,
+            out,
+            threads,
+            device,
+            data: resolved.read("data")?,
+            backbone,
+            projector: resolved.read("projector")?,
+            method: resolved.choice("method"),
+            views: resolved.list("views")?,
+            train: resolved.read("train")?,
+            optimizer: OptimizerSettings::read(&resolved.choice("optimizer"))?,
+            evaluate: resolved.read("evaluate")?,
+            schema,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |key: &str, problem: String| Err(Error::setting(key, problem));
+        device::open(&self.device)?;
+        let sides: Vec<(String, usize)> = std::iter::once(("data.size".to_owned(), self.data.size))
+            .chain(self.views.iter().enumerate().map(|(i, group)| (format!("views.{i}.size"), group.size)))
+            .collect();
+        self.backbone.check(self.data.size, &sides)?;
+        if self.views.is_empty() {
+            return wrong(
+                "views",
+                "expected at least one group, got an empty list; drop the key for the default views".into(),
+            );
+        }
+        let TrainSettings { batch_size, chunk_size, .. } = self.train;
+        if chunk_size > batch_size {
+            let problem = format!("{chunk_size} is more than train.batch_size = {batch_size}; at most that works");
+            return wrong("train.chunk_size", problem);
+        }
+        let DataSettings { channels, mean, std, .. } = &self.data;
+        for (key, constants) in [("data.mean", mean), ("data.std", std)] {
+            if constants.len() != *channels {
+                let problem = format!("expected one number per channel, {channels} in all, got {}", constants.len());
+                return wrong(key, problem);
+            }
+        }
+        for (i, group) in self.views.iter().enumerate() {
+            let path = format!("views.{i}.augmentations");
+            let shape = ViewShape { size: group.size, channels: *channels };
+            Pipeline::new(&group.augmentations, &path, shape, Normalization::none(*channels))?;
+        }
+        memory::check(self)
+    }
+
+    /// How training makes batches.
+    pub fn batching(&self) -> Batching {
+        Batching { batch_size: self.train.batch_size, seed: self.seed, threads: self.threads }
+    }
+
+    /// How evaluation makes batches.
+    pub fn evaluation_batching(&self) -> Batching {
+        Batching { batch_size: self.evaluate.batch_size, ..self.batching() }
+    }
+
+    /// The views of a training.
+    pub fn training_views(&self) -> Result<ViewPlan, Error> {
+        Ok(ViewPlan::new(&self.data, &self.views, self.batching())?)
+    }
+
+    /// The plain view, for embedding and evaluation.
+    pub fn plain_view(&self) -> Result<EvalPlan, Error> {
+        Ok(EvalPlan::plain(&self.data, self.evaluation_batching())?)
+    }
+
+    /// `count` views of each sample as training draws them, for evaluation.
+    pub fn augmented_views(&self, count: usize) -> Result<EvalPlan, Error> {
+        Ok(EvalPlan::augmented(&self.data, &self.views, self.evaluation_batching(), count)?)
+    }
+
+    /// The values, table by table.
+    pub fn to_table(&self) -> Table {
+        fn table(settings: impl serde::Serialize) -> Table {
+            Table::try_from(settings).expect("settings are tables, lists, text, flags and numbers within 63 bits")
+        }
+        let root =
+            RootSettings { seed: self.seed, out: self.out.clone(), threads: self.threads, device: self.device.clone() };
+        let mut all = table(root);
+        let views = self.views.iter().map(|group| Value::Table(table(group))).collect();
+        for (name, part) in [
+            ("data", Value::Table(table(&self.data))),
+            ("backbone", Value::Table(table(self.backbone.to_choice()))),
+            ("projector", Value::Table(table(&self.projector))),
+            ("method", Value::Table(table(&self.method))),
+            ("views", Value::Array(views)),
+            ("train", Value::Table(table(&self.train))),
+            ("optimizer", Value::Table(table(self.optimizer.to_choice()))),
+            ("evaluate", Value::Table(table(&self.evaluate))),
+        ] {
+            all.insert(name.into(), part);
+        }
+        all
+    }
+
+    /// The plan as TOML, which [`crate::catalogue::Catalogue::load`] reads back.
+    pub fn to_toml(&self) -> String {
+        self.schema.to_toml(&self.to_table())
+    }
+
+    /// What decides about the results of the training: all of the plan but records, caches, evaluations, `threads`, `out`, and
+    /// where the data lie, as long as they are the same.
+    pub fn identity(&self) -> Table {
+        self.schema.identity(&self.to_table())
+    }
+
+    /// Hash of [`Self::identity`], 64 hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.identity())
+    }
+
+    /// What makes this another plan than the one of `identity`: a line per key, `train.epochs 7 → 20`; nothing where it is the
+    /// same.
+    pub fn differences(&self, identity: &Table) -> Vec<String> {
+        differences(identity, &self.identity())
+    }
+}
+
+/// Hash of [`Plan::identity`].
+pub(crate) fn fingerprint(identity: &Table) -> String {
+    blake3::hash(identity.to_string().as_bytes()).to_hex().to_string()
+}
+
+/// What to tell of a plan that differs by `lines` from the one that a run began with.
+pub(crate) fn another_plan(lines: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let more = match lines.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{}{more}: another plan than the run began with; start it as a new run with out=…, or put the old value back",
+        lines[..lines.len().min(SHOWN)].join(", ")
+    )
+}
+
+fn default_out(settled: &Settled) -> Option<Value> {
+    let name = Path::new(settled.text("data.path")?).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or("data").to_owned();
+    value(format!("runs/{}-{stem}", settled.text("method.name")?))
+}

@@ -1,0 +1,25 @@
+//! What can be set of a training.
+
+use selfsame_config::{Kind, Range, settings, value};
+
+settings! {
+    /// `[train]`
+    pub struct TrainSettings {
+        /// passes over the data
+        epochs: usize = 100, Kind::Integer(Range::Within(1.0, 1e6));
+        /// samples per step
+        batch_size: usize = 256, Kind::Integer(Range::Within(2.0, 1e6));
+        /// samples whose activations are held at once; fewer need less memory
+        chunk_size: usize = (derived "train.batch_size", |s| value(s.count("train.batch_size"))), Kind::Integer(Range::Within(1.0, 1e6));
+        /// steps between checkpoints, 0: by time alone
+        checkpoint_steps: u64 = 0, Kind::COUNT_OR_ZERO, records;
+        /// minutes between checkpoints
+        checkpoint_minutes: f64 = 5.0, Kind::Number(Range::Over(0.0, 1e6)), records;
+        /// checkpoints kept
+        keep_checkpoints: usize = 3, Kind::COUNT, records;
+        /// epochs between kNN scores where labels exist, 0: never
+        online_knn_epochs: usize = 5, Kind::COUNT_OR_ZERO, records;
+        /// steps between lines of metrics.jsonl
+        log_steps: u64 = 1, Kind::COUNT, records;
+    }
+}

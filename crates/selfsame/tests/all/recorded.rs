@@ -1,0 +1,77 @@
+//! Encoders of short runs, byte for byte as they were when `tests/golden/encoders.json` was recorded.
+//!
+//! The instruction set is chosen once per process, so the test runs itself again for each of them. `SELFSAME_RECORD=1 cargo
+//! test -p selfsame recorded` writes the file anew, after a change that is meant to change results.
+
+use crate::training::{every_method, plan, train, words};
+use selfsame::tensor::parameters::read_safetensors;
+use std::collections::BTreeMap;
+use std::process::Command;
+
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/encoders.json");
+
+/// Instruction set, run, tensor, and the first 16 digits of the hash of its shape and values.
+type Hashes = BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>;
+
+#[test]
+fn encoders_are_as_recorded() {
+    if !(cfg!(target_arch = "x86_64") && std::is_x86_feature_detected!("avx512f")) {
+        eprintln!("not compared: recorded on a machine with AVX-512, whose tensor library adds up in another order");
+        return;
+    }
+    let found: Hashes = ["avx512", "avx2", "scalar"].into_iter().map(|isa| (isa.to_owned(), hashes(isa))).collect();
+    if std::env::var_os("SELFSAME_RECORD").is_some() {
+        std::fs::write(RECORDED, serde_json::to_string_pretty(&found).unwrap() + "\n").unwrap();
+    }
+    let recorded: Hashes = serde_json::from_str(&std::fs::read_to_string(RECORDED).unwrap()).unwrap();
+    assert!(recorded.keys().eq(found.keys()));
+    for (isa, runs) in &recorded {
+        assert!(runs.keys().eq(found[isa].keys()), "{:?}", found[isa].keys());
+        for (run, tensors) in runs {
+            assert_eq!(tensors, &found[isa][run], "{run} with {isa}");
+        }
+    }
+}
+
+/// What [`in_this_process`] prints in a process that runs on `isa`.
+fn hashes(isa: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+    let words = ["--exact", "recorded::in_this_process", "--ignored", "--nocapture"];
+    let output = Command::new(std::env::current_exe().unwrap()).args(words).env("SELFSAME_ISA", isa).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{isa}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(text.lines().find(|line| line.starts_with('{')).unwrap()).unwrap()
+}
+
+#[test]
+#[ignore = "run by encoders_are_as_recorded, once for each instruction set"]
+fn in_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, dataset) = plan(folder.path(), "source", &["epochs=1"]);
+    train(&source, &dataset);
+    let mut runs: Vec<(String, Vec<String>)> = every_method(&source.out)
+        .into_iter()
+        .map(|run| (run.iter().filter(|word| !word.contains("source")).cloned().collect::<Vec<_>>().join(" "), run))
+        .collect();
+    for more in [
+        &["optimizer.name=adamw", "chunk_size=3"][..],
+        &["optimizer.name=lars", "backbone.norm=group", "projector.norm=none"],
+        &["backbone.stem=imagenet", "backbone.zero_init_last=true", "projector.layers=3", "projector.last_norm=true"],
+        &["backbone=resnet18", "epochs=1", "data.channels=3"],
+        &["backbone=resnet50", "epochs=1", "size=20", "data.channels=3"],
+    ] {
+        runs.push((more.join(" "), more.iter().map(|&word| word.to_owned()).collect()));
+    }
+    let mut hashes = BTreeMap::new();
+    for (index, (name, run)) in runs.iter().enumerate() {
+        let (plan, dataset) = plan(folder.path(), &format!("run-{index}"), &words(run));
+        train(&plan, &dataset);
+        let tensors = read_safetensors(&plan.out.join("encoder.safetensors")).unwrap().into_iter();
+        let hash = tensors.map(|(tensor, array)| {
+            let values: Vec<u8> = array.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let hash = blake3::hash(&[format!("{:?}", array.shape).as_bytes(), &values].concat());
+            (tensor, hash.to_hex()[..16].to_owned())
+        });
+        hashes.insert(name.clone(), hash.collect::<BTreeMap<_, _>>());
+    }
+    println!("{}", serde_json::to_string(&hashes).unwrap());
+}
