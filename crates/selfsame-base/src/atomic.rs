@@ -41,8 +41,7 @@ impl AtomicFile {
         // Some file systems report a full disk only here.
         file.sync_all().map_err(io)?;
         temporary.persist(&path).map_err(|e| io(e.error))?;
-        // The new name is on the disk once its folder is.
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(io)
+        sync_folder(&folder).map_err(io)
     }
 
     /// The final path.
@@ -64,6 +63,17 @@ impl Seek for AtomicFile {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         self.file.seek(to)
     }
+}
+
+/// Hands the names in a folder to the disk: a file that was created or renamed is there once its folder is.
+///
+/// Only Unix opens folders as files. Windows has no such call, and its file systems keep a journal of names.
+pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -153,14 +153,13 @@ impl Block {
 
     fn allocate(bytes: usize) -> Block {
         let layout = Block::layout(bytes);
-        // SAFETY: size classes are not 0; large blocks are zeroed after the advice, which must precede the first touch, and
-        // `madvise` is given memory that we just got.
+        // SAFETY: size classes are not 0; large blocks are zeroed after the advice, which must precede the first touch and
+        // is about memory that we just got.
         let start = unsafe {
             if bytes >= HUGE {
                 let start = alloc(layout);
                 if !start.is_null() {
-                    #[cfg(target_os = "linux")]
-                    libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
+                    ask_for_huge_pages(start, bytes);
                     start.write_bytes(0, bytes);
                 }
                 start
@@ -176,6 +175,20 @@ impl Block {
         // SAFETY: allocated in `allocate` with this layout; taken by value, so not used again.
         unsafe { dealloc(self.start.as_ptr().cast(), Block::layout(self.bytes)) }
     }
+}
+
+/// Tells the system that these bytes, which were just allocated, are best kept in huge pages; other systems than Linux
+/// decide for themselves.
+/// # Safety
+/// The bytes are allocated.
+unsafe fn ask_for_huge_pages(start: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise; the advice changes no content, and to refuse it does no harm.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, bytes);
 }
 
 /// Bytes of the size class for `len` floats: the next of eight steps per power of two, in whole vectors.

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::plan::{Plan, another_plan};
 use crate::tensor::parameters::{Array, from_safetensors, to_safetensors};
-use selfsame_base::DataError;
+use selfsame_base::{DataError, atomic};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -62,7 +62,7 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint, plan: &Plan) -> Result<PathB
     }
     remove_folder(&path)?;
     fs::rename(&temporary, &path).map_err(|e| Error::io(&path, e))?;
-    sync_folder(folder)?;
+    atomic::sync_folder(folder).map_err(|e| Error::io(folder, e))?;
     let all = list(folder)?;
     for old in &all[..all.len().saturating_sub(plan.train.keep_checkpoints.max(1))] {
         remove_folder(old)?;
@@ -152,8 +152,4 @@ fn remove_folder(path: &Path) -> Result<(), Error> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, e)),
         _ => Ok(()),
     }
-}
-
-fn sync_folder(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, e))
 }

@@ -4,18 +4,25 @@ use crate::error::Error;
 use burn::tensor::Device;
 use selfsame_kernels::{Isa, conv};
 
+/// Names of the devices of this build.
+const NAMES: [&str; 1] = ["cpu"];
+
+/// Whether there is a device called `name`.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    if NAMES.contains(&name) {
+        return Ok(());
+    }
+    Err(Error::setting("device", format!("unknown device \"{name}\"; this build has: {}", NAMES.join(", "))))
+}
+
 /// The device called `name`, without gradients.
 ///
 /// # Errors
 /// If there is no such device, or the environment asks its kernels for what they cannot do, see [`check_kernels`].
 pub fn open(name: &str) -> Result<Device, Error> {
-    match name {
-        "cpu" => {
-            check_kernels()?;
-            Ok(Device::flex())
-        }
-        _ => Err(Error::setting("device", format!("unknown device \"{name}\"; this build has: cpu"))),
-    }
+    check_name(name)?;
+    check_kernels()?;
+    Ok(Device::flex())
 }
 
 /// Whether the CPU's kernels can run as the environment asks, which they take for granted. Called where work begins on

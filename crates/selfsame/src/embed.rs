@@ -2,16 +2,18 @@
 
 use crate::backbones::Encoder;
 use crate::branch::Branch;
+use crate::device;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::tensor::layers::Pass;
-use crate::tensor::{to_vec, view_to_device};
+use crate::tensor::{parameters, to_vec, view_to_device};
 use burn::module::Module;
+use selfsame_base::DataError;
 use selfsame_data::attributes::attributes;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::features::FeatureTable;
-use selfsame_evaluate::knn::{self, Neighbors};
+use selfsame_evaluate::knn;
 use std::sync::Arc;
 
 /// One batch's features, `[batch, width]` each, row by row.
@@ -42,6 +44,9 @@ pub struct Wanted {
 
 /// Runs a branch in evaluation mode over the plain views of a loader and hands each batch to `sink`; memory does not grow
 /// with the data set. Samples that cannot be read are left out.
+///
+/// # Errors
+/// Also if a weight of the encoder is not finite: activations would hide it, and give all samples the same features.
 pub fn for_each_batch(
     branch: &Branch,
     loader: EvalLoader,
@@ -58,6 +63,11 @@ pub fn for_each_views(
     wanted: Wanted,
     mut sink: impl FnMut(Vec<FeatureBatch>) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    device::check_kernels()?;
+    if let Some(name) = parameters::first_not_finite(&branch.encoder) {
+        let problem = format!("the encoder's {name} is not finite (NaN or infinity): the encoder has diverged");
+        return Err(DataError::Data(problem).into());
+    }
     let pass = Pass::evaluate();
     let (encoder, projector) = (branch.encoder.for_inference(), branch.projector.valid());
     let device = encoder.devices().first().cloned().unwrap_or_default();
@@ -123,7 +133,7 @@ impl Tables {
         dataset.check_bad_share()?;
         if tables.indices.is_empty() {
             let problem = format!("{}: not one sample can be read", dataset.path().display());
-            return Err(selfsame_base::DataError::Data(problem).into());
+            return Err(DataError::Data(problem).into());
         }
         let Self { indices, h, z, raw, trivial } = &mut tables;
         for table in [h, z, raw, trivial] {
@@ -173,6 +183,9 @@ fn describe(table: &mut FeatureTable, dataset: &Dataset, indices: &[usize]) {
 }
 
 /// Share of `queries` that the encoder's kNN over `bank` classifies correctly.
+///
+/// # Errors
+/// Also if a sample's features are not finite.
 pub fn online_knn(
     encoder: &Encoder,
     dataset: &Arc<Dataset>,
@@ -185,8 +198,5 @@ pub fn online_knn(
         Ok(Tables::embed(&branch, dataset, plan, Some(indices), Wanted::default(), &mut |_| {})?.h)
     };
     let (bank, queries, settings) = (table(bank)?, table(queries)?, &plan.evaluate);
-    let k = settings.knn_k.min(bank.len());
-    let neighbors = Neighbors::find(queries.rows(), bank.rows(), k)?;
-    let predicted = neighbors.vote(&bank.labels, bank.classes.len(), k, settings.knn_temperature);
-    Ok(knn::accuracy(&predicted, &queries.labels))
+    Ok(knn::score(&bank, &queries, settings.knn_k, settings.knn_temperature)?)
 }

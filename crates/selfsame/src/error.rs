@@ -33,6 +33,18 @@ pub enum Error {
         /// Path of the last checkpoint, or `none`.
         checkpoint: String,
     },
+    /// The weights stopped being numbers.
+    #[error(
+        "{name} is not finite (NaN or infinity) after step {step}, which is not saved; last good checkpoint: {checkpoint}; lower optimizer.base_lr or lengthen optimizer.warmup_epochs"
+    )]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// The first of the weights that are not.
+        name: String,
+        /// Path of the last checkpoint, or `none`.
+        checkpoint: String,
+    },
     /// The device cannot be had, or not as the environment asks for it.
     #[error("{0}")]
     Device(String),

@@ -147,6 +147,9 @@ pub struct Tuning<'a> {
 
 /// Fine-tunes with each number of labels. `progress` is told what is done, and steps done of all; `done` is given what is
 /// found so far, after every number of labels.
+///
+/// # Errors
+/// Also if a sample's features are not finite, or a loss while it learns.
 pub fn finetune(
     tuning: &Tuning,
     labels: &[LabelBudget],
@@ -181,6 +184,9 @@ impl<'a> Tuner<'a> {
         let table = |data: &Arc<Dataset>| Tables::embed(&branch, data, plan, None, Wanted::default(), &mut |_| {});
         let (Tables { h: train, indices: rows, .. }, Tables { h: test, .. }) =
             (table(tuning.train)?, table(tuning.test)?);
+        for table in [&train, &test] {
+            table.check_finite("the representation")?;
+        }
         let truth = match_classes(&train, &test)?;
         let stages = branch.encoder.stages();
         if let Some(wanted) = settings.stages().filter(|&wanted| wanted > stages) {
@@ -278,6 +284,11 @@ impl<'a> Tuner<'a> {
             let h = model.encoder.forward(view_to_device(pixels, group.shape, &device.clone().inner()), &pass);
             let targets = TensorData::new(targets, [views.indices.len(), 1]);
             let loss = cross_entropy(model.head.forward(h), Tensor::from_data(targets, &device));
+            let total: f32 = loss.total.clone().into_scalar();
+            if !total.is_finite() {
+                let problem = format!("the loss is {total} at step {} of {steps}; a lower rate would do", step + 1);
+                return Err(Error::setting("lr", problem));
+            }
             let mut gradients = GradientMap::default();
             gradients.accumulate(&model, &mut loss.total.backward());
             gradients.retain(|name| shares.contains_key(name));
@@ -293,6 +304,7 @@ impl<'a> Tuner<'a> {
         let branch = Branch::without_projector(model.encoder.clone());
         let (test, plan) = (self.tuning.test, self.tuning.plan);
         let h = Tables::embed(&branch, test, plan, None, Wanted::default(), &mut |_| {})?.h;
+        h.check_finite("the representation")?;
         let (rows, dim, device) = (h.len(), h.dim, device::open(&plan.device)?);
         let logits = model.head.forward(Tensor::<2>::from_data(TensorData::new(h.values, [rows, dim]), &device));
         let largest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));

@@ -101,7 +101,7 @@ impl Plan {
 
     fn check(&self) -> Result<(), Error> {
         let wrong = |key: &str, problem: String| Err(Error::setting(key, problem));
-        device::open(&self.device)?;
+        device::check_name(&self.device)?;
         let sides: Vec<(String, usize)> = std::iter::once(("data.size".to_owned(), self.data.size))
             .chain(self.views.iter().enumerate().map(|(i, group)| (format!("views.{i}.size"), group.size)))
             .collect();

@@ -224,7 +224,8 @@ impl<'a, M: Method> Session<'a, M> {
                 }
             }
             let every = self.plan.train.checkpoint_steps;
-            let minutes = Duration::from_secs_f64(60.0 * self.plan.train.checkpoint_minutes);
+            let minutes = 60.0 * self.plan.train.checkpoint_minutes;
+            let minutes = Duration::try_from_secs_f64(minutes).unwrap_or(Duration::MAX);
             if (every > 0 && self.done.is_multiple_of(every)) || last_checkpoint.elapsed() >= minutes {
                 self.save()?;
                 last_checkpoint = Instant::now();
@@ -273,14 +274,18 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn diverged(&self, result: &Step<M::Outputs>, lr: f64) -> Error {
         let terms: Vec<_> = result.terms.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        let last = checkpoint::newest(&self.run.checkpoints()).ok().flatten();
         Error::Diverged {
             step: self.done + 1,
             total: result.total,
             lr,
             terms: terms.join(", "),
-            checkpoint: last.map_or("none".into(), |path| path.display().to_string()),
+            checkpoint: self.last_checkpoint(),
         }
+    }
+
+    fn last_checkpoint(&self) -> String {
+        let last = checkpoint::newest(&self.run.checkpoints()).ok().flatten();
+        last.map_or("none".into(), |path| path.display().to_string())
     }
 
     fn record(&self, result: &Step<M::Outputs>, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
@@ -321,6 +326,9 @@ impl<'a, M: Method> Session<'a, M> {
     }
 
     fn save(&mut self) -> Result<(), Error> {
+        if let Some(name) = parameters::first_not_finite(self.model()) {
+            return Err(Error::NotFinite { step: self.done, name, checkpoint: self.last_checkpoint() });
+        }
         let checkpoint =
             Checkpoint { step: self.done, model: parameters::arrays(self.model()), optimizer: self.optimizer.arrays() };
         let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, self.plan)?;

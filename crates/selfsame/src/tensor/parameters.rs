@@ -74,6 +74,12 @@ pub fn arrays<M: Module>(module: &M) -> BTreeMap<String, Array> {
     visitor.arrays
 }
 
+/// The first, by name, of a module's float tensors that holds a NaN or an infinity.
+pub fn first_not_finite<M: Module>(module: &M) -> Option<String> {
+    let finite = |array: &Array| array.values.iter().all(|v| v.is_finite());
+    arrays(module).into_iter().find(|(_, array)| !finite(array)).map(|(name, _)| name)
+}
+
 /// Puts `arrays` in the place of a module's tensors; every name and shape must fit.
 pub fn with_arrays<M: Module>(module: M, arrays: BTreeMap<String, Array>) -> Result<M, String> {
     struct Mapper {

@@ -1,7 +1,9 @@
 //! Integration tests of the tensor side.
 
 mod ablations;
+mod environment;
 mod methods;
+mod not_finite;
 mod plans;
 mod recorded;
 mod resnet;
