@@ -16,7 +16,7 @@ use crate::plan::{Plan, RootSettings};
 use crate::projector::ProjectorSettings;
 use crate::trainer::{self, Outcome, WeightsOf, settings::TrainSettings};
 use selfsame_base::lookup;
-use selfsame_config::{Catalogue as Names, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
+use selfsame_config::{Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::{DataRequest, data_parts, view_parts};
 use selfsame_evaluate::settings::EvaluateSettings;
@@ -159,9 +159,13 @@ impl Catalogue {
     /// All keys of plans, in their order.
     pub fn schema(&self) -> Schema {
         let methods = self.methods.iter().map(|m| Variant { name: m.name, family: m.name, keys: m.keys });
-        let methods =
-            Names { noun: "method", meaning: "how the encoder learns", preset: "simclr", variants: methods.collect() };
-        let backbones = Names {
+        let methods = Choices {
+            noun: "method",
+            meaning: "how the encoder learns",
+            preset: "simclr",
+            variants: methods.collect(),
+        };
+        let backbones = Choices {
             noun: "backbone",
             meaning: "the encoder",
             preset: "resnet_micro",
@@ -170,9 +174,9 @@ impl Catalogue {
         let mut parts = vec![Part::new("", RootSettings::KEYS)];
         parts.extend(data_parts());
         parts.extend([
-            Part::new("backbone", &[]).with_catalogue(backbones),
+            Part::new("backbone", &[]).with_choices(backbones),
             Part::new("projector", ProjectorSettings::KEYS),
-            Part::new("method", &[]).with_catalogue(methods),
+            Part::new("method", &[]).with_choices(methods),
         ]);
         parts.extend(view_parts());
         parts.extend([

@@ -10,6 +10,7 @@ use crate::memory;
 use crate::optim::settings::OptimizerSettings;
 use crate::projector::ProjectorSettings;
 use crate::trainer::settings::TrainSettings;
+use selfsame_base::text::readable;
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
 use selfsame_data::augment::{Normalization, Pipeline, ViewShape};
 use selfsame_data::loader::{Batching, EvalPlan, ViewPlan};
@@ -25,6 +26,7 @@ settings! {
         /// seed of every random stream
         seed: u64 = 0, Kind::Integer(Range::Within(0.0, 9.2e18));
         /// run folder
+        #[serde(serialize_with = "readable")]
         out: PathBuf = (derived "runs/<method>-<data name>", default_out), Kind::Text, records;
         /// worker threads, 0: one per core; changes no result
         threads: usize = 0, Kind::Integer(Range::Within(0.0, 1024.0)), records;
@@ -162,9 +164,10 @@ impl Plan {
         fn table(settings: impl serde::Serialize) -> Table {
             Table::try_from(settings).expect("settings are tables, lists, text, flags and numbers within 63 bits")
         }
-        let root =
-            RootSettings { seed: self.seed, out: self.out.clone(), threads: self.threads, device: self.device.clone() };
+        let root = RootSettings { seed: 0, out: self.out.clone(), threads: self.threads, device: self.device.clone() };
         let mut all = table(root);
+        // TOML has no numbers of 64 bits without a sign, which a library caller may give.
+        all.insert("seed".into(), Value::Integer(self.seed as i64));
         let views = self.views.iter().map(|group| Value::Table(table(group))).collect();
         for (name, part) in [
             ("data", Value::Table(table(&self.data))),

@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use resnet::ResNet;
 use selfsame_base::lookup;
-use selfsame_config::{Catalogue, Choice, Draft, Key, Kind, Part, Preset, Recipe, Schema, Settings, Variant};
+use selfsame_config::{Choice, Choices, Draft, Key, Kind, Part, Preset, Recipe, Schema, Settings, Variant};
 use toml::{Table, Value};
 use vit::Vit;
 
@@ -181,8 +181,8 @@ impl ChosenBackbone {
             changes_training: true,
         }];
         let variants = BACKBONES.iter().map(BackboneEntry::variant).collect();
-        let catalogue = Catalogue { noun: "backbone", meaning: "the encoder", preset: "", variants };
-        let parts = vec![Part::new("data", SIZE), Part::new("backbone", &[]).with_catalogue(catalogue)];
+        let catalogue = Choices { noun: "backbone", meaning: "the encoder", preset: "", variants };
+        let parts = vec![Part::new("data", SIZE), Part::new("backbone", &[]).with_choices(catalogue)];
         let (mut backbone, mut data) = (keys, Table::new());
         backbone.insert("name".into(), name.into());
         data.insert("size".into(), Value::Integer(size as i64));
