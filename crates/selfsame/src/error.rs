@@ -33,7 +33,7 @@ pub enum Error {
         /// Path of the last checkpoint, or `none`.
         checkpoint: String,
     },
-    /// The device cannot be had.
+    /// The device cannot be had, or not as the environment asks for it.
     #[error("{0}")]
     Device(String),
 }

@@ -6,8 +6,8 @@
 use crate::backbones::ChosenBackbone;
 use crate::device;
 use crate::error::Error;
-use crate::memory;
-use crate::optim::settings::OptimizerSettings;
+use crate::memory::Needed;
+use crate::optim::settings::{OptimizerSettings, UpdateRule};
 use crate::projector::ProjectorSettings;
 use crate::trainer::settings::TrainSettings;
 use selfsame_base::text::readable;
@@ -131,7 +131,30 @@ impl Plan {
             let shape = ViewShape { size: group.size, channels: *channels };
             Pipeline::new(&group.augmentations, &path, shape, Normalization::none(*channels))?;
         }
-        memory::check(self)
+        self.needed()?.check()
+    }
+
+    /// The memory that a training needs at least.
+    fn needed(&self) -> Result<Needed, Error> {
+        /// Batches of views that exist at once: one in use, one in the queue, one that is being made.
+        const BATCHES: f64 = 3.0;
+        let moments = match self.optimizer.rule {
+            UpdateRule::Adamw(_) => 2.0,
+            UpdateRule::Sgd(_) | UpdateRule::Lars(_) => 1.0,
+        };
+        let (mut parameters, mut activations, mut pixels) = (0.0f64, 0.0, 0.0);
+        for group in &self.views {
+            let cost = self.backbone.cost(self.data.channels, group.size)?;
+            parameters = parameters.max(cost.parameters);
+            activations += group.count as f64 * cost.activations;
+            pixels += group.count as f64 * (group.size * group.size * self.data.channels) as f64;
+        }
+        parameters += self.projector.parameters();
+        Ok(Needed {
+            weights: parameters * (2.0 + moments),
+            activations: activations * self.train.chunk_size as f64,
+            views: pixels * self.train.batch_size as f64 * BATCHES,
+        })
     }
 
     /// How training makes batches.

@@ -1,11 +1,14 @@
 //! Golden cases on a device: how far its totals, terms and gradients lie from the f64 reference.
 
+use crate::device;
 use crate::error::Error;
 use crate::objective::{self, Distillation, LossTerms, Swap, Units, VicregWeights};
 use crate::tensor::to_vec;
 use burn::tensor::{Device, Tensor, TensorData};
+use selfsame_base::{DataError, lookup};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// The built-in cases, made by `tests/golden/generate.py`.
 pub const OBJECTIVES: &str = include_str!("../../../tests/golden/objectives.json");
@@ -53,112 +56,262 @@ impl Row {
 }
 
 /// Runs every case of `json` on `device`.
+///
+/// # Errors
+/// If the file is no such file, in one line that names the case.
 pub fn objectives(json: &str, device: &Device) -> Result<Vec<Row>, Error> {
-    let file: File = serde_json::from_str(json)
-        .map_err(|e| Error::setting("--objectives", format!("not a file of golden objectives: {e}")))?;
-    file.cases.iter().map(|case| run(case, &device.clone().autodiff())).collect()
+    device::check_kernels()?;
+    let file: File = serde_json::from_str(json).map_err(malformed)?;
+    if file.cases.is_empty() {
+        return Err(malformed("it has no cases"));
+    }
+    file.cases.iter().map(|case| case.run(&device.clone().autodiff())).collect()
 }
 
-fn run(case: &Case, device: &Device) -> Result<Row, Error> {
-    let leaf = |name: &str| -> Result<Tensor<2>, Error> {
-        let rows = case.inputs.get(name).ok_or_else(|| malformed(case, &format!("has no input {name}")))?;
-        let shape = [rows.len(), rows.first().map_or(0, Vec::len)];
+/// An error in a file of golden objectives.
+fn malformed(problem: impl std::fmt::Display) -> Error {
+    DataError::Data(format!("golden objectives: {problem}; the format is that of tests/golden/objectives.json")).into()
+}
+
+impl Case {
+    fn run(&self, device: &Device) -> Result<Row, Error> {
+        let mut inputs = Inputs { case: self, left: BTreeMap::new(), lengths: BTreeMap::new() };
+        for (name, rows) in &self.inputs {
+            let (shape, values) = self.matrix(format_args!("input {name}"), rows)?;
+            let leaf = Tensor::from_data(TensorData::new(values, shape), device).require_grad();
+            inputs.left.insert(name, leaf);
+        }
+        let leaves = inputs.left.clone();
+        let (_, evaluate) = lookup::find(OBJECTIVES_BY_NAME, |(name, _)| name, "objective", &self.objective)
+            .map_err(|problem| self.error(problem))?;
+        let loss = evaluate(&mut inputs)?;
+        if let Some(name) = inputs.left.keys().next() {
+            return Err(self.error(format_args!("has an input {name}, which this objective does not take")));
+        }
+        let names: Vec<&str> = loss.terms.iter().map(|(name, _)| *name).collect();
+        if let Some(name) = self.terms.keys().find(|name| !names.contains(&name.as_str())) {
+            return Err(self.error(format_args!("has a term {name}; this objective has {}", names.join(", "))));
+        }
+        let mut gradients = loss.total.backward();
+
+        let scalar = |t: &Tensor<1>| f64::from(t.clone().into_scalar::<f32>());
+        let total = worst(0.0, deviation(scalar(&loss.total), self.total));
+        let mut terms = 0.0;
+        for (name, value) in &loss.terms {
+            let golden = self.terms.get(*name).ok_or_else(|| self.error(format_args!("has no term {name}")))?;
+            terms = worst(terms, deviation(scalar(value), *golden));
+        }
+        let largest = self.gradient.values().flatten().flatten().fold(0.0f64, |m, g| m.max(g.abs()));
+        let scale = if largest > 0.0 { largest } else { 1.0 };
+        let mut gradient = 0.0;
+        for (name, leaf) in &leaves {
+            let rows = self.gradient.get(*name).ok_or_else(|| self.error(format_args!("has no gradient of {name}")))?;
+            let (shape, golden) = self.matrix(format_args!("gradient of {name}"), rows)?;
+            if shape != leaf.dims() {
+                let problem = format_args!("has a gradient of {name} of {shape:?}, expected {:?}", leaf.dims());
+                return Err(self.error(problem));
+            }
+            let ours = leaf.grad_remove(&mut gradients).map_or_else(|| vec![0.0; golden.len()], to_vec);
+            for (ours, golden) in ours.iter().zip(rows.iter().flatten()) {
+                gradient = worst(gradient, (f64::from(*ours) - golden).abs() / scale);
+            }
+        }
+        let parameters: Vec<_> = self.parameters.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let shape = leaves.values().next().map_or([0; 2], Tensor::dims);
+        Ok(Row { case: format!("{} {shape:?}{}", self.objective, parameters.concat()), total, terms, gradient })
+    }
+
+    /// Shape and values of rows of numbers, if they are a matrix.
+    fn matrix(&self, what: impl std::fmt::Display, rows: &[Vec<f64>]) -> Result<([usize; 2], Vec<f32>), Error> {
+        let width = rows.first().map_or(0, Vec::len);
+        if width == 0 {
+            return Err(self.error(format_args!("{what}: expected rows of numbers, it is empty")));
+        }
+        if let Some(row) = rows.iter().position(|row| row.len() != width) {
+            let found = rows[row].len();
+            return Err(self.error(format_args!("{what}: row {row} has {found} numbers, the first has {width}")));
+        }
         let values: Vec<f32> = rows.iter().flatten().map(|&v| v as f32).collect();
-        Ok(Tensor::from_data(TensorData::new(values, shape), device).require_grad())
-    };
-    // In the order of their names, as the objectives take them.
-    let names: Vec<&str> = case.inputs.keys().map(String::as_str).collect();
-    let leaves = names.iter().map(|name| leaf(name)).collect::<Result<Vec<_>, _>>()?;
-    let loss = evaluate(case, &leaves)?;
-    let mut gradients = loss.total.backward();
-
-    let scalar = |t: &Tensor<1>| f64::from(t.clone().into_scalar::<f32>());
-    let total = deviation(scalar(&loss.total), case.total);
-    let mut terms = 0.0f64;
-    for (name, value) in &loss.terms {
-        let golden = case.terms.get(*name).ok_or_else(|| malformed(case, &format!("has no term {name}")))?;
-        terms = terms.max(deviation(scalar(value), *golden));
-    }
-    let largest = case.gradient.values().flatten().flatten().fold(0.0f64, |m, g| m.max(g.abs()));
-    let mut gradient = 0.0f64;
-    for (name, leaf) in names.iter().zip(leaves) {
-        let golden = case.gradient.get(*name).ok_or_else(|| malformed(case, &format!("has no gradient of {name}")))?;
-        let ours =
-            leaf.grad_remove(&mut gradients).map(to_vec).unwrap_or_else(|| vec![0.0; golden.len() * golden[0].len()]);
-        for (ours, golden) in ours.iter().zip(golden.iter().flatten()) {
-            gradient = gradient.max((f64::from(*ours) - golden).abs() / if largest > 0.0 { largest } else { 1.0 });
+        if !values.iter().all(|v| v.is_finite()) {
+            return Err(self.error(format_args!("{what}: it has a number beyond those of 32 bits")));
         }
+        Ok(([rows.len(), width], values))
     }
-    let parameters: Vec<_> = case.parameters.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-    let rows = &case.inputs[names[0]];
-    let label = format!("{} [{}, {}]{}", case.objective, rows.len(), rows[0].len(), parameters.concat());
-    Ok(Row { case: label, total, terms, gradient })
+
+    fn parameter(&self, name: &str) -> Result<f64, Error> {
+        self.parameters.get(name).copied().ok_or_else(|| self.error(format_args!("has no parameter {name}")))
+    }
+
+    /// A parameter that is a whole number within `range`.
+    fn whole(&self, name: &str, range: RangeInclusive<usize>) -> Result<usize, Error> {
+        let value = self.parameter(name)?;
+        range.clone().find(|&whole| whole as f64 == value).ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            self.error(format_args!("{name}: expected a whole number from {least} to {most}, received {value}"))
+        })
+    }
+
+    fn error(&self, problem: impl std::fmt::Display) -> Error {
+        malformed(format_args!("case {}: {problem}", self.objective))
+    }
 }
 
-fn evaluate(case: &Case, inputs: &[Tensor<2>]) -> Result<LossTerms, Error> {
-    let parameter = |name: &str| {
-        case.parameters.get(name).copied().ok_or_else(|| malformed(case, &format!("has no parameter {name}")))
-    };
-    let input = |index: usize| inputs[index].clone();
-    Ok(match (case.objective.as_str(), inputs.len()) {
-        ("cross_entropy", 2) => objective::cross_entropy(input(0), input(1)),
-        ("dcl", 2) => objective::dcl(input(0), input(1), parameter("temperature")?),
-        ("moco", 3) => objective::moco(input(1), input(0), input(2), parameter("temperature")?),
-        ("moco_v3", 4) => objective::moco_v3(input(2), input(3), input(0), input(1), parameter("temperature")?),
-        ("nnclr", 5) => objective::nnclr(input(0), input(1), input(3), input(4), input(2), parameter("temperature")?),
-        ("swav", 3..) => {
-            let swap = Swap {
-                assigned: parameter("assigned")? as usize,
-                temperature: parameter("temperature")?,
-                epsilon: parameter("epsilon")?,
-                iterations: parameter("iterations")? as usize,
-            };
-            objective::swav(&inputs[1..], &input(0).transpose(), swap)
-        }
-        ("dino", 3..) => {
-            let by = Distillation {
-                temperature: parameter("temperature")?,
-                teacher_temperature: parameter("teacher_temperature")?,
-            };
-            let teachers = inputs.len() - parameter("large")? as usize;
-            objective::dino(inputs[1..teachers].to_vec(), &inputs[teachers..], &input(0), by)
-        }
-        ("masked_patches", 3) => {
-            let (errors, removed) =
-                (objective::masked_patches(input(1), input(0), input(2), parameter("normalized")? == 1.0), input(2));
-            objective::weighted_means(vec![("reconstruction", errors.sum_dim(0) / removed.detach().sum_dim(0), 1.0)])
-        }
-        ("contrastive_divergence", 5) => {
-            let units = if parameter("gaussian")? == 1.0 { Units::Gaussian } else { Units::Bernoulli };
-            let bias = |index: usize| input(index).squeeze_dim(0);
-            let energy = |v: Tensor<2>| objective::free_energy(units, v, input(4), bias(3), bias(1));
-            let model = energy(input(2).detach());
-            objective::weighted_means(vec![
-                ("free_energy_data", energy(input(0)), 1.0),
-                ("free_energy_model", model, -1.0),
-            ])
-        }
-        ("squared_error", 3) => {
-            let errors = objective::squared_error(input(1), input(2), input(0).detach());
-            objective::weighted_means(vec![("reconstruction", errors, 1.0)])
-        }
-        ("invariance_only", 2) => objective::invariance_only(input(0), input(1)),
-        ("nt_xent", 2) => objective::nt_xent(input(0), input(1), parameter("temperature")?),
-        ("barlow_twins", 2) => objective::barlow_twins(input(0), input(1), parameter("redundancy_weight")?),
-        ("vicreg", 2) => {
-            let weights = VicregWeights {
-                invariance: parameter("invariance_weight")?,
-                variance: parameter("variance_weight")?,
-                covariance: parameter("covariance_weight")?,
-            };
-            objective::vicreg(input(0), input(1), weights)
-        }
-        ("clip", 2) => objective::clip(input(0), input(1), parameter("temperature")?),
-        ("byol", 4) => objective::byol(input(0), input(1), input(2), input(3)),
-        ("simsiam", 4) => objective::simsiam(input(0), input(1), input(2), input(3)),
-        (name, count) => return Err(malformed(case, &format!("no objective {name} takes {count} inputs"))),
-    })
+/// The inputs of a case, to be taken by name.
+struct Inputs<'a> {
+    case: &'a Case,
+    left: BTreeMap<&'a str, Tensor<2>>,
+    /// Lengths of the axes that were met.
+    lengths: BTreeMap<&'static str, usize>,
 }
+
+impl Inputs<'_> {
+    /// The input of that name, whose axes have these names: axes of one name have one length, those called `1` have that.
+    fn take(&mut self, name: &str, axes: [&'static str; 2]) -> Result<Tensor<2>, Error> {
+        let input = self.left.remove(name).ok_or_else(|| self.case.error(format_args!("has no input {name}")))?;
+        for (axis, found) in axes.into_iter().zip(input.dims()) {
+            let expected = if axis == "1" { 1 } else { *self.lengths.entry(axis).or_insert(found) };
+            if found != expected {
+                let [rows, columns] = axes;
+                return Err(self.case.error(format_args!(
+                    "input {name}: expected [{rows}, {columns}], {axis} being {expected}, received {:?}",
+                    input.dims()
+                )));
+            }
+        }
+        Ok(input)
+    }
+
+    /// `PREFIX_0`, `PREFIX_1` and so on, `least` of them or more.
+    fn views(&mut self, prefix: &str, least: usize, axes: [&'static str; 2]) -> Result<Vec<Tensor<2>>, Error> {
+        let count = (0..).take_while(|i| self.left.contains_key(format!("{prefix}_{i}").as_str())).count();
+        (0..count.max(least)).map(|i| self.take(&format!("{prefix}_{i}"), axes)).collect()
+    }
+
+    /// Embeddings of one batch.
+    fn embeddings<const N: usize>(&mut self, names: [&str; N]) -> Result<[Tensor<2>; N], Error> {
+        let taken = names.map(|name| self.take(name, BATCH));
+        let taken: Vec<_> = taken.into_iter().collect::<Result<_, _>>()?;
+        Ok(taken.try_into().expect("as many as there are names"))
+    }
+}
+
+/// Axes of embeddings.
+const BATCH: [&str; 2] = ["batch", "embedding"];
+
+/// What an objective makes of a case.
+type Evaluate = fn(&mut Inputs) -> Result<LossTerms, Error>;
+
+/// Every objective that cases may name.
+const OBJECTIVES_BY_NAME: &[(&str, Evaluate)] = &[
+    ("nt_xent", |of| {
+        let [a, b] = of.embeddings(["a", "b"])?;
+        Ok(objective::nt_xent(a, b, of.case.parameter("temperature")?))
+    }),
+    ("dcl", |of| {
+        let [a, b] = of.embeddings(["a", "b"])?;
+        Ok(objective::dcl(a, b, of.case.parameter("temperature")?))
+    }),
+    ("clip", |of| {
+        let [a, b] = of.embeddings(["a", "b"])?;
+        Ok(objective::clip(a, b, of.case.parameter("temperature")?))
+    }),
+    ("moco", |of| {
+        let [query, key] = of.embeddings(["query", "key"])?;
+        let queue = of.take("queue", ["queue", "embedding"])?;
+        Ok(objective::moco(query, key, queue, of.case.parameter("temperature")?))
+    }),
+    ("moco_v3", |of| {
+        let [qa, qb, ka, kb] = of.embeddings(["qa", "qb", "ka", "kb"])?;
+        Ok(objective::moco_v3(qa, qb, ka, kb, of.case.parameter("temperature")?))
+    }),
+    ("nnclr", |of| {
+        let [pa, pb, za, zb] = of.embeddings(["pa", "pb", "za", "zb"])?;
+        let support = of.take("support", ["support", "embedding"])?;
+        Ok(objective::nnclr(pa, pb, za, zb, support, of.case.parameter("temperature")?))
+    }),
+    ("byol", |of| {
+        let [pa, pb, za, zb] = of.embeddings(["pa", "pb", "za", "zb"])?;
+        Ok(objective::byol(pa, pb, za, zb))
+    }),
+    ("simsiam", |of| {
+        let [pa, pb, za, zb] = of.embeddings(["pa", "pb", "za", "zb"])?;
+        Ok(objective::simsiam(pa, pb, za, zb))
+    }),
+    ("invariance_only", |of| {
+        let [a, b] = of.embeddings(["a", "b"])?;
+        Ok(objective::invariance_only(a, b))
+    }),
+    ("barlow_twins", |of| {
+        let [a, b] = of.embeddings(["a", "b"])?;
+        Ok(objective::barlow_twins(a, b, of.case.parameter("redundancy_weight")?))
+    }),
+    ("vicreg", |of| {
+        let [a, b] = of.embeddings(["a", "b"])?;
+        let weights = VicregWeights {
+            invariance: of.case.parameter("invariance_weight")?,
+            variance: of.case.parameter("variance_weight")?,
+            covariance: of.case.parameter("covariance_weight")?,
+        };
+        Ok(objective::vicreg(a, b, weights))
+    }),
+    ("swav", |of| {
+        let views = of.views("view", 2, BATCH)?;
+        let prototypes = of.take("prototypes", ["prototypes", "embedding"])?;
+        let swap = Swap {
+            assigned: of.case.whole("assigned", 1..=views.len())?,
+            temperature: of.case.parameter("temperature")?,
+            epsilon: of.case.parameter("epsilon")?,
+            iterations: of.case.whole("iterations", 0..=1000)?,
+        };
+        Ok(objective::swav(&views, &prototypes.transpose(), swap))
+    }),
+    ("dino", |of| {
+        let axes = ["batch", "prototypes"];
+        let (students, teachers) = (of.views("student", 2, axes)?, of.views("teacher", 1, axes)?);
+        let center = of.take("center", ["1", "prototypes"])?;
+        of.case.whole("large", teachers.len()..=teachers.len())?;
+        let by = Distillation {
+            temperature: of.case.parameter("temperature")?,
+            teacher_temperature: of.case.parameter("teacher_temperature")?,
+        };
+        Ok(objective::dino(students, &teachers, &center, by))
+    }),
+    ("cross_entropy", |of| {
+        let logits = of.take("logits", ["batch", "classes"])?;
+        let targets = of.take("targets", ["batch", "1"])?;
+        let classes = logits.dims()[1];
+        if let Some(target) = to_vec(targets.clone().detach()).iter().find(|&&t| !(0..classes).any(|c| c as f32 == t)) {
+            let problem = format_args!("input targets: expected whole numbers below {classes}, received {target}");
+            return Err(of.case.error(problem));
+        }
+        Ok(objective::cross_entropy(logits, targets))
+    }),
+    ("masked_patches", |of| {
+        let axes = ["patches", "values"];
+        let (prediction, patches) = (of.take("prediction", axes)?, of.take("patches", axes)?);
+        let removed = of.take("removed", ["patches", "1"])?;
+        let normalized = of.case.whole("normalized", 0..=1)? == 1;
+        let errors = objective::masked_patches(prediction, patches, removed.clone(), normalized);
+        let mean = errors.sum_dim(0) / removed.detach().sum_dim(0);
+        Ok(objective::weighted_means(vec![("reconstruction", mean, 1.0)]))
+    }),
+    ("squared_error", |of| {
+        let axes = ["batch", "pixels"];
+        let (prediction, target) = (of.take("prediction", axes)?, of.take("target", axes)?);
+        let errors = objective::squared_error(prediction, target, of.take("mask", axes)?.detach());
+        Ok(objective::weighted_means(vec![("reconstruction", errors, 1.0)]))
+    }),
+    ("contrastive_divergence", |of| {
+        let (data, model) = (of.take("data", ["batch", "visible"])?, of.take("model", ["batch", "visible"])?);
+        let weight = of.take("weight", ["visible", "hidden"])?;
+        let visible_bias = of.take("visible_bias", ["1", "visible"])?.squeeze_dim(0);
+        let hidden_bias = of.take("hidden_bias", ["1", "hidden"])?.squeeze_dim(0);
+        let units = if of.case.whole("gaussian", 0..=1)? == 1 { Units::Gaussian } else { Units::Bernoulli };
+        let energy = |v| objective::free_energy(units, v, weight.clone(), visible_bias.clone(), hidden_bias.clone());
+        let model = energy(model.detach());
+        Ok(objective::weighted_means(vec![("free_energy_data", energy(data), 1.0), ("free_energy_model", model, -1.0)]))
+    }),
+];
 
 /// Relative to the reference; where that is zero, scaled so that the absolute tolerance meets the relative one.
 fn deviation(ours: f64, golden: f64) -> f64 {
@@ -166,13 +319,15 @@ fn deviation(ours: f64, golden: f64) -> f64 {
     (ours - golden).abs() / scale
 }
 
-fn malformed(case: &Case, problem: &str) -> Error {
-    Error::setting("--objectives", format!("case {}: {problem}", case.objective))
+/// The larger deviation; what is no number deviates as far as can be.
+fn worst(a: f64, b: f64) -> f64 {
+    if b.is_nan() { f64::INFINITY } else { a.max(b) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     #[test]
     fn objectives_agree_with_the_reference_in_value_and_gradient() {
@@ -181,5 +336,117 @@ mod tests {
         for row in rows {
             assert!(row.passes(), "{row:?}");
         }
+    }
+
+    /// The first case of `objective` alone, changed.
+    fn changed(objective: &str, change: impl FnOnce(&mut Value)) -> Result<Vec<Row>, Error> {
+        let file: Value = serde_json::from_str(OBJECTIVES).unwrap();
+        let mut cases = file["cases"].as_array().unwrap().iter();
+        let mut case = cases.find(|case| case["objective"] == objective).unwrap().clone();
+        change(&mut case);
+        objectives(&json!({ "cases": [case] }).to_string(), &Device::flex())
+    }
+
+    fn problem(objective: &str, change: impl FnOnce(&mut Value)) -> String {
+        let error = changed(objective, change).unwrap_err().to_string();
+        assert!(error.starts_with("golden objectives: ") && !error.contains('\n'), "{error}");
+        error
+    }
+
+    #[test]
+    fn a_file_with_holes_is_an_error_in_one_line() {
+        let ragged = json!([[1.0, 2.0, 3.0], [1.0, 2.0], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]);
+        let (narrow, few) = (json!([[1.0], [2.0], [3.0], [4.0]]), json!([[1.0, 2.0, 3.0]]));
+        for (part, what) in [("inputs", "input b"), ("gradient", "gradient of b")] {
+            for (rows, expected) in [
+                (json!([]), "it is empty"),
+                (json!([[], []]), "it is empty"),
+                (ragged.clone(), "row 1 has 2 numbers, the first has 3"),
+                (json!([[1e300, 2.0, 3.0]]), "beyond those of 32 bits"),
+            ] {
+                let error = problem("nt_xent", |case| case[part]["b"] = rows);
+                assert!(error.contains(&format!("case nt_xent: {what}: ")) && error.contains(expected), "{error}");
+            }
+            let error = problem("nt_xent", |case| drop(case[part].as_object_mut().unwrap().remove("b")));
+            assert!(error.contains(&format!("has no {what}")), "{error}");
+            assert!(problem("nt_xent", |case| case[part]["b"] = json!([["x"]])).contains("expected f64"));
+            assert!(problem("nt_xent", |case| case[part]["b"] = json!([[null]])).contains("expected f64"));
+        }
+        for (rows, received) in
+            [(&narrow, "embedding being 3, received [4, 1]"), (&few, "batch being 4, received [1, 3]")]
+        {
+            let error = problem("nt_xent", |case| case["inputs"]["b"] = rows.clone());
+            assert!(error.contains("input b: expected [batch, embedding]") && error.contains(received), "{error}");
+            let error = problem("nt_xent", |case| case["gradient"]["b"] = rows.clone());
+            assert!(error.contains("has a gradient of b of [") && error.contains("expected [4, 3]"), "{error}");
+        }
+        assert!(problem("nt_xent", |case| case["inputs"]["c"] = few.clone()).contains("input c, which"));
+        assert!(problem("nt_xent", |case| case["terms"]["more"] = 1.0.into()).contains("has a term more"));
+        assert!(problem("nt_xent", |case| case["terms"] = json!({})).contains("has no term invariance"));
+        assert!(problem("nt_xent", |case| case["total"] = Value::Null).contains("expected f64"));
+        assert!(problem("nt_xent", |case| case["objective"] = "nt_xnet".into()).contains("did you mean `nt_xent`"));
+        for file in ["", "[]", "{\"cases\": []}"] {
+            let error = objectives(file, &Device::flex()).unwrap_err().to_string();
+            assert!(error.starts_with("golden objectives: ") && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_do_not_fit_are_errors() {
+        for (objective, parameter, values) in [
+            ("nt_xent", "temperature", [json!("x"), json!(null), json!([1.0])]),
+            ("swav", "assigned", [json!(0), json!(4), json!(1.5)]),
+            ("swav", "iterations", [json!(-1), json!(1e18), json!("x")]),
+            ("dino", "large", [json!(0), json!(1e18), json!(-2)]),
+            ("masked_patches", "normalized", [json!(2), json!(0.5), json!(-1)]),
+            ("contrastive_divergence", "gaussian", [json!(2), json!(0.5), json!(null)]),
+        ] {
+            for value in values {
+                problem(objective, |case| case["parameters"][parameter] = value);
+            }
+            let error = problem(objective, |case| drop(case["parameters"].as_object_mut().unwrap().remove(parameter)));
+            assert!(error.contains(&format!("has no parameter {parameter}")), "{error}");
+        }
+        for target in [3.0, -1.0, 0.5] {
+            let error = problem("cross_entropy", |case| case["inputs"]["targets"][1][0] = target.into());
+            assert!(error.contains("expected whole numbers below 3"), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_input_that_is_left_out_or_cut_is_an_error() {
+        let file: Value = serde_json::from_str(OBJECTIVES).unwrap();
+        for (objective, _) in OBJECTIVES_BY_NAME {
+            let case = file["cases"].as_array().unwrap().iter().find(|case| case["objective"] == *objective).unwrap();
+            for name in case["inputs"].as_object().unwrap().keys() {
+                // Fewer views of the three are views enough, but then their gradients are too many, which is no harm.
+                let without = changed(objective, |case| drop(case["inputs"].as_object_mut().unwrap().remove(name)));
+                assert!(without.is_err() || name.ends_with("_2"), "{objective} without {name}");
+                problem(objective, |case| case["inputs"][name] = json!([]));
+                problem(objective, |case| case["inputs"][name][0] = json!([]));
+                let rows = case["inputs"][name].as_array().unwrap();
+                // An axis of its own may have any length.
+                if rows.len() > 1 && !["queue", "support", "prototypes"].contains(&name.as_str()) {
+                    problem(objective, |case| drop(case["inputs"][name].as_array_mut().unwrap().pop()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_as_far_off_as_can_be() {
+        assert_eq!(
+            (worst(1.0, f64::NAN), worst(1.0, 2.0), worst(f64::INFINITY, 0.0)),
+            (f64::INFINITY, 2.0, f64::INFINITY)
+        );
+        // A single sample has no variance.
+        let rows = changed("vicreg", |case| {
+            for part in ["inputs", "gradient"] {
+                for name in ["a", "b"] {
+                    case[part][name].as_array_mut().unwrap().truncate(1);
+                }
+            }
+        });
+        assert!(rows.unwrap().iter().all(|row| !row.passes() && row.total == f64::INFINITY));
     }
 }

@@ -13,6 +13,7 @@ mod resample;
 mod site;
 #[cfg(test)]
 mod tests;
+mod vectorized;
 mod view;
 
 pub use dials::{DIALS, Dial};

@@ -5,7 +5,7 @@
 //! of all of them is a weighted sum of vectors; it reads any pixel format and any channel count and writes planes.
 //! The vertical one then adds whole weighted rows.
 
-use super::view::{block_starts, vectorized};
+use super::vectorized::{block_starts, vectorized};
 use crate::image::{Image, Pixels, Size};
 
 /// Rows that the horizontal pass takes together.

@@ -1,7 +1,7 @@
 //! The update rules, as operations of the device: default bodies in the tensor library's own terms, one-pass kernels
 //! on the CPU.
 
-use crate::tensor::flex::{contiguous, values};
+use crate::tensor::cpu::{contiguous, values};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};

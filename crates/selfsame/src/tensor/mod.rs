@@ -2,12 +2,10 @@
 //!
 //! Activations are NHWC from the first layer to the last; nothing above this module knows which kernels run.
 
-pub(crate) mod flex;
+pub(crate) mod cpu;
 pub mod layers;
 pub mod ops;
 pub mod parameters;
-mod pooled;
-mod transformer;
 
 use burn::tensor::{Device, Tensor, TensorData};
 

@@ -2,7 +2,7 @@
 //!
 //! [`EncoderOps`] is a backend extension: its default bodies are the tensor library's own differentiable operations,
 //! which devices without kernels of ours keep, and which the tests hold the kernels against. The CPU device overrides
-//! them, forward and backward, in `flex.rs`.
+//! them, forward and backward, in `cpu`.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType, backend_extension};

@@ -10,7 +10,7 @@
 
 use super::grayscale::{GRAY, gray};
 use super::*;
-use crate::augment::view::{unit, vectorized};
+use crate::augment::vectorized::{unit, vectorized};
 use crate::image::Size;
 use selfsame_base::rng::ViewRng;
 

@@ -4,7 +4,7 @@
 //! a block of sums stays in registers while the taps, which are symmetric, pass over it.
 
 use super::*;
-use crate::augment::view::{block_starts, vectorized};
+use crate::augment::vectorized::{block_starts, vectorized};
 use crate::image::Size;
 use selfsame_base::rng::ViewRng;
 

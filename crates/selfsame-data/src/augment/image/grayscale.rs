@@ -1,7 +1,7 @@
 //! Color removed: all three channels become the luma of ITU-R BT.601.
 
 use super::*;
-use crate::augment::view::vectorized;
+use crate::augment::vectorized::vectorized;
 use crate::image::Size;
 use selfsame_base::rng::ViewRng;
 

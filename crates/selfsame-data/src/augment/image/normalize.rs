@@ -1,7 +1,7 @@
 //! `(value − mean) / std` by channel. Every view ends with the data's own constants unless its recipe ends with this.
 
 use super::*;
-use crate::augment::view::vectorized;
+use crate::augment::vectorized::vectorized;
 use crate::image::Size;
 use selfsame_base::rng::ViewRng;
 

@@ -5,7 +5,7 @@
 //! <https://arxiv.org/abs/1803.07728>).
 
 use super::*;
-use crate::augment::view::vectorized;
+use crate::augment::vectorized::vectorized;
 use crate::image::Size;
 use selfsame_base::rng::ViewRng;
 

@@ -2,7 +2,7 @@
 //! are repeated.
 
 use super::*;
-use crate::augment::view::{unit, vectorized};
+use crate::augment::vectorized::{unit, vectorized};
 use crate::image::Size;
 use selfsame_base::rng::ViewRng;
 

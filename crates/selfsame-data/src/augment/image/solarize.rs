@@ -1,7 +1,7 @@
 //! Values at and above a threshold are inverted (Grill et al. 2020, BYOL, <https://arxiv.org/abs/2006.07733>).
 
 use super::*;
-use crate::augment::view::vectorized;
+use crate::augment::vectorized::vectorized;
 use crate::image::Size;
 use selfsame_base::rng::ViewRng;
 

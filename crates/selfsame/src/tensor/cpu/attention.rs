@@ -1,0 +1,54 @@
+//! Attention.
+
+use super::graph::{Tracked, record};
+use super::pooled;
+use super::values::{contiguous, values};
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, TensorMetadata};
+use selfsame_kernels::attention::Attention;
+use selfsame_kernels::memory::{Buffer, Pooled};
+use std::sync::Arc;
+
+fn attention_shape(qkv: &FlexTensor, heads: usize) -> Attention {
+    let [batch, tokens, packed] = qkv.shape().dims();
+    Attention { batch, tokens, heads, width: packed / 3 / heads }
+}
+
+pub fn attention(qkv: FlexTensor, heads: usize) -> FlexTensor {
+    attend(&contiguous(qkv), heads).0
+}
+
+/// The result, and the probabilities.
+fn attend(qkv: &FlexTensor, heads: usize) -> (FlexTensor, Pooled<f32>) {
+    let shape = attention_shape(qkv, heads);
+    let mut y = Buffer::for_overwrite(shape.output_len());
+    let mut probabilities = Pooled::for_overwrite(shape.probabilities_len());
+    shape.forward(values(qkv), &mut y, &mut probabilities);
+    (pooled::tensor(y, [shape.batch, shape.tokens, heads * shape.width]), probabilities)
+}
+
+pub fn tracked_attention<C: CheckpointStrategy>(qkv: Tracked, heads: usize) -> Tracked {
+    let (qkv, node) = qkv.into_parts();
+    let qkv = contiguous(qkv);
+    let (y, probabilities) = attend(&qkv, heads);
+    record::<C, _, _>(AttentionBackward, [node], (qkv, Arc::new(probabilities), heads), y)
+}
+
+#[derive(Debug)]
+struct AttentionBackward;
+
+impl Backward<Flex, 1> for AttentionBackward {
+    type State = (FlexTensor, Arc<Pooled<f32>>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let ([node], (qkv, probabilities, heads)) = (ops.parents, ops.state);
+        let Some(node) = node else { return };
+        let mut dqkv = Buffer::for_overwrite(values(&qkv).len());
+        attention_shape(&qkv, heads).backward(values(&qkv), &probabilities, values(&dy), &mut dqkv);
+        grads.register::<Flex>(node.id, pooled::tensor(dqkv, qkv.shape()));
+    }
+}

@@ -1,0 +1,18 @@
+//! The CPU device: `selfsame-kernels` under [`EncoderOps`](super::ops::EncoderOps), forward and hand-written backward.
+//!
+//! Results lie in pooled memory. A backward pass writes into its operands where it holds the only handle to them: the
+//! gradient of a normalization replaces the convolution's output, which nothing else needs any more.
+
+mod attention;
+mod convolution;
+mod encoder_ops;
+mod graph;
+mod normalization;
+mod pooled;
+mod pooling;
+mod products;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub(crate) use values::{contiguous, values};

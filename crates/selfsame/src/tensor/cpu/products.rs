@@ -1,0 +1,207 @@
+//! Matrix products: plain, as linear maps with bias and residual, and two of them as an MLP.
+
+use super::graph::{Tracked, record, register};
+use super::pooled;
+use super::values::{channels, contiguous, contiguous_residual, rows, values, with_channels};
+use crate::tensor::ops::Residual;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, TensorMetadata};
+use burn::tensor::Shape;
+use selfsame_kernels::linear;
+use selfsame_kernels::matmul::{self, Matrix};
+use selfsame_kernels::memory::{Buffer, Pooled};
+use selfsame_kernels::norm::{self, OutputGradient};
+use std::sync::Arc;
+
+pub fn matrix_product(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    product(rows(&contiguous(a)), rows(&contiguous(b)))
+}
+
+/// `a · b`.
+fn product(a: Matrix, b: Matrix) -> FlexTensor {
+    let shape = Shape::from([a.shape()[0], b.shape()[1]]);
+    product_as(a, b, shape)
+}
+
+/// `a · b`, with its elements in this shape.
+fn product_as(a: Matrix, b: Matrix, shape: Shape) -> FlexTensor {
+    let mut y = Buffer::for_overwrite(shape.num_elements());
+    matmul::matmul(a, b, &mut y);
+    pooled::tensor(y, shape)
+}
+
+pub fn linear(x: FlexTensor, weight: FlexTensor, bias: &FlexTensor, residual: Residual<Flex>) -> FlexTensor {
+    linear_of(&contiguous(x), &contiguous(weight), bias, contiguous_residual(residual).as_ref())
+}
+
+/// `gelu(x · w1 + b1) · w2 + b2 + residual`.
+pub fn mlp(
+    x: FlexTensor,
+    (w1, b1): (FlexTensor, &FlexTensor),
+    (w2, b2): (FlexTensor, &FlexTensor),
+    residual: Residual<Flex>,
+) -> FlexTensor {
+    let (hidden, _) = hidden(&contiguous(x), &contiguous(w1), b1, false);
+    linear_of(&hidden, &contiguous(w2), b2, contiguous_residual(residual).as_ref())
+}
+
+/// Of [`contiguous`] tensors.
+fn linear_of(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, residual: Option<&FlexTensor>) -> FlexTensor {
+    let (x_rows, columns) = (rows(x), channels(weight));
+    let mut y = Buffer::for_overwrite(x_rows.shape()[0] * columns);
+    linear::linear(x_rows, rows(weight), values(bias), residual.map(values), &mut y);
+    pooled::tensor(y, with_channels(x, columns))
+}
+
+/// `gelu(x · weight + bias)`, and the slope of the GELU when it is wanted.
+fn hidden(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    with_slope: bool,
+) -> (FlexTensor, Option<Pooled<f32>>) {
+    let (x_rows, columns) = (rows(x), channels(weight));
+    let elements = x_rows.shape()[0] * columns;
+    let (mut y, mut slope) = (Buffer::for_overwrite(elements), with_slope.then(|| Pooled::for_overwrite(elements)));
+    linear::linear_gelu(x_rows, rows(weight), values(bias), slope.as_deref_mut(), &mut y);
+    (pooled::tensor(y, with_channels(x, columns)), slope)
+}
+
+pub fn tracked_product<C: CheckpointStrategy>(a: Tracked, b: Tracked) -> Tracked {
+    let ((a, a_node), (b, b_node)) = (a.into_parts(), b.into_parts());
+    let (a, b) = (contiguous(a), contiguous(b));
+    let y = product(rows(&a), rows(&b));
+    record::<C, _, _>(ProductBackward, [a_node, b_node], (a, b), y)
+}
+
+pub fn tracked_linear<C: CheckpointStrategy>(
+    x: Tracked,
+    weight: Tracked,
+    bias: Tracked,
+    residual: Option<Tracked>,
+) -> Tracked {
+    let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
+    let (bias, bias_node) = bias.into_parts();
+    let (x, weight) = (contiguous(x), contiguous(weight));
+    let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
+    let y = linear_of(&x, &weight, &bias, residual.map(contiguous).as_ref());
+    let state = (x, weight);
+    match residual_node {
+        None => record::<C, _, _>(LinearBackward, [x_node, weight_node, bias_node], state, y),
+        Some(node) => record::<C, _, _>(LinearBackward, [x_node, weight_node, bias_node, node], state, y),
+    }
+}
+
+pub fn tracked_mlp<C: CheckpointStrategy>(operands: [Tracked; 5], residual: Option<Tracked>) -> Tracked {
+    let [(x, n0), (w1, n1), (b1, n2), (w2, n3), (b2, n4)] = operands.map(Tracked::into_parts);
+    let [x, w1, w2] = [x, w1, w2].map(contiguous);
+    let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
+    let (hidden, slope) = hidden(&x, &w1, &b1, true);
+    let y = linear_of(&hidden, &w2, &b2, residual.map(contiguous).as_ref());
+    let state = MlpState { x, w1, w2, hidden, slope: Arc::new(slope.expect("asked for")) };
+    match residual_node {
+        None => record::<C, _, _>(MlpBackward, [n0, n1, n2, n3, n4], state, y),
+        Some(node) => record::<C, _, _>(MlpBackward, [n0, n1, n2, n3, n4, node], state, y),
+    }
+}
+
+/// The gradient of a bias.
+fn column_sums(dy: &FlexTensor) -> FlexTensor {
+    let mut sums = Buffer::for_overwrite(channels(dy));
+    norm::add_bias_backward(OutputGradient::Read(values(dy)), None, &mut sums);
+    pooled::tensor(sums, [channels(dy)])
+}
+
+#[derive(Debug)]
+struct ProductBackward;
+
+impl Backward<Flex, 2> for ProductBackward {
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let ((a, b), [a_node, b_node]) = (ops.state, ops.parents);
+        if let Some(node) = a_node {
+            grads.register::<Flex>(node.id, product(rows(&dy), rows(&b).transposed()));
+        }
+        if let Some(node) = b_node {
+            grads.register::<Flex>(node.id, product(rows(&a).transposed(), rows(&dy)));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+/// Gradients of input, weight and bias.
+fn linear_backward(x: &FlexTensor, weight: &FlexTensor, dy: &FlexTensor) -> [FlexTensor; 3] {
+    let dx = product_as(rows(dy), rows(weight).transposed(), x.shape());
+    [dx, product(rows(x).transposed(), rows(dy)), column_sums(dy)]
+}
+
+impl Backward<Flex, 3> for LinearBackward {
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let gradients = linear_backward(&ops.state.0, &ops.state.1, &dy);
+        register(grads, ops.parents.map(|node| Some(node?.id)), gradients);
+    }
+}
+
+impl Backward<Flex, 4> for LinearBackward {
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let [dx, dweight, dbias] = linear_backward(&ops.state.0, &ops.state.1, &dy);
+        register(grads, ops.parents.map(|node| Some(node?.id)), [dx, dweight, dbias, dy]);
+    }
+}
+
+#[derive(Clone, Debug)]
+struct MlpState {
+    x: FlexTensor,
+    w1: FlexTensor,
+    w2: FlexTensor,
+    hidden: FlexTensor,
+    slope: Arc<Pooled<f32>>,
+}
+
+#[derive(Debug)]
+struct MlpBackward;
+
+/// Gradients of input, weights and biases.
+fn mlp_backward(state: MlpState, dy: &FlexTensor) -> [FlexTensor; 5] {
+    let MlpState { x, w1, w2, hidden, slope } = state;
+    let dw2 = product(rows(&hidden).transposed(), rows(dy));
+    let shape = hidden.shape();
+    drop(hidden);
+    let mut du = Buffer::for_overwrite(slope.len());
+    linear::matmul_times(rows(dy), rows(&w2).transposed(), &slope, &mut du);
+    drop(slope);
+    let [dx, dw1, db1] = linear_backward(&x, &w1, &pooled::tensor(du, shape));
+    [dx, dw1, db1, dw2, column_sums(dy)]
+}
+
+impl Backward<Flex, 5> for MlpBackward {
+    type State = MlpState;
+
+    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        register(grads, ops.parents.map(|node| Some(node?.id)), mlp_backward(ops.state, &dy));
+    }
+}
+
+impl Backward<Flex, 6> for MlpBackward {
+    type State = MlpState;
+
+    fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let [dx, dw1, db1, dw2, db2] = mlp_backward(ops.state, &dy);
+        register(grads, ops.parents.map(|node| Some(node?.id)), [dx, dw1, db1, dw2, db2, dy]);
+    }
+}
