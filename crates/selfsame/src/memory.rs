@@ -4,15 +4,6 @@ use crate::error::Error;
 use crate::optim::settings::UpdateRule;
 use crate::plan::Plan;
 
-/// What a network costs at least.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cost {
-    /// Weights.
-    pub parameters: f64,
-    /// Values that a training pass of one view must keep for its backward pass.
-    pub activations: f64,
-}
-
 /// Bytes of an `f32`.
 const F32: f64 = 4.0;
 /// Batches of views that exist at once: one in use, one in the queue, one that is being made.
