@@ -1,6 +1,7 @@
 //! What there is to choose from, and how a plan is made of what was chosen.
 
-use crate::backbones::{BACKBONES, BackboneEntry, ChosenBackbone};
+use crate::backbone::BackboneEntry;
+use crate::backbones;
 use crate::branch::Branch;
 use crate::error::Error;
 use crate::events::Observer;
@@ -93,7 +94,7 @@ pub struct Catalogue {
 impl Default for Catalogue {
     /// Those of this crate.
     fn default() -> Self {
-        Self { methods: METHODS.iter().collect(), backbones: BACKBONES.iter().collect() }
+        Self { methods: METHODS.iter().collect(), backbones: backbones::all() }
     }
 }
 
@@ -133,15 +134,23 @@ const SHORT_FORMS: &[(&str, &str)] = &[
 
 impl Catalogue {
     /// With another method.
+    ///
+    /// # Panics
+    /// If there is one of that name.
     #[must_use]
     pub fn with_method(mut self, entry: &'static MethodEntry) -> Self {
+        assert!(self.methods.iter().all(|other| other.name != entry.name), "two methods are called {}", entry.name);
         self.methods.push(entry);
         self
     }
 
     /// With another backbone.
+    ///
+    /// # Panics
+    /// If there is one of that name.
     #[must_use]
     pub fn with_backbone(mut self, entry: &'static BackboneEntry) -> Self {
+        assert!(self.backbones.iter().all(|other| other.name != entry.name), "two backbones are called {}", entry.name);
         self.backbones.push(entry);
         self
     }
@@ -228,11 +237,7 @@ impl Catalogue {
             Error::Data(error) => Error::Data(resolved.locate(error)),
             other => other,
         };
-        let choice = resolved.choice("backbone");
-        let entry = lookup::find(self.backbones.iter().copied(), |entry| entry.name, "backbone", &choice.name)
-            .map_err(|problem| Error::setting("backbone.name", problem))?;
-        let backbone = ChosenBackbone { entry, keys: choice.keys };
-        let plan = Plan::read(&resolved, backbone, schema).map_err(locate)?;
+        let plan = Plan::read(&resolved, &self.backbones, schema).map_err(locate)?;
         (self.method(&plan)?.check)(&plan).map_err(locate)?;
         Ok((plan, resolved))
     }

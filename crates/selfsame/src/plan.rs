@@ -3,7 +3,7 @@
 //! A plan is the sum of its parts' settings, each declared where the part is; [`crate::catalogue::Catalogue`] makes one of a
 //! recipe, or of a run's `plan.toml`, through the same checks.
 
-use crate::backbones::ChosenBackbone;
+use crate::backbone::{BackboneEntry, ChosenBackbone};
 use crate::device;
 use crate::error::Error;
 use crate::memory::Needed;
@@ -64,6 +64,8 @@ pub struct Plan {
     pub evaluate: EvaluateSettings,
     /// What the keys are, and which of them decide about results.
     pub(crate) schema: Arc<Schema>,
+    /// The backbones of the catalogue that the plan was made by.
+    pub(crate) backbones: Arc<[&'static BackboneEntry]>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -80,7 +82,11 @@ impl PartialEq for Plan {
 
 impl Plan {
     /// Reads what was resolved, and checks what no key can tell by itself.
-    pub(crate) fn read(resolved: &Resolved, backbone: ChosenBackbone, schema: Arc<Schema>) -> Result<Self, Error> {
+    pub(crate) fn read(
+        resolved: &Resolved,
+        backbones: &[&'static BackboneEntry],
+        schema: Arc<Schema>,
+    ) -> Result<Self, Error> {
         let RootSettings { seed, out, threads, device } = resolved.read("")?;
         let plan = Self {
             seed,
@@ -88,7 +94,7 @@ impl Plan {
             threads,
             device,
             data: resolved.read("data")?,
-            backbone,
+            backbone: ChosenBackbone::find(backbones, resolved.choice("backbone"))?,
             projector: resolved.read("projector")?,
             method: resolved.choice("method"),
             views: resolved.list("views")?,
@@ -96,6 +102,7 @@ impl Plan {
             optimizer: OptimizerSettings::read(&resolved.choice("optimizer"))?,
             evaluate: resolved.read("evaluate")?,
             schema,
+            backbones: backbones.into(),
         };
         plan.check()?;
         Ok(plan)
@@ -155,6 +162,11 @@ impl Plan {
             activations: activations * self.train.chunk_size as f64,
             views: pixels * self.train.batch_size as f64 * BATCHES,
         })
+    }
+
+    /// The backbones of the catalogue that the plan was made by, for what loads other encoders.
+    pub fn backbones(&self) -> &[&'static BackboneEntry] {
+        &self.backbones
     }
 
     /// How training makes batches.
