@@ -3,9 +3,10 @@
 //! Each object has the name of its event under `event`, and the steps done when it happened under `step`. Numbers that are
 //! not finite are written as `null`, and read as NaN.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::text::readable;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,11 +154,6 @@ fn nan_for_null_f32<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D
 fn terms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f32>, D::Error> {
     let terms = BTreeMap::<String, Option<f32>>::deserialize(deserializer)?;
     Ok(terms.into_iter().map(|(name, value)| (name, value.unwrap_or(f32::NAN))).collect())
-}
-
-/// A path that is not UTF-8 is written with replacement characters; it must not end a training.
-fn readable<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Numbers as a person says them.
+//! Numbers and paths as people read them.
 
 /// Hours, minutes and seconds: `8 s`, `3 min 07 s`, `2 h 05 min`. What is not a number, or is negative, is `0 s`.
 ///
@@ -13,6 +13,14 @@ pub fn duration(seconds: f64) -> String {
         (0, m, s) => format!("{m} min {s:02} s"),
         (h, m, _) => format!("{h} h {m:02} min"),
     }
+}
+
+/// Writes a path as people read it, whatever its bytes.
+///
+/// # Errors
+/// The serializer's.
+pub fn readable<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use selfsame::catalogue::{Catalogue, MethodEntry, Planned};
+use selfsame::finetune;
 use selfsame::plan::Plan;
 use selfsame_base::lookup;
-use selfsame_config::Recipe;
+use selfsame_config::{KeyRow, Recipe};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::DataRequest;
 use std::path::{Path, PathBuf};
@@ -110,4 +111,25 @@ pub fn sibling(plan: &Plan, path: &str) -> Result<Arc<Dataset>> {
     let opened =
         if folder { Dataset::open(&labeled).or_else(|_| Dataset::open(&request)) } else { Dataset::open(&request) };
     Ok(Arc::new(opened?))
+}
+
+/// The keys of plans.
+pub fn plan_keys() -> Vec<KeyRow> {
+    Catalogue::default().schema().rows()
+}
+
+/// The keys of a fine-tuning.
+pub fn finetune_keys() -> Vec<KeyRow> {
+    finetune::settings::schema().rows()
+}
+
+/// The end of a long help: examples, and what every key is for that does not depend on what is chosen.
+pub fn long_help(examples: &str, keys: &[KeyRow]) -> String {
+    let shown = || keys.iter().filter(|row| row.of.is_empty());
+    let width = shown().map(|row| row.path.len()).max().unwrap_or(0);
+    let lines: String =
+        shown().map(|row| format!("  {:width$}  {} (default: {})\n", row.path, row.meaning, row.preset)).collect();
+    format!(
+        "{examples}\n\nKeys (`selfsame list keys` has those of each method, backbone, augmentation and optimizer too):\n{lines}"
+    )
 }

@@ -98,7 +98,7 @@ impl<'s> Draft<'s> {
     fn check_whole(&self, part: &Part, table: &str, required: bool, of_run: bool) -> Result<(), DataError> {
         let empty = Node::empty();
         let node = self.tree.get(table).unwrap_or(&empty);
-        if part.catalogue().is_some() && node.text("name").is_none() {
+        if part.choices().is_some() && node.text("name").is_none() {
             return Err(self.missing(&joined(table, "name"), node.origin(), "a name", false));
         }
         let lacking = |key: &&Key| node.get(key.name).is_none() && required == matches!(key.preset, Preset::Required);
@@ -119,12 +119,12 @@ impl<'s> Draft<'s> {
         matches!(self.schema.meaning(path, &self.tree), Meaning::Name(_))
     }
 
-    /// Takes another entry of a catalogue than the recipe did. The keys of the recipe's own choice mean nothing to it: they
+    /// Makes another choice than the recipe did. The keys of the recipe's own choice mean nothing to it: they
     /// are dropped, unless both are of one family and know them.
     fn choose(&mut self, path: &str, text: &str) -> Result<(), DataError> {
-        let Meaning::Name(catalogue) = self.schema.meaning(path, &self.tree) else { return Ok(()) };
+        let Meaning::Name(choices) = self.schema.meaning(path, &self.tree) else { return Ok(()) };
         let value = self.parse(path, text)?;
-        let chosen = catalogue.find(value.as_str().unwrap_or_default());
+        let chosen = choices.find(value.as_str().unwrap_or_default());
         let chosen = chosen.map_err(|problem| wrong(path, problem, &Origin::CommandLine))?;
         let table = path.strip_suffix("name").unwrap_or_default().trim_end_matches('.').to_owned();
         let part = self.schema.part(&table).expect("a name lies in a part");
@@ -174,14 +174,14 @@ impl<'s> Draft<'s> {
         }
     }
 
-    /// Writes names as their catalogues do.
+    /// Writes names as the lists of choices do.
     fn correct_names(&mut self) -> Result<(), DataError> {
         for part in self.schema.parts() {
-            let Some(catalogue) = part.catalogue() else { continue };
+            let Some(choices) = part.choices() else { continue };
             for table in self.tree.tables(part.path()) {
                 let path = joined(&table, "name");
                 let Some(Node::Leaf(Value::String(name), origin)) = self.tree.get_mut(&path) else { continue };
-                match catalogue.find(name) {
+                match choices.find(name) {
                     Ok(found) => *name = found.name.into(),
                     Err(problem) => return Err(wrong(&path, problem, origin)),
                 }
@@ -258,10 +258,10 @@ impl<'s> Draft<'s> {
                 let part = self.schema.part(table);
                 let unnamed = |part: &&Part| {
                     let named = self.tree.get(table).is_some_and(|node| node.text("name").is_some());
-                    part.catalogue().is_some_and(|catalogue| catalogue.preset.is_empty() && !named)
+                    part.choices().is_some_and(|choices| choices.preset.is_empty() && !named)
                 };
-                if let Some(catalogue) = part.filter(unnamed).and_then(Part::catalogue) {
-                    let names: Vec<&str> = catalogue.variants.iter().map(|variant| variant.name).collect();
+                if let Some(choices) = part.filter(unnamed).and_then(Part::choices) {
+                    let names: Vec<&str> = choices.variants.iter().map(|variant| variant.name).collect();
                     let problem = format!("missing; expected {}", lookup::one_of(&names));
                     return Err(wrong(&joined(table, "name"), problem, node.origin()));
                 }
@@ -275,13 +275,13 @@ impl<'s> Draft<'s> {
         // A key of the same table is meant far more often than one elsewhere.
         let meant = lookup::nearest(path, here.iter().map(String::as_str).filter(|_| !table.is_empty()))
             .or_else(|| lookup::nearest(path, here.iter().chain(&elsewhere).map(String::as_str)));
-        let of_another = self.schema.part(table).and_then(Part::catalogue).and_then(|catalogue| {
+        let of_another = self.schema.part(table).and_then(Part::choices).and_then(|choices| {
             let last = path.rsplit('.').next().unwrap_or(path);
-            let chosen = self.tree.get(table).and_then(|node| node.text("name")).unwrap_or(catalogue.preset);
-            let other = catalogue.variants.iter().find(|variant| variant.keys().any(|key| key.name == last))?;
+            let chosen = self.tree.get(table).and_then(|node| node.text("name")).unwrap_or(choices.preset);
+            let other = choices.variants.iter().find(|variant| variant.keys().any(|key| key.name == last))?;
             Some(format!(
                 "a key of {} `{}`, which `{chosen}` does not read; drop it (it reads {})",
-                catalogue.noun,
+                choices.noun,
                 other.name,
                 here.iter().map(|key| key.rsplit('.').next().unwrap_or(key)).collect::<Vec<_>>().join(", ")
             ))
@@ -325,10 +325,10 @@ impl<'s> Draft<'s> {
     fn missing_of(&self, part: &Part, table: &str, found: &mut Vec<(String, Node)>) {
         let empty = Node::empty();
         let node = self.tree.get(table).unwrap_or(&empty);
-        if let Some(catalogue) = part.catalogue().filter(|catalogue| !catalogue.preset.is_empty())
+        if let Some(choices) = part.choices().filter(|choices| !choices.preset.is_empty())
             && node.get("name").is_none()
         {
-            let name = Value::String(catalogue.preset.into());
+            let name = Value::String(choices.preset.into());
             found.push((joined(table, "name"), Node::Leaf(name, Origin::Default)));
         }
         for key in part.keys(node).filter(|key| node.get(key.name).is_none()) {
@@ -444,5 +444,97 @@ fn to_float(value: &mut Value) {
         Value::Integer(whole) => *value = Value::Float(*whole as f64),
         Value::Array(values) => values.iter_mut().for_each(to_float),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Choices, Kind, Range, Variant, value};
+
+    const fn key(name: &'static str, kind: Kind, preset: Preset) -> Key {
+        Key { name, kind, preset, meaning: "a test", changes_training: true }
+    }
+
+    const ROOT: &[Key] = &[key("from", Kind::Text, Preset::Required)];
+    const DATA: &[Key] = &[key("size", Kind::SIDE, Preset::Data("found"))];
+    const OVEN: &[Key] = &[key("heat", Kind::POSITIVE, Preset::Value("180"))];
+    const PAN: &[Key] = &[
+        key("heat", Kind::POSITIVE, Preset::Value("3")),
+        key(
+            "oil",
+            Kind::Number(Range::Within(0.0, 1.0)),
+            Preset::Derived("half the heat", |s| value(s.value("stove.heat")?.as_float()? / 2.0)),
+        ),
+    ];
+    const GROUP: &[Key] = &[
+        key("count", Kind::COUNT, Preset::Required),
+        key("size", Kind::SIDE, Preset::Derived("data.size", |s| value(s.count("data.size")))),
+    ];
+
+    /// A kitchen: nothing of it knows images.
+    fn schema() -> Schema {
+        let variants = vec![
+            Variant { name: "oven", family: "oven", keys: &[OVEN] },
+            Variant { name: "steam_oven", family: "oven", keys: &[OVEN] },
+            Variant { name: "pan", family: "pan", keys: &[PAN] },
+        ];
+        let stoves = Choices { noun: "stove", meaning: "what cooks", preset: "oven", variants };
+        let one = |settled: &Settled| {
+            settled.count("data.size")?;
+            "a = [{ count = 2 }]".parse::<Table>().ok()?.remove("a")
+        };
+        let parts = vec![
+            Part::new("", ROOT),
+            Part::new("data", DATA),
+            Part::new("stove", &[]).with_choices(stoves),
+            Part::new("plates.*", GROUP).with_list(one),
+        ];
+        Schema::new(parts, &[("stove", "stove.name")])
+    }
+
+    fn draft<'s>(schema: &'s Schema, text: &str, arguments: &[&str]) -> Result<Draft<'s>, DataError> {
+        let recipe = Recipe { name: "my.toml".into(), text: text.into() };
+        let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        Draft::new(schema, Some(&recipe), &arguments)
+    }
+
+    #[test]
+    fn what_follows_is_filled_in_as_soon_as_it_follows() {
+        let schema = schema();
+        let mut draft = draft(&schema, "from = 'x'", &["stove=Pan", "stove.heat=1"]).unwrap();
+        let error = draft.clone().resolve(false).unwrap_err().to_string();
+        assert_eq!(error, "data.size: missing: a test");
+        assert_eq!(draft.read::<Table>("stove").unwrap()["oil"].as_float(), Some(0.5));
+        assert!(draft.read::<Value>("plates").unwrap().as_table().is_some_and(Table::is_empty), "not before the size");
+        draft.add_facts("data", &"size = 8".parse().unwrap());
+        let resolved = draft.resolve(false).unwrap();
+        let plates = resolved.list::<Table>("plates").unwrap();
+        assert_eq!((plates.len(), plates[0]["size"].as_integer()), (1, Some(8)));
+        assert_eq!(resolved.choice("stove").name, "pan");
+        let origin = |path: &str| resolved.origin(path).unwrap().to_string();
+        assert_eq!(["stove.heat", "stove.oil", "data.size"].map(origin), ["command line", "half the heat", "data"]);
+    }
+
+    #[test]
+    fn one_family_keeps_its_keys_and_another_drops_them() {
+        let schema = schema();
+        let text = "from = 'x'\n[stove]\nname = 'oven'\nheat = 200";
+        let heat = |arguments: &[&str]| {
+            let draft = draft(&schema, text, arguments).unwrap();
+            (draft.read::<Table>("stove").unwrap()["heat"].as_float(), draft.notes.len())
+        };
+        assert_eq!(heat(&["stove=steam-oven"]), (Some(200.0), 0));
+        assert_eq!(heat(&["stove=pan"]), (Some(3.0), 1));
+    }
+
+    #[test]
+    fn a_plan_of_a_run_that_lacks_a_fact_says_so() {
+        let schema = schema();
+        let error = draft(&schema, "from = 'x'", &[]).unwrap().resolve(true).unwrap_err().to_string();
+        assert!(error.starts_with("data.size: missing: a test; a run's plan states it: put the line back"), "{error}");
+        let error =
+            draft(&schema, "[[plates]]\nsize = 8", &["data.size=8"]).unwrap().resolve(true).unwrap_err().to_string();
+        assert!(error.starts_with("from: missing: a test") && !error.contains("put the line back"), "{error}");
     }
 }

@@ -18,6 +18,6 @@ mod tree;
 pub use draft::{Draft, Resolved};
 pub use key::{Key, Kind, Preset, Range, Settled};
 pub use recipe::{RECIPES, Recipe, RecipeEntry};
-pub use schema::{Catalogue, Part, Row, Schema, Variant, differences};
+pub use schema::{Choices, KeyRow, Part, Schema, Variant, differences};
 pub use settings::{Choice, Settings, shortest, value};
 pub use tree::Origin;

@@ -20,14 +20,14 @@ pub struct Part {
     /// Keys that it always has.
     keys: &'static [Key],
     /// What is chosen by its key `name`, where it has one.
-    catalogue: Option<Catalogue>,
+    choices: Option<Choices>,
     /// What a list is when nobody gives one.
     list: Option<fn(&Settled) -> Option<Value>>,
 }
 
 /// What there is to choose from by name. What is chosen brings keys of its own.
 #[derive(Debug)]
-pub struct Catalogue {
+pub struct Choices {
     /// What an entry is: `method`.
     pub noun: &'static str,
     /// What the choice is for, one line.
@@ -38,7 +38,7 @@ pub struct Catalogue {
     pub variants: Vec<Variant>,
 }
 
-/// One entry of a catalogue, as far as its keys go.
+/// One entry of a choices, as far as its keys go.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
     /// Value of `name`.
@@ -59,13 +59,13 @@ impl Variant {
 impl Part {
     /// A table of keys.
     pub fn new(path: &'static str, keys: &'static [Key]) -> Self {
-        Self { path, keys, catalogue: None, list: None }
+        Self { path, keys, choices: None, list: None }
     }
 
-    /// With a key `name` that chooses from a catalogue.
+    /// With a key `name` that chooses from a choices.
     #[must_use]
-    pub fn with_catalogue(self, catalogue: Catalogue) -> Self {
-        Self { catalogue: Some(catalogue), ..self }
+    pub fn with_choices(self, choices: Choices) -> Self {
+        Self { choices: Some(choices), ..self }
     }
 
     /// An element of a list that is `list` when nobody gives one.
@@ -88,8 +88,8 @@ impl Part {
         self.list
     }
 
-    pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
-        self.catalogue.as_ref()
+    pub(crate) fn choices(&self) -> Option<&Choices> {
+        self.choices.as_ref()
     }
 
     pub(crate) fn common(&self) -> &'static [Key] {
@@ -103,9 +103,9 @@ impl Part {
 
     /// What is chosen in the table `node`.
     pub(crate) fn variant(&self, node: &Node) -> Option<&Variant> {
-        let catalogue = self.catalogue.as_ref()?;
-        let name = node.text("name").unwrap_or(catalogue.preset);
-        catalogue.variants.iter().find(|variant| variant.name == name)
+        let choices = self.choices.as_ref()?;
+        let name = node.text("name").unwrap_or(choices.preset);
+        choices.variants.iter().find(|variant| variant.name == name)
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) enum Meaning<'a> {
     /// A key with a value.
     Key(&'static Key),
     /// The name of what is chosen.
-    Name(&'a Catalogue),
+    Name(&'a Choices),
     /// A table, or a list of tables.
     Table,
     /// Nothing.
@@ -123,11 +123,11 @@ pub(crate) enum Meaning<'a> {
 
 /// A line of the list of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct KeyRow {
     /// Dotted path.
     pub path: String,
-    /// The entry that has the key, where not every one of its catalogue has.
-    pub of: Option<&'static str>,
+    /// The choices that have the key, where not every one has.
+    pub of: Vec<&'static str>,
     /// What it holds.
     pub kind: String,
     /// Its value when nobody gives one.
@@ -152,32 +152,39 @@ impl Schema {
         self.short_forms.iter().find(|(short, _)| *short == word).map_or(word, |(_, long)| long)
     }
 
-    /// A line per key, in the order of plans; those of catalogues entry by entry.
-    pub fn rows(&self) -> Vec<Row> {
-        let row = |part: &Part, of, key: &'static Key| Row {
+    /// A line per key, in the order of plans; choices that have the same one share a line.
+    pub fn rows(&self) -> Vec<KeyRow> {
+        let row = |part: &Part, key: &'static Key| KeyRow {
             path: joined(part.path, key.name),
-            of,
+            of: Vec::new(),
             kind: key.kind.to_string(),
             preset: key.preset.to_string(),
             meaning: key.meaning,
         };
         let of_part = |part: &Part| {
-            let name = part.catalogue.as_ref().map(|catalogue| Row {
+            let name = part.choices.as_ref().map(|choices| KeyRow {
                 path: joined(part.path, "name"),
-                of: None,
-                kind: format!("a name: selfsame list {}s", catalogue.noun),
-                preset: if catalogue.preset.is_empty() {
+                of: Vec::new(),
+                kind: format!("a name: selfsame list {}s", choices.noun),
+                preset: if choices.preset.is_empty() {
                     "must be given".into()
                 } else {
-                    format!("{:?}", catalogue.preset)
+                    format!("{:?}", choices.preset)
                 },
-                meaning: catalogue.meaning,
+                meaning: choices.meaning,
             });
-            let mut rows: Vec<Row> = name.into_iter().collect();
-            rows.extend(part.keys.iter().map(|key| row(part, None, key)));
-            for variant in part.catalogue.iter().flat_map(|catalogue| &catalogue.variants) {
-                rows.extend(variant.keys().map(|key| row(part, Some(variant.name), key)));
+            let mut rows: Vec<KeyRow> = name.into_iter().collect();
+            rows.extend(part.keys.iter().map(|key| row(part, key)));
+            let mut of_choices: Vec<KeyRow> = Vec::new();
+            for variant in part.choices.iter().flat_map(|choices| &choices.variants) {
+                for row in variant.keys().map(|key| row(part, key)) {
+                    match of_choices.iter_mut().find(|known| KeyRow { of: Vec::new(), ..(*known).clone() } == row) {
+                        Some(known) => known.of.push(variant.name),
+                        None => of_choices.push(KeyRow { of: vec![variant.name], ..row }),
+                    }
+                }
             }
+            rows.append(&mut of_choices);
             rows
         };
         self.parts.iter().flat_map(of_part).collect()
@@ -192,8 +199,8 @@ impl Schema {
     pub(crate) fn meaning(&self, path: &str, tree: &Node) -> Meaning<'_> {
         let (table, last) = path.rsplit_once('.').unwrap_or(("", path));
         if let Some(part) = self.part(table) {
-            if let Some(catalogue) = part.catalogue.as_ref().filter(|_| last == "name") {
-                return Meaning::Name(catalogue);
+            if let Some(choices) = part.choices.as_ref().filter(|_| last == "name") {
+                return Meaning::Name(choices);
             }
             let empty = Node::empty();
             let found = part.keys(tree.get(table).unwrap_or(&empty)).find(|key| key.name == last);
@@ -221,7 +228,7 @@ impl Schema {
             let here = fits(part.path, table);
             let path = if here { table.to_owned() } else { part.path.replace('*', "0") };
             let names = part.keys(tree.get(&path).unwrap_or(&empty)).map(|key| key.name);
-            let names = names.chain(part.catalogue.as_ref().map(|_| "name"));
+            let names = names.chain(part.choices.as_ref().map(|_| "name"));
             all[usize::from(!here)].extend(names.map(|name| joined(&path, name)));
             if !part.path.is_empty() && !part.path.contains('*') {
                 all[1].push(part.path.to_owned());
@@ -264,7 +271,7 @@ pub fn differences(before: &Table, after: &Table) -> Vec<String> {
     changed.map(|path| format!("{path} {} → {}", of(before.get(path)), of(after.get(path)))).collect()
 }
 
-impl Catalogue {
+impl Choices {
     /// The entry of that name, case and joints forgiven.
     pub(crate) fn find(&self, name: &str) -> Result<&Variant, String> {
         lookup::find(&self.variants, |variant| variant.name, self.noun, name)

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 pub trait Settings: Serialize + DeserializeOwned {
     /// The keys.
     const KEYS: &'static [Key];
-    /// [`Self::KEYS`] as the only group of a catalogue's entry.
+    /// [`Self::KEYS`] as the only group of a choice.
     const GROUP: &'static [&'static [Key]] = &[Self::KEYS];
 
     /// Reads a table whose values have been checked against [`Self::KEYS`]; other keys in it are not looked at.
@@ -42,7 +42,7 @@ pub trait Settings: Serialize + DeserializeOwned {
 /// What was chosen by name, and the values of its keys.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub struct Choice {
-    /// Name in its catalogue.
+    /// Name in its choices.
     pub name: String,
     /// Its keys.
     #[serde(flatten)]

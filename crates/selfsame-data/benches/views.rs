@@ -70,7 +70,7 @@ fn views(criterion: &mut Criterion) {
         ("evaluation/224", "augmentations = []", 224, picture(375, 500, 3)),
     ] {
         let recipe: toml::Table = toml::from_str(recipe).expect("a recipe");
-        let choices: Vec<selfsame_config::Choice> = recipe["augmentations"].clone().try_into().expect("tables");
+        let choices: Vec<Choice> = recipe["augmentations"].clone().try_into().expect("tables");
         let constants = Normalization::new(&[0.5; 3], &[0.25; 3]);
         let pipeline = Pipeline::new(&choices, "", ViewShape { size, channels: 3 }, constants).expect("a valid recipe");
         let (mut view, mut draws, mut out) = (View::default(), Vec::<Draw>::new(), vec![0.0; size * size * 3]);

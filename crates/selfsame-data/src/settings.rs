@@ -1,8 +1,9 @@
 //! What can be set of data and views.
 
 use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS};
+use selfsame_base::text::readable;
 use selfsame_config::{
-    Catalogue, Choice, Key, Kind, Part, Preset, Range, Settings, Settled, Variant, settings, shortest, value,
+    Choice, Choices, Key, Kind, Part, Preset, Range, Settings, Settled, Variant, settings, shortest, value,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ settings! {
     /// `[data]`
     pub struct DataSettings {
         /// folder or file; demo: the bundled images
+        #[serde(serialize_with = "readable")]
         path: PathBuf = (required), Kind::Text, records;
         /// kind of source: selfsame list sources
         kind: String = (data "what knows the path"), Kind::Text;
@@ -121,13 +123,13 @@ pub fn data_parts() -> [Part; 1] {
 /// A list of augmentations at `path`.
 pub fn augmentations_part(path: &'static str) -> Part {
     let variant = |entry: &AugmentationEntry| Variant { name: entry.name, family: entry.name, keys: entry.keys };
-    let augmentations = Catalogue {
+    let augmentations = Choices {
         noun: "augmentation",
         meaning: "what is done to a view, in the order of the list",
         preset: "",
         variants: IMAGE_AUGMENTATIONS.iter().map(variant).collect(),
     };
-    Part::new(path, &[]).with_catalogue(augmentations)
+    Part::new(path, &[]).with_choices(augmentations)
 }
 
 /// What the schema has of views.

@@ -77,7 +77,7 @@ impl Metadata {
     /// # Errors
     /// When the table knows none of them.
     pub fn groupings(&self, ids: &[String]) -> Result<Vec<Grouping>, DataError> {
-        if let (Some(id), false) = (ids.first(), ids.iter().any(|id| self.rows.contains_key(id))) {
+        if let (Some(id), false) = (ids.iter().min(), ids.iter().any(|id| self.rows.contains_key(id))) {
             let of_table = self.rows.keys().min().map_or("", String::as_str);
             return Err(DataError::Data(format!(
                 "{}: its column `{ID}` names none of the samples; it has {of_table:?} where the data have {id:?}",

@@ -1,6 +1,6 @@
 //! `z = g(f(x))`: what every joint-embedding method is made of, one branch or two.
 
-use crate::backbones::Encoder;
+use crate::backbone::Encoder;
 use crate::batch::Batch;
 use crate::projector::Projector;
 use crate::tensor::layers::Pass;

@@ -1,6 +1,7 @@
 //! What there is to choose from, and how a plan is made of what was chosen.
 
-use crate::backbones::{BACKBONES, BackboneEntry, ChosenBackbone};
+use crate::backbone::BackboneEntry;
+use crate::backbones;
 use crate::branch::Branch;
 use crate::error::Error;
 use crate::events::Observer;
@@ -16,7 +17,7 @@ use crate::plan::{Plan, RootSettings};
 use crate::projector::ProjectorSettings;
 use crate::trainer::{self, Outcome, WeightsOf, settings::TrainSettings};
 use selfsame_base::lookup;
-use selfsame_config::{Catalogue as Names, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
+use selfsame_config::{Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::{DataRequest, data_parts, view_parts};
 use selfsame_evaluate::settings::EvaluateSettings;
@@ -93,7 +94,7 @@ pub struct Catalogue {
 impl Default for Catalogue {
     /// Those of this crate.
     fn default() -> Self {
-        Self { methods: METHODS.iter().collect(), backbones: BACKBONES.iter().collect() }
+        Self { methods: METHODS.iter().collect(), backbones: backbones::all() }
     }
 }
 
@@ -133,15 +134,23 @@ const SHORT_FORMS: &[(&str, &str)] = &[
 
 impl Catalogue {
     /// With another method.
+    ///
+    /// # Panics
+    /// If there is one of that name.
     #[must_use]
     pub fn with_method(mut self, entry: &'static MethodEntry) -> Self {
+        assert!(self.methods.iter().all(|other| other.name != entry.name), "two methods are called {}", entry.name);
         self.methods.push(entry);
         self
     }
 
     /// With another backbone.
+    ///
+    /// # Panics
+    /// If there is one of that name.
     #[must_use]
     pub fn with_backbone(mut self, entry: &'static BackboneEntry) -> Self {
+        assert!(self.backbones.iter().all(|other| other.name != entry.name), "two backbones are called {}", entry.name);
         self.backbones.push(entry);
         self
     }
@@ -159,9 +168,13 @@ impl Catalogue {
     /// All keys of plans, in their order.
     pub fn schema(&self) -> Schema {
         let methods = self.methods.iter().map(|m| Variant { name: m.name, family: m.name, keys: m.keys });
-        let methods =
-            Names { noun: "method", meaning: "how the encoder learns", preset: "simclr", variants: methods.collect() };
-        let backbones = Names {
+        let methods = Choices {
+            noun: "method",
+            meaning: "how the encoder learns",
+            preset: "simclr",
+            variants: methods.collect(),
+        };
+        let backbones = Choices {
             noun: "backbone",
             meaning: "the encoder",
             preset: "resnet_micro",
@@ -170,9 +183,9 @@ impl Catalogue {
         let mut parts = vec![Part::new("", RootSettings::KEYS)];
         parts.extend(data_parts());
         parts.extend([
-            Part::new("backbone", &[]).with_catalogue(backbones),
+            Part::new("backbone", &[]).with_choices(backbones),
             Part::new("projector", ProjectorSettings::KEYS),
-            Part::new("method", &[]).with_catalogue(methods),
+            Part::new("method", &[]).with_choices(methods),
         ]);
         parts.extend(view_parts());
         parts.extend([
@@ -224,11 +237,7 @@ impl Catalogue {
             Error::Data(error) => Error::Data(resolved.locate(error)),
             other => other,
         };
-        let choice = resolved.choice("backbone");
-        let entry = lookup::find(self.backbones.iter().copied(), |entry| entry.name, "backbone", &choice.name)
-            .map_err(|problem| Error::setting("backbone.name", problem))?;
-        let backbone = ChosenBackbone { entry, keys: choice.keys };
-        let plan = Plan::read(&resolved, backbone, schema).map_err(locate)?;
+        let plan = Plan::read(&resolved, &self.backbones, schema).map_err(locate)?;
         (self.method(&plan)?.check)(&plan).map_err(locate)?;
         Ok((plan, resolved))
     }

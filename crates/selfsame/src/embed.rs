@@ -1,6 +1,6 @@
 //! Representations of a data set, batch by batch: what evaluation and export read.
 
-use crate::backbones::Encoder;
+use crate::backbone::Encoder;
 use crate::branch::Branch;
 use crate::device;
 use crate::error::Error;

@@ -2,7 +2,8 @@
 //!
 //! `encoder.safetensors` has the names and the layout of torchvision or timm; `config.json` says which.
 
-use crate::backbones::{ChosenBackbone, Encoder, Role};
+use crate::backbone::{BackboneEntry, ChosenBackbone, Encoder, Role};
+use crate::backbones;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::tensor::layers::Init;
@@ -87,13 +88,23 @@ impl EncoderFolder {
         self.config
     }
 
-    /// The encoder on `device`.
+    /// The encoder on `device`, if its backbone is one of this crate.
     ///
     /// # Errors
     /// If the weights are not those of the network that `config.json` describes.
     pub fn load(&self, device: &Device) -> Result<Encoder, Error> {
+        self.load_with(&backbones::all(), device)
+    }
+
+    /// The encoder on `device`, its backbone one of `backbones`: those of a
+    /// [`Catalogue`](crate::catalogue::Catalogue::backbones), or of a [`Plan`](Plan::backbones).
+    ///
+    /// # Errors
+    /// If there is no such backbone, or the weights are not those of the network that `config.json` describes.
+    pub fn load_with(&self, backbones: &[&'static BackboneEntry], device: &Device) -> Result<Encoder, Error> {
         let EncoderConfig { backbone, channels, size, .. } = &self.config;
-        let backbone = ChosenBackbone::find(backbone.clone())?;
+        let backbone = ChosenBackbone::among(backbones, backbone, *size)
+            .map_err(|error| Error::run(self.path.join(CONFIG), error.to_string()))?;
         let encoder = backbone.build(*channels, *size, &Init::new(0, "encoder", device), Role::Student)?;
         let file = self.path.join(WEIGHTS);
         let arrays = parameters::from_pytorch_layout(parameters::read_safetensors(&file)?);

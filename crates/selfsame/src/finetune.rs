@@ -11,7 +11,7 @@
 
 pub mod settings;
 
-use crate::backbones::Encoder;
+use crate::backbone::Encoder;
 use crate::branch::Branch;
 use crate::catalogue::MethodEntry;
 use crate::device;

@@ -4,6 +4,7 @@
 //! heads and an [`objective`]; a [`catalogue`] makes a [`plan`] of a recipe; the [`trainer`] takes the plan and a data set to
 //! a [`run`] folder; [`embed`] takes the encoder to features, which `selfsame-evaluate` judges.
 
+pub mod backbone;
 pub mod backbones;
 pub mod batch;
 pub mod branch;

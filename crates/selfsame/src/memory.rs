@@ -2,15 +2,6 @@
 
 use crate::error::Error;
 
-/// What a network costs at least.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cost {
-    /// Weights.
-    pub parameters: f64,
-    /// Values that a training pass of one view must keep for its backward pass.
-    pub activations: f64,
-}
-
 /// Bytes of an `f32`.
 const F32: f64 = 4.0;
 

@@ -1,6 +1,6 @@
 //! What a method is: an encoder, its heads, an objective, and what happens before the first step and after each.
 
-use crate::backbones::{ChosenBackbone, Encoder, Role};
+use crate::backbone::{Encoder, Role};
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -39,7 +39,7 @@ impl BuildContext<'_> {
     }
 
     fn encoder_as(&self, role: Role) -> Result<Encoder, Error> {
-        let (backbone, data): (&ChosenBackbone, _) = (&self.plan.backbone, &self.plan.data);
+        let (backbone, data) = (&self.plan.backbone, &self.plan.data);
         backbone.build(data.channels, data.size, &self.init("encoder"), role)
     }
 

@@ -3,13 +3,14 @@
 //! A plan is the sum of its parts' settings, each declared where the part is; [`crate::catalogue::Catalogue`] makes one of a
 //! recipe, or of a run's `plan.toml`, through the same checks.
 
-use crate::backbones::ChosenBackbone;
+use crate::backbone::{BackboneEntry, ChosenBackbone};
 use crate::device;
 use crate::error::Error;
 use crate::memory::Needed;
 use crate::optim::settings::{OptimizerSettings, UpdateRule};
 use crate::projector::ProjectorSettings;
 use crate::trainer::settings::TrainSettings;
+use selfsame_base::text::readable;
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
 use selfsame_data::augment::{Normalization, Pipeline, ViewShape};
 use selfsame_data::loader::{Batching, EvalPlan, ViewPlan};
@@ -25,6 +26,7 @@ settings! {
         /// seed of every random stream
         seed: u64 = 0, Kind::Integer(Range::Within(0.0, 9.2e18));
         /// run folder
+        #[serde(serialize_with = "readable")]
         out: PathBuf = (derived "runs/<method>-<data name>", default_out), Kind::Text, records;
         /// worker threads, 0: one per core; changes no result
         threads: usize = 0, Kind::Integer(Range::Within(0.0, 1024.0)), records;
@@ -62,6 +64,8 @@ pub struct Plan {
     pub evaluate: EvaluateSettings,
     /// What the keys are, and which of them decide about results.
     pub(crate) schema: Arc<Schema>,
+    /// The backbones of the catalogue that the plan was made by.
+    pub(crate) backbones: Arc<[&'static BackboneEntry]>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -78,7 +82,11 @@ impl PartialEq for Plan {
 
 impl Plan {
     /// Reads what was resolved, and checks what no key can tell by itself.
-    pub(crate) fn read(resolved: &Resolved, backbone: ChosenBackbone, schema: Arc<Schema>) -> Result<Self, Error> {
+    pub(crate) fn read(
+        resolved: &Resolved,
+        backbones: &[&'static BackboneEntry],
+        schema: Arc<Schema>,
+    ) -> Result<Self, Error> {
         let RootSettings { seed, out, threads, device } = resolved.read("")?;
         let plan = Self {
             seed,
@@ -86,7 +94,7 @@ impl Plan {
             threads,
             device,
             data: resolved.read("data")?,
-            backbone,
+            backbone: ChosenBackbone::find(backbones, resolved.choice("backbone"))?,
             projector: resolved.read("projector")?,
             method: resolved.choice("method"),
             views: resolved.list("views")?,
@@ -94,6 +102,7 @@ impl Plan {
             optimizer: OptimizerSettings::read(&resolved.choice("optimizer"))?,
             evaluate: resolved.read("evaluate")?,
             schema,
+            backbones: backbones.into(),
         };
         plan.check()?;
         Ok(plan)
@@ -155,6 +164,11 @@ impl Plan {
         })
     }
 
+    /// The backbones of the catalogue that the plan was made by, for what loads other encoders.
+    pub fn backbones(&self) -> &[&'static BackboneEntry] {
+        &self.backbones
+    }
+
     /// How training makes batches.
     pub fn batching(&self) -> Batching {
         Batching { batch_size: self.train.batch_size, seed: self.seed, threads: self.threads }
@@ -185,9 +199,10 @@ impl Plan {
         fn table(settings: impl serde::Serialize) -> Table {
             Table::try_from(settings).expect("settings are tables, lists, text, flags and numbers within 63 bits")
         }
-        let root =
-            RootSettings { seed: self.seed, out: self.out.clone(), threads: self.threads, device: self.device.clone() };
+        let root = RootSettings { seed: 0, out: self.out.clone(), threads: self.threads, device: self.device.clone() };
         let mut all = table(root);
+        // TOML has no numbers of 64 bits without a sign, which a library caller may give.
+        all.insert("seed".into(), Value::Integer(self.seed as i64));
         let views = self.views.iter().map(|group| Value::Table(table(group))).collect();
         for (name, part) in [
             ("data", Value::Table(table(&self.data))),

@@ -6,6 +6,7 @@ use crate::terminal::Progress;
 use anyhow::Result;
 use clap::Args;
 use selfsame::catalogue::{METHODS, Planned};
+use selfsame_base::lookup;
 use selfsame_config::Recipe;
 use std::process::ExitCode;
 
@@ -18,8 +19,8 @@ Examples:
   selfsame demo --method invariance_only   see a collapse, and how it is named
   selfsame demo epochs=2 seed=7            any recipe key")]
 pub struct Demo {
-    /// Which method
-    #[arg(long, default_value = "simclr", value_parser = clap::builder::PossibleValuesParser::new(METHODS.iter().map(|m| m.name)))]
+    /// Which method; `selfsame list methods` tells them all
+    #[arg(long, default_value = "simclr")]
     method: String,
     /// Any recipe key as key=value
     #[arg(value_name = "KEY=VALUE")]
@@ -28,7 +29,8 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> Result<ExitCode> {
-        let recipe = Recipe::builtin(&self.method)?;
+        let method = lookup::find(METHODS, |method| method.name, "method", &self.method).map_err(anyhow::Error::msg)?;
+        let recipe = Recipe::builtin(method.name)?;
         let Planned { plan, dataset, .. } = plans::resolve(Some(&recipe), &self.overrides)?;
         if pretrain::train(&plan, dataset.clone(), &mut Progress::new())? {
             let test = plans::sibling(&plan, "demo/test")?;

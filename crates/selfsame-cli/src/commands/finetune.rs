@@ -10,16 +10,18 @@ use selfsame_evaluate::label_subsets::LabelBudget;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Fine-tune a run's encoder with few labels, beside the same network from scratch and the linear probe.
-#[derive(Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
-  selfsame finetune runs/mine train=labeled/ test=held-out/           1, 10 and 100 labels a class
+  selfsame finetune runs/mine train=labeled/ test=held-out/           1, 10 and 100 labels per class
   selfsame finetune runs/simclr-demo test=demo/test labels=1%,10%,all
   selfsame finetune runs/mine test=held-out/ stages=1 lr=3e-4          the classifier and the last stage learn
 
 Keys: selfsame list keys finetune.
-The table goes to standard output and, as finetune.json, into the run folder.")]
+The table goes to standard output and, as finetune.json, into the run folder.";
+
+/// Fine-tune a run's encoder with few labels, beside the same network from scratch and the linear probe.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = plans::long_help(EXAMPLES, &plans::finetune_keys()))]
 pub struct Finetune {
     /// A run folder
     run: PathBuf,

@@ -1,15 +1,15 @@
 //! `selfsame list`.
 
+use crate::plans;
 use crate::studies::STUDIES;
 use crate::terminal;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use selfsame::backbones::BACKBONES;
-use selfsame::catalogue::{Catalogue as Plans, METHODS};
-use selfsame::finetune;
+use selfsame::catalogue::METHODS;
 use selfsame::optim::settings::OPTIMIZERS;
 use selfsame_base::lookup;
-use selfsame_config::{Key, RECIPES, Row};
+use selfsame_config::{Key, KeyRow, RECIPES};
 use selfsame_data::augment::IMAGE_AUGMENTATIONS;
 use selfsame_data::source::SOURCES;
 use std::process::ExitCode;
@@ -71,15 +71,14 @@ impl List {
 }
 
 /// Every key that a person can set: those of plans, and those of fine-tuning.
-fn keys() -> Vec<Row> {
-    let tuning = finetune::settings::schema().rows().into_iter();
-    let tuning = tuning.map(|row| Row { path: format!("finetune.{}", row.path), ..row });
-    let own = |row: &Row| !row.path.starts_with("finetune.augmentations");
-    Plans::default().schema().rows().into_iter().chain(tuning.filter(own)).collect()
+fn keys() -> Vec<KeyRow> {
+    let tuning = plans::finetune_keys().into_iter().map(|row| KeyRow { path: format!("finetune.{}", row.path), ..row });
+    let own = |row: &KeyRow| !row.path.starts_with("finetune.augmentations");
+    plans::plan_keys().into_iter().chain(tuning.filter(own)).collect()
 }
 
-fn described(row: &Row) -> String {
-    let of = row.of.map(|of| format!(" ({of})")).unwrap_or_default();
+fn described(row: &KeyRow) -> String {
+    let of = if row.of.is_empty() { String::new() } else { format!(" ({})", row.of.join(", ")) };
     format!("{}{of}; {}; default: {}", row.meaning, row.kind, row.preset)
 }
 
@@ -101,9 +100,9 @@ mod tests {
              [PREFIX]` prints them;\nthis page is made of the same list by a test.\n\n| key | of | holds | default | \
              meaning |\n| --- | --- | --- | --- | --- |\n",
         );
-        for Row { path, of, kind, preset, meaning } in keys() {
-            let of = of.map(|of| format!("`{of}`")).unwrap_or_default();
-            let cell = |text: &str| text.replace('|', "\\|");
+        for KeyRow { path, of, kind, preset, meaning } in keys() {
+            let of = of.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let cell = |text: &str| text.replace('|', "\\|").replace('<', "\\<");
             text += &format!("| `{path}` | {of} | {} | {} | {} |\n", cell(&kind), cell(&preset), cell(meaning));
         }
         if std::env::var_os("SELFSAME_RECORD").is_some() {

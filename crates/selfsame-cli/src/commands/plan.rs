@@ -6,13 +6,15 @@ use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
 
-/// Show the resolved plan and where each value came from; train nothing.
-#[derive(Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   selfsame plan data=photos/ method=barlow_twins
   selfsame plan simclr epochs=20 > mine.toml         a recipe to start from
-  selfsame plan runs/mine")]
+  selfsame plan runs/mine";
+
+/// Show the resolved plan and where each value came from; train nothing.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = plans::long_help(EXAMPLES, &plans::plan_keys()))]
 pub struct ShowPlan {
     /// A recipe (file or name) or a run folder; then any recipe key as key=value
     #[arg(value_name = "RECIPE|RUN] [KEY=VALUE")]

@@ -16,9 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Train an encoder without labels, or go on with a run.
-#[derive(Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   selfsame pretrain data=photos/                            SimCLR with defaults
   selfsame pretrain data=photos/ method=barlow_twins epochs=50 batch_size=128
@@ -27,7 +25,11 @@ Examples:
   selfsame pretrain runs/mine                               go on where it stopped
   selfsame pretrain data=photos/ --tui                      with charts
 
-Ctrl-C finishes the step, saves, and says how to go on. A resumed run is bit-identical to one that never stopped.")]
+Ctrl-C finishes the step, saves, and says how to go on. A resumed run is bit-identical to one that never stopped.";
+
+/// Train an encoder without labels, or go on with a run.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = plans::long_help(EXAMPLES, &plans::plan_keys()))]
 pub struct Pretrain {
     /// A recipe (file or name), or a run folder to go on with; then any recipe key as key=value
     #[arg(value_name = "RECIPE|RUN] [KEY=VALUE")]

@@ -14,14 +14,16 @@ use std::process::ExitCode;
 /// Side of a tile, px, at most.
 const TILE_PX: usize = 128;
 
-/// Show samples with the views that training would make of them, as a PNG and as a page that states what was drawn; and here, in
-/// a terminal that shows pictures (Kitty, Ghostty, WezTerm, iTerm2).
-#[derive(Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   selfsame preview data=photos/                     the default views
   selfsame preview recipes/simclr.toml data=photos/ --samples 20
-  selfsame preview runs/mine --out views.png        those of a run; the page is views.html")]
+  selfsame preview runs/mine --out views.png        those of a run; the page is views.html";
+
+/// Show samples with the views that training would make of them, as a PNG and as a page that states what was drawn; and here, in
+/// a terminal that shows pictures (Kitty, Ghostty, WezTerm, iTerm2).
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = plans::long_help(EXAMPLES, &plans::plan_keys()))]
 pub struct ShowViews {
     /// A recipe (file or name) or a run folder; then any recipe key as key=value
     #[arg(value_name = "RECIPE|RUN] [KEY=VALUE")]

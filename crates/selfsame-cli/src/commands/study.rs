@@ -12,6 +12,7 @@ use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
 use selfsame::plan::Plan;
 use selfsame_base::atomic;
+use selfsame_base::lookup;
 use selfsame_base::text::duration;
 use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
@@ -36,7 +37,6 @@ Examples:
 study.html and study.svg are drawn anew after every run. The same command goes on where it was stopped.")]
 pub struct RunStudy {
     /// Which study; `selfsame list studies` tells what each asks
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(STUDIES.iter().map(|s| s.name)))]
     name: String,
     /// The short form: fewer and shorter runs of a smaller network
     #[arg(long)]
@@ -48,7 +48,7 @@ pub struct RunStudy {
 
 impl RunStudy {
     pub fn run(self) -> Result<ExitCode> {
-        let study = STUDIES.iter().find(|s| s.name == self.name).expect("one of the possible values");
+        let study = lookup::find(STUDIES, |study| study.name, "study", &self.name).map_err(anyhow::Error::msg)?;
         let named = |word: &String| ["test=", "out="].iter().any(|key| word.starts_with(key));
         let (named, overrides): (Vec<_>, Vec<_>) = self.words.into_iter().partition(named);
         let [test, out] = plans::values(&named, ["test", "out"])?;

@@ -124,7 +124,7 @@ fn wrong_recipes_are_refused_in_words() {
         (
             "name = \"horizontal_flp\"",
             RGB,
-            "views.0.augmentations.0.name: no augmentation is called \"horizontal_flp\"; did you mean \"horizontal_flip\"?",
+            "views.0.augmentations.0.name: there is no augmentation `horizontal_flp`; did you mean `horizontal_flip`? (there are random_resized_crop, horizontal_flip, vertical_flip, rotate, color_jitter, color_drop, grayscale, solarize, gaussian_blur, gaussian_noise, sobel, cutout, random_erase, normalize)",
         ),
         (
             "name = \"color_jitter\"\nbrigtness = 0.4",

@@ -1,10 +1,9 @@
 //! A belief network's way up: layers of sigmoid units, each the hidden layer of a restricted Boltzmann machine (Hinton,
 //! Osindero & Teh 2006, "A Fast Learning Algorithm for Deep Belief Nets").
 
-use super::{BackboneEntry, ChosenBackbone, Encoder, Role, Site};
+use crate::backbone::{self, Backbone, BackboneEntry, ChosenBackbone, Cost, Encoder, Role, Site};
 use crate::error::Error;
-use crate::memory::Cost;
-use crate::tensor::layers::{Init, Linear};
+use crate::tensor::layers::{Init, Linear, Pass};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
@@ -78,7 +77,7 @@ fn build(site: &Site, init: &Init, _role: Role) -> Result<Encoder, Error> {
         let shape = [std::mem::replace(&mut inputs, width), width];
         Linear::new(&init.child(format!("layers.{layer}")), shape, true)
     });
-    Ok(Encoder::BeliefNetwork(BeliefNetwork {
+    Ok(Encoder::new(BeliefNetwork {
         layers: layers.collect(),
         scale: init.buffer([channels], 1.0),
         shift: init.buffer([channels], 0.0),
@@ -86,12 +85,21 @@ fn build(site: &Site, init: &Init, _role: Role) -> Result<Encoder, Error> {
     }))
 }
 
-impl BeliefNetwork {
-    /// `[batch, height, width, channels]` to `[batch, width of h]`.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+impl Backbone for BeliefNetwork {
+    fn forward(&self, x: Tensor<4>, _pass: &Pass) -> Tensor<2> {
         Tensor::cat(self.means(self.pixels(x)), 1)
     }
 
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn stage(&self, name: &str) -> usize {
+        backbone::number_after(name, "layers.").unwrap_or(0)
+    }
+}
+
+impl BeliefNetwork {
     /// The mean of every layer, lowest first, given the `pixels`, `[batch, visible]`.
     pub fn means(&self, pixels: Tensor<2>) -> Vec<Tensor<2>> {
         let mut below = pixels;
@@ -127,10 +135,5 @@ impl BeliefNetwork {
             param.map(|old| Tensor::from_data(values, &old.device())).no_grad()
         };
         Self { scale: set(self.scale, scale), shift: set(self.shift, shift), ..self }
-    }
-
-    /// Width of the representation.
-    pub fn width(&self) -> usize {
-        self.width
     }
 }

@@ -4,9 +4,8 @@
 //! architecture and the parameter names are torchvision's (`conv1`, `bn1`, `layer1.0.conv1`, `layer2.0.downsample.0` …).
 //! Everything is NHWC.
 
-use super::{BackboneEntry, Encoder, Role, Site};
+use crate::backbone::{self, Backbone, BackboneEntry, Cost, Encoder, Role, Site};
 use crate::error::Error;
-use crate::memory::Cost;
 use crate::tensor::layers::{Conv2d, Init, Norm, NormKind, Pass};
 use crate::tensor::ops::{self, Window};
 use burn::module::Module;
@@ -202,7 +201,7 @@ fn build(architecture: &Architecture, site: &Site, init: &Init) -> Result<Encode
     });
     let [layer1, layer2, layer3, layer4] = std::array::from_fn(|_| stages.next().unwrap_or_default());
     drop(stages);
-    Ok(Encoder::ResNet(ResNet {
+    Ok(Encoder::new(ResNet {
         conv1: Conv2d::new(&init.child("conv1"), [site.channels, widths[0]], kernel, stride, bias),
         bn1: Norm::new(&init.child("bn1"), norm, widths[0], 1.0),
         stem_pool: stem == Stem::Imagenet,
@@ -271,9 +270,8 @@ impl Block {
     }
 }
 
-impl ResNet {
-    /// `[batch, height, width, channels]` to `[batch, width of h]`.
-    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+impl Backbone for ResNet {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
         let mut x = self.bn1.conv_act(&self.conv1, x, None, true, pass);
         if self.stem_pool {
             x = ops::max_pool(x, STEM_POOL);
@@ -282,8 +280,12 @@ impl ResNet {
         ops::mean_pool(blocks.fold(x, |x, block| block.forward(x, pass)))
     }
 
-    /// The same function with every batch norm folded into its convolution, for inference.
-    pub fn folded(mut self) -> Self {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Every batch norm is folded into its convolution.
+    fn for_inference(mut self) -> Self {
         self.bn1.fold_into(&mut self.conv1);
         for block in [&mut self.layer1, &mut self.layer2, &mut self.layer3, &mut self.layer4].into_iter().flatten() {
             block.bn1.fold_into(&mut block.conv1);
@@ -298,8 +300,12 @@ impl ResNet {
         self
     }
 
-    /// Width of the representation.
-    pub fn width(&self) -> usize {
-        self.width
+    /// The stem with `layer1`, then `layer2` …
+    fn stage(&self, name: &str) -> usize {
+        backbone::number_after(name, "layer").unwrap_or(0)
+    }
+
+    fn format(&self) -> &'static str {
+        "torchvision"
     }
 }

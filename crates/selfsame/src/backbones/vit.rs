@@ -4,9 +4,8 @@
 //! works on each alone. A block adds twice to what it was given: `x ← x + attn(norm1(x))`, `x ← x + mlp(norm2(x))`. The
 //! architecture, the parameter names (`patch_embed.proj`, `blocks.0.attn.qkv` …) and the initialization are timm's.
 
-use super::{BackboneEntry, ChosenBackbone, Encoder, Role, Site};
+use crate::backbone::{self, Backbone, BackboneEntry, ChosenBackbone, Cost, Encoder, Role, Site};
 use crate::error::Error;
-use crate::memory::Cost;
 use crate::tensor::layers::{Conv2d, Init, LayerNorm, Linear, Pass};
 use crate::tensor::ops;
 use burn::module::{Module, Param};
@@ -233,7 +232,7 @@ fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Re
     let drop_path = if role == Role::Teacher { 0.0 } else { drop_path };
     let (side, channels, class) = (site.size / patch_size, site.channels, pool == Pool::Class);
     let tokens = usize::from(class) + side * side;
-    Ok(Encoder::Vit(Vit {
+    Ok(Encoder::new(Vit {
         cls_token: class.then(|| init.normal("cls_token", [1, 1, dim], CLASS_STD)),
         pos_embed: match positions {
             Positions::Learned => init.normal("pos_embed", [1, tokens, dim], WEIGHT_STD),
@@ -257,15 +256,30 @@ fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Re
     }))
 }
 
-impl Vit {
-    /// The representation `h`: [`Self::pooled`] of [`Self::encode`] of [`Self::patch_tokens`].
-    ///
-    /// # Shapes
-    /// `[batch, height, width, channels]` to `[batch, dim]`; height and width are multiples of the patch size.
-    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+impl Backbone for Vit {
+    /// [`Vit::pooled`] of [`Vit::encode`] of [`Vit::patch_tokens`]; height and width are multiples of the patch size.
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
         self.pooled(self.encode(self.patch_tokens(x), pass))
     }
 
+    fn width(&self) -> usize {
+        self.pos_embed.val().dims()[2]
+    }
+
+    /// The patches, then block by block; the last norm belongs to the last block.
+    fn stage(&self, name: &str) -> usize {
+        if name.starts_with("norm.") {
+            return self.depth();
+        }
+        backbone::number_after(name, "blocks.").map_or(0, |block| block + 1)
+    }
+
+    fn format(&self) -> &'static str {
+        "timm"
+    }
+}
+
+impl Vit {
     /// The patches' tokens, row by row, positions added; without the class token.
     ///
     /// # Shapes
@@ -308,11 +322,6 @@ impl Vit {
     /// Side of a patch, px.
     pub fn patch_size(&self) -> usize {
         self.patch_size
-    }
-
-    /// Width of a token, and of the representation.
-    pub fn width(&self) -> usize {
-        self.pos_embed.val().dims()[2]
     }
 
     /// Number of blocks.

@@ -110,7 +110,7 @@ impl Clusterfit {
     /// K-means on the source encoder's representations of the data, kept in `path`.
     fn cluster(&self, cx: &mut PrepareContext, path: &Path) -> Result<Vec<f32>, Error> {
         let folder = EncoderFolder::open(Path::new(&self.settings.source))?;
-        let branch = Branch::without_projector(folder.load(&device::open(&cx.plan.device)?)?);
+        let branch = Branch::without_projector(folder.load_with(cx.plan.backbones(), &device::open(&cx.plan.device)?)?);
         let views = folder.config().plain_view(&cx.plan.data, cx.plan.evaluation_batching())?;
         let loader = EvalLoader::new(cx.dataset.clone(), views, None)?;
         let (mut features, mut indices) = (Vec::new(), Vec::new());

@@ -9,7 +9,7 @@
 //! on for ever (persistent: Tieleman 2008). At last the weights up and down may part and be tuned together, by a contrastive
 //! version of the wake-sleep algorithm (Hinton et al. 2006, §5 and appendix B).
 
-use crate::backbones::Encoder;
+use crate::backbone::Encoder;
 use crate::backbones::belief_network::{self, BeliefNetwork, BeliefNetworkSettings};
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -136,7 +136,8 @@ impl Method for DeepBeliefNetwork {
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let (units, data) = (config.units(), &cx.plan.data);
-        let Branch { encoder: Encoder::BeliefNetwork(mut net), projector } = cx.branch()? else {
+        let Branch { encoder, projector } = cx.branch()?;
+        let Ok(mut net) = encoder.downcast::<BeliefNetwork>() else {
             return Err(needs_belief_network(cx.plan.backbone.name()));
         };
         if units == Units::Bernoulli {
@@ -157,7 +158,7 @@ impl Method for DeepBeliefNetwork {
             random_states(units, [cx.plan.train.batch_size, up.weight.dims()[0]], &init.child(layer))
         });
         let (chains, seed) = (chains.collect(), cx.plan.seed);
-        let branch = Branch { encoder: Encoder::BeliefNetwork(net), projector };
+        let branch = Branch { encoder: Encoder::new(net), projector };
         Ok(Self { branch, down, chains, units, settings: config.clone(), seed })
     }
 
@@ -271,10 +272,7 @@ impl Method for DeepBeliefNetwork {
 
 impl DeepBeliefNetwork {
     fn net(&self) -> &BeliefNetwork {
-        match &self.branch.encoder {
-            Encoder::BeliefNetwork(net) => net,
-            _ => unreachable!("`build` refuses any other"),
-        }
+        self.branch.encoder.downcast_ref().expect("`build` refuses any other")
     }
 
     /// Layers train for equal parts of the steps before the fine-tuning.

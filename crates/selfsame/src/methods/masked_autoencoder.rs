@@ -5,7 +5,7 @@
 //! there and predicts the pixels. So much is removed that copying the neighbors does not do. It has targets, so it cannot
 //! collapse.
 
-use crate::backbones::Encoder;
+use crate::backbone::Backbone;
 use crate::backbones::vit::{self, Block, Vit, VitSettings};
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -155,10 +155,7 @@ impl Decoder {
 
 impl MaskedAutoencoder {
     fn vit(&self) -> &Vit {
-        match &self.branch.encoder {
-            Encoder::Vit(vit) => vit,
-            _ => unreachable!("`build` refuses any other"),
-        }
+        self.branch.encoder.downcast_ref().expect("`build` refuses any other")
     }
 
     /// What is predicted of a view's patches, `[batch · patches, values]`, under a mask drawn for it; the mask; and the
@@ -209,7 +206,7 @@ impl Method for MaskedAutoencoder {
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
-        let Encoder::Vit(vit) = &branch.encoder else { return Err(needs_vit(cx.plan.backbone.name())) };
+        let Some(vit) = branch.encoder.downcast_ref::<Vit>() else { return Err(needs_vit(cx.plan.backbone.name())) };
         let values = vit.patch_size().pow(2) * cx.plan.data.channels;
         let decoder = Decoder::new(&cx.init("decoder"), config, vit.width(), values);
         Ok(Self { branch, decoder, settings: config.clone() })

@@ -2,7 +2,7 @@
 
 use super::update::Rule;
 use selfsame_base::{DataError, lookup};
-use selfsame_config::{Catalogue, Choice, Kind, Part, Range, Settings, Variant, settings};
+use selfsame_config::{Choice, Choices, Kind, Part, Range, Settings, Variant, settings};
 use toml::Table;
 
 settings! {
@@ -101,8 +101,8 @@ pub static OPTIMIZERS: &[OptimizerEntry] = &[
 /// What the schema has of optimizers.
 pub fn part() -> Part {
     let variants = OPTIMIZERS.iter().map(|entry| entry.variant).collect();
-    let catalogue = Catalogue { noun: "optimizer", meaning: "update rule", preset: "sgd", variants };
-    Part::new("optimizer", CommonSettings::KEYS).with_catalogue(catalogue)
+    let catalogue = Choices { noun: "optimizer", meaning: "update rule", preset: "sgd", variants };
+    Part::new("optimizer", CommonSettings::KEYS).with_choices(catalogue)
 }
 
 impl OptimizerSettings {

@@ -2,6 +2,7 @@
 //!
 //! Activations are NHWC from the first layer to the last; nothing above this module knows which kernels run.
 
+pub(crate) mod boxed;
 pub(crate) mod cpu;
 pub mod layers;
 pub mod ops;

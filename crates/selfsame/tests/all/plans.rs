@@ -5,7 +5,7 @@ use selfsame::Error;
 use selfsame::backbones::resnet::Stem;
 use selfsame::catalogue::{Catalogue, Planned};
 use selfsame::plan::Plan;
-use selfsame_config::{Origin, Recipe, Row};
+use selfsame_config::{KeyRow, Origin, Recipe};
 use std::path::PathBuf;
 use toml::{Table, Value};
 
@@ -382,7 +382,7 @@ fn the_schema_and_plans_have_the_same_keys() {
             }
         }
     }
-    let of_no_catalogue = |row: &&Row| row.of.is_none();
+    let of_no_catalogue = |row: &&KeyRow| row.of.is_empty();
     for row in rows.iter().filter(of_no_catalogue) {
         assert!(seen.contains(&row.path), "{} is in the schema and not in the plan", row.path);
         assert!(!row.meaning.is_empty() && !row.kind.is_empty(), "{row:?}");

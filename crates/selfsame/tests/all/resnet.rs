@@ -1,8 +1,9 @@
 //! Our residual networks are torchvision's: same names, same representations, same gradients.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use selfsame::backbone::{Encoder, Role};
+use selfsame::backbones;
 use selfsame::backbones::resnet::Stem;
-use selfsame::backbones::{ChosenBackbone, Encoder, Role};
 use selfsame::optim::GradientMap;
 use selfsame::tensor::layers::{Draws, Init, Pass, update_running_statistics};
 use selfsame::tensor::parameters::{self, Array};
@@ -61,7 +62,7 @@ pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
 
 fn encoder(case: &Case, device: &Device) -> Encoder {
     let keys = [("stem".to_owned(), toml::Value::try_from(case.stem).unwrap())].into_iter().collect();
-    let backbone = ChosenBackbone::named(&case.backbone, keys, case.size).unwrap();
+    let backbone = backbones::named(&case.backbone, keys, case.size).unwrap();
     let init = Init::new(0, "encoder", device);
     let encoder = backbone.build(case.channels, case.size, &init, Role::Student).unwrap();
     let shapes = parameters::to_pytorch_layout(parameters::arrays(&encoder));

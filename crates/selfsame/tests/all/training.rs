@@ -8,6 +8,7 @@ use selfsame::trainer::{Outcome, WeightsOf};
 use selfsame_base::npy::npy_header;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::dataset::Dataset;
+use selfsame_data::settings::DataRequest;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -330,4 +331,57 @@ fn a_collapse_is_told_while_it_happens_and_once() {
     assert_eq!(collapsed.len(), 1, "{collapsed:?}");
     assert!(collapsed[0].0 < 200 && collapsed[0].1.contains("complete collapse"), "{collapsed:?}");
     assert_eq!(warnings("barlow_twins"), []);
+}
+
+#[test]
+fn an_edited_plan_is_told_what_was_changed_and_what_changes_nothing_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, dataset) = plan(folder.path(), "whole", &["epochs=2"]);
+    train(&whole, &dataset);
+    let (begun, dataset) = plan(folder.path(), "begun", &["epochs=2"]);
+    let stop = AtomicBool::new(false);
+    pretrain(&begun, &dataset, &mut StopAt(5, &stop), &stop);
+
+    let file = begun.out.join("plan.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let again = |edited: &str| {
+        fs::write(&file, edited).unwrap();
+        let plan = Catalogue::default().load(&begun.out, &[])?;
+        let dataset = Arc::new(Dataset::open(&DataRequest::from(&plan.data))?);
+        (method(&plan).pretrain)(&plan, dataset, &mut Silent, &AtomicBool::new(false))
+    };
+    let error =
+        again(&text.replace("epochs = 2", "epochs = 20").replace("seed = 0", "seed = 3")).unwrap_err().to_string();
+    assert!(error.contains("seed 0 → 3, train.epochs 2 → 20: another plan") && error.contains("out=…"), "{error}");
+    assert!(!error.contains("remove") && !error.contains('\n'), "{error}");
+    let error = again(&text.replace("batch_size = 8", "batch_size = 0")).unwrap_err().to_string();
+    assert!(
+        error.contains("train.batch_size: expected a whole number from 2") && error.contains("plan.toml:"),
+        "{error}"
+    );
+
+    // Records, and where the data lie.
+    let (there, moved) = (folder.path().join("images.npy"), folder.path().join("moved/images.npy"));
+    fs::create_dir(folder.path().join("moved")).unwrap();
+    fs::rename(&there, &moved).unwrap();
+    let edited = text.replace("checkpoint_steps = 4", "checkpoint_steps = 1").replace("log_steps = 1", "log_steps = 2");
+    let edited = edited.replace(there.to_str().unwrap(), moved.to_str().unwrap());
+    assert_eq!(again(&edited).unwrap(), Outcome::Finished { run: begun.out.clone() });
+    assert!(encoder(&whole) == encoder(&begun));
+}
+
+#[test]
+fn data_that_are_no_longer_those_of_the_plan_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (begun, dataset) = plan(folder.path(), "begun", &["epochs=2"]);
+    let stop = AtomicBool::new(false);
+    pretrain(&begun, &dataset, &mut StopAt(5, &stop), &stop);
+    let path = folder.path().join("images.npy");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let changed = Arc::new(Dataset::open(&DataRequest::from(&begun.data)).unwrap());
+    let error = (method(&begun).pretrain)(&begun, changed, &mut Silent, &AtomicBool::new(false));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("data.path") && error.contains("images.npy") && error.contains("changed"), "{error}");
 }

@@ -2,8 +2,9 @@
 
 use crate::resnet::{Gradient, assert_close, filled};
 use burn::tensor::{Device, Tensor, TensorData};
+use selfsame::backbone::{ChosenBackbone, Encoder, Role};
+use selfsame::backbones;
 use selfsame::backbones::vit::{Block, Pool, Positions};
-use selfsame::backbones::{ChosenBackbone, Encoder, Role};
 use selfsame::optim::GradientMap;
 use selfsame::tensor::layers::{Draws, Init, Pass};
 use selfsame::tensor::parameters::{self, Array};
@@ -57,7 +58,7 @@ impl Case {
             ("positions", Value::try_from(self.positions).unwrap()),
         ];
         let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        ChosenBackbone::named("vit_micro", keys, self.size).unwrap()
+        backbones::named("vit_micro", keys, self.size).unwrap()
     }
 
     /// The encoder with the weights of the golden file; fixed positions stay what they are.
@@ -122,7 +123,7 @@ fn vision_transformers_are_timms() {
 #[test]
 fn the_named_ones_have_timms_parameters() {
     for (name, golden) in golden().named.into_iter().filter(|(name, _)| name != "vit_base") {
-        let backbone = ChosenBackbone::named(&name, Table::new(), 224).unwrap();
+        let backbone = backbones::named(&name, Table::new(), 224).unwrap();
         let encoder = backbone.build(3, 224, &Init::new(0, "encoder", &Device::flex()), Role::Student).unwrap();
         let arrays = parameters::to_pytorch_layout(parameters::arrays(&encoder));
         assert_eq!(arrays.len(), golden.tensors, "{name}");
@@ -159,7 +160,7 @@ fn paths_are_dropped_by_sample_in_training_alone() {
 fn what_the_named_ones_cannot_be_given_is_refused() {
     let refused = |name: &str, key: &str, value: i64| {
         let keys = [(key.to_owned(), Value::Integer(value))].into_iter().collect();
-        ChosenBackbone::named(name, keys, 32).expect_err("refused").to_string()
+        backbones::named(name, keys, 32).expect_err("refused").to_string()
     };
     let error = refused("vit_small", "depth", 3);
     assert!(

@@ -1,0 +1,373 @@
+//! What a backbone is: the network of an encoder, what it is built from, and its line in a catalogue.
+//!
+//! A family of backbones is a type that implements [`Backbone`]; an [`Encoder`] is a network of any family.
+
+use crate::error::Error;
+use crate::tensor::boxed::{DynMapper, DynVisitor, Mapping, Visiting};
+use crate::tensor::layers::{Init, NormKind, Pass};
+use crate::tensor::parameters;
+use burn::module::{
+    Content, Devices, DisplaySettings, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+};
+use burn::tensor::{Device, Tensor};
+use selfsame_base::lookup;
+use selfsame_config::{Choice, Choices, Draft, Key, Kind, Part, Preset, Recipe, Schema, Settings, Variant};
+use std::any::Any;
+use std::fmt::Debug;
+use toml::{Table, Value};
+
+/// A network that an encoder can be: what a family of backbones implements, beside `#[derive(Module, Debug)]`.
+pub trait Backbone: Module + ModuleDisplay + Sync + 'static {
+    /// The representation `h = f(x)`, sample by sample but for what normalization layers do.
+    ///
+    /// # Shapes
+    /// `[batch, height, width, channels]` to `[batch, width of h]`
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2>;
+
+    /// Width of the representation.
+    fn width(&self) -> usize;
+
+    /// The same function in evaluation mode, with what inference can do beforehand done. There is no graph.
+    #[must_use]
+    fn for_inference(self) -> Self {
+        self
+    }
+
+    /// The stage of the parameter called `name`, counted from 0 at the pixels. Fine-tuning moves the last stages alone, or
+    /// each more than the one below it.
+    fn stage(&self, _name: &str) -> usize {
+        0
+    }
+
+    /// The library whose names and layout the saved weights have.
+    fn format(&self) -> &'static str {
+        "selfsame"
+    }
+}
+
+/// The number at the beginning of what follows `prefix` in a parameter's name: 2 in `blocks.2.norm1.weight` after `blocks.`.
+pub fn number_after(name: &str, prefix: &str) -> Option<usize> {
+    name.strip_prefix(prefix)?.split('.').next()?.parse().ok()
+}
+
+/// The encoder `f`: the kept network, of any family.
+#[derive(Debug)]
+pub struct Encoder(Box<dyn Network>);
+
+impl Encoder {
+    /// An encoder that is this network.
+    pub fn new(network: impl Backbone) -> Self {
+        Self(Box::new(network))
+    }
+
+    /// The representation `h = f(x)`: `[batch, height, width, channels]` to `[batch, width of h]`.
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        self.0.forward(x, pass)
+    }
+
+    /// The same function in evaluation mode, with what inference can do beforehand done: no graph, batch norms folded.
+    pub fn for_inference(&self) -> Self {
+        Self(self.0.for_inference())
+    }
+
+    /// Width of the representation.
+    pub fn width(&self) -> usize {
+        self.0.width()
+    }
+
+    /// Stages from the pixels on, one after the other: stem and `layer1` … of a residual network, patches and blocks of a
+    /// transformer, the layers of a belief network.
+    pub fn stages(&self) -> usize {
+        let names = parameters::arrays(self);
+        names.keys().map(|name| self.stage(name) + 1).max().expect("an encoder has parameters")
+    }
+
+    /// The stage of the parameter called `name` within the encoder, counted from 0.
+    pub fn stage(&self, name: &str) -> usize {
+        self.0.stage(name)
+    }
+
+    /// The library whose names and layout the saved weights have.
+    pub fn format(&self) -> &'static str {
+        self.0.format()
+    }
+
+    /// The network, where it is of the family `B`: what a method looks at that works with one family alone.
+    pub fn downcast_ref<B: Backbone>(&self) -> Option<&B> {
+        let network: &dyn Any = &*self.0;
+        network.downcast_ref()
+    }
+
+    /// The network, where it is of the family `B`.
+    ///
+    /// # Errors
+    /// The encoder itself, where it is not.
+    pub fn downcast<B: Backbone>(self) -> Result<B, Self> {
+        if self.downcast_ref::<B>().is_none() {
+            return Err(self);
+        }
+        let network: Box<dyn Any> = self.0;
+        Ok(*network.downcast().expect("of this family"))
+    }
+}
+
+/// A [`Backbone`] as a trait object.
+trait Network: Any + Debug + Send + Sync {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2>;
+    fn for_inference(&self) -> Box<dyn Network>;
+    fn width(&self) -> usize;
+    fn stage(&self, name: &str) -> usize;
+    fn format(&self) -> &'static str;
+    fn display(&self, settings: DisplaySettings) -> String;
+    fn copy(&self) -> Box<dyn Network>;
+    fn collect_devices(&self, devices: Devices) -> Devices;
+    fn fork(self: Box<Self>, device: &Device) -> Box<dyn Network>;
+    fn to_device(self: Box<Self>, device: &Device) -> Box<dyn Network>;
+    fn train(self: Box<Self>) -> Box<dyn Network>;
+    fn valid(&self) -> Box<dyn Network>;
+    fn materialize(self: Box<Self>) -> Box<dyn Network>;
+    fn visit(&self, visitor: &mut dyn DynVisitor);
+    fn map(self: Box<Self>, mapper: &mut dyn DynMapper) -> Box<dyn Network>;
+}
+
+impl<B: Backbone> Network for B {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        Backbone::forward(self, x, pass)
+    }
+    fn for_inference(&self) -> Box<dyn Network> {
+        Box::new(Backbone::for_inference(Module::valid(self)))
+    }
+    fn width(&self) -> usize {
+        Backbone::width(self)
+    }
+    fn stage(&self, name: &str) -> usize {
+        Backbone::stage(self, name)
+    }
+    fn format(&self) -> &'static str {
+        Backbone::format(self)
+    }
+    fn display(&self, settings: DisplaySettings) -> String {
+        ModuleDisplay::format(self, settings)
+    }
+    fn copy(&self) -> Box<dyn Network> {
+        Box::new(self.clone())
+    }
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        Module::collect_devices(self, devices)
+    }
+    fn fork(self: Box<Self>, device: &Device) -> Box<dyn Network> {
+        Box::new(Module::fork(*self, device))
+    }
+    fn to_device(self: Box<Self>, device: &Device) -> Box<dyn Network> {
+        Box::new(Module::to_device(*self, device))
+    }
+    fn train(self: Box<Self>) -> Box<dyn Network> {
+        Box::new(Module::train(*self))
+    }
+    fn valid(&self) -> Box<dyn Network> {
+        Box::new(Module::valid(self))
+    }
+    fn materialize(self: Box<Self>) -> Box<dyn Network> {
+        Box::new(Module::materialize(*self))
+    }
+    fn visit(&self, visitor: &mut dyn DynVisitor) {
+        Module::visit(self, &mut Visiting(visitor));
+    }
+    fn map(self: Box<Self>, mapper: &mut dyn DynMapper) -> Box<dyn Network> {
+        Box::new(Module::map(*self, &mut Mapping(mapper)))
+    }
+}
+
+impl Clone for Encoder {
+    fn clone(&self) -> Self {
+        Self(self.0.copy())
+    }
+}
+
+/// Parameters are called what the network calls them: the box around it has no name.
+impl Module for Encoder {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.0.collect_devices(devices)
+    }
+    fn fork(self, device: &Device) -> Self {
+        Self(self.0.fork(device))
+    }
+    fn to_device(self, device: &Device) -> Self {
+        Self(self.0.to_device(device))
+    }
+    fn train(self) -> Self {
+        Self(self.0.train())
+    }
+    fn valid(&self) -> Self {
+        Self(self.0.valid())
+    }
+    fn materialize(self) -> Self {
+        Self(self.0.materialize())
+    }
+    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
+        self.0.visit(visitor);
+    }
+    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+        Self(self.0.map(mapper))
+    }
+}
+
+impl ModuleDisplayDefault for Encoder {
+    fn content(&self, content: Content) -> Option<Content> {
+        Some(content)
+    }
+    fn num_params(&self) -> usize {
+        Module::num_params(self)
+    }
+}
+
+impl ModuleDisplay for Encoder {
+    fn format(&self, settings: DisplaySettings) -> String {
+        self.0.display(settings)
+    }
+}
+
+/// What an encoder is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// To be trained.
+    Student,
+    /// To follow a student: it never drops a path.
+    Teacher,
+}
+
+/// What an encoder is built from.
+#[derive(Debug)]
+pub struct Site<'a> {
+    /// Values of the backbone's keys.
+    pub keys: &'a Table,
+    /// Input channels.
+    pub channels: usize,
+    /// Input side, px.
+    pub size: usize,
+}
+
+impl Site<'_> {
+    /// The values of one group of keys.
+    pub fn read<S: Settings>(&self) -> Result<S, Error> {
+        Ok(S::read(self.keys)?)
+    }
+}
+
+/// What a network costs at least: a plan that cannot fit into the machine's memory is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Weights.
+    pub parameters: f64,
+    /// Values that a training pass of one view must keep for its backward pass.
+    pub activations: f64,
+}
+
+/// One line of the catalogue of backbones.
+#[derive(Debug)]
+pub struct BackboneEntry {
+    /// Name in recipes.
+    pub name: &'static str,
+    /// Backbones of one family have the same architecture in other sizes.
+    pub family: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// The keys of `[backbone]` besides `name`, in groups that backbones may share.
+    pub keys: &'static [&'static [Key]],
+    /// Builds the encoder.
+    pub build: fn(&Site, &Init, Role) -> Result<Encoder, Error>,
+    /// Whether the values fit each other and a view of a side in px; errors name the keys, `key` being the side's.
+    pub check: fn(&Site, key: &str, side: usize) -> Result<(), Error>,
+    /// What it costs, at least.
+    pub cost: fn(&Site) -> Result<Cost, Error>,
+}
+
+impl BackboneEntry {
+    /// What the schema has of it.
+    pub fn variant(&self) -> Variant {
+        Variant { name: self.name, family: self.family, keys: self.keys }
+    }
+}
+
+/// A backbone and the values of its keys.
+#[derive(Clone, Debug)]
+pub struct ChosenBackbone {
+    /// The backbone.
+    pub entry: &'static BackboneEntry,
+    /// Values of its keys.
+    pub keys: Table,
+}
+
+impl ChosenBackbone {
+    /// The backbone of `backbones` that `choice` names; its keys have been checked.
+    pub(crate) fn find(backbones: &[&'static BackboneEntry], choice: Choice) -> Result<Self, Error> {
+        let entry = lookup::find(backbones.iter().copied(), |entry| entry.name, "backbone", &choice.name)
+            .map_err(|problem| Error::setting("backbone.name", problem))?;
+        Ok(Self { entry, keys: choice.keys })
+    }
+
+    /// The backbone of `backbones` that `choice` names, for images of `size` px; keys that are left out have their presets.
+    ///
+    /// # Errors
+    /// If there is no such backbone, or a key is unknown or does not fit.
+    pub fn among(backbones: &[&'static BackboneEntry], choice: &Choice, size: usize) -> Result<Self, Error> {
+        const SIZE: &[Key] = &[Key {
+            name: "size",
+            kind: Kind::SIDE,
+            preset: Preset::Required,
+            meaning: "side of the images, px",
+            changes_training: true,
+        }];
+        let variants = backbones.iter().map(|entry| entry.variant()).collect();
+        let choices = Choices { noun: "backbone", meaning: "the encoder", preset: "", variants };
+        let parts = vec![Part::new("data", SIZE), Part::new("backbone", &[]).with_choices(choices)];
+        let (mut backbone, mut data) = (choice.keys.clone(), Table::new());
+        backbone.insert("name".into(), choice.name.clone().into());
+        data.insert("size".into(), Value::Integer(size as i64));
+        let all: Table = [("backbone".to_owned(), Value::Table(backbone)), ("data".to_owned(), Value::Table(data))]
+            .into_iter()
+            .collect();
+        let schema = Schema::new(parts, &[]);
+        let recipe = Recipe { name: format!("backbone {}", choice.name), text: all.to_string() };
+        let resolved = Draft::new(&schema, Some(&recipe), &[])?.resolve(false)?;
+        let chosen = Self::find(backbones, resolved.choice("backbone"))?;
+        chosen.check(size, &[("data.size".into(), size)])?;
+        Ok(chosen)
+    }
+
+    /// The `[backbone]` table.
+    pub fn to_choice(&self) -> Choice {
+        Choice::new(self.entry.name, self.keys.clone())
+    }
+
+    /// Name in recipes.
+    pub fn name(&self) -> &'static str {
+        self.entry.name
+    }
+
+    /// The values of one group of keys, where the backbone has them.
+    pub fn read<S: Settings>(&self) -> Option<S> {
+        S::read(&self.keys).ok()
+    }
+
+    /// A fresh encoder for images of `channels` and `size` px.
+    pub fn build(&self, channels: usize, size: usize, init: &Init, role: Role) -> Result<Encoder, Error> {
+        (self.entry.build)(&Site { keys: &self.keys, channels, size }, init, role)
+    }
+
+    /// Checks the values, also against the sides of images and views, by key, px.
+    pub(crate) fn check(&self, size: usize, sides: &[(String, usize)]) -> Result<(), Error> {
+        let site = Site { keys: &self.keys, channels: 1, size };
+        sides.iter().try_for_each(|(key, side)| (self.entry.check)(&site, key, *side))
+    }
+
+    /// What it costs on images of `channels` and `size` px.
+    pub(crate) fn cost(&self, channels: usize, size: usize) -> Result<Cost, Error> {
+        (self.entry.cost)(&Site { keys: &self.keys, channels, size })
+    }
+
+    /// The normalization layers that a decoder beside this backbone has: what the backbone's key `norm` says, or batch norm.
+    pub fn norm(&self) -> NormKind {
+        self.keys.get("norm").and_then(|norm| norm.clone().try_into().ok()).unwrap_or_default()
+    }
+}
