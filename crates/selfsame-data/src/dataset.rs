@@ -2,11 +2,11 @@
 //!
 //! Everything here may be called from any number of threads at once.
 
-use crate::decode::{Decoder, Header, channels_convert, convert_channels};
+use crate::decode::{FileDecoder, Header, channels_convert, convert_channels};
 use crate::image::{Image, Pixels, Size};
-use crate::loader::Samples;
+use crate::loader::SampleSource;
 use crate::settings::DataRequest;
-use crate::source::{self, Encoded, IndexedSource, Labels};
+use crate::source::{self, Encoded, IndexedSource, LabelSource};
 use rayon::prelude::*;
 use selfsame_base::DataError;
 use selfsame_base::rng::{Purpose, StreamRng};
@@ -42,7 +42,7 @@ pub struct Dataset {
     kind: &'static str,
     path: PathBuf,
     source: Box<dyn IndexedSource>,
-    decoder: Decoder,
+    decoder: FileDecoder,
     /// Size of every image, as far as it is known to be one.
     uniform_size: Option<Size>,
     /// Memory of an image, bytes: exact for arrays, else the mean of the probed headers.
@@ -57,11 +57,12 @@ pub struct Dataset {
 impl Dataset {
     /// Opens the data that the settings name. Unreadable samples are no error here unless none can be read.
     pub fn open(settings: &DataRequest) -> Result<Self, DataError> {
-        let labels = Labels::parse(settings.labels.as_deref())?;
+        let labels = LabelSource::parse(settings.labels.as_deref())?;
         let entry = source::find(&settings.path, settings.kind.as_deref())?;
         let source = (entry.open)(&settings.path, labels)?;
         let channels = settings.channels.unwrap_or_else(|| source.shape().map_or(3, |[_, _, channels]| channels));
-        let decoder = Decoder { channels, background: settings.background, max_megapixels: settings.max_megapixels };
+        let decoder =
+            FileDecoder { channels, background: settings.background, max_megapixels: settings.max_megapixels };
         let mut dataset = Self {
             kind: entry.name,
             path: settings.path.clone(),
@@ -351,7 +352,7 @@ impl Dataset {
     }
 }
 
-impl Samples for Dataset {
+impl SampleSource for Dataset {
     fn len(&self) -> usize {
         self.source.len()
     }

@@ -32,7 +32,7 @@ pub fn has_image_extension(name: &[u8]) -> bool {
 
 /// Turns the bytes of an image file into an [`Image`].
 #[derive(Clone, Debug)]
-pub struct Decoder {
+pub struct FileDecoder {
     /// Channels of the result: 1 (color becomes luma) or 3 (gray is replicated).
     pub channels: usize,
     /// Color on which alpha is composited, `[r, g, b]`.
@@ -56,7 +56,7 @@ const DECODER_BYTES_PER_PIXEL: f64 = 32.0;
 /// Memory that a decoder may take whatever the size of the image, bytes.
 const DECODER_BASE_BYTES: u64 = 16 << 20;
 
-impl Decoder {
+impl FileDecoder {
     /// Decodes a file. `what` names it in errors.
     ///
     /// 8 bits stay 8 bits, 16 stay 16, `f32` stays `f32`. The orientation that the file states is applied.
@@ -169,7 +169,7 @@ struct Jpeg<'a> {
     adobe: bool,
 }
 
-impl Decoder {
+impl FileDecoder {
     fn check_size(&self, width: usize, height: usize) -> Result<(), String> {
         let megapixels = width as f64 * height as f64 / 1e6;
         if megapixels > self.max_megapixels {

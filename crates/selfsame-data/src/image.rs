@@ -68,15 +68,4 @@ impl Image {
     pub fn size(&self) -> Size {
         Size { height: self.height, width: self.width }
     }
-
-    /// The same image as `f32`; 8 and 16 bits are scaled to `0..=1`.
-    #[must_use]
-    pub fn into_f32(self) -> Self {
-        let pixels = match self.pixels {
-            Pixels::U8(p) => p.into_iter().map(|v| f32::from(v) / 255.0).collect(),
-            Pixels::U16(p) => p.into_iter().map(|v| f32::from(v) / 65535.0).collect(),
-            Pixels::F32(p) => p,
-        };
-        Self { pixels: Pixels::F32(pixels), ..self }
-    }
 }

@@ -37,7 +37,7 @@ pub struct Views {
 }
 
 /// What loaders need of a data set.
-pub trait Samples: Send + Sync + 'static {
+pub trait SampleSource: Send + Sync + 'static {
     /// Number of samples.
     fn len(&self) -> usize;
     /// Whether there are none.
@@ -167,7 +167,7 @@ pub struct TrainLoader {
 
 impl TrainLoader {
     /// Opens the loader at `step`, counted from the beginning of the run.
-    pub fn new<D: Samples>(dataset: Arc<D>, plan: ViewPlan, step: u64) -> Result<Self, DataError> {
+    pub fn new<D: SampleSource>(dataset: Arc<D>, plan: ViewPlan, step: u64) -> Result<Self, DataError> {
         let ViewPlan { groups, batching: Batching { batch_size, seed, threads }, record_draws } = plan;
         let (samples, steps_per_epoch) = (dataset.len(), (dataset.len() / batch_size.max(1)) as u64);
         if batch_size == 0 || steps_per_epoch == 0 {
@@ -218,7 +218,11 @@ pub struct EvalLoader {
 
 impl EvalLoader {
     /// Loads the samples `indices`, or all of them.
-    pub fn new<D: Samples>(dataset: Arc<D>, plan: EvalPlan, indices: Option<Vec<usize>>) -> Result<Self, DataError> {
+    pub fn new<D: SampleSource>(
+        dataset: Arc<D>,
+        plan: EvalPlan,
+        indices: Option<Vec<usize>>,
+    ) -> Result<Self, DataError> {
         let EvalPlan { groups, batching: Batching { batch_size, threads, seed } } = plan;
         let indices = indices.unwrap_or_else(|| (0..dataset.len()).collect());
         let workers = Workers::new(dataset, groups, threads, false)?;
@@ -259,7 +263,7 @@ struct Prefetch {
 impl Prefetch {
     /// Starts `make` on its own thread. It hands its batches to the function that it is given, which says whether to
     /// go on.
-    fn start<D: Samples>(
+    fn start<D: SampleSource>(
         workers: Workers<D>,
         make: impl FnOnce(&Workers<D>, &dyn Fn(Result<Views, DataError>) -> bool) + Send + 'static,
     ) -> Self {
@@ -316,7 +320,7 @@ struct Slot<'a> {
     draws: Option<&'a mut [Draw]>,
 }
 
-impl<D: Samples> Workers<D> {
+impl<D: SampleSource> Workers<D> {
     fn new(dataset: Arc<D>, groups: Vec<Group>, threads: usize, record_draws: bool) -> Result<Self, DataError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("views-{i}"));
         let pool = pool
@@ -433,7 +437,7 @@ mod tests {
         }
     }
 
-    impl Samples for Double {
+    impl SampleSource for Double {
         fn len(&self) -> usize {
             self.images.len()
         }

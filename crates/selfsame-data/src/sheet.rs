@@ -146,12 +146,12 @@ pub(crate) fn tile(image: &Image, side: usize, view: &mut View, out: &mut Vec<f3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::Decoder;
+    use crate::decode::FileDecoder;
 
     #[test]
     fn tiles_lie_in_rows_enlarged_by_whole_pixels() {
         let sheet = Sheet { columns: 2, tile: [32, 32, 1], values: [0.0, 0.5, 2.0].map(|v| vec![v; 1024]).concat() };
-        let decoder = Decoder { channels: 1, background: [0; 3], max_megapixels: 1.0 };
+        let decoder = FileDecoder { channels: 1, background: [0; 3], max_megapixels: 1.0 };
         let image = decoder.decode(&sheet.to_png(), "a sheet").unwrap();
         let Pixels::U8(pixels) = &image.pixels else { panic!("8 bits") };
         assert_eq!([image.height, image.width], [2 * 66 + 2, 2 * 66 + 2]);

@@ -5,7 +5,7 @@
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use selfsame_kernels::{
     Buffer,
-    conv::{self, ChannelMoments, Conv2d, Epilogue},
+    conv::{self, ChannelMoments, ConvShape, Epilogue},
 };
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn values(len: usize) -> Buffer {
     buffer
 }
 
-fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &Conv2d) {
+fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &ConvShape) {
     let (x, w, dy) = (values(conv.input_len()), values(conv.weight_len()), values(conv.output_len()));
     let (mut dx, mut dw, mut y) = (values(x.len()), values(w.len()), values(dy.len()));
     let mut moments = ChannelMoments::new(conv.channels_out);
@@ -57,8 +57,16 @@ fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &Conv2d) {
 
 fn convolutions(criterion: &mut Criterion) {
     for [batch, side, channels_in, channels_out, kernel, stride] in SHAPES {
-        let conv =
-            Conv2d { batch, height: side, width: side, channels_in, channels_out, kernel, stride, padding: kernel / 2 };
+        let conv = ConvShape {
+            batch,
+            height: side,
+            width: side,
+            channels_in,
+            channels_out,
+            kernel,
+            stride,
+            padding: kernel / 2,
+        };
         let mut group =
             criterion.benchmark_group(format!("{batch}x{side} {channels_in}-{channels_out} k{kernel}s{stride}"));
         group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));

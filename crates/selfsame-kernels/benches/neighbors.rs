@@ -7,8 +7,7 @@ use selfsame_kernels::{
     conv::ChannelMoments,
     matmul::{Matrix, matmul},
     norm::{
-        Activation, Normalization, OutputGradient, add_bias, add_bias_backward, mask_words, normalize,
-        normalize_backward,
+        Activation, BatchNorm, OutputGradient, add_bias, add_bias_backward, mask_words, normalize, normalize_backward,
     },
     optimize::{AdamW, Lars, MovingAverage, Sgd},
     pool::{MaxPool, global_average_pool, global_average_pool_backward},
@@ -41,7 +40,7 @@ fn norm(criterion: &mut Criterion) {
         measure(group, "moments", 1.0, len, || drop(black_box(ChannelMoments::of(&x, channels))));
 
         let moments = ChannelMoments::of(&x, channels);
-        let norm = Normalization { moments: &moments, gamma: Some(&gamma), beta: Some(&beta), epsilon: 1e-5 };
+        let norm = BatchNorm { moments: &moments, gamma: Some(&gamma), beta: Some(&beta), epsilon: 1e-5 };
         measure(group, "normalize, relu", 2.0 + MASK, len, || {
             normalize(&x, norm, None, Activation::ReluMask(&mut mask), &mut out);
         });
@@ -90,14 +89,12 @@ fn optimize(criterion: &mut Criterion) {
     let group = &mut criterion.benchmark_group("optimize 3x3x512x512");
     let (mut p, g, mut m, mut v, mut teacher) = (values(len), values(len), values(len), values(len), values(len));
     let sgd = Sgd { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
-    measure(group, "sgd", 5.0, len, || sgd.step(&mut p, &g, &mut m, None));
-    measure(group, "sgd, teacher", 7.0, len, || {
-        sgd.step(&mut p, &g, &mut m, Some(MovingAverage { teacher: &mut teacher, decay: 0.99 }));
-    });
+    measure(group, "sgd", 5.0, len, || sgd.step(&mut p, &g, &mut m));
+    measure(group, "moving average", 3.0, len, || MovingAverage { teacher: &mut teacher, decay: 0.99 }.follow(&p));
     let lars = Lars { sgd, trust: 1e-3 };
-    measure(group, "lars", 7.0, len, || lars.step(&mut p, &g, &mut m, None));
+    measure(group, "lars", 7.0, len, || lars.step(&mut p, &g, &mut m));
     let adam = AdamW { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 1e-2 };
-    measure(group, "adamw", 7.0, len, || adam.step(1000, &mut p, &g, [&mut m, &mut v], None));
+    measure(group, "adamw", 7.0, len, || adam.step(1000, &mut p, &g, [&mut m, &mut v]));
 }
 
 fn products(criterion: &mut Criterion) {

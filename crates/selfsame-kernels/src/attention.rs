@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 /// The shape of a self-attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attention {
+pub struct AttentionShape {
     /// Sequences.
     pub batch: usize,
     /// Tokens of a sequence.
@@ -33,7 +33,7 @@ pub struct Attention {
     pub width: usize,
 }
 
-impl Attention {
+impl AttentionShape {
     fn dim(&self) -> usize {
         self.heads * self.width
     }
@@ -70,7 +70,7 @@ impl Attention {
     /// If the shapes do not fit.
     pub fn forward(&self, qkv: &[f32], output: &mut [f32], probabilities: &mut [f32]) {
         self.check(qkv, output, probabilities);
-        let &Attention { tokens, width, .. } = self;
+        let &AttentionShape { tokens, width, .. } = self;
         if output.is_empty() {
             return;
         }
@@ -98,7 +98,7 @@ impl Attention {
     pub fn backward(&self, qkv: &[f32], probabilities: &[f32], dy: &[f32], dqkv: &mut [f32]) {
         self.check(qkv, dy, probabilities);
         assert_eq!(dqkv.len(), qkv.len(), "elements of the gradient");
-        let &Attention { tokens, width, .. } = self;
+        let &AttentionShape { tokens, width, .. } = self;
         if dy.is_empty() {
             return;
         }
@@ -252,8 +252,8 @@ mod tests {
     use crate::testing::{deviation, on_every_path, random};
 
     /// Result, and gradient of `Σ result · dy`, in f64.
-    fn direct(shape: Attention, qkv: &[f32], dy: &[f32]) -> [Vec<f64>; 2] {
-        let Attention { batch, tokens, heads, width } = shape;
+    fn direct(shape: AttentionShape, qkv: &[f32], dy: &[f32]) -> [Vec<f64>; 2] {
+        let AttentionShape { batch, tokens, heads, width } = shape;
         let dim = heads * width;
         let (mut y, mut dqkv) = (vec![0.0; dy.len()], vec![0.0; qkv.len()]);
         let scale = 1.0 / (width as f64).sqrt();
@@ -290,7 +290,7 @@ mod tests {
         for (batch, tokens, heads, width) in
             [(1, 1, 1, 1), (2, 5, 3, 7), (3, 17, 2, 16), (2, 64, 3, 64), (1, 33, 1, 20)]
         {
-            let shape = Attention { batch, tokens, heads, width };
+            let shape = AttentionShape { batch, tokens, heads, width };
             let qkv: Vec<f32> = random(3 * shape.output_len(), 1).into_iter().map(|x| 3.0 * x).collect();
             let dy = random(shape.output_len(), 2);
             let [y_direct, dqkv_direct] = direct(shape, &qkv, &dy);

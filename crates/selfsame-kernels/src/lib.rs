@@ -9,7 +9,7 @@
 //! * [`norm`]: batch normalization, residual addition, bias and ReLU in single passes, forward and backward.
 //! * [`pool`]: pooling. [`matmul`]: matrix products.
 //! * [`attention`], [`layer_norm`], [`linear`]: what transformers are made of, forward and backward.
-//! * [`optimize`]: optimizer steps, with the moving average of a teacher in the same pass.
+//! * [`optimize`]: optimizer steps, and the moving average of a teacher.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
 pub mod attention;

@@ -14,7 +14,7 @@ use crate::{
     disjoint::Disjoint,
     exponential::gelu,
     lanes::{Kernel, LANES, Lanes},
-    matmul::{Block, Matrix, matmul_then},
+    matmul::{Matrix, OutputBlock, matmul_then},
 };
 
 /// `y = x · weight + bias [+ residual]`: `[rows, in]`, `[in, out]` and `[out]` to `[rows, out]`.
@@ -59,7 +59,7 @@ pub fn matmul_times(a: Matrix, b: Matrix, factor: &[f32], out: &mut [f32]) {
 
 /// What is done to a block of a product.
 struct Finish<'a> {
-    block: Block,
+    block: OutputBlock,
     columns: usize,
     y: Disjoint<'a>,
     what: What<'a>,

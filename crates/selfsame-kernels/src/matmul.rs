@@ -64,14 +64,14 @@ pub fn matmul(a: Matrix, b: Matrix, out: &mut [f32]) {
 }
 
 /// A block of a product's output.
-pub(crate) struct Block {
+pub(crate) struct OutputBlock {
     pub(crate) rows: Range<usize>,
     pub(crate) columns: Range<usize>,
 }
 
 /// [`matmul`], and then, for each block while it is in the cache, `then(block, out)`, which may touch the block's elements of
 /// the output.
-pub(crate) fn matmul_then(a: Matrix, b: Matrix, out: &mut [f32], then: &(impl Fn(Block, Disjoint) + Sync)) {
+pub(crate) fn matmul_then(a: Matrix, b: Matrix, out: &mut [f32], then: &(impl Fn(OutputBlock, Disjoint) + Sync)) {
     let ([rows, inner], [inner_b, columns]) = (a.shape, b.shape);
     assert_eq!(inner, inner_b, "inner dimensions of {:?} · {:?}", a.shape, b.shape);
     assert_eq!(out.len(), rows * columns, "elements of the product {:?} · {:?}", a.shape, b.shape);
@@ -79,7 +79,7 @@ pub(crate) fn matmul_then(a: Matrix, b: Matrix, out: &mut [f32], then: &(impl Fn
         // An empty sum.
         out.fill(0.0);
         // SAFETY: one task.
-        return then(Block { rows: 0..rows, columns: 0..columns }, unsafe { Disjoint::new(out) });
+        return then(OutputBlock { rows: 0..rows, columns: 0..columns }, unsafe { Disjoint::new(out) });
     }
     let [block_height, block_width] = block_shape([rows, columns]);
     let [down, across] = [rows.div_ceil(block_height), columns.div_ceil(block_width)];
@@ -116,7 +116,7 @@ pub(crate) fn matmul_then(a: Matrix, b: Matrix, out: &mut [f32], then: &(impl Fn
                 gemm::Parallelism::None,
             );
         }
-        then(Block { rows: row..row + height, columns: column..column + width }, out);
+        then(OutputBlock { rows: row..row + height, columns: column..column + width }, out);
     };
     match down * across {
         1 => task(0),

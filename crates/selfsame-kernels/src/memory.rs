@@ -49,11 +49,6 @@ impl Buffer {
         buffer.fill(0.0);
         buffer
     }
-
-    /// Floats the underlying memory holds; at least the buffer's length.
-    pub fn capacity(&self) -> usize {
-        self.block.bytes / size_of::<f32>()
-    }
 }
 
 impl From<&[f32]> for Buffer {
@@ -301,7 +296,7 @@ mod tests {
         for len in [0, 1, 15, 1000, 600_000] {
             let mut buffer = Buffer::zeroed(len);
             assert_eq!(buffer.as_ptr() as usize % if len * 4 >= HUGE { HUGE } else { ALIGNMENT }, 0);
-            assert!(buffer.iter().all(|&x| x == 0.0) && buffer.len() == len && buffer.capacity() >= len);
+            assert!(buffer.iter().all(|&x| x == 0.0) && buffer.len() == len);
             buffer.fill(3.0);
             drop(buffer);
             assert!(Buffer::zeroed(len).iter().all(|&x| x == 0.0));

@@ -27,7 +27,7 @@ const PANEL_FLOATS: usize = 4 << 10;
 
 /// Where the rows of `C` lie.
 #[derive(Clone, Copy)]
-pub(crate) enum Rows<'a> {
+pub(crate) enum RowPlaces<'a> {
     /// Every so many floats.
     Stride(usize),
     /// Row `r` starts at this offset.
@@ -50,7 +50,7 @@ pub(crate) struct Product<'a> {
     /// Offset of `C` in `c`.
     pub start: usize,
     /// The rows of `C`, from `start` on.
-    pub rows: Rows<'a>,
+    pub rows: RowPlaces<'a>,
     /// Columns of `C`, at most 16·NV; decides `NV`.
     pub columns: usize,
     /// Add to `C` instead of overwriting it.
@@ -108,8 +108,8 @@ impl Micro {
         let a_len = across / LANES * p.a_block + within * LANES + across % LANES + 1;
         assert!(p.a.len() >= a_len, "A of {} floats, {a_len} needed", p.a.len());
         let (last_start, stride, offsets) = match p.rows {
-            Rows::Stride(stride) => (last_row * stride, stride, std::ptr::null()),
-            Rows::Offsets(offsets) => {
+            RowPlaces::Stride(stride) => (last_row * stride, stride, std::ptr::null()),
+            RowPlaces::Offsets(offsets) => {
                 (offsets[..rows].iter().fold(0, |last, &offset| last.max(offset)), 0, offsets.as_ptr())
             }
         };
@@ -131,7 +131,7 @@ impl Micro {
                 if tiles * height == 0 {
                     continue;
                 }
-                let run = Run {
+                let run = TileRun {
                     a: p.a[a..].as_ptr(),
                     a_block: p.a_block,
                     b: p.b[first_k * vectors * LANES..].as_ptr(),
@@ -152,7 +152,7 @@ impl Micro {
 }
 
 /// Operands of a run of tiles of one height.
-struct Run {
+struct TileRun {
     a: *const f32,
     a_block: usize,
     b: *const f32,
@@ -167,9 +167,9 @@ struct Run {
     accumulate: bool,
 }
 
-type RunFn = unsafe fn(&Run);
+type RunFn = unsafe fn(&TileRun);
 
-struct RunKernel<'a, const MR: usize, const NV: usize, const PIXELS: bool>(&'a Run);
+struct RunKernel<'a, const MR: usize, const NV: usize, const PIXELS: bool>(&'a TileRun);
 
 impl<const MR: usize, const NV: usize, const PIXELS: bool> Kernel for RunKernel<'_, MR, NV, PIXELS> {
     type Output = ();
@@ -232,7 +232,7 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool> RunKernel<'_, MR, NV,
     /// and indexes the sums in memory instead of keeping them in registers.
     #[inline(always)]
     fn write_as<V: Lanes, const FULL: bool, const ADD: bool>(&self, row: usize, sums: [[V; NV]; MR]) {
-        let &Run { c, offsets, stride, columns, .. } = self.0;
+        let &TileRun { c, offsets, stride, columns, .. } = self.0;
         for i in 0..MR {
             // SAFETY: there are as many offsets as rows.
             let start = if offsets.is_null() { (row + i) * stride } else { unsafe { *offsets.add(row + i) } };
@@ -263,7 +263,7 @@ impl<const PIXELS: bool> Kernel for Select<PIXELS> {
     fn run<V: Lanes>(self) -> Micro {
         /// # Safety
         /// The operands hold tiles of `MR` rows, `k` steps and `NV` vectors.
-        unsafe fn run<V: Lanes, const MR: usize, const NV: usize, const PIXELS: bool>(run: &Run) {
+        unsafe fn run<V: Lanes, const MR: usize, const NV: usize, const PIXELS: bool>(run: &TileRun) {
             if const { MR <= V::TILE_ROWS[NV - 1] } {
                 V::enter(RunKernel::<MR, NV, PIXELS>(run));
             } else {
@@ -320,7 +320,7 @@ mod tests {
                         let mut after = before.clone();
                         // SAFETY: one task.
                         let c = unsafe { Disjoint::new(&mut after) };
-                        let rows_of_c = Rows::Stride(stride);
+                        let rows_of_c = RowPlaces::Stride(stride);
                         let product =
                             Product { a: &a, a_block, b: &b, k, c, start: 2, rows: rows_of_c, columns, accumulate };
                         micro.multiply(rows, &product);

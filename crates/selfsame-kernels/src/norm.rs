@@ -29,7 +29,7 @@ pub(crate) const TILE: usize = 32;
 
 /// A normalization `γ (x − μ) / √(σ² + ε) + β` per channel.
 #[derive(Clone, Copy, Debug)]
-pub struct Normalization<'a> {
+pub struct BatchNorm<'a> {
     /// Mean μ and biased variance σ²: of the batch in training, the running ones in inference.
     pub moments: &'a ChannelMoments,
     /// Scale γ, `[channels]`; `None`: 1.
@@ -40,7 +40,7 @@ pub struct Normalization<'a> {
     pub epsilon: f32,
 }
 
-impl Normalization<'_> {
+impl BatchNorm<'_> {
     fn channels(&self) -> usize {
         let channels = self.moments.mean().len();
         for (what, values) in [("scales", self.gamma), ("shifts", self.beta)] {
@@ -150,7 +150,7 @@ impl Split for OutputGradient<'_> {
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn normalize(x: &[f32], norm: Normalization, residual: Option<&[f32]>, activation: Activation, out: &mut [f32]) {
+pub fn normalize(x: &[f32], norm: BatchNorm, residual: Option<&[f32]>, activation: Activation, out: &mut [f32]) {
     let channel = |c| [norm.mean(c) as f32, (norm.inverse_deviation(c) * norm.gamma(c)) as f32, norm.beta(c)];
     affine(InOut::Apart(x, out), norm.channels(), channel, residual, activation);
 }
@@ -273,7 +273,7 @@ fn affine_quad<V: Lanes>(
 /// If the shapes do not fit.
 pub fn normalize_backward(
     x: InOut,
-    norm: Normalization,
+    norm: BatchNorm,
     dy: OutputGradient,
     mask: Option<&[u16]>,
     dgamma: &mut [f32],
@@ -811,7 +811,7 @@ mod tests {
         let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![f32::NAN; channels]);
         let moments = ChannelMoments::of(&inputs.x, channels);
         let (gamma, beta) = (Some(&inputs.gamma[..]), Some(&inputs.beta[..]));
-        let norm = Normalization { moments: &moments, gamma, beta, epsilon: EPSILON };
+        let norm = BatchNorm { moments: &moments, gamma, beta, epsilon: EPSILON };
         let (mut y, mut mask) = (vec![f32::NAN; len], inputs.relu.then(|| vec![0; mask_words(len)]));
         let activation = mask.as_deref_mut().map_or(Activation::Identity, Activation::ReluMask);
         normalize(&inputs.x, norm, inputs.residual.as_deref(), activation, &mut y);
@@ -935,7 +935,7 @@ mod tests {
     fn normalized_columns_have_mean_0_and_variance_1() {
         let inputs = Inputs::new(3000, 24, false, false);
         let (moments, mut y) = (ChannelMoments::of(&inputs.x, 24), vec![0.0; inputs.x.len()]);
-        let norm = Normalization { moments: &moments, gamma: None, beta: None, epsilon: 0.0 };
+        let norm = BatchNorm { moments: &moments, gamma: None, beta: None, epsilon: 0.0 };
         normalize(&inputs.x, norm, None, Activation::Identity, &mut y);
         let moments = ChannelMoments::of(&y, 24);
         assert!(moments.mean().iter().all(|m| m.abs() < 1e-6));

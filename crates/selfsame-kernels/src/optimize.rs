@@ -1,5 +1,4 @@
-//! Optimizer steps, each one pass over a parameter, its gradient and its state; optionally the moving average of a teacher
-//! in the same pass.
+//! Optimizer steps, each one pass over a parameter, its gradient and its state, and the moving average of a teacher.
 //!
 //! The structs hold what all parameters of a step share. Which parameters are decayed or adapted is for the caller to say:
 //! biases and norm parameters take [`Sgd`] with `weight_decay: 0.0` where the others take [`Lars`].
@@ -10,7 +9,7 @@ use crate::{
     partition::{PART, for_each_part, load, store, sum_parts},
 };
 
-/// A teacher that follows the parameter once it is updated: `t ← βt + (1 − β)p`.
+/// A teacher that follows a parameter: `t ← βt + (1 − β)p`.
 pub struct MovingAverage<'a> {
     /// The teacher's parameter t.
     pub teacher: &'a mut [f32],
@@ -19,7 +18,7 @@ pub struct MovingAverage<'a> {
 }
 
 impl MovingAverage<'_> {
-    /// The update alone, for a `parameter` that is not stepped here.
+    /// Moves the teacher towards `parameter`.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -45,28 +44,20 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// Updates `parameter` and its `momentum` (0 before the first step), with a teacher that may follow.
+    /// Updates `parameter` and its `momentum` (0 before the first step).
     ///
     /// # Panics
     /// If the lengths differ.
-    pub fn step(&self, parameter: &mut [f32], gradient: &[f32], momentum: &mut [f32], average: Option<MovingAverage>) {
-        self.scaled_step(1.0, parameter, gradient, momentum, average);
+    pub fn step(&self, parameter: &mut [f32], gradient: &[f32], momentum: &mut [f32]) {
+        self.scaled_step(1.0, parameter, gradient, momentum);
     }
 
     /// `m ← μm + ratio·(g + wd·p)`, `p ← p − lr·m`.
-    fn scaled_step(
-        &self,
-        ratio: f32,
-        parameter: &mut [f32],
-        gradient: &[f32],
-        momentum: &mut [f32],
-        average: Option<MovingAverage>,
-    ) {
-        let len = check(parameter, gradient, &[momentum], &average);
-        let (isa, decay) = (Isa::active(), average.as_ref().map_or(0.0, |average| average.decay));
-        let operands = (parameter, gradient, momentum, average.map(|average| average.teacher));
-        for_each_part(operands, len, PART, &|(parameter, gradient, momentum, teacher)| {
-            isa.run(SgdStep { rule: self, ratio, parameter, gradient, momentum, teacher, decay });
+    fn scaled_step(&self, ratio: f32, parameter: &mut [f32], gradient: &[f32], momentum: &mut [f32]) {
+        let len = check(parameter, gradient, &[momentum]);
+        let isa = Isa::active();
+        for_each_part((parameter, gradient, momentum), len, PART, &|(parameter, gradient, momentum)| {
+            isa.run(SgdStep { rule: self, ratio, parameter, gradient, momentum });
         });
     }
 }
@@ -82,14 +73,13 @@ pub struct Lars {
 }
 
 impl Lars {
-    /// Updates `parameter` and its `momentum` (0 before the first step), with a teacher that may follow; two passes, the
-    /// first for the norms.
+    /// Updates `parameter` and its `momentum` (0 before the first step); two passes, the first for the norms.
     ///
     /// # Panics
     /// If the lengths differ.
-    pub fn step(&self, parameter: &mut [f32], gradient: &[f32], momentum: &mut [f32], average: Option<MovingAverage>) {
+    pub fn step(&self, parameter: &mut [f32], gradient: &[f32], momentum: &mut [f32]) {
         let ratio = self.ratio(parameter, gradient);
-        self.sgd.scaled_step(ratio, parameter, gradient, momentum, average);
+        self.sgd.scaled_step(ratio, parameter, gradient, momentum);
     }
 
     /// The factor on the gradient of `parameter`.
@@ -97,7 +87,7 @@ impl Lars {
     /// # Panics
     /// If the lengths differ.
     pub fn ratio(&self, parameter: &[f32], gradient: &[f32]) -> f32 {
-        let len = check(parameter, gradient, &[], &None);
+        let len = check(parameter, gradient, &[]);
         let (isa, weight_decay) = (Isa::active(), self.sgd.weight_decay);
         let [parameter, update] = sum_parts((parameter, gradient), len, PART, &|(parameter, gradient)| {
             isa.run(LarsNorms { parameter, gradient, weight_decay })
@@ -125,53 +115,36 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// Updates `parameter` and its `moments` m and v (0 before the first step), with a teacher that may follow. `time` is t,
-    /// 1 at the first step.
+    /// Updates `parameter` and its `moments` m and v (0 before the first step). `time` is t, 1 at the first step.
     ///
     /// # Panics
     /// If the lengths differ, or if `time` is 0.
-    pub fn step(
-        &self,
-        time: u64,
-        parameter: &mut [f32],
-        gradient: &[f32],
-        moments: [&mut [f32]; 2],
-        average: Option<MovingAverage>,
-    ) {
+    pub fn step(&self, time: u64, parameter: &mut [f32], gradient: &[f32], moments: [&mut [f32]; 2]) {
         assert!(time > 0, "AdamW counts steps from 1");
         let [first, second] = moments;
-        let len = check(parameter, gradient, &[first, second], &average);
+        let len = check(parameter, gradient, &[first, second]);
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(time as f64);
         let rate = (f64::from(self.learning_rate) / correction(self.beta1)) as f32;
         let root = correction(self.beta2).sqrt().recip() as f32;
-        let (isa, decay) = (Isa::active(), average.as_ref().map_or(0.0, |average| average.decay));
-        let operands = ((parameter, gradient), (first, second), average.map(|average| average.teacher));
-        for_each_part(operands, len, PART, &|((parameter, gradient), (first, second), teacher)| {
-            isa.run(AdamStep { rule: self, rate, root, parameter, gradient, first, second, teacher, decay });
+        let isa = Isa::active();
+        let operands = ((parameter, gradient), (first, second));
+        for_each_part(operands, len, PART, &|((parameter, gradient), (first, second))| {
+            isa.run(AdamStep { rule: self, rate, root, parameter, gradient, first, second });
         });
     }
 }
 
 /// The length that all slices of a step have.
-fn check(parameter: &[f32], gradient: &[f32], state: &[&mut [f32]], average: &Option<MovingAverage>) -> usize {
+fn check(parameter: &[f32], gradient: &[f32], state: &[&mut [f32]]) -> usize {
     let len = parameter.len();
     assert_eq!(gradient.len(), len, "elements of a gradient and of its parameter");
     for state in state {
         assert_eq!(state.len(), len, "elements of an optimizer's state and of its parameter");
     }
-    if let Some(average) = average {
-        assert_eq!(average.teacher.len(), len, "elements of a teacher and of the parameter it follows");
-    }
     len
 }
 
 /// `t ← βt + (1 − β)p`, as `p + β(t − p)`: equal values stay exactly equal.
-#[inline(always)]
-fn follow<V: Lanes>(teacher: &mut [f32], i: usize, parameter: V, decay: V) {
-    let distance = load::<V>(teacher, i) - parameter;
-    store(teacher, i, distance.mul_add(decay, parameter));
-}
-
 struct Follow<'a> {
     teacher: &'a mut [f32],
     parameter: &'a [f32],
@@ -184,7 +157,9 @@ impl Kernel for Follow<'_> {
     fn run<V: Lanes>(self) {
         let decay = V::splat(self.decay);
         for i in 0..self.teacher.len().div_ceil(LANES) {
-            follow::<V>(self.teacher, i, load(self.parameter, i), decay);
+            let parameter = load::<V>(self.parameter, i);
+            let distance = load::<V>(self.teacher, i) - parameter;
+            store(self.teacher, i, distance.mul_add(decay, parameter));
         }
     }
 }
@@ -195,15 +170,13 @@ struct SgdStep<'a> {
     parameter: &'a mut [f32],
     gradient: &'a [f32],
     momentum: &'a mut [f32],
-    teacher: Option<&'a mut [f32]>,
-    decay: f32,
 }
 
 impl Kernel for SgdStep<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<V: Lanes>(mut self) {
-        let (rate, decay) = (V::splat(-self.rule.learning_rate), V::splat(self.decay));
+    fn run<V: Lanes>(self) {
+        let rate = V::splat(-self.rule.learning_rate);
         let (momentum, weight_decay) = (V::splat(self.rule.momentum), V::splat(self.rule.weight_decay));
         let ratio = V::splat(self.ratio);
         for i in 0..self.parameter.len().div_ceil(LANES) {
@@ -213,9 +186,6 @@ impl Kernel for SgdStep<'_> {
             let parameter = rate.mul_add(velocity, parameter);
             store(self.momentum, i, velocity);
             store(self.parameter, i, parameter);
-            if let Some(teacher) = &mut self.teacher {
-                follow(teacher, i, parameter, decay);
-            }
         }
     }
 }
@@ -271,19 +241,17 @@ struct AdamStep<'a> {
     gradient: &'a [f32],
     first: &'a mut [f32],
     second: &'a mut [f32],
-    teacher: Option<&'a mut [f32]>,
-    decay: f32,
 }
 
 impl Kernel for AdamStep<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<V: Lanes>(mut self) {
+    fn run<V: Lanes>(self) {
         let AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } = *self.rule;
         let [keep, rest] = [V::splat(beta1), V::splat(1.0 - beta1)];
         let [keep_square, rest_square] = [V::splat(beta2), V::splat(1.0 - beta2)];
         let [rate, root, epsilon] = [self.rate, self.root, epsilon].map(V::splat);
-        let [shrink, decay] = [1.0 - learning_rate * weight_decay, self.decay].map(V::splat);
+        let shrink = V::splat(1.0 - learning_rate * weight_decay);
         for i in 0..self.parameter.len().div_ceil(LANES) {
             let gradient = load::<V>(self.gradient, i);
             let first = keep.mul_add(load(self.first, i), rest * gradient);
@@ -293,9 +261,6 @@ impl Kernel for AdamStep<'_> {
             store(self.first, i, first);
             store(self.second, i, second);
             store(self.parameter, i, parameter);
-            if let Some(teacher) = &mut self.teacher {
-                follow(teacher, i, parameter, decay);
-            }
         }
     }
 }
@@ -312,38 +277,30 @@ mod tests {
         values.iter().map(|&x| f64::from(x)).collect()
     }
 
-    /// Three steps by a rule, each with another gradient and a teacher that follows, against the same in f64: `step` gets
-    /// the time, parameter, gradient, two states and perhaps a teacher; `reference` does it to one element, given what
-    /// `shared` made of the whole parameter and gradient.
+    /// Three steps by a rule, each with another gradient, against the same in f64: `step` gets the time, parameter, gradient
+    /// and two states; `reference` does it to one element, given what `shared` made of the whole parameter and gradient.
     fn check(
-        step: impl Fn(u64, &mut [f32], &[f32], [&mut [f32]; 2], Option<MovingAverage>) + Sync,
+        step: impl Fn(u64, &mut [f32], &[f32], [&mut [f32]; 2]) + Sync,
         shared: impl Fn(&[f64], &[f64]) -> f64 + Sync,
         reference: impl Fn(f64, i32, &mut f64, f64, [&mut f64; 2]) + Sync,
     ) {
-        const DECAY: f32 = 0.9;
         for len in LENGTHS {
             on_every_path(|| {
-                let (mut p, mut m, mut v, mut teacher) =
-                    (random(len, 1), vec![0.0; len], vec![0.0; len], random(len, 7));
-                let mut alone = (p.clone(), vec![0.0; len], vec![0.0; len]);
-                let [mut p64, mut m64, mut v64, mut t64] = [&p, &m, &v, &teacher].map(|values| wide(values));
+                let (mut p, mut m, mut v) = (random(len, 1), vec![0.0; len], vec![0.0; len]);
+                let [mut p64, mut m64, mut v64] = [&p, &m, &v].map(|values| wide(values));
                 for time in 1..=STEPS {
                     let gradient = random(len, 10 + time as u64);
-                    let average = MovingAverage { teacher: &mut teacher, decay: DECAY };
-                    step(time as u64, &mut p, &gradient, [&mut m, &mut v], Some(average));
-                    step(time as u64, &mut alone.0, &gradient, [&mut alone.1, &mut alone.2], None);
+                    step(time as u64, &mut p, &gradient, [&mut m, &mut v]);
                     let factor = shared(&p64, &wide(&gradient));
                     for i in 0..len {
                         let states = [&mut m64[i], &mut v64[i]];
                         reference(factor, time as i32, &mut p64[i], f64::from(gradient[i]), states);
-                        t64[i] = f64::from(DECAY) * t64[i] + (1.0 - f64::from(DECAY)) * p64[i];
                     }
                 }
-                for (values, reference) in [(&p, &p64), (&m, &m64), (&v, &v64), (&teacher, &t64)] {
+                for (values, reference) in [(&p, &p64), (&m, &m64), (&v, &v64)] {
                     assert!(deviation(values, reference) < 2e-6);
                 }
-                assert!((&p, &m, &v) == (&alone.0, &alone.1, &alone.2), "a teacher changes nothing");
-                (p, m, v, teacher)
+                (p, m, v)
             });
         }
     }
@@ -360,18 +317,14 @@ mod tests {
 
     #[test]
     fn sgd_follows_its_formula() {
-        check(
-            |_, p, g, [m, _], average| SGD.step(p, g, m, average),
-            |_, _| 1.0,
-            |ratio, _, p, g, [m, _]| heavy_ball(ratio, p, g, m),
-        );
+        check(|_, p, g, [m, _]| SGD.step(p, g, m), |_, _| 1.0, |ratio, _, p, g, [m, _]| heavy_ball(ratio, p, g, m));
     }
 
     #[test]
     fn lars_follows_its_formula() {
         let lars = Lars { sgd: SGD, trust: 0.5 };
         check(
-            |_, p, g, [m, _], average| lars.step(p, g, m, average),
+            |_, p, g, [m, _]| lars.step(p, g, m),
             |p, g| {
                 let update = p.iter().zip(g).map(|(p, g)| (g + f64::from(WEIGHT_DECAY) * p).powi(2)).sum::<f64>();
                 0.5 * (p.iter().map(|p| p * p).sum::<f64>() / update).sqrt()
@@ -394,7 +347,7 @@ mod tests {
         let rule = AdamW { learning_rate: RATE, beta1, beta2, epsilon, weight_decay: WEIGHT_DECAY };
         let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(f64::from);
         check(
-            |time, p, g, moments, average| rule.step(time, p, g, moments, average),
+            |time, p, g, moments| rule.step(time, p, g, moments),
             |_, _| 1.0,
             |_, time, p, g, [m, v]| {
                 *p *= 1.0 - f64::from(RATE) * f64::from(WEIGHT_DECAY);
@@ -410,7 +363,7 @@ mod tests {
     fn the_first_step_of_adamw_has_the_length_of_the_rate() {
         let rule = AdamW { learning_rate: RATE, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
         let (gradient, mut p) = (random(100, 1), vec![0.0; 100]);
-        rule.step(1, &mut p, &gradient, [&mut [0.0; 100], &mut [0.0; 100]], None);
+        rule.step(1, &mut p, &gradient, [&mut [0.0; 100], &mut [0.0; 100]]);
         assert!(p.iter().zip(&gradient).all(|(p, g)| (p + RATE * g.signum()).abs() < 1e-5));
     }
 
@@ -430,6 +383,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "elements of a gradient and of its parameter")]
     fn shapes_that_do_not_fit_are_named() {
-        SGD.step(&mut [0.0; 3], &[0.0; 4], &mut [0.0; 3], None);
+        SGD.step(&mut [0.0; 3], &[0.0; 4], &mut [0.0; 3]);
     }
 }

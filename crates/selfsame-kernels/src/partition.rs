@@ -56,7 +56,6 @@ macro_rules! split_tuple {
 }
 split_tuple!(A B);
 split_tuple!(A B C);
-split_tuple!(A B C D);
 
 /// One bit per element in words of sixteen, to be read (`&[u16]`) or written (`&mut [u16]`).
 pub(crate) struct Words<W>(pub(crate) W);

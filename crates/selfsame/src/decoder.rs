@@ -15,7 +15,7 @@ const MOST_CHANNELS: usize = 256;
 
 /// `[batch, width of h]` to `[batch, size, size, channels]`.
 #[derive(Module, Debug)]
-pub struct Decoder {
+pub struct ImageDecoder {
     first: Linear,
     first_norm: Norm,
     /// One for each doubling of the side.
@@ -27,7 +27,7 @@ pub struct Decoder {
     size: usize,
 }
 
-impl Decoder {
+impl ImageDecoder {
     /// A decoder from representations of `input` to the plan's images; its last map has `width` channels.
     pub fn new(cx: &BuildContext, input: usize, width: usize) -> Self {
         let (init, norm, data) = (cx.init("decoder"), cx.plan.backbone.norm(), &cx.plan.data);
@@ -95,7 +95,7 @@ mod tests {
     fn images_of_any_size_come_out() {
         for (size, first_side, stages) in [(5, 5, 0), (8, 8, 0), (12, 6, 1), (28, 7, 2), (33, 5, 3), (224, 7, 5)] {
             let plan = testing::plan(2, size, &[]);
-            let decoder = Decoder::new(&BuildContext { plan: &plan, device: &Device::flex() }, 3, 2);
+            let decoder = ImageDecoder::new(&BuildContext { plan: &plan, device: &Device::flex() }, 3, 2);
             assert_eq!((decoder.first_side, decoder.stages.len()), (first_side, stages));
             let image = decoder.forward(Tensor::ones([1, 3], &Device::flex()), &Pass::evaluate());
             assert_eq!(image.dims(), [1, size, size, 2]);

@@ -35,7 +35,7 @@ use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Settings;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::image::Image;
-use selfsame_data::loader::{Samples, TrainLoader};
+use selfsame_data::loader::{SampleSource, TrainLoader};
 use selfsame_data::settings::ViewSettings;
 use selfsame_evaluate::bootstrap::{self, Outcomes, correct};
 use selfsame_evaluate::features::FeatureTable;
@@ -121,7 +121,7 @@ struct Labeled {
     indices: Vec<usize>,
 }
 
-impl Samples for Labeled {
+impl SampleSource for Labeled {
     fn len(&self) -> usize {
         self.indices.len()
     }
@@ -129,7 +129,7 @@ impl Samples for Labeled {
         self.dataset.sample(self.indices[index])
     }
     fn key(&self, index: usize) -> u64 {
-        Samples::key(&*self.dataset, self.indices[index])
+        SampleSource::key(&*self.dataset, self.indices[index])
     }
 }
 

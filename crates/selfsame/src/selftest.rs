@@ -2,7 +2,7 @@
 
 use crate::device;
 use crate::error::Error;
-use crate::objective::{self, Distillation, LossTerms, Swap, Units, VicregWeights};
+use crate::objective::{self, LossTerms, Swap, Temperatures, Units, VicregWeights};
 use crate::tensor::to_vec;
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_base::{DataError, lookup};
@@ -270,9 +270,9 @@ const OBJECTIVES_BY_NAME: &[(&str, Evaluate)] = &[
         let (students, teachers) = (of.views("student", 2, axes)?, of.views("teacher", 1, axes)?);
         let center = of.take("center", ["1", "prototypes"])?;
         of.case.whole("large", teachers.len()..=teachers.len())?;
-        let by = Distillation {
-            temperature: of.case.parameter("temperature")?,
-            teacher_temperature: of.case.parameter("teacher_temperature")?,
+        let by = Temperatures {
+            student: of.case.parameter("temperature")?,
+            teacher: of.case.parameter("teacher_temperature")?,
         };
         Ok(objective::dino(students, &teachers, &center, by))
     }),

@@ -5,22 +5,22 @@
 //!
 //! A new augmentation is one file in [`image`], one `mod` line and one line in [`IMAGE_AUGMENTATIONS`].
 
+mod context;
 pub mod dials;
 pub mod golden;
 pub mod image;
 mod pipeline;
 mod resample;
-mod site;
 #[cfg(test)]
 mod tests;
 mod vectorized;
 mod view;
 
+pub use context::{AugmentationContext, build};
 pub use dials::{DIALS, Dial};
 pub use golden::{Deviation, GOLDEN, TOLERANCE, selftest};
 pub use image::IMAGE_AUGMENTATIONS;
 pub use pipeline::{Normalization, Pipeline};
-pub use site::{Site, build};
 pub use view::View;
 
 use crate::image::{Image, Size};
@@ -99,5 +99,5 @@ pub struct AugmentationEntry {
     /// The keys it takes, besides `name`.
     pub keys: &'static [&'static [Key]],
     /// Builds it where a plan has it.
-    pub build: fn(&Site<'_>) -> Result<Box<dyn ImageAugmentation>, DataError>,
+    pub build: fn(&AugmentationContext<'_>) -> Result<Box<dyn ImageAugmentation>, DataError>,
 }

@@ -1,6 +1,6 @@
 //! The augmentations of one group of views, in their order.
 
-use super::{Draw, ImageAugmentation, View, ViewShape, site};
+use super::{Draw, ImageAugmentation, View, ViewShape, context};
 use crate::image::{Image, Size};
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
@@ -51,7 +51,7 @@ impl Pipeline {
     ) -> Result<Self, DataError> {
         let mut steps = Vec::with_capacity(choices.len());
         for (i, choice) in choices.iter().enumerate() {
-            let (entry, augmentation) = site::build(choice, &format!("{path}.{i}"), shape)?;
+            let (entry, augmentation) = context::build(choice, &format!("{path}.{i}"), shape)?;
             steps.push((entry.name, augmentation));
         }
         let normalization = match steps.iter().position(|(name, _)| *name == "normalize") {

@@ -4,7 +4,7 @@
 //! Labels: beside `NAME.npy` in `NAME_labels.npy` or `labels.npy`; within `.npz` the array `y` or `labels`, the images
 //! being `x`, `images` or `data`.
 
-use super::{Encoded, IndexedSource, Labels, SourceEntry, bad_file, file_name, no_folder_labels};
+use super::{Encoded, IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
 use crate::image::{Image, Pixels};
 use memmap2::Mmap;
 use selfsame_base::DataError;
@@ -77,7 +77,7 @@ impl Storage {
 }
 
 /// Images of one shape, row after row: the form in which every array-like source ends.
-pub struct Rows {
+pub struct ArraySource {
     /// Name of each file and the index of its first row, ascending.
     pub files: Vec<(String, usize)>,
     /// `[n, height, width, channels]`.
@@ -91,7 +91,7 @@ pub struct Rows {
     pub classes: Vec<String>,
 }
 
-impl IndexedSource for Rows {
+impl IndexedSource for ArraySource {
     fn len(&self) -> usize {
         self.shape[0]
     }
@@ -185,17 +185,17 @@ fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
-fn open(path: &Path, labels: Labels) -> Result<Box<dyn IndexedSource>, DataError> {
-    if labels == Labels::Folder {
+fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+    if labels == LabelSource::Folder {
         return Err(no_folder_labels(path));
     }
     let rows = if has_extension(path, "npz") { open_npz(path, labels)? } else { open_npy(path, labels)? };
     Ok(Box::new(rows))
 }
 
-fn open_npy(path: &Path, labels: Labels) -> Result<Rows, DataError> {
+fn open_npy(path: &Path, labels: LabelSource) -> Result<ArraySource, DataError> {
     let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-    // SAFETY: the map is read-only and lives in `Rows` alone. That no other process shortens the file meanwhile cannot
+    // SAFETY: the map is read-only and lives in `ArraySource` alone. That no other process shortens the file meanwhile cannot
     // be guaranteed; as with every reader of mapped files, the system then ends the process, and no memory is harmed.
     let map = unsafe { Mmap::map(&file) }.map_err(|error| DataError::io(path, error))?;
     let header = NpyHeader::read(&mut &map[..]).map_err(|error| DataError::io(path, error))?;
@@ -206,23 +206,30 @@ fn open_npy(path: &Path, labels: Labels) -> Result<Rows, DataError> {
         return Err(bad_file(path, format!("its header promises {expected} bytes of data, the file holds {found}")));
     }
     let labels = match labels {
-        Labels::None => Vec::new(),
+        LabelSource::None => Vec::new(),
         _ => labels_beside(path, shape[0], labels)?,
     };
     Ok(rows(path, shape, depth, Storage::Mapped(map), header.size_bytes, labels))
 }
 
-fn rows(path: &Path, shape: [usize; 4], depth: Depth, storage: Storage, offset: usize, labels: Vec<u32>) -> Rows {
+fn rows(
+    path: &Path,
+    shape: [usize; 4],
+    depth: Depth,
+    storage: Storage,
+    offset: usize,
+    labels: Vec<u32>,
+) -> ArraySource {
     let classes = numbered_classes(&labels);
-    Rows { files: vec![(file_name(path), 0)], shape, depth, storage, offset, labels, classes }
+    ArraySource { files: vec![(file_name(path), 0)], shape, depth, storage, offset, labels, classes }
 }
 
-fn labels_beside(path: &Path, images: usize, asked: Labels) -> Result<Vec<u32>, DataError> {
+fn labels_beside(path: &Path, images: usize, asked: LabelSource) -> Result<Vec<u32>, DataError> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let candidates = [path.with_file_name(format!("{stem}_labels.npy")), path.with_file_name("labels.npy")];
     let Some(beside) = candidates.iter().find(|candidate| candidate.is_file()) else {
         let expected = format!("{} or {}", candidates[0].display(), file_name(&candidates[1]));
-        return if asked == Labels::File { Err(no_labels(path, &expected)) } else { Ok(Vec::new()) };
+        return if asked == LabelSource::File { Err(no_labels(path, &expected)) } else { Ok(Vec::new()) };
     };
     let mut file = File::open(beside).map_err(|error| DataError::io(beside, error))?;
     let (header, data) = read_array(beside, &mut file)?;
@@ -231,7 +238,7 @@ fn labels_beside(path: &Path, images: usize, asked: Labels) -> Result<Vec<u32>, 
     Ok(labels)
 }
 
-fn open_npz(path: &Path, labels: Labels) -> Result<Rows, DataError> {
+fn open_npz(path: &Path, labels: LabelSource) -> Result<ArraySource, DataError> {
     let zip_error = |error: zip::result::ZipError| bad_file(path, format!("not a readable .npz archive: {error}"));
     let file = File::open(path).map_err(|error| DataError::io(path, error))?;
     let mut archive = ZipArchive::new(std::io::BufReader::new(file)).map_err(zip_error)?;
@@ -248,7 +255,7 @@ fn open_npz(path: &Path, labels: Labels) -> Result<Rows, DataError> {
     let (header, data) = read(image_key)?;
     let (shape, depth) = check_header(path, &header)?;
     let labels = match (labels, find(&LABEL_KEYS)) {
-        (Labels::None, _) | (Labels::Auto, None) => Vec::new(),
+        (LabelSource::None, _) | (LabelSource::Auto, None) => Vec::new(),
         (_, None) => return Err(no_labels(path, &format!("an array named {}", LABEL_KEYS.join(" or ")))),
         (_, Some(key)) => {
             let (header, data) = read(key)?;

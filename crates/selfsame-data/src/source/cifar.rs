@@ -5,8 +5,8 @@
 //! `train.bin`); the test part is named as a file (`FOLDER/test_batch.bin`, `FOLDER/test.bin`). Class names come from
 //! `batches.meta.txt` or `fine_label_names.txt` beside the batches; labels of CIFAR-100 are the fine ones.
 
-use super::array::{Depth, Rows, Storage};
-use super::{IndexedSource, Labels, SourceEntry, bad_file, file_name, no_folder_labels};
+use super::array::{ArraySource, Depth, Storage};
+use super::{IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
 use selfsame_base::DataError;
 use std::path::{Path, PathBuf};
 
@@ -66,15 +66,15 @@ fn train_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn open(path: &Path, labels: Labels) -> Result<Box<dyn IndexedSource>, DataError> {
-    if labels == Labels::Folder {
+fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+    if labels == LabelSource::Folder {
         return Err(no_folder_labels(path));
     }
     let files = if path.is_dir() { train_files(path) } else { vec![path.to_owned()] };
     if files.is_empty() {
         return Err(bad_file(path, "expected data_batch_1.bin … data_batch_5.bin or train.bin, found none"));
     }
-    let mut rows = Rows {
+    let mut rows = ArraySource {
         files: Vec::new(),
         shape: [0, SIDE, SIDE, 3],
         depth: Depth::U8,
@@ -113,7 +113,7 @@ fn open(path: &Path, labels: Labels) -> Result<Box<dyn IndexedSource>, DataError
     let layout = layout.expect("there is a file");
     rows.shape[0] = rows.labels.len();
     rows.storage = Storage::Owned(pixels);
-    if labels == Labels::None {
+    if labels == LabelSource::None {
         rows.labels = Vec::new();
     } else {
         rows.classes = class_names(&files[0].with_file_name(layout.names_file), layout);

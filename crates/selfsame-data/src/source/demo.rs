@@ -2,9 +2,9 @@
 //! balanced classes. `demo` and `demo/train` are the training part, `demo/test` is the test part; a folder of your own
 //! that is called demo is `./demo`.
 
-use super::array::{Depth, Rows, Storage};
+use super::array::{ArraySource, Depth, Storage};
 use super::idx::IdxReader;
-use super::{IndexedSource, Labels, SourceEntry, no_folder_labels};
+use super::{IndexedSource, LabelSource, SourceEntry, no_folder_labels};
 use flate2::bufread::GzDecoder;
 use selfsame_base::DataError;
 use std::path::Path;
@@ -38,18 +38,18 @@ fn part(path: &Path) -> Option<Part> {
     }
 }
 
-fn open(path: &Path, labels: Labels) -> Result<Box<dyn IndexedSource>, DataError> {
+fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
     let (name, images, label_bytes) = part(path).ok_or_else(|| {
         let problem = format!("the bundled images are demo, demo/train and demo/test, received {}", path.display());
         DataError::setting("data.path", problem)
     })?;
-    if labels == Labels::Folder {
+    if labels == LabelSource::Folder {
         return Err(no_folder_labels(path));
     }
     let read = |bytes| IdxReader::new(path, GzDecoder::new(bytes))?.read(path);
     let (shape, data) = read(images)?;
-    let labels = if labels == Labels::None { Vec::new() } else { read(label_bytes)?.1 };
-    Ok(Box::new(Rows {
+    let labels = if labels == LabelSource::None { Vec::new() } else { read(label_bytes)?.1 };
+    Ok(Box::new(ArraySource {
         files: vec![(name.to_owned(), 0)],
         shape: [shape[0], shape[1], shape[2], 1],
         depth: Depth::U8,

@@ -4,7 +4,7 @@
 //! Links to files are followed; links to folders too, unless what they lead to is listed already, so no loop of links
 //! lists anything twice.
 
-use super::{Encoded, IndexedSource, Labels, SourceEntry, bad_file, hash_key};
+use super::{Encoded, IndexedSource, LabelSource, SourceEntry, bad_file, hash_key};
 use crate::decode::has_image_extension;
 use selfsame_base::DataError;
 use std::collections::HashSet;
@@ -52,8 +52,8 @@ struct Folder {
 }
 
 impl Folder {
-    fn open(root: &Path, labels: Labels) -> Result<Self, DataError> {
-        if labels == Labels::File {
+    fn open(root: &Path, labels: LabelSource) -> Result<Self, DataError> {
+        if labels == LabelSource::File {
             let problem = "a folder of images has no label file; use \"folder\" (first folder level) or \"none\"";
             return Err(DataError::setting("data.labels", problem));
         }
@@ -73,7 +73,7 @@ impl Folder {
         paths.bytes.shrink_to_fit();
         paths.ends.shrink_to_fit();
         let mut folder = Self { root: root.to_owned(), paths, labels: Vec::new(), classes: Vec::new() };
-        if labels == Labels::Folder {
+        if labels == LabelSource::Folder {
             folder.label_by_folder()?;
         }
         Ok(folder)
@@ -143,7 +143,7 @@ impl IndexedSource for Folder {
 
 /// What an entry of a folder is to us.
 #[derive(Clone, Copy)]
-enum Kind {
+enum EntryKind {
     Image,
     Folder,
     /// A link to a folder.
@@ -151,7 +151,7 @@ enum Kind {
 }
 
 /// Name, with a `/` after it if it is a folder's.
-type Entry = (Box<[u8]>, Kind);
+type Entry = (Box<[u8]>, EntryKind);
 
 #[derive(Default)]
 struct Walk {
@@ -167,25 +167,25 @@ impl Walk {
     fn folder(&mut self, path: &Path, relative: &mut Vec<u8>, real: Option<&Path>) -> Result<(), DataError> {
         for (name, kind) in self.entries(path)? {
             let start = relative.len();
-            if let Kind::Image = kind {
+            if let EntryKind::Image = kind {
                 self.paths.push(relative, &name);
                 continue;
             }
             let folder = path.join(os_path(&name[..name.len() - 1]));
             let real = match (kind, real) {
-                (Kind::Link, _) => Some(folder.canonicalize().map_err(|error| DataError::io(&folder, error))?),
+                (EntryKind::Link, _) => Some(folder.canonicalize().map_err(|error| DataError::io(&folder, error))?),
                 (_, Some(real)) => Some(real.join(os_path(&name[..name.len() - 1]))),
                 _ => None,
             };
             if let Some(real) = &real {
                 let listed = match kind {
-                    Kind::Link => real.ancestors().any(|ancestor| self.seen.contains(ancestor)),
+                    EntryKind::Link => real.ancestors().any(|ancestor| self.seen.contains(ancestor)),
                     _ => self.seen.contains(real),
                 };
                 if listed {
                     continue;
                 }
-                if let Kind::Link = kind {
+                if let EntryKind::Link = kind {
                     self.seen.insert(real.clone());
                 }
             }
@@ -218,11 +218,11 @@ impl Walk {
                 }
             }
             if file_type.is_dir() {
-                let kind = if link { Kind::Link } else { Kind::Folder };
+                let kind = if link { EntryKind::Link } else { EntryKind::Folder };
                 entries.push(([name, b"/"].concat().into_boxed_slice(), kind));
             } else if file_type.is_file() || broken {
                 if has_image_extension(name) {
-                    entries.push((name.into(), Kind::Image));
+                    entries.push((name.into(), EntryKind::Image));
                 } else {
                     self.other_files += 1;
                 }

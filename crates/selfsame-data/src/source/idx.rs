@@ -5,8 +5,8 @@
 //! The path is an `…images-idx3…` file, or a folder that holds `train-images-idx3…`: a folder means its training part,
 //! the test part is named as a file (`FOLDER/t10k-images-idx3-ubyte.gz`). Labels lie beside it in `…labels-idx1…`.
 
-use super::array::{Depth, Rows, Storage, check_label_count, image_shape, no_labels, numbered_classes};
-use super::{IndexedSource, Labels, SourceEntry, bad_file, file_name, no_folder_labels};
+use super::array::{ArraySource, Depth, Storage, check_label_count, image_shape, no_labels, numbered_classes};
+use super::{IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
 use flate2::bufread::MultiGzDecoder;
 use selfsame_base::DataError;
 use std::fs::File;
@@ -25,17 +25,17 @@ pub const ENTRY: SourceEntry = SourceEntry {
     open,
 };
 
-fn open(path: &Path, labels: Labels) -> Result<Box<dyn IndexedSource>, DataError> {
-    if labels == Labels::Folder {
+fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+    if labels == LabelSource::Folder {
         return Err(no_folder_labels(path));
     }
     let images = if path.is_dir() { train_file(path)? } else { path.to_owned() };
     let (shape, storage, offset) = open_file(&images)?.store(&images)?;
     let shape = image_shape(&images, &shape)?;
-    let labels = if labels == Labels::None { Vec::new() } else { labels_beside(&images, shape[0], labels)? };
+    let labels = if labels == LabelSource::None { Vec::new() } else { labels_beside(&images, shape[0], labels)? };
     let classes = numbered_classes(&labels);
     let files = vec![(file_name(&images), 0)];
-    Ok(Box::new(Rows { files, shape, depth: Depth::U8, storage, offset, labels, classes }))
+    Ok(Box::new(ArraySource { files, shape, depth: Depth::U8, storage, offset, labels, classes }))
 }
 
 /// The training images among a folder's files, sorted by name.
@@ -64,14 +64,14 @@ fn train_file(folder: &Path) -> Result<PathBuf, DataError> {
     }
 }
 
-fn labels_beside(images: &Path, count: usize, asked: Labels) -> Result<Vec<u32>, DataError> {
+fn labels_beside(images: &Path, count: usize, asked: LabelSource) -> Result<Vec<u32>, DataError> {
     let name = file_name(images);
     let labels_name = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
     let plain = labels_name.strip_suffix(".gz").unwrap_or(&labels_name);
     let candidates = [images.with_file_name(plain), images.with_file_name(format!("{plain}.gz"))];
     let beside = candidates.iter().find(|candidate| candidate.as_path() != images && candidate.is_file());
     let Some(beside) = beside else {
-        return if asked == Labels::File {
+        return if asked == LabelSource::File {
             Err(no_labels(images, &candidates[0].display().to_string()))
         } else {
             Ok(Vec::new())

@@ -47,7 +47,7 @@ pub trait IndexedSource: Send + Sync {
 
 /// Where labels come from (`data.labels`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Labels {
+pub enum LabelSource {
     /// Those that the data files hold or have beside them, if any. Folder names are not taken for labels unasked.
     Auto,
     /// Nowhere.
@@ -58,8 +58,8 @@ pub enum Labels {
     File,
 }
 
-impl Labels {
-    /// From the value of `data.labels`; absent is [`Labels::Auto`].
+impl LabelSource {
+    /// From the value of `data.labels`; absent is [`LabelSource::Auto`].
     pub fn parse(value: Option<&str>) -> Result<Self, DataError> {
         match value {
             None => Ok(Self::Auto),
@@ -75,7 +75,7 @@ impl Labels {
 }
 
 /// What [`SourceEntry::open`] is.
-pub type OpenSource = fn(&Path, Labels) -> Result<Box<dyn IndexedSource>, DataError>;
+pub type OpenSource = fn(&Path, LabelSource) -> Result<Box<dyn IndexedSource>, DataError>;
 
 /// A line of the catalogue of sources.
 pub struct SourceEntry {

@@ -7,7 +7,7 @@
 //!   one is cut into groups of its rows, each summing over all pixels by itself.
 
 use super::{
-    Conv2d, Epilogue,
+    ConvShape, Epilogue,
     epilogue::ActivateRows,
     moments::{SUMS, block_sums},
     panels::{PackRows, pack, pack_transposed, packed_len},
@@ -18,7 +18,7 @@ use crate::{
     disjoint::Disjoint,
     lanes::LANES,
     memory::{Buffer, scratch},
-    micro::{Micro, Product, Rows},
+    micro::{Micro, Product, RowPlaces},
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -40,7 +40,7 @@ fn block(index: usize, size: usize, total: usize) -> Range<usize> {
     index * size..total.min((index + 1) * size)
 }
 
-impl Conv2d {
+impl ConvShape {
     fn input_patches<'a>(&self, x: &'a [f32]) -> Patches<'a> {
         let axis =
             |len, out| Axis { len, out, stride: self.stride, offset: -(self.padding as isize), taps: self.kernel };
@@ -53,7 +53,7 @@ impl Conv2d {
     }
 }
 
-pub(super) fn forward(isa: Isa, conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
+pub(super) fn forward(isa: Isa, conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
     let patches = conv.input_patches(x);
     let micro = Micro::pixels(isa);
     let (depth, channels) = (patches.depth(), conv.channels_out);
@@ -66,7 +66,7 @@ pub(super) fn forward(isa: Isa, conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f3
         let pixels = block(task, size, pixels);
         // SAFETY: the pixels are this task's alone.
         let c = unsafe { Disjoint::new(y) };
-        multiply_patches(isa, &micro, &patches, pixels, &packed, channels, c, Rows::Stride(channels), false);
+        multiply_patches(isa, &micro, &patches, pixels, &packed, channels, c, RowPlaces::Stride(channels), false);
     };
     let tasks_of_y = y.par_chunks_mut(size * channels).enumerate();
     match epilogue {
@@ -96,7 +96,7 @@ fn multiply_patches(
     packed: &[f32],
     channels: usize,
     c: Disjoint,
-    rows: Rows,
+    rows: RowPlaces,
     accumulate: bool,
 ) {
     let (count, depth) = (pixels.len(), patches.depth());
@@ -134,7 +134,7 @@ struct Class {
 
 impl Class {
     /// The class `residue` of an axis of `len` inputs and `out` outputs; `None` if no tap reaches it or it is empty.
-    fn new(conv: &Conv2d, len: usize, out: usize, residue: usize) -> Option<Class> {
+    fn new(conv: &ConvShape, len: usize, out: usize, residue: usize) -> Option<Class> {
         // Output o, tap t touches input o·stride + t − padding, so a class is met by the taps t ≡ residue + padding.
         let first_tap = (residue + conv.padding) % conv.stride;
         if residue >= len || first_tap >= conv.kernel {
@@ -148,7 +148,7 @@ impl Class {
     }
 
     /// The classes of both axes that hold values, each with the number of taps of all before.
-    fn pairs(conv: &Conv2d) -> impl Iterator<Item = (Class, Class, usize)> {
+    fn pairs(conv: &ConvShape) -> impl Iterator<Item = (Class, Class, usize)> {
         let along = move |len, out| (0..conv.stride).filter_map(move |residue| Class::new(conv, len, out, residue));
         along(conv.height, conv.out_height())
             .flat_map(move |y| along(conv.width, conv.out_width()).map(move |x| (y, x)))
@@ -160,7 +160,7 @@ impl Class {
     }
 }
 
-pub(super) fn input_grad(isa: Isa, conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+pub(super) fn input_grad(isa: Isa, conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     let micro = Micro::pixels(isa);
     let channels = conv.channels_in;
     if conv.kernel < conv.stride && !accumulate {
@@ -202,14 +202,14 @@ pub(super) fn input_grad(isa: Isa, conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mu
                     *offset = (row + column * conv.stride) * channels;
                 }
             }
-            let rows = Rows::Offsets(&offsets[..pixels.len()]);
+            let rows = RowPlaces::Offsets(&offsets[..pixels.len()]);
             let packed = &packed[taps_before * tap_floats..];
             multiply_patches(isa, &micro, &patches_of(&y, &x), pixels, packed, channels, dx, rows, accumulate);
         }
     });
 }
 
-pub(super) fn weight_grad(isa: Isa, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn weight_grad(isa: Isa, conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let patches = conv.input_patches(x);
     let pixels = dy.len() / conv.channels_out;
     if dw.len() <= SMALL_GRADIENT {
@@ -315,7 +315,7 @@ fn add_products(
                 k: count,
                 c: dw,
                 start: first_row * channels + panel.start,
-                rows: Rows::Stride(channels),
+                rows: RowPlaces::Stride(channels),
                 columns: panel.len(),
                 accumulate,
             },

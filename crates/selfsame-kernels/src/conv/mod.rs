@@ -49,7 +49,7 @@ fn choose_tile(named: Option<&str>) -> Result<usize, TileError> {
 
 /// The shape of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Conv2d {
+pub struct ConvShape {
     /// Images.
     pub batch: usize,
     /// Input height.
@@ -68,7 +68,7 @@ pub struct Conv2d {
     pub padding: usize,
 }
 
-impl Conv2d {
+impl ConvShape {
     /// Output height.
     pub fn out_height(&self) -> usize {
         self.out(self.height)
@@ -144,7 +144,7 @@ pub(crate) enum Algorithm {
 
 impl Algorithm {
     /// The algorithm for a shape, in this process.
-    fn active(conv: &Conv2d) -> Algorithm {
+    fn active(conv: &ConvShape) -> Algorithm {
         Algorithm::of(conv, largest_tile().unwrap_or_else(|error| panic!("{error}")))
     }
 
@@ -152,7 +152,7 @@ impl Algorithm {
     /// overhang the map included.
     ///
     /// Below eight channels the transforms cost more than the multiplications they save.
-    fn of(conv: &Conv2d, largest: usize) -> Algorithm {
+    fn of(conv: &ConvShape, largest: usize) -> Algorithm {
         if conv.kernel != 3 || conv.stride != 1 || conv.padding > 2 || conv.channels_in.min(conv.channels_out) < 8 {
             return Algorithm::Direct;
         }
@@ -169,7 +169,7 @@ impl Algorithm {
 ///
 /// # Panics
 /// If a slice does not have the length of its shape.
-pub fn forward(conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
+pub fn forward(conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
     forward_by(Isa::active(), Algorithm::active(conv), conv, x, w, y, epilogue);
 }
 
@@ -177,7 +177,7 @@ pub fn forward(conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epi
 ///
 /// # Panics
 /// If a slice does not have the length of its shape.
-pub fn input_grad(conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+pub fn input_grad(conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     input_grad_by(Isa::active(), Algorithm::active(conv), conv, dy, w, dx, accumulate);
 }
 
@@ -185,11 +185,19 @@ pub fn input_grad(conv: &Conv2d, dy: &[f32], w: &[f32], dx: &mut [f32], accumula
 ///
 /// # Panics
 /// If a slice does not have the length of its shape.
-pub fn weight_grad(conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub fn weight_grad(conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     weight_grad_by(Isa::active(), Algorithm::active(conv), conv, x, dy, dw);
 }
 
-fn forward_by(isa: Isa, algorithm: Algorithm, conv: &Conv2d, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
+fn forward_by(
+    isa: Isa,
+    algorithm: Algorithm,
+    conv: &ConvShape,
+    x: &[f32],
+    w: &[f32],
+    y: &mut [f32],
+    epilogue: Epilogue,
+) {
     conv.check(x.len(), w.len(), y.len());
     let channels = match &epilogue {
         Epilogue::None => conv.channels_out,
@@ -214,7 +222,7 @@ fn forward_by(isa: Isa, algorithm: Algorithm, conv: &Conv2d, x: &[f32], w: &[f32
 fn input_grad_by(
     isa: Isa,
     algorithm: Algorithm,
-    conv: &Conv2d,
+    conv: &ConvShape,
     dy: &[f32],
     w: &[f32],
     dx: &mut [f32],
@@ -231,7 +239,7 @@ fn input_grad_by(
     }
 }
 
-fn weight_grad_by(isa: Isa, algorithm: Algorithm, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+fn weight_grad_by(isa: Isa, algorithm: Algorithm, conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     conv.check(x.len(), dw.len(), dy.len());
     if dy.is_empty() {
         dw.fill(0.0);

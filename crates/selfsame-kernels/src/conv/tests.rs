@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// The definition in f64: `y`, `dx`, `dw` of `x`, `w`, `dy`.
-fn reference(conv: &Conv2d, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+fn reference(conv: &ConvShape, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
     let (ci, co, k) = (conv.channels_in, conv.channels_out, conv.kernel);
     let (out_height, out_width) = (conv.out_height(), conv.out_width());
     let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![0.0; len]);
@@ -45,12 +45,12 @@ fn values(len: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-fn operands(conv: &Conv2d) -> [Vec<f32>; 3] {
+fn operands(conv: &ConvShape) -> [Vec<f32>; 3] {
     [values(conv.input_len(), 1), values(conv.weight_len(), 2), values(conv.output_len(), 3)]
 }
 
 /// `y`, `dx`, `dw` by a given algorithm.
-fn passes(isa: Isa, algorithm: Algorithm, conv: &Conv2d, [x, w, dy]: &[Vec<f32>; 3]) -> [Vec<f32>; 3] {
+fn passes(isa: Isa, algorithm: Algorithm, conv: &ConvShape, [x, w, dy]: &[Vec<f32>; 3]) -> [Vec<f32>; 3] {
     // NaN shows what is not written.
     let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![f32::NAN; len]);
     forward_by(isa, algorithm, conv, x, w, &mut y, Epilogue::None);
@@ -67,12 +67,12 @@ fn relative_error(a: &[f32], b: &[f64]) -> f64 {
     if largest == 0.0 { error } else { error / largest }
 }
 
-fn algorithms(conv: &Conv2d) -> &'static [(Algorithm, f64)] {
+fn algorithms(conv: &ConvShape) -> &'static [(Algorithm, f64)] {
     let all = &[(Algorithm::Direct, 1e-5), (Algorithm::Winograd2, 1e-5), (Algorithm::Winograd4, 1e-4)];
     if conv.kernel == 3 && conv.stride == 1 && conv.padding <= 2 { all } else { &all[..1] }
 }
 
-fn check_against_reference(conv: &Conv2d) {
+fn check_against_reference(conv: &ConvShape) {
     let operands = operands(conv);
     let [x, w, dy] = &operands;
     let expected = reference(conv, x, w, dy);
@@ -91,8 +91,8 @@ const fn conv(
     [batch, height, width]: [usize; 3],
     [channels_in, channels_out]: [usize; 2],
     [kernel, stride, padding]: [usize; 3],
-) -> Conv2d {
-    Conv2d { batch, height, width, channels_in, channels_out, kernel, stride, padding }
+) -> ConvShape {
+    ConvShape { batch, height, width, channels_in, channels_out, kernel, stride, padding }
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn every_partition_agrees_with_the_definition() {
     }
 }
 
-fn any_conv() -> impl Strategy<Value = Conv2d> {
+fn any_conv() -> impl Strategy<Value = ConvShape> {
     let kernels = prop::sample::select(vec![[1, 0], [3, 1], [7, 3], [3, 0]]);
     (1..=2usize, 1..=11usize, 1..=11usize, 1..=70usize, 1..=70usize, kernels, 1..=2usize).prop_filter_map(
         "the kernel must fit",

@@ -8,7 +8,7 @@
 
 use crate::batch::Batch;
 use crate::branch::Branch;
-use crate::decoder::Decoder;
+use crate::decoder::ImageDecoder;
 use crate::error::Error;
 use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, squared_error};
@@ -38,7 +38,7 @@ settings! {
 #[derive(Module, Debug)]
 pub struct DenoisingAutoencoder {
     branch: Branch,
-    decoder: Decoder,
+    decoder: ImageDecoder,
     #[module(skip)]
     settings: DenoisingAutoencoderSettings,
 }
@@ -54,7 +54,7 @@ impl Method for DenoisingAutoencoder {
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
-        let decoder = Decoder::new(cx, branch.projector.width(), config.decoder_width);
+        let decoder = ImageDecoder::new(cx, branch.projector.width(), config.decoder_width);
         Ok(Self { branch, decoder, settings: config.clone() })
     }
 

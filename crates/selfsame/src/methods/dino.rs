@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
 use crate::method::{BuildContext, EmbedContext, Method};
-use crate::objective::{Distillation, LossTerms, dino};
+use crate::objective::{LossTerms, Temperatures, dino};
 use crate::outputs;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -98,7 +98,7 @@ impl Method for Dino {
     fn objective(&self, outputs: &outputs::Distillation) -> LossTerms {
         let DinoSettings { temperature, teacher_temperature, .. } = self.settings.clone();
         let scores = outputs.student.iter().map(|z| self.student.last_layer.scores(z.clone())).collect();
-        let by = Distillation { temperature, teacher_temperature };
+        let by = Temperatures { student: temperature, teacher: teacher_temperature };
         dino(scores, &outputs.teacher, &self.center.val(), by)
     }
 

@@ -48,14 +48,14 @@ impl MaskedAutoencoderSettings {
 #[derive(Module, Debug)]
 pub struct MaskedAutoencoder {
     branch: Branch,
-    decoder: Decoder,
+    decoder: PatchDecoder,
     #[module(skip)]
     settings: MaskedAutoencoderSettings,
 }
 
 /// What predicts the pixels of every patch from the encoded few.
 #[derive(Module, Debug)]
-pub struct Decoder {
+pub struct PatchDecoder {
     embed: Linear,
     /// What stands where a patch was removed, `[1, width]`.
     mask_token: Param<Tensor<2>>,
@@ -116,7 +116,7 @@ fn pick_rows(tokens: Tensor<3>, rows: Vec<usize>, samples: usize) -> Tensor<3> {
     tokens.reshape([-1, width as i64]).select(0, rows).reshape([samples, each, width])
 }
 
-impl Decoder {
+impl PatchDecoder {
     fn new(init: &Init, settings: &MaskedAutoencoderSettings, width: usize, values: usize) -> Self {
         let MaskedAutoencoderSettings { decoder_width, decoder_depth, decoder_heads, .. } = *settings;
         Self {
@@ -208,7 +208,7 @@ impl Method for MaskedAutoencoder {
         let branch = cx.branch()?;
         let Some(vit) = branch.encoder.downcast_ref::<Vit>() else { return Err(needs_vit(cx.plan.backbone.name())) };
         let values = vit.patch_size().pow(2) * cx.plan.data.channels;
-        let decoder = Decoder::new(&cx.init("decoder"), config, vit.width(), values);
+        let decoder = PatchDecoder::new(&cx.init("decoder"), config, vit.width(), values);
         Ok(Self { branch, decoder, settings: config.clone() })
     }
 

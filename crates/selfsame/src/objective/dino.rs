@@ -5,11 +5,11 @@ use burn::tensor::Tensor;
 
 /// Temperatures of the distillation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Distillation {
+pub struct Temperatures {
     /// τ of the student.
-    pub temperature: f64,
+    pub student: f64,
     /// τ of the teacher; lower is sharper.
-    pub teacher_temperature: f64,
+    pub teacher: f64,
 }
 
 /// Every view's distribution over the prototypes must match the teacher's of *another* view of the sample:
@@ -22,13 +22,13 @@ pub struct Distillation {
 ///
 /// # Shapes
 /// `students`, one a view, and `teachers`, one a leading view: `[batch, prototypes]` each; `center`: `[1, prototypes]`.
-pub fn dino(students: Vec<Tensor<2>>, teachers: &[Tensor<2>], center: &Tensor<2>, by: Distillation) -> LossTerms {
+pub fn dino(students: Vec<Tensor<2>>, teachers: &[Tensor<2>], center: &Tensor<2>, by: Temperatures) -> LossTerms {
     let assignments: Vec<_> = teachers
         .iter()
         .map(|t| {
-            let logits = (t.clone() - center.clone()).detach() / by.teacher_temperature;
+            let logits = (t.clone() - center.clone()).detach() / by.teacher;
             (logits.clone() - log_sum_exp(logits)).exp()
         })
         .collect();
-    swapped_prediction(&assignments, students, by.temperature)
+    swapped_prediction(&assignments, students, by.student)
 }

@@ -24,7 +24,7 @@ pub use byol::byol;
 pub use clip::clip;
 pub use cross_entropy::cross_entropy;
 pub use dcl::dcl;
-pub use dino::{Distillation, dino};
+pub use dino::{Temperatures, dino};
 pub use free_energy::{Units, free_energy};
 pub use invariance_only::invariance_only;
 pub use masked_patches::{PATCH_EPSILON, masked_patches};

@@ -119,9 +119,9 @@ impl OptimizerOps for Flex {
         };
         let (parameter, gradient, momenta) = (p.storage_mut(), values(&g), m.storage_mut());
         match rule {
-            Rule::Sgd { lr, momentum, decay } => sgd(lr, momentum, decay).step(parameter, gradient, momenta, None),
+            Rule::Sgd { lr, momentum, decay } => sgd(lr, momentum, decay).step(parameter, gradient, momenta),
             Rule::Lars { lr, momentum, decay, trust } => {
-                Lars { sgd: sgd(lr, momentum, decay), trust: trust as f32 }.step(parameter, gradient, momenta, None);
+                Lars { sgd: sgd(lr, momentum, decay), trust: trust as f32 }.step(parameter, gradient, momenta);
             }
             Rule::Adamw { .. } => unreachable!("AdamW has its own operation"),
         }
@@ -146,7 +146,7 @@ impl OptimizerOps for Flex {
             epsilon: epsilon as f32,
             weight_decay: decay as f32,
         };
-        rule.step(step, p.storage_mut(), values(&g), [m.storage_mut(), v.storage_mut()], None);
+        rule.step(step, p.storage_mut(), values(&g), [m.storage_mut(), v.storage_mut()]);
         (p, m, v)
     }
 

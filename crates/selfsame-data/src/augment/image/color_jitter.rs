@@ -36,16 +36,16 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "color_jitter",
     summary: "Random brightness, contrast, saturation and hue, in random order",
     keys: ColorJitterSettings::GROUP,
-    build: |site| {
-        let settings: ColorJitterSettings = site.read()?;
+    build: |cx| {
+        let settings: ColorJitterSettings = cx.read()?;
         let amounts = [settings.brightness, settings.contrast, settings.saturation, settings.hue];
         let [brightness, contrast, saturation, hue] = amounts.map(|amount| settings.strength * amount);
         if hue > 0.5 {
-            return Err(site.error("hue", format_args!("hue · strength must be at most 0.5, is {hue}")));
+            return Err(cx.error("hue", format_args!("hue · strength must be at most 0.5, is {hue}")));
         }
         for (key, amount) in [("saturation", saturation), ("hue", hue)] {
             if amount > 0.0 {
-                site.need_rgb(key, "set saturation = 0 and hue = 0: brightness and contrast work on any channels")?;
+                cx.need_rgb(key, "set saturation = 0 and hue = 0: brightness and contrast work on any channels")?;
             }
         }
         Ok(Box::new(ColorJitter { brightness, contrast, saturation, hue, p: settings.p }))

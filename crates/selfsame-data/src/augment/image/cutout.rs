@@ -21,9 +21,9 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "cutout",
     summary: "A square of random place is hidden",
     keys: CutoutSettings::GROUP,
-    build: |site| {
-        let settings: CutoutSettings = site.read()?;
-        let fill = (!settings.fill.is_str()).then(|| site.number("fill", &settings.fill)).transpose()?;
+    build: |cx| {
+        let settings: CutoutSettings = cx.read()?;
+        let fill = (!settings.fill.is_str()).then(|| cx.number("fill", &settings.fill)).transpose()?;
         Ok(Box::new(Cutout { size: settings.size, fill, p: settings.p }))
     },
 };

@@ -22,8 +22,8 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "gaussian_blur",
     summary: "Gaussian blur of random width",
     keys: GaussianBlurSettings::GROUP,
-    build: |site| {
-        let settings: GaussianBlurSettings = site.read()?;
+    build: |cx| {
+        let settings: GaussianBlurSettings = cx.read()?;
         Ok(Box::new(GaussianBlur { sigma: settings.sigma, p: settings.p }))
     },
 };

@@ -19,8 +19,8 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "gaussian_noise",
     summary: "Normal noise of random strength on every value",
     keys: GaussianNoiseSettings::GROUP,
-    build: |site| {
-        let settings: GaussianNoiseSettings = site.read()?;
+    build: |cx| {
+        let settings: GaussianNoiseSettings = cx.read()?;
         Ok(Box::new(GaussianNoise { sigma: settings.sigma, p: settings.p }))
     },
 };

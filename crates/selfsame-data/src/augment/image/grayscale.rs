@@ -21,9 +21,9 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
 };
 
 /// Builds it for `grayscale` and `color_drop`.
-pub(super) fn build(site: &Site<'_>) -> Result<Box<dyn ImageAugmentation>, selfsame_base::DataError> {
-    let settings: GrayscaleSettings = site.read()?;
-    site.need_rgb("name", "leave it out: there is no color to remove")?;
+pub(super) fn build(cx: &AugmentationContext<'_>) -> Result<Box<dyn ImageAugmentation>, selfsame_base::DataError> {
+    let settings: GrayscaleSettings = cx.read()?;
+    cx.need_rgb("name", "leave it out: there is no color to remove")?;
     Ok(Box::new(Grayscale { p: settings.p }))
 }
 

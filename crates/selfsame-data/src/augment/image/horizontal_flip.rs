@@ -16,8 +16,8 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "horizontal_flip",
     summary: "Left becomes right",
     keys: HorizontalFlipSettings::GROUP,
-    build: |site| {
-        let settings: HorizontalFlipSettings = site.read()?;
+    build: |cx| {
+        let settings: HorizontalFlipSettings = cx.read()?;
         Ok(Box::new(HorizontalFlip { p: settings.p }))
     },
 };

@@ -24,7 +24,7 @@ pub(super) use rotate::QuarterTurns;
 pub(super) use solarize::Solarize;
 pub(super) use vertical_flip::VerticalFlip;
 
-use super::{AugmentationEntry, Draw, ImageAugmentation, Site, View};
+use super::{AugmentationContext, AugmentationEntry, Draw, ImageAugmentation, View};
 use selfsame_config::{Kind, Range, Settings, settings};
 use toml::Value;
 

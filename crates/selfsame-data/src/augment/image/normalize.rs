@@ -19,11 +19,11 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "normalize",
     summary: "(value − mean) / std, in place of the data's own constants; must be the last",
     keys: NormalizeSettings::GROUP,
-    build: |site| {
-        let settings: NormalizeSettings = site.read()?;
+    build: |cx| {
+        let settings: NormalizeSettings = cx.read()?;
         Ok(Box::new(Normalize {
-            mean: site.per_channel("mean", settings.mean)?,
-            std: site.per_channel("std", settings.std)?,
+            mean: cx.per_channel("mean", settings.mean)?,
+            std: cx.per_channel("std", settings.std)?,
         }))
     },
 };

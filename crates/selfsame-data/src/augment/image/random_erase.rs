@@ -24,12 +24,12 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "random_erase",
     summary: "A rectangle of random place, area and shape is hidden",
     keys: RandomEraseSettings::GROUP,
-    build: |site| {
-        let settings: RandomEraseSettings = site.read()?;
+    build: |cx| {
+        let settings: RandomEraseSettings = cx.read()?;
         let fill = match settings.fill {
             Value::String(word) if word == "noise" => Fill::Noise,
             Value::String(_) => Fill::Mean,
-            number => Fill::Value(site.number("fill", &number)?),
+            number => Fill::Value(cx.number("fill", &number)?),
         };
         let [scale, ratio] = [settings.scale, settings.ratio];
         Ok(Box::new(RandomErase { scale, ratio, fill, p: settings.p }))

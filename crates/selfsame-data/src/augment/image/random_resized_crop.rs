@@ -26,10 +26,10 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "random_resized_crop",
     summary: "A random part, resized to the size of the view (the centered square when not applied)",
     keys: RandomResizedCropSettings::GROUP,
-    build: |site| {
-        let settings: RandomResizedCropSettings = site.read()?;
+    build: |cx| {
+        let settings: RandomResizedCropSettings = cx.read()?;
         let [scale, ratio] = [settings.scale, settings.ratio];
-        Ok(Box::new(RandomResizedCrop { scale, ratio, p: settings.p, size: site.shape.size }))
+        Ok(Box::new(RandomResizedCrop { scale, ratio, p: settings.p, size: cx.shape.size }))
     },
 };
 

@@ -27,8 +27,8 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "rotate",
     summary: "Counter-clockwise rotation by 0, 90, 180 or 270 degrees, or by an angle",
     keys: RotateSettings::GROUP,
-    build: |site| {
-        let settings: RotateSettings = site.read()?;
+    build: |cx| {
+        let settings: RotateSettings = cx.read()?;
         let p = settings.p;
         Ok(match settings.by.as_str() {
             "angle" => Box::new(Angle { degrees: settings.degrees, fill: settings.fill, p }),

@@ -18,8 +18,8 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "sobel",
     summary: "Every channel becomes its edges",
     keys: SobelSettings::GROUP,
-    build: |site| {
-        let settings: SobelSettings = site.read()?;
+    build: |cx| {
+        let settings: SobelSettings = cx.read()?;
         Ok(Box::new(Sobel { p: settings.p }))
     },
 };

@@ -19,8 +19,8 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "solarize",
     summary: "Values at and above a threshold become 1 − value",
     keys: SolarizeSettings::GROUP,
-    build: |site| {
-        let settings: SolarizeSettings = site.read()?;
+    build: |cx| {
+        let settings: SolarizeSettings = cx.read()?;
         Ok(Box::new(Solarize { threshold: settings.threshold, p: settings.p }))
     },
 };

@@ -16,8 +16,8 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "vertical_flip",
     summary: "Up becomes down",
     keys: VerticalFlipSettings::GROUP,
-    build: |site| {
-        let settings: VerticalFlipSettings = site.read()?;
+    build: |cx| {
+        let settings: VerticalFlipSettings = cx.read()?;
         Ok(Box::new(VerticalFlip { p: settings.p }))
     },
 };

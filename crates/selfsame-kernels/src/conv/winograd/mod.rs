@@ -20,13 +20,13 @@
 
 mod transform;
 
-use super::{Conv2d, Epilogue, moments::SUMS};
+use super::{ConvShape, Epilogue, moments::SUMS};
 use crate::{
     Isa,
     disjoint::Disjoint,
     lanes::LANES,
     memory::{Buffer, scratch},
-    micro::{Micro, Product, Rows},
+    micro::{Micro, Product, RowPlaces},
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -76,12 +76,12 @@ impl<const M: usize> Shape<M> {
         Shape { batch, input: tiling(input, padding), output: tiling(output, 0) }
     }
 
-    fn forward(conv: &Conv2d) -> Self {
+    fn forward(conv: &ConvShape) -> Self {
         let input = [conv.height, conv.width, conv.channels_in];
         Shape::new(conv.batch, input, [conv.out_height(), conv.out_width(), conv.channels_out], conv.padding)
     }
 
-    fn input_grad(conv: &Conv2d) -> Self {
+    fn input_grad(conv: &ConvShape) -> Self {
         let input = [conv.out_height(), conv.out_width(), conv.channels_out];
         Shape::new(conv.batch, input, [conv.height, conv.width, conv.channels_in], 2 - conv.padding)
     }
@@ -142,7 +142,7 @@ fn block(index: usize, size: usize, total: usize) -> Range<usize> {
 
 pub(super) fn forward<const M: usize>(
     isa: Isa,
-    conv: &Conv2d,
+    conv: &ConvShape,
     x: &[f32],
     w: &[f32],
     y: &mut [f32],
@@ -155,7 +155,7 @@ pub(super) fn forward<const M: usize>(
 
 pub(super) fn input_grad<const M: usize>(
     isa: Isa,
-    conv: &Conv2d,
+    conv: &ConvShape,
     dy: &[f32],
     w: &[f32],
     dx: &mut [f32],
@@ -290,7 +290,7 @@ impl<const M: usize> Forward<'_, M> {
                         k: input.channels,
                         c: m_points,
                         start: point * m_plane,
-                        rows: Rows::Stride(width),
+                        rows: RowPlaces::Stride(width),
                         columns: width,
                         accumulate: false,
                     };
@@ -327,7 +327,7 @@ impl<const M: usize> Forward<'_, M> {
                 k,
                 c: m,
                 start: point * m_plane + panel.start,
-                rows: Rows::Stride(channels),
+                rows: RowPlaces::Stride(channels),
                 columns: panel.len(),
                 accumulate: false,
             };
@@ -423,7 +423,7 @@ impl<const M: usize> Forward<'_, M> {
 }
 
 /// `dw` by `dU[ci, co] = Σ_tiles V[tile, ci] · Z[tile, co]` per point.
-pub(super) fn weight_grad<const M: usize>(isa: Isa, conv: &Conv2d, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn weight_grad<const M: usize>(isa: Isa, conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let shape = Shape::<M>::forward(conv);
     let micro = Micro::channels(isa);
     let partition = shape.gradient_partition();
@@ -473,19 +473,7 @@ impl<const M: usize> WeightGrad<'_, M> {
                     let (v_points, z_points) = unsafe { (Disjoint::new(v), Disjoint::new(z)) };
                     self.transform(tiles.clone(), 0, size, v_points, v_plane, z_points, z_plane);
                     for point in 0..Shape::<M>::POINTS {
-                        let (v, z) = (&v[point * v_plane..], &z[point * z_plane..]);
-                        for panel in self.micro.panels(co) {
-                            self.multiply(
-                                tiles.len(),
-                                size,
-                                v,
-                                z,
-                                panel.clone(),
-                                du,
-                                point * du_plane + panel.start,
-                                index > first,
-                            );
-                        }
+                        self.multiply_point(point, tiles.len(), size, v, z, du, index > first);
                     }
                 }
             });
@@ -508,19 +496,7 @@ impl<const M: usize> WeightGrad<'_, M> {
             // SAFETY: tasks write the plane of their point.
             let du = unsafe { Disjoint::new(&mut du) };
             (0..Shape::<M>::POINTS).into_par_iter().for_each(|point| {
-                let (v, z) = (&v[point * v_plane..], &z[point * z_plane..]);
-                for panel in self.micro.panels(co) {
-                    self.multiply(
-                        tiles.len(),
-                        size,
-                        v,
-                        z,
-                        panel.clone(),
-                        du,
-                        point * du_plane + panel.start,
-                        first > 0,
-                    );
-                }
+                self.multiply_point(point, tiles.len(), size, &v, &z, du, first > 0);
             });
         }
         self.transform_back(&du, du.len(), 1, dw);
@@ -551,19 +527,25 @@ impl<const M: usize> WeightGrad<'_, M> {
         });
     }
 
-    fn multiply(
+    /// One point's sums for all output channels, from and to the planes of all points.
+    fn multiply_point(
         &self,
+        point: usize,
         tiles: usize,
         capacity: usize,
         v: &[f32],
         z: &[f32],
-        panel: Range<usize>,
         du: Disjoint,
-        start: usize,
         accumulate: bool,
     ) {
-        let row = self.shape.output.channels.next_multiple_of(LANES);
-        self.multiply_into(tiles, capacity, v, z, panel, du, start, row, accumulate);
+        let (ci, co) = self.channels();
+        let v = &v[point * Shape::<M>::plane(capacity, ci)..];
+        let z = &z[point * Shape::<M>::plane(capacity, co)..];
+        let (start, row) = (point * Shape::<M>::plane(ci, co), co.next_multiple_of(LANES));
+        for panel in self.micro.panels(co) {
+            let start = start + panel.start;
+            self.multiply_into(tiles, capacity, v, z, panel, du, start, row, accumulate);
+        }
     }
 
     /// One point's sums for a panel of output channels, rows of `du` being `row` floats apart.
@@ -586,7 +568,7 @@ impl<const M: usize> WeightGrad<'_, M> {
             k: tiles,
             c: du,
             start,
-            rows: Rows::Stride(row),
+            rows: RowPlaces::Stride(row),
             columns: panel.len().next_multiple_of(LANES),
             accumulate,
         };

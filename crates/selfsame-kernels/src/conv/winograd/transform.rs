@@ -141,7 +141,7 @@ pub(super) struct Tiling {
 }
 
 /// Where a tile's window of the map lies.
-struct Window {
+struct TileWindow {
     /// Offset of the window's first pixel; meaningless where that pixel is outside the map.
     start: isize,
     /// Rows of the window that are inside the map.
@@ -152,7 +152,7 @@ struct Window {
 
 impl Tiling {
     #[inline(always)]
-    fn window<const M: usize>(&self, tile: usize, size: usize) -> Window {
+    fn window<const M: usize>(&self, tile: usize, size: usize) -> TileWindow {
         let (image, row, column) =
             (tile / (self.rows * self.columns), tile / self.columns % self.rows, tile % self.columns);
         let inside = |first: usize, len: usize| {
@@ -162,7 +162,11 @@ impl Tiling {
         };
         let (y, x) = (row * M, column * M);
         let pixel = ((image * self.height + y) * self.width + x) as isize - (self.padding * (self.width + 1)) as isize;
-        Window { start: pixel * self.channels as isize, rows: inside(y, self.height), columns: inside(x, self.width) }
+        TileWindow {
+            start: pixel * self.channels as isize,
+            rows: inside(y, self.height),
+            columns: inside(x, self.width),
+        }
     }
 }
 
@@ -232,7 +236,7 @@ impl<const M: usize, const GRADIENT: bool> ToPoints<'_, M, GRADIENT> {
     unsafe fn transform<V: Lanes, const FULL: bool>(
         &self,
         from: *const f32,
-        window: &Window,
+        window: &TileWindow,
         lanes: usize,
         to: *mut f32,
     ) {
@@ -361,7 +365,7 @@ impl<const M: usize> FromPoints<'_, M> {
     unsafe fn transform<V: Lanes, const FULL: bool>(
         &self,
         from: *const f32,
-        window: &Window,
+        window: &TileWindow,
         channel: usize,
         lanes: usize,
         to: *mut f32,

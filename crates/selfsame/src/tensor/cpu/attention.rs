@@ -8,13 +8,13 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
-use selfsame_kernels::attention::Attention;
+use selfsame_kernels::attention::AttentionShape;
 use selfsame_kernels::memory::{Buffer, Pooled};
 use std::sync::Arc;
 
-fn attention_shape(qkv: &FlexTensor, heads: usize) -> Attention {
+fn attention_shape(qkv: &FlexTensor, heads: usize) -> AttentionShape {
     let [batch, tokens, packed] = qkv.shape().dims();
-    Attention { batch, tokens, heads, width: packed / 3 / heads }
+    AttentionShape { batch, tokens, heads, width: packed / 3 / heads }
 }
 
 pub fn attention(qkv: FlexTensor, heads: usize) -> FlexTensor {

@@ -13,7 +13,7 @@ use selfsame_kernels::InOut;
 use selfsame_kernels::conv::ChannelMoments;
 use selfsame_kernels::layer_norm;
 use selfsame_kernels::memory::{Buffer, Pooled};
-use selfsame_kernels::norm::{self, Activation, Normalization, OutputGradient};
+use selfsame_kernels::norm::{self, Activation, BatchNorm, OutputGradient};
 use std::sync::Arc;
 
 fn activation(relu: bool) -> Activation<'static> {
@@ -48,8 +48,8 @@ pub fn affine_act(
     pooled::tensor(y, x.shape())
 }
 
-fn normalization<'a>(moments: &'a ChannelMoments, scale: &'a FlexTensor, shift: &'a FlexTensor) -> Normalization<'a> {
-    Normalization { moments, gamma: Some(values(scale)), beta: Some(values(shift)), epsilon: NORM_EPSILON }
+fn normalization<'a>(moments: &'a ChannelMoments, scale: &'a FlexTensor, shift: &'a FlexTensor) -> BatchNorm<'a> {
+    BatchNorm { moments, gamma: Some(values(scale)), beta: Some(values(shift)), epsilon: NORM_EPSILON }
 }
 
 fn normalize(

@@ -12,13 +12,13 @@ pub fn tensor(buffer: Buffer, shape: impl Into<Shape>) -> FlexTensor {
     assert_eq!(buffer.len(), shape.num_elements(), "a buffer for {shape:?}");
     let size_bytes = size_of_val(&*buffer);
     // SAFETY: all `size_bytes` of a buffer are initialized floats.
-    let bytes = unsafe { Bytes::from_controller(Box::new(Pooled(buffer)), size_bytes) };
+    let bytes = unsafe { Bytes::from_controller(Box::new(PooledBytes(buffer)), size_bytes) };
     FlexTensor::new(bytes, Layout::contiguous(shape), DType::F32)
 }
 
-struct Pooled(Buffer);
+struct PooledBytes(Buffer);
 
-impl AllocationController for Pooled {
+impl AllocationController for PooledBytes {
     fn alloc_align(&self) -> usize {
         ALIGNMENT
     }

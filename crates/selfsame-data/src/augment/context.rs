@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 /// What an augmentation is built from.
 #[derive(Debug)]
-pub struct Site<'a> {
+pub struct AugmentationContext<'a> {
     path: &'a str,
     name: &'static str,
     keys: Table,
@@ -16,7 +16,7 @@ pub struct Site<'a> {
     pub shape: ViewShape,
 }
 
-impl Site<'_> {
+impl AugmentationContext<'_> {
     /// The augmentation's own settings.
     pub fn read<S: Settings>(&self) -> Result<S, DataError> {
         S::read(&self.keys).map_err(|error| DataError::setting(self.path, format!("{}: {error}", self.name)))
@@ -79,15 +79,15 @@ pub fn build(
     }
     let mut keys: Table = own().filter_map(|key| Some((key.name.to_owned(), key.preset_value()?))).collect();
     keys.extend(choice.keys.clone());
-    let site = Site { path, name: entry.name, keys, shape };
+    let cx = AugmentationContext { path, name: entry.name, keys, shape };
     for key in own() {
-        match site.keys.get(key.name) {
-            None => return Err(site.error(key.name, format_args!("missing; expected {}", key.kind))),
+        match cx.keys.get(key.name) {
+            None => return Err(cx.error(key.name, format_args!("missing; expected {}", key.kind))),
             Some(value) if !key.kind.admits(value) => {
-                return Err(site.error(key.name, format_args!("expected {}, received {value}", key.kind)));
+                return Err(cx.error(key.name, format_args!("expected {}, received {value}", key.kind)));
             }
             Some(_) => {}
         }
     }
-    Ok((entry, (entry.build)(&site)?))
+    Ok((entry, (entry.build)(&cx)?))
 }
