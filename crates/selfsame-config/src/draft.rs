@@ -223,7 +223,7 @@ impl<'s> Draft<'s> {
         let table = path.rsplit_once('.').map_or("", |(table, _)| table);
         match self.schema.meaning(path, &self.tree) {
             Meaning::Key(key) => match node {
-                Node::Leaf(value, _) if key.kind.admits(value) => return Ok(Some(key)),
+                Node::Leaf(value, _) if key.kind.admits(value) => Ok(Some(key)),
                 _ => fail(format!("expected {}, got {}", key.kind, node.describe())),
             },
             // Unknown ones are told of when names are corrected.

@@ -21,3 +21,7 @@ pub use recipe::{RECIPES, Recipe, RecipeEntry};
 pub use schema::{Choices, KeyRow, Part, Schema, Variant, differences};
 pub use settings::{Choice, Settings, shortest, value};
 pub use tree::Origin;
+
+/// For [`settings!`], so that a crate that declares settings need not depend on it.
+#[doc(hidden)]
+pub use serde;

@@ -104,8 +104,8 @@ macro_rules! settings {
         }
     ) => {
         $(#[$attribute])*
-        #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
+        #[derive(Clone, Debug, PartialEq, $crate::serde::Serialize, $crate::serde::Deserialize)]
+        #[serde(crate = "::selfsame_config::serde", deny_unknown_fields)]
         pub struct $name {
             $(
                 #[doc = $meaning]

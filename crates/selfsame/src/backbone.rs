@@ -371,3 +371,104 @@ impl ChosenBackbone {
         self.keys.get("norm").and_then(|norm| norm.clone().try_into().ok()).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Backbone, Encoder};
+    use crate::tensor::layers::{Init, Pass};
+    use burn::module::{DisplaySettings, Flag, Module, ModuleDisplay, ModuleVisitor, Param, ParamId};
+    use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+    /// A parameter of every kind.
+    #[derive(Module, Debug)]
+    struct Odd {
+        weights: Vec<Param<Tensor<5>>>,
+        index: Param<Tensor<1, Int>>,
+        mask: Option<Param<Tensor<2, Bool>>>,
+        flag: Param<Flag>,
+    }
+
+    impl Backbone for Odd {
+        fn forward(&self, x: Tensor<4>, _pass: &Pass) -> Tensor<2> {
+            x.flatten(1, 3)
+        }
+        fn width(&self) -> usize {
+            1
+        }
+    }
+
+    fn odd(device: &Device) -> Odd {
+        Odd {
+            weights: (0..2).map(|i| Init::new(i, "weight", device).normal("w", [1, 2, 1, 2, 1], 1.0)).collect(),
+            index: Param::initialized(ParamId::new(), Tensor::from_data(TensorData::from([3, 1]), device)),
+            mask: Some(Param::initialized(
+                ParamId::new(),
+                Tensor::from_data(TensorData::from([[true], [false]]), device),
+            )),
+            flag: Param::<Flag>::from_bool(true),
+        }
+    }
+
+    /// Everything that a visitor is told.
+    #[derive(Default, PartialEq, Debug)]
+    struct Told(Vec<String>);
+
+    impl ModuleVisitor for Told {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(format!("float {D} {} {} {}", param.id, param.is_require_grad(), param.val().into_data()));
+        }
+        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+            self.0.push(format!("int {D} {} {}", param.id, param.val().into_data()));
+        }
+        fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+            self.0.push(format!("bool {D} {} {}", param.id, param.val().into_data()));
+        }
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            self.0.push(format!("flag {} {}", flag.id, flag.is_enabled()));
+        }
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.0.push(format!("> {name} {container}"));
+        }
+        fn exit_module(&mut self, name: &str, container: &str) {
+            self.0.push(format!("< {name} {container}"));
+        }
+    }
+
+    fn told(module: &impl Module) -> Told {
+        let mut told = Told::default();
+        module.visit(&mut told);
+        told
+    }
+
+    #[test]
+    fn an_encoder_is_as_a_module_what_its_network_is() {
+        let network = odd(&Device::flex().autodiff());
+        let encoder = Encoder::new(network.clone());
+        assert_eq!(told(&encoder), told(&network));
+        assert!(told(&network).0.iter().any(|line| line.starts_with("bool 2")));
+        assert_eq!(
+            (Module::num_params(&encoder), encoder.devices()),
+            (Module::num_params(&network), network.devices())
+        );
+        assert_eq!(told(&encoder.clone()), told(&network.clone()));
+        assert_eq!(told(&encoder.valid()), told(&network.valid()));
+        assert_eq!(told(&encoder.valid().train()), told(&network.valid().train()));
+        let (frozen, unfrozen) = (encoder.clone().freeze(), encoder.clone().freeze().unfreeze());
+        assert_eq!(told(&frozen), told(&network.clone().freeze()));
+        assert_eq!(told(&unfrozen), told(&network));
+        assert_ne!(told(&frozen), told(&network));
+        let plain = Device::flex();
+        assert_eq!(told(&encoder.clone().fork(&plain)), told(&network.clone().fork(&plain)));
+        assert_eq!(told(&encoder.clone().to_device(&plain).materialize()), told(&network.clone().to_device(&plain)));
+        assert_eq!(ModuleDisplay::format(&encoder, DisplaySettings::default()), network.to_string());
+    }
+
+    #[test]
+    fn an_encoder_gives_its_network_back_to_who_knows_the_family() {
+        use crate::backbones::vit::Vit;
+        let encoder = Encoder::new(odd(&Device::flex()));
+        assert!(encoder.downcast_ref::<Odd>().is_some() && encoder.downcast_ref::<Vit>().is_none());
+        let encoder = encoder.downcast::<Vit>().expect_err("of another family");
+        assert_eq!(encoder.downcast::<Odd>().expect("of this family").width(), 1);
+    }
+}

@@ -53,7 +53,7 @@ fn machine_bytes() -> Option<f64> {
     {
         // SAFETY: `sysconf` reads no memory of ours.
         let [pages, page_bytes] = unsafe { [libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)] };
-        (pages > 0 && page_bytes > 0).then(|| pages as f64 * page_bytes as f64)
+        (pages > 0 && page_bytes > 0).then_some(pages as f64 * page_bytes as f64)
     }
     #[cfg(not(unix))]
     None

@@ -49,7 +49,8 @@ pub struct LossTerms {
 }
 
 impl LossTerms {
-    fn new<const N: usize>(total: Tensor<1>, terms: [(&'static str, Tensor<1>); N]) -> Self {
+    /// A total, and its terms by name.
+    pub fn new<const N: usize>(total: Tensor<1>, terms: [(&'static str, Tensor<1>); N]) -> Self {
         Self { total, terms: terms.into() }
     }
 }
@@ -70,7 +71,7 @@ pub fn weighted_means(losses: Vec<(&'static str, Tensor<2>, f64)>) -> LossTerms 
 
 /// Rows on the unit sphere: `x / max(‖x‖, 1e-12)`, `[batch, dim]`. The bound lies under the root, whose gradient at a
 /// row of zeros would otherwise be infinite.
-pub(crate) fn normalize_rows(x: Tensor<2>) -> Tensor<2> {
+pub fn normalize_rows(x: Tensor<2>) -> Tensor<2> {
     let norm = x.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
     x / norm
 }
