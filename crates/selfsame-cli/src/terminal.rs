@@ -7,18 +7,18 @@ use selfsame_base::text::duration;
 use std::io::{IsTerminal, Write};
 
 /// Shows a training.
-pub struct Progress {
+pub struct ProgressLine {
     bar: Option<ProgressBar>,
 }
 
-impl Progress {
+impl ProgressLine {
     /// A bar when standard error is a terminal, JSON lines on standard output otherwise.
     pub fn new() -> Self {
         Self { bar: std::io::stderr().is_terminal().then(|| ProgressBar::new(0)) }
     }
 }
 
-impl Observer for Progress {
+impl Observer for ProgressLine {
     fn event(&mut self, event: &Event) {
         let Some(bar) = &self.bar else {
             if matches!(event, Event::Preparing { done, total, .. } if done < total) {

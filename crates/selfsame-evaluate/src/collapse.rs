@@ -23,7 +23,7 @@ use crate::columns::mean_and_squares;
 use crate::eigen::eigenvalues;
 use crate::features::Rows;
 use crate::knn::unit_rows;
-use crate::matmul::{Matrix, gram, matmul, par_matmul};
+use crate::matmul::{Strided, gram, matmul, par_matmul};
 use rayon::prelude::*;
 use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
@@ -190,7 +190,7 @@ fn singular_values(rows: Rows, mean: &[f64]) -> Vec<f64> {
         let centered: Vec<f64> = (rows.values.chunks_exact(dim))
             .flat_map(|row| row.iter().zip(mean).map(|(&v, m)| f64::from(v) - m))
             .collect();
-        let (centered, mut gram) = (Matrix::new(&centered, count, dim), vec![0.0; side * side]);
+        let (centered, mut gram) = (Strided::new(&centered, count, dim), vec![0.0; side * side]);
         par_matmul(centered, centered.t(), &mut gram);
         gram
     } else {
@@ -213,7 +213,7 @@ fn uniformity(embeddings: Rows) -> f64 {
     let count = embeddings.len().min(UNIFORMITY_SAMPLES);
     let chosen: Vec<f32> = (0..count).flat_map(|i| embeddings.row(i * embeddings.len() / count)).copied().collect();
     let units = unit_rows(Rows::new(&chosen, embeddings.dim));
-    let units = Matrix::new(&units, count, embeddings.dim);
+    let units = Strided::new(&units, count, embeddings.dim);
     let sums: Vec<f64> = (0..count.div_ceil(BLOCK))
         .into_par_iter()
         .map(|block| {

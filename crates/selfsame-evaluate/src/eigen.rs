@@ -5,7 +5,7 @@
 //! the product of all these orthogonal factors. Each row of that product evolves by itself, so panels of rows are
 //! updated on different threads, and the result does not depend on the number of threads.
 
-use crate::matmul::{Matrix, par_matmul};
+use crate::matmul::{Strided, par_matmul};
 use rayon::prelude::*;
 use selfsame_base::rng::{Purpose, StreamRng};
 
@@ -88,26 +88,26 @@ pub(crate) fn leading(matrix: Vec<f64>, dim: usize, count: usize) -> Eigen {
     let mut eigen = if dim <= EXACT || 2 * size >= dim {
         eigen(matrix, dim)
     } else {
-        let whole = Matrix::new(&matrix, dim, dim);
+        let whole = Strided::new(&matrix, dim, dim);
         let mut rng = StreamRng::new(0, Purpose::Evaluate, dim as u64, count as u64, 0);
         let mut basis: Vec<f64> = (0..size * dim).map(|_| f64::from(rng.normal())).collect();
         let mut image = vec![0.0; basis.len()];
         for _ in 0..MULTIPLICATIONS {
             basis = orthonormal(&basis, dim);
             image.resize(basis.len(), 0.0);
-            par_matmul(Matrix::new(&basis, basis.len() / dim, dim), whole, &mut image);
+            par_matmul(Strided::new(&basis, basis.len() / dim, dim), whole, &mut image);
             std::mem::swap(&mut basis, &mut image);
         }
         basis = orthonormal(&basis, dim);
         let rank = basis.len() / dim;
-        let rows = Matrix::new(&basis, rank, dim);
+        let rows = Strided::new(&basis, rank, dim);
         image.resize(basis.len(), 0.0);
         par_matmul(rows, whole, &mut image);
         let mut small = vec![0.0; rank * rank];
-        par_matmul(Matrix::new(&image, rank, dim), rows.t(), &mut small);
+        par_matmul(Strided::new(&image, rank, dim), rows.t(), &mut small);
         let Eigen { values, vectors } = eigen(small, rank);
         image.resize(rank * dim, 0.0);
-        par_matmul(Matrix::new(&vectors, rank, rank), rows, &mut image);
+        par_matmul(Strided::new(&vectors, rank, rank), rows, &mut image);
         Eigen { values, vectors: image }
     };
     eigen.values.truncate(count);
@@ -118,7 +118,7 @@ pub(crate) fn leading(matrix: Vec<f64>, dim: usize, count: usize) -> Eigen {
 /// An orthonormal basis of the span of the rows of `vectors`, `[rows, dim]`: `Λ^(−1/2) Vᵀ X` where `X Xᵀ = V Λ Vᵀ`.
 fn orthonormal(vectors: &[f64], dim: usize) -> Vec<f64> {
     let rows = vectors.len() / dim;
-    let x = Matrix::new(vectors, rows, dim);
+    let x = Strided::new(vectors, rows, dim);
     let mut gram = vec![0.0; rows * rows];
     par_matmul(x, x.t(), &mut gram);
     let Eigen { values, vectors: mut turn } = eigen(gram, rows);
@@ -128,7 +128,7 @@ fn orthonormal(vectors: &[f64], dim: usize) -> Vec<f64> {
         row.iter_mut().for_each(|v| *v /= value.sqrt());
     }
     let mut basis = vec![0.0; rank * dim];
-    par_matmul(Matrix::new(&turn[..rank * rows], rank, rows), x, &mut basis);
+    par_matmul(Strided::new(&turn[..rank * rows], rank, rows), x, &mut basis);
     basis
 }
 
@@ -335,7 +335,7 @@ mod tests {
             .collect();
         let scaled: Vec<f64> = basis.iter().enumerate().map(|(at, v)| v * value(at / dim)).collect();
         let mut a = vec![0.0; dim * dim];
-        par_matmul(Matrix::new(&scaled, 40, dim).t(), Matrix::new(&basis, 40, dim), &mut a);
+        par_matmul(Strided::new(&scaled, 40, dim).t(), Strided::new(&basis, 40, dim), &mut a);
         let found = leading(a, dim, count);
         assert_eq!((found.values.len(), found.vectors.len()), (count, count * dim));
         for k in 0..count {

@@ -1,7 +1,7 @@
 //! K-means (Lloyd 1982), started by k-means++ (Arthur & Vassilvitskii 2007).
 
 use crate::features::Rows;
-use crate::matmul::{Matrix, matmul};
+use crate::matmul::{Strided, matmul};
 use rayon::prelude::*;
 use selfsame_base::DataError;
 use selfsame_base::rng::StreamRng;
@@ -82,7 +82,7 @@ fn nearest(rows: Rows, centers: &[f32]) -> Vec<(u32, f32)> {
     let tasks = nearest.par_chunks_mut(BLOCK).zip(rows.values.par_chunks(BLOCK * dim));
     tasks.for_each_init(Vec::new, |products, (nearest, values)| {
         products.resize(nearest.len() * clusters, 0.0);
-        matmul(Matrix::new(values, nearest.len(), dim), Matrix::new(centers, clusters, dim).t(), products);
+        matmul(Strided::new(values, nearest.len(), dim), Strided::new(centers, clusters, dim).t(), products);
         let found = nearest.iter_mut().zip(values.chunks_exact(dim)).zip(products.chunks_exact(clusters));
         for ((nearest, row), products) in found {
             // ‖x − c‖² = ‖x‖² + (‖c‖² − 2 x·c); the first part is the same for all centers.

@@ -11,7 +11,7 @@
 //! best are kept. Ties go to the lower index, and to the lower class.
 
 use crate::features::{FeatureTable, Rows};
-use crate::matmul::{Matrix, matmul};
+use crate::matmul::{Strided, matmul};
 use rayon::prelude::*;
 use selfsame_base::DataError;
 
@@ -83,7 +83,7 @@ impl Search {
             tasks.for_each_init(Vec::new, |cosines, (best, queries)| {
                 cosines.resize(best.len() * count, 0.0);
                 // [queries, dim] · [bank, dim]ᵀ
-                matmul(Matrix::new(queries, best.len(), dim), Matrix::new(&block, count, dim).t(), cosines);
+                matmul(Strided::new(queries, best.len(), dim), Strided::new(&block, count, dim).t(), cosines);
                 for (best, cosines) in best.iter_mut().zip(cosines.chunks_exact(count)) {
                     scan(best, k, cosines, first);
                 }

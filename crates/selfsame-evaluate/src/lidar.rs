@@ -13,7 +13,7 @@
 use crate::collapse::effective_rank;
 use crate::eigen::{Eigen, eigen, eigenvalues};
 use crate::features::Rows;
-use crate::matmul::{Matrix, gram, par_matmul};
+use crate::matmul::{Strided, gram, par_matmul};
 use selfsame_base::DataError;
 
 /// Regularization of the variance within samples.
@@ -51,8 +51,8 @@ pub fn lidar(embeddings: Rows, views: usize) -> Result<f64, DataError> {
     }
     // Means in coordinates where the variance within is the identity, [samples, dim].
     let mut whitened = vec![0.0; samples * dim];
-    par_matmul(Matrix::new(&means, samples, dim), Matrix::new(&vectors, dim, dim).t(), &mut whitened);
-    let (whitened, side) = (Matrix::new(&whitened, samples, dim), samples.min(dim));
+    par_matmul(Strided::new(&means, samples, dim), Strided::new(&vectors, dim, dim).t(), &mut whitened);
+    let (whitened, side) = (Strided::new(&whitened, samples, dim), samples.min(dim));
     let mut between = vec![0.0; side * side];
     match side == dim {
         true => par_matmul(whitened.t(), whitened, &mut between),

@@ -26,7 +26,7 @@ mod tests;
 pub use features::{Coordinates, ProbeFeatures};
 
 use crate::knn::argmax;
-use crate::matmul::{Matrix, par_matmul};
+use crate::matmul::{Strided, par_matmul};
 use problem::{Problem, split};
 use rayon::prelude::*;
 use selfsame_base::rng::StreamRng;
@@ -128,8 +128,8 @@ impl LinearProbe {
     pub fn predict(&self, features: &Coordinates) -> Vec<u32> {
         let (weights, biases) = split(&self.weights, self.classes);
         let mut logits = vec![0.0; features.rows * self.classes];
-        let features = Matrix::new(&features.values, features.rows, features.axes);
-        par_matmul(features, Matrix::new(&weights, weights.len() / self.classes, self.classes), &mut logits);
+        let features = Strided::new(&features.values, features.rows, features.axes);
+        par_matmul(features, Strided::new(&weights, weights.len() / self.classes, self.classes), &mut logits);
         let logits = logits.par_chunks_exact_mut(self.classes);
         logits
             .map(|logits| {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 /// A matrix operand, read through strides.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, T> {
+pub(crate) struct Strided<'a, T> {
     data: &'a [T],
     rows: usize,
     cols: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Matrix<'a, T> {
     col_stride: usize,
 }
 
-impl<'a, T> Matrix<'a, T> {
+impl<'a, T> Strided<'a, T> {
     /// `[rows, cols]`, row by row.
     pub(crate) fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
         assert_eq!(data.len(), rows * cols, "{} values as a {rows}×{cols} matrix", data.len());
@@ -36,7 +36,7 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
-impl<'a> From<Rows<'a>> for Matrix<'a, f32> {
+impl<'a> From<Rows<'a>> for Strided<'a, f32> {
     fn from(rows: Rows<'a>) -> Self {
         Self::new(rows.values, rows.len(), rows.dim)
     }
@@ -60,7 +60,7 @@ impl Real for f64 {
 ///
 /// # Shapes
 /// `a: [m, k]`, `b: [k, n]`, `c: [m, n]` row by row.
-pub(crate) fn matmul<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T]) {
+pub(crate) fn matmul<T: Real>(a: Strided<T>, b: Strided<T>, c: &mut [T]) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "{m}×{k} times {}×{n}", b.rows);
     assert_eq!(c.len(), m * n, "the product of {m}×{k} and {k}×{n} into {} values", c.len());
@@ -100,7 +100,7 @@ pub(crate) fn matmul<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T]) {
 }
 
 /// [`matmul`] on all threads of the pool. The partition is fixed, so the result does not depend on their number.
-pub(crate) fn par_matmul<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T]) {
+pub(crate) fn par_matmul<T: Real>(a: Strided<T>, b: Strided<T>, c: &mut [T]) {
     const PANEL: usize = 256;
     assert_eq!(c.len(), a.rows * b.cols);
     c.par_chunks_mut((PANEL * b.cols).max(1)).enumerate().for_each(|(index, c)| {
@@ -129,7 +129,7 @@ pub(crate) fn gram(rows: Rows, mean: &[f64], scale: Option<&[f64]>) -> Vec<f64> 
                     block[row..].iter_mut().zip(scale).for_each(|(v, s)| *v *= s);
                 }
             }
-            let all = Matrix::new(&block, values.len() / dim, end);
+            let all = Strided::new(&block, values.len() / dim, end);
             matmul(all.cols(start, width).t(), all, &mut product);
             for (sums, terms) in gram.chunks_exact_mut(dim).zip(product.chunks_exact(end)) {
                 sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
@@ -157,8 +157,8 @@ mod tests {
             (0..rows * cols).map(|i| x[(i % rows) * cols + i / rows]).collect()
         };
         let (at, bt) = (transpose(&a, m, k), transpose(&b, k, n));
-        for a in [Matrix::new(&a, m, k), Matrix::new(&at, k, m).t()] {
-            for b in [Matrix::new(&b, k, n), Matrix::new(&bt, n, k).t()] {
+        for a in [Strided::new(&a, m, k), Strided::new(&at, k, m).t()] {
+            for b in [Strided::new(&b, k, n), Strided::new(&bt, n, k).t()] {
                 let mut c = vec![f64::NAN; m * n];
                 par_matmul(a, b, &mut c);
                 for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {

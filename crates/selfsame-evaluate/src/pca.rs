@@ -3,7 +3,7 @@
 use crate::columns::mean_and_squares;
 use crate::eigen::{Eigen, leading};
 use crate::features::Rows;
-use crate::matmul::{Matrix, gram, par_matmul};
+use crate::matmul::{Strided, gram, par_matmul};
 use selfsame_base::DataError;
 
 /// Widest rows whose covariance matrix is formed; wider ones go through products of fewer rows with each other.
@@ -52,12 +52,12 @@ impl Pca {
             let values = chosen.values.chunks_exact(dim);
             let centered: Vec<f64> =
                 values.flat_map(|row| row.iter().zip(&mean).map(|(&v, m)| f64::from(v) - m)).collect();
-            let centered = Matrix::new(&centered, used, dim);
+            let centered = Strided::new(&centered, used, dim);
             let mut products = vec![0.0; used * used];
             par_matmul(centered, centered.t(), &mut products);
             let Eigen { values, vectors } = leading(products, used, count);
             let mut turned = vec![0.0; values.len() * dim];
-            par_matmul(Matrix::new(&vectors, values.len(), used), centered, &mut turned);
+            par_matmul(Strided::new(&vectors, values.len(), used), centered, &mut turned);
             for (component, value) in turned.chunks_exact_mut(dim).zip(&values) {
                 let norm = value.max(f64::MIN_POSITIVE).sqrt();
                 component.iter_mut().for_each(|v| *v /= norm);
@@ -78,13 +78,13 @@ impl Pca {
     /// Coordinates of `rows`, `[rows, dim]`, along the components: `[rows, components]`.
     pub fn apply(&self, rows: Rows) -> Vec<f32> {
         let (dim, count) = (self.mean.len(), self.variances.len());
-        let components = Matrix::new(&self.components, count, dim);
+        let components = Strided::new(&self.components, count, dim);
         let mut coordinates = vec![0.0; rows.len() * count];
         par_matmul(rows.into(), components.t(), &mut coordinates);
         // The mean is taken off here, so that wide rows need no second copy.
         let mean: Vec<f32> = self.mean.iter().map(|&m| m as f32).collect();
         let mut origin = vec![0.0; count];
-        par_matmul(Matrix::new(&mean, 1, dim), components.t(), &mut origin);
+        par_matmul(Strided::new(&mean, 1, dim), components.t(), &mut origin);
         for row in coordinates.chunks_exact_mut(count.max(1)) {
             row.iter_mut().zip(&origin).for_each(|(v, o)| *v -= o);
         }

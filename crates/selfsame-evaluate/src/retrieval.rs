@@ -14,7 +14,7 @@
 use crate::bootstrap::Outcomes;
 use crate::features::Rows;
 use crate::knn::unit_rows;
-use crate::matmul::{Matrix, matmul};
+use crate::matmul::{Strided, matmul};
 use rayon::prelude::*;
 use selfsame_base::DataError;
 
@@ -46,7 +46,7 @@ pub fn retrieve(rows: Rows, labels: &[u32]) -> Result<Retrieval, DataError> {
     assert_eq!(count, labels.len(), "a label per row");
     rows.check_finite("the features among which is searched")?;
     let units = unit_rows(rows);
-    let all = Matrix::new(&units, count, dim);
+    let all = Strided::new(&units, count, dim);
     let step = count.div_ceil(QUERIES).max(1);
     let queries: Vec<usize> = (0..count).step_by(step).collect();
     let block = (HELD / count.max(1)).clamp(1, 256);
@@ -58,7 +58,7 @@ pub fn retrieve(rows: Rows, labels: &[u32]) -> Result<Retrieval, DataError> {
                 chosen.clear();
                 queries.iter().for_each(|&q| chosen.extend_from_slice(&units[q * dim..][..dim]));
                 cosines.resize(queries.len() * count, 0.0f32);
-                matmul(Matrix::new(chosen, queries.len(), dim), all.t(), cosines); // [queries, rows]
+                matmul(Strided::new(chosen, queries.len(), dim), all.t(), cosines); // [queries, rows]
                 let of_query = |(&query, cosines): (&usize, &[f32])| rank(query, cosines, labels, order);
                 queries.iter().zip(cosines.chunks_exact(count)).map(of_query).collect()
             },

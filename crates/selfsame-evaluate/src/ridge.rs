@@ -6,7 +6,7 @@
 
 use crate::columns::mean_and_squares;
 use crate::features::Rows;
-use crate::matmul::{Matrix, par_matmul};
+use crate::matmul::{Strided, par_matmul};
 use crate::pca::Pca;
 
 /// Strengths `λ` that are tried, in units of the mean squared length of an axis.
@@ -61,14 +61,14 @@ pub(crate) fn held_out(train: [Rows; 2], test: [Rows; 2]) -> HeldOut {
         .chunks_exact(outputs)
         .flat_map(|row| row.iter().zip(&means).map(|(&v, m)| f64::from(v) - m))
         .collect();
-    let t = Matrix::new(&coordinates, count, axes);
+    let t = Strided::new(&coordinates, count, axes);
     let mut moments = vec![0.0; axes * outputs];
-    par_matmul(t.t(), Matrix::new(&centered, count, outputs), &mut moments);
+    par_matmul(t.t(), Strided::new(&centered, count, outputs), &mut moments);
 
     let mut best = vec![(f64::INFINITY, 0.0); outputs];
     let mut fitted = vec![0.0; count * outputs];
     for strength in STRENGTHS.map(|strength| strength * mean_length) {
-        par_matmul(t, Matrix::new(&weights(&moments, &lengths, |_| strength), axes, outputs), &mut fitted);
+        par_matmul(t, Strided::new(&weights(&moments, &lengths, |_| strength), axes, outputs), &mut fitted);
         let mut errors = vec![0.0; outputs];
         for (row, along) in coordinates.chunks_exact(axes).enumerate() {
             let leverage: f64 = along.iter().zip(&lengths).map(|(v, s)| v * v / (s + strength)).sum();
@@ -84,7 +84,7 @@ pub(crate) fn held_out(train: [Rows; 2], test: [Rows; 2]) -> HeldOut {
     let weights = weights(&moments, &lengths, |output| best[output].1);
     let along: Vec<f64> = pca.apply(test[0]).into_iter().map(f64::from).collect();
     let mut predicted = vec![0.0; test[0].len() * outputs];
-    par_matmul(Matrix::new(&along, test[0].len(), axes), Matrix::new(&weights, axes, outputs), &mut predicted);
+    par_matmul(Strided::new(&along, test[0].len(), axes), Strided::new(&weights, axes, outputs), &mut predicted);
     let mut residual = vec![0.0; outputs];
     for (predicted, truth) in predicted.chunks_exact(outputs).zip(test[1].values.chunks_exact(outputs)) {
         for j in 0..outputs {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// [`trainer::pretrain`] of one method.
-pub type Pretrain = fn(&Plan, Arc<Dataset>, &mut dyn Observer, &AtomicBool) -> Result<Outcome, Error>;
+pub type PretrainFn = fn(&Plan, Arc<Dataset>, &mut dyn Observer, &AtomicBool) -> Result<Outcome, Error>;
 
 /// One line of the catalogue of methods: a name and the functions that know its type.
 pub struct MethodEntry {
@@ -39,7 +39,7 @@ pub struct MethodEntry {
     /// Whether the plan makes sense for the method.
     pub check: fn(&Plan) -> Result<(), Error>,
     /// Trains, or goes on training.
-    pub pretrain: Pretrain,
+    pub pretrain: PretrainFn,
     /// The branch of a run, trained or fresh.
     pub branch: fn(&Plan, WeightsOf) -> Result<Branch, Error>,
 }

@@ -2,7 +2,7 @@
 
 use super::{evaluate, pretrain, report};
 use crate::plans;
-use crate::terminal::Progress;
+use crate::terminal::ProgressLine;
 use anyhow::Result;
 use clap::Args;
 use selfsame::catalogue::{METHODS, Planned};
@@ -32,7 +32,7 @@ impl Demo {
         let method = lookup::find(METHODS, |method| method.name, "method", &self.method).map_err(anyhow::Error::msg)?;
         let recipe = Recipe::builtin(method.name)?;
         let Planned { plan, dataset, .. } = plans::resolve(Some(&recipe), &self.overrides)?;
-        if pretrain::train(&plan, dataset.clone(), &mut Progress::new())? {
+        if pretrain::train(&plan, dataset.clone(), &mut ProgressLine::new())? {
             let test = plans::sibling(&plan, "demo/test")?;
             let features = evaluate::judge(&plan, &dataset, &test)?;
             report::write_after(&plan, &dataset, &features);

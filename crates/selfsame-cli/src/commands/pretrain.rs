@@ -3,7 +3,7 @@
 use super::{diagnose, report};
 use crate::dashboard::Dashboard;
 use crate::plans;
-use crate::terminal::Progress;
+use crate::terminal::ProgressLine;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use selfsame::events::Observer;
@@ -51,7 +51,7 @@ impl Pretrain {
             );
             train(&plan, dataset.clone(), &mut Dashboard::new().context("--tui: the terminal cannot be drawn on")?)?
         } else {
-            train(&plan, dataset.clone(), &mut Progress::new())?
+            train(&plan, dataset.clone(), &mut ProgressLine::new())?
         };
         if trained && !reported {
             let (diagnoses, plain) = diagnose::measure(&plan, &dataset, selfsame::diagnose::SAMPLES)?;

@@ -2,7 +2,7 @@
 
 use super::{evaluate, pretrain, report};
 use crate::studies::{Cell, Grid, STUDIES, Study};
-use crate::terminal::Progress;
+use crate::terminal::ProgressLine;
 use crate::{plans, terminal};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -220,7 +220,7 @@ impl Work {
     /// Trains a cell's run and judges it; `None` when it was asked to stop.
     fn cell(&self, cell: &Cell, name: &str) -> Result<Option<Vec<StudyPoint>>> {
         let (plan, dataset) = self.resolve(cell.method, &cell.keys, name)?;
-        if !pretrain::train(&plan, dataset, &mut Progress::new())? {
+        if !pretrain::train(&plan, dataset, &mut ProgressLine::new())? {
             return Ok(None);
         }
         let [train, test] = self.labeled(&plan)?;
@@ -239,7 +239,7 @@ impl Work {
     /// Trains the run that is fine-tuned; `false` when it was asked to stop.
     fn pretrain(&self) -> Result<bool> {
         let (plan, dataset) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
-        pretrain::train(&plan, dataset, &mut Progress::new())
+        pretrain::train(&plan, dataset, &mut ProgressLine::new())
     }
 
     /// Fine-tunes with a number of labels.

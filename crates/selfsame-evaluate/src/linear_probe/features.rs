@@ -3,7 +3,7 @@
 use crate::columns::mean_and_squares;
 use crate::eigen::{Eigen, eigen};
 use crate::features::Rows;
-use crate::matmul::{Matrix, gram, matmul};
+use crate::matmul::{Strided, gram, matmul};
 use crate::pca::Pca;
 use rayon::prelude::*;
 use selfsame_base::DataError;
@@ -94,7 +94,7 @@ impl ProbeFeatures {
     fn standardized_along_axes(&self, rows: Rows) -> Coordinates {
         let (dim, axes) = (self.mean.len(), self.variances.len());
         assert_eq!(rows.dim, dim, "features of another width");
-        let map = Matrix::new(&self.axes, axes, dim).t();
+        let map = Strided::new(&self.axes, axes, dim).t();
         let mut values = vec![0.0; rows.len() * axes];
         let blocks = values.par_chunks_mut((BLOCK * axes).max(1)).zip(rows.values.par_chunks(BLOCK * dim));
         blocks.for_each_init(Vec::new, |standard, (values, rows)| {
@@ -102,7 +102,7 @@ impl ProbeFeatures {
             for row in rows.chunks_exact(dim) {
                 standard.extend(standardized(row, &self.mean, &self.scale));
             }
-            matmul(Matrix::new(standard, rows.len() / dim, dim), map, values);
+            matmul(Strided::new(standard, rows.len() / dim, dim), map, values);
         });
         Coordinates { values, rows: rows.len(), axes }
     }

@@ -2,7 +2,7 @@
 
 use super::features::Coordinates;
 use super::minimize::minimize;
-use crate::matmul::{Matrix, matmul};
+use crate::matmul::{Strided, matmul};
 use rayon::prelude::*;
 
 /// Rows whose logits are made at a time; they and their logits stay in cache.
@@ -55,7 +55,7 @@ impl Problem<'_> {
     pub fn cross_entropy(&self, rows: &[u32], weights: &[f64], gradient: Option<&mut [f64]>) -> f64 {
         let (axes, classes) = (self.features.axes, self.classes);
         let (matrix, biases) = split(weights, classes);
-        let matrix = Matrix::new(&matrix, axes, classes);
+        let matrix = Strided::new(&matrix, axes, classes);
         let blocks = rows.len().div_ceil(BLOCK);
         let parts: Vec<(f64, Vec<f64>)> = (0..PARTS.min(blocks))
             .into_par_iter()
@@ -68,14 +68,14 @@ impl Problem<'_> {
                     x.clear();
                     rows.iter()
                         .for_each(|&row| x.extend_from_slice(&self.features.values[row as usize * axes..][..axes]));
-                    let x = Matrix::new(&x, rows.len(), axes);
+                    let x = Strided::new(&x, rows.len(), axes);
                     let p = &mut p[..rows.len() * classes];
                     matmul(x, matrix, p); // [block, classes]
                     for (p, &row) in p.chunks_exact_mut(classes).zip(rows) {
                         loss += to_residual(p, &biases, self.labels[row as usize] as usize);
                     }
                     if !sums.is_empty() {
-                        matmul(x.t(), Matrix::new(p, rows.len(), classes), &mut product); // [axes, classes]
+                        matmul(x.t(), Strided::new(p, rows.len(), classes), &mut product); // [axes, classes]
                         sums.iter_mut().zip(&product).for_each(|(sum, &term)| *sum += f64::from(term));
                         for p in p.chunks_exact(classes) {
                             sums[axes * classes..].iter_mut().zip(p).for_each(|(sum, &term)| *sum += f64::from(term));

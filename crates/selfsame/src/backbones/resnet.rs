@@ -39,7 +39,7 @@ settings! {
 
 settings! {
     /// `[backbone]` of the micro network, besides.
-    pub struct MicroSettings {
+    pub struct ResnetMicroSettings {
         /// widths of the stages, 1 to 4 of them
         widths: Vec<usize> = [16, 32, 64], Kind::Integers(Range::Within(1.0, 8192.0), None);
     }
@@ -65,7 +65,7 @@ impl Architecture {
 
     /// Two basic blocks in each stage.
     fn micro(site: &Site) -> Result<Self, Error> {
-        let MicroSettings { widths } = site.read()?;
+        let ResnetMicroSettings { widths } = site.read()?;
         if !(1..=4).contains(&widths.len()) {
             let problem = format!("expected 1 to 4 widths, got {widths:?}; e.g. [16, 32, 64]");
             return Err(Error::setting("backbone.widths", problem));
@@ -114,7 +114,7 @@ const fn entry(
 
 /// 16-32-64, two basic blocks each.
 pub(super) const RESNET_MICRO: BackboneEntry = BackboneEntry {
-    keys: &[MicroSettings::KEYS, ResNetSettings::KEYS],
+    keys: &[ResnetMicroSettings::KEYS, ResNetSettings::KEYS],
     check: |site, _, _| Architecture::micro(site).map(drop),
     ..entry(
         "resnet_micro",

@@ -51,7 +51,7 @@ settings! {
 
 settings! {
     /// `[backbone]` of the micro transformer, besides.
-    pub struct MicroSettings {
+    pub struct VitMicroSettings {
         /// width of the tokens
         dim: usize = 192, Kind::Integer(Range::Within(4.0, 8192.0));
         /// transformer blocks
@@ -74,7 +74,7 @@ struct Architecture {
 
 impl Architecture {
     fn micro(site: &Site) -> Result<Self, Error> {
-        let MicroSettings { dim, depth, heads } = site.read()?;
+        let VitMicroSettings { dim, depth, heads } = site.read()?;
         if !dim.is_multiple_of(4) || !dim.is_multiple_of(heads) {
             let unit =
                 if heads.is_multiple_of(4) { heads } else { heads * if heads.is_multiple_of(2) { 2 } else { 4 } };
@@ -113,7 +113,7 @@ const BASE: Architecture = Architecture { dim: 768, depth: 12, heads: 12 };
 
 /// 192 wide, six blocks of three heads.
 pub(super) const VIT_MICRO: BackboneEntry = BackboneEntry {
-    keys: &[MicroSettings::KEYS, VitSettings::KEYS],
+    keys: &[VitMicroSettings::KEYS, VitSettings::KEYS],
     check: |site, key, side| Architecture::micro(site).and_then(|_| check_side(site, key, side)),
     ..entry(
         "vit_micro",

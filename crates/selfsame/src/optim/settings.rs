@@ -1,6 +1,6 @@
 //! What can be set of an optimizer.
 
-use super::update::Rule;
+use super::update::Update;
 use selfsame_base::{DataError, lookup};
 use selfsame_config::{Choice, Choices, Kind, Part, Range, Settings, Variant, settings};
 use toml::Table;
@@ -131,14 +131,14 @@ impl OptimizerSettings {
     }
 
     /// The rule of a parameter at a step, counted from 1. Biases and norm parameters get neither decay nor adaptation.
-    pub(super) fn rule(&self, is_weight: bool, lr: f64, step: u64) -> Rule {
+    pub(super) fn rule(&self, is_weight: bool, lr: f64, step: u64) -> Update {
         let decay = if is_weight { self.common.weight_decay } else { 0.0 };
         match &self.rule {
-            UpdateRule::Lars(own) if is_weight => Rule::Lars { lr, momentum: own.momentum, decay, trust: own.trust },
+            UpdateRule::Lars(own) if is_weight => Update::Lars { lr, momentum: own.momentum, decay, trust: own.trust },
             UpdateRule::Lars(LarsSettings { momentum, .. }) | UpdateRule::Sgd(SgdSettings { momentum }) => {
-                Rule::Sgd { lr, momentum: *momentum, decay }
+                Update::Sgd { lr, momentum: *momentum, decay }
             }
-            UpdateRule::Adamw(own) => Rule::Adamw { lr, betas: own.betas, epsilon: own.epsilon, decay, step },
+            UpdateRule::Adamw(own) => Update::Adamw { lr, betas: own.betas, epsilon: own.epsilon, decay, step },
         }
     }
 }

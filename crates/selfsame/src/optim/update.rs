@@ -10,7 +10,7 @@ use selfsame_kernels::optimize::{AdamW, Lars, MovingAverage, Sgd};
 
 /// An update rule with its numbers for one tensor and one step. `p` parameter, `g` gradient, `m`, `v` moments.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
+pub enum Update {
     /// `m ← μm + (g + wd·p)`, `p ← p − lr·m`.
     Sgd {
         /// Learning rate.
@@ -46,7 +46,7 @@ pub enum Rule {
     },
 }
 
-impl Rule {
+impl Update {
     /// Number of state tensors.
     pub fn moments(&self) -> usize {
         match self {
@@ -57,7 +57,7 @@ impl Rule {
 }
 
 /// Applies `rule`: the new parameter and the new moments.
-pub fn apply(rule: Rule, p: Tensor<1>, g: Tensor<1>, moments: Vec<Tensor<1>>) -> (Tensor<1>, Vec<Tensor<1>>) {
+pub fn apply(rule: Update, p: Tensor<1>, g: Tensor<1>, moments: Vec<Tensor<1>>) -> (Tensor<1>, Vec<Tensor<1>>) {
     let (p, g) = (p.into_dispatch(), g.into_dispatch());
     let mut moments = moments.into_iter().map(Tensor::into_dispatch);
     let m = moments.next().expect("every rule has a first moment");
@@ -87,7 +87,7 @@ pub trait OptimizerOps: Backend {
         p: FloatTensor<Self>,
         g: FloatTensor<Self>,
         m: FloatTensor<Self>,
-        rule: Rule,
+        rule: Update,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         portable::momentum_step::<Self>(p, g, m, rule)
     }
@@ -98,7 +98,7 @@ pub trait OptimizerOps: Backend {
         g: FloatTensor<Self>,
         m: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        rule: Rule,
+        rule: Update,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         portable::adamw_step::<Self>(p, g, m, v, rule)
     }
@@ -110,7 +110,7 @@ pub trait OptimizerOps: Backend {
 }
 
 impl OptimizerOps for Flex {
-    fn momentum_step(p: FlexTensor, g: FlexTensor, m: FlexTensor, rule: Rule) -> (FlexTensor, FlexTensor) {
+    fn momentum_step(p: FlexTensor, g: FlexTensor, m: FlexTensor, rule: Update) -> (FlexTensor, FlexTensor) {
         let (mut p, g, mut m) = (contiguous(p), contiguous(g), contiguous(m));
         let sgd = |lr: f64, momentum: f64, decay: f64| Sgd {
             learning_rate: lr as f32,
@@ -119,11 +119,11 @@ impl OptimizerOps for Flex {
         };
         let (parameter, gradient, momenta) = (p.storage_mut(), values(&g), m.storage_mut());
         match rule {
-            Rule::Sgd { lr, momentum, decay } => sgd(lr, momentum, decay).step(parameter, gradient, momenta),
-            Rule::Lars { lr, momentum, decay, trust } => {
+            Update::Sgd { lr, momentum, decay } => sgd(lr, momentum, decay).step(parameter, gradient, momenta),
+            Update::Lars { lr, momentum, decay, trust } => {
                 Lars { sgd: sgd(lr, momentum, decay), trust: trust as f32 }.step(parameter, gradient, momenta);
             }
-            Rule::Adamw { .. } => unreachable!("AdamW has its own operation"),
+            Update::Adamw { .. } => unreachable!("AdamW has its own operation"),
         }
         (p, m)
     }
@@ -133,9 +133,9 @@ impl OptimizerOps for Flex {
         g: FlexTensor,
         m: FlexTensor,
         v: FlexTensor,
-        rule: Rule,
+        rule: Update,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let Rule::Adamw { lr, betas: [beta1, beta2], epsilon, decay, step } = rule else {
+        let Update::Adamw { lr, betas: [beta1, beta2], epsilon, decay, step } = rule else {
             unreachable!("SGD and LARS have their own operation")
         };
         let (mut p, g, mut m, mut v) = (contiguous(p), contiguous(g), contiguous(m), contiguous(v));
@@ -158,7 +158,7 @@ impl OptimizerOps for Flex {
 }
 
 mod portable {
-    use super::Rule;
+    use super::Update;
     use burn::backend::Backend;
     use burn::backend::tensor::FloatTensor;
 
@@ -174,12 +174,12 @@ mod portable {
         p: FloatTensor<B>,
         g: FloatTensor<B>,
         m: FloatTensor<B>,
-        rule: Rule,
+        rule: Update,
     ) -> (FloatTensor<B>, FloatTensor<B>) {
         let (lr, momentum, decay, trust) = match rule {
-            Rule::Sgd { lr, momentum, decay } => (lr, momentum, decay, None),
-            Rule::Lars { lr, momentum, decay, trust } => (lr, momentum, decay, Some(trust)),
-            Rule::Adamw { .. } => unreachable!("AdamW has its own operation"),
+            Update::Sgd { lr, momentum, decay } => (lr, momentum, decay, None),
+            Update::Lars { lr, momentum, decay, trust } => (lr, momentum, decay, Some(trust)),
+            Update::Adamw { .. } => unreachable!("AdamW has its own operation"),
         };
         let mut step = B::float_add(g, scaled::<B>(p.clone(), decay));
         if let Some(trust) = trust {
@@ -203,9 +203,9 @@ mod portable {
         g: FloatTensor<B>,
         m: FloatTensor<B>,
         v: FloatTensor<B>,
-        rule: Rule,
+        rule: Update,
     ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
-        let Rule::Adamw { lr, betas: [b1, b2], epsilon, decay, step } = rule else {
+        let Update::Adamw { lr, betas: [b1, b2], epsilon, decay, step } = rule else {
             unreachable!("SGD and LARS have their own operation")
         };
         let m = B::float_add(scaled::<B>(m, b1), scaled::<B>(g.clone(), 1.0 - b1));
