@@ -1,9 +1,11 @@
 //! Recipe text, then `key=value` arguments, then presets, then what the data tell: from a [`Draft`] to a [`Resolved`].
 
-use crate::schema::{Meaning, Part, Schema, joined};
+use crate::key::{Key, Preset, Settled};
+use crate::recipe::Recipe;
+use crate::render;
+use crate::schema::{Meaning, Part, Schema, fits, joined};
 use crate::settings::{Choice, Settings};
 use crate::tree::{Node, Origin, wrong};
-use crate::{Key, Preset, Recipe, Settled, render};
 use selfsame_base::{DataError, lookup};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -232,11 +234,8 @@ impl<'s> Draft<'s> {
                 _ => fail(format!("expected text, got {}", node.describe())),
             },
             Meaning::Table => {
-                let in_list = self
-                    .schema
-                    .parts()
-                    .iter()
-                    .any(|part| part.list_path().is_some_and(|list| crate::schema::fits(list, path)));
+                let in_list =
+                    self.schema.parts().iter().any(|part| part.list_path().is_some_and(|list| fits(list, path)));
                 let empty = match node {
                     Node::Table(entries, _) => entries.is_empty(),
                     Node::Leaf(Value::Array(items), _) => items.is_empty() && in_list,

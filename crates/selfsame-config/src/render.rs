@@ -1,7 +1,7 @@
 //! Plans as TOML that a person likes to read: keys in the order of the schema, comments in one column.
 
 use crate::schema::{Meaning, Schema, joined};
-use crate::tree::Node;
+use crate::tree::{Node, Origin};
 use toml::{Table, Value};
 
 /// Comments start no further right than this; longer lines push only their own.
@@ -9,7 +9,7 @@ const COMMENT_COLUMN: usize = 64;
 
 /// Writes a plan. `comment` gives, for the path of a leaf, what to say behind it.
 pub(crate) fn render(schema: &Schema, plan: &Table, comment: &dyn Fn(&str) -> Option<String>) -> String {
-    let tree = Node::new(Value::Table(plan.clone()), &crate::Origin::Default);
+    let tree = Node::new(Value::Table(plan.clone()), &Origin::Default);
     let mut page = Page { lines: Vec::new(), schema, tree, comment };
     page.table("", plan);
     let mut sections: Vec<&str> = schema.parts().iter().filter_map(|part| part.path().split('.').next()).collect();

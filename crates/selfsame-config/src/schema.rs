@@ -1,7 +1,7 @@
 //! The schema: the sum of what the parts say of their keys.
 
-use crate::tree::Node;
-use crate::{Key, Settled};
+use crate::key::{Key, Settled};
+use crate::tree::{Node, Origin};
 use selfsame_base::lookup;
 use toml::{Table, Value};
 
@@ -239,7 +239,7 @@ impl Schema {
 
     /// What of a plan decides about the results of its training: `plan` without records, caches, evaluations.
     pub fn identity(&self, plan: &Table) -> Table {
-        let tree = Node::new(Value::Table(plan.clone()), &crate::Origin::Default);
+        let tree = Node::new(Value::Table(plan.clone()), &Origin::Default);
         let mut kept = Node::empty();
         tree.visit("", &mut |path, node| {
             let leaves_training = matches!(self.meaning(path, &tree), Meaning::Key(key) if !key.changes_training);
@@ -258,7 +258,7 @@ impl Schema {
 pub fn differences(before: &Table, after: &Table) -> Vec<String> {
     let leaves = |table: &Table| {
         let mut leaves = std::collections::BTreeMap::new();
-        Node::new(Value::Table(table.clone()), &crate::Origin::Default)
+        Node::new(Value::Table(table.clone()), &Origin::Default)
             .visit("", &mut |path, node| drop(leaves.insert(path.to_owned(), node.describe_value())));
         leaves
     };

@@ -1,7 +1,7 @@
 //! A part's settings, stated once: the struct that its code reads, and the keys that recipes, `selfsame list keys` and
 //! `docs/keys.md` are made of.
 
-use crate::Key;
+use crate::key::Key;
 use selfsame_base::DataError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
