@@ -1,4 +1,4 @@
-//! What can be wrong with what the user gave us. One variant a kind; each message is one line that says what is
+//! What can be wrong with what the user gave us. One variant per kind; each message is one line that says what is
 //! wrong, where, what was expected, what was received and what to do.
 
 use std::path::PathBuf;

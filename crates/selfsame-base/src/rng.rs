@@ -13,9 +13,9 @@ pub enum Purpose {
     View = 2,
     /// Initial weights; stream `(0, hash of the parameter's path, 0)`.
     Init = 3,
-    /// A method's own draws within a step; stream `(step, 0, 0)`.
+    /// Draws of layers and methods within a step; stream `(step, sample, round)`.
     Step = 4,
-    /// Label subsets and held-out parts of an evaluation; stream `(draw, 0, 0)`.
+    /// Label subsets, held-out parts and resamples of an evaluation; stream `(part of the evaluation, draw, 0)`.
     Evaluate = 5,
     /// Choice of a sample of the data, e.g. for normalization constants.
     Survey = 6,
@@ -78,7 +78,7 @@ impl StreamRng {
         self.unit() < p
     }
 
-    /// Standard normal (Box–Muller, one value a call).
+    /// Standard normal (Box–Muller, one value per call).
     pub fn normal(&mut self) -> f32 {
         let radius = (-2.0 * (1.0 - f64::from(self.unit())).ln()).sqrt();
         (radius * (std::f64::consts::TAU * f64::from(self.unit())).cos()) as f32

@@ -1,7 +1,7 @@
-//! Trivial attributes of pixels: what survives a shuffling of them, such as brightness and color.
+//! Trivial attributes of pixels: values that stay the same when the pixels are shuffled, such as brightness and color.
 //!
-//! Crops of one image share them, so a network that has learned nothing else may still match the views of a sample. An
-//! evaluation relates them to a representation and says how much of it they explain.
+//! Crops of one image share them, so a network that has learned nothing else can still match the views of a sample. An
+//! evaluation measures how much of a representation they explain.
 
 /// Quantiles of a channel that count as trivial.
 const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];

@@ -19,10 +19,10 @@ use toml::{Table, Value};
 /// Files whose headers are read when a folder is opened, evenly spaced over the list.
 const PROBES: usize = 64;
 
-/// Values (pixels times channels) that [`Dataset::resolve`] may look at for the normalization constants.
+/// Values (pixels times channels) that [`Dataset::facts`] may look at for the normalization constants.
 const SURVEY_VALUES: usize = 1 << 27;
 
-/// Fewest and most images that [`Dataset::resolve`] looks at for them.
+/// Fewest and most images that [`Dataset::facts`] looks at for them.
 const SURVEY_IMAGES: [usize; 2] = [256, 10_000];
 
 /// Side of the view where neither the user nor the data say one, px.
@@ -322,7 +322,7 @@ impl Dataset {
         Ok(facts)
     }
 
-    /// A hash by which these data are known wherever they lie: of the number of samples, their ids within the data, and the
+    /// A hash that identifies these data wherever they are stored: of the number of samples, their ids within the data, and the
     /// contents of up to 64 of them, evenly spaced. 32 hexadecimal digits.
     pub fn fingerprint(&self) -> String {
         let len = self.len();

@@ -1,8 +1,9 @@
 //! From samples to batches of augmented views.
 //!
 //! A sample is decoded once for all its views. Every view draws from its own random stream, keyed by seed, epoch,
-//! sample and view, so a batch is the same bytes whatever thread makes it and wherever the run was resumed. One thread
-//! makes batches in order, its workers share the samples of each; a full queue makes it wait.
+//! sample and view, so a batch has the same bytes whichever thread makes it and at whichever step the run was resumed.
+//! One thread makes the batches in order, and its workers share the samples of each batch. When the queue is full, it
+//! waits.
 
 use crate::augment::{Dial, Draw, Normalization, Pipeline, View, ViewShape};
 use crate::image::Image;
@@ -21,9 +22,9 @@ use std::time::Instant;
 pub struct ViewGroup {
     /// `[height, width, channels]` of one view.
     pub shape: [usize; 3],
-    /// One entry a view: `[batch, height, width, channels]`, normalized.
+    /// One entry per view: `[batch, height, width, channels]`, normalized.
     pub data: Vec<Vec<f32>>,
-    /// One entry a view: `[batch, augmentations]`, what was drawn; no entries unless asked for.
+    /// One entry per view: `[batch, augmentations]`, what was drawn; no entries unless asked for.
     pub draws: Vec<Vec<Draw>>,
 }
 

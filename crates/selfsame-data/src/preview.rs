@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Samples and their views.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// One entry a sample, in the order of training.
+    /// One entry per sample, in the order of training.
     pub samples: Vec<Shown>,
     /// Views of each sample.
     pub views: usize,
@@ -26,7 +26,7 @@ pub struct Preview {
 pub struct Shown {
     /// The sample's id.
     pub id: String,
-    /// One entry a view.
+    /// One entry per view.
     pub views: Vec<ShownView>,
 }
 

@@ -1,4 +1,4 @@
-//! Batch normalization with what stands around it: residual addition and ReLU, forward and backward, in the fewest passes.
+//! Batch normalization and what usually follows it: residual addition and ReLU, forward and backward, in the fewest passes.
 //!
 //! Activations are `[rows, channels]` matrices (NHWC: a row is a pixel). These passes do a few operations per value, so their
 //! time is the traffic to memory, and everything that meets the same value is done while it is in a register:

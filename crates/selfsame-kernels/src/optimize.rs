@@ -18,7 +18,7 @@ pub struct MovingAverage<'a> {
 }
 
 impl MovingAverage<'_> {
-    /// Moves the teacher towards `parameter`.
+    /// Moves the teacher toward `parameter`.
     ///
     /// # Panics
     /// If the lengths differ.

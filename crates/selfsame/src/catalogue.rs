@@ -65,7 +65,7 @@ pub static METHODS: &[MethodEntry] = &[
     MethodEntry::of::<Nnclr>("contrastive: nearest neighbors of past batches as positives"),
     MethodEntry::of::<Byol>("asymmetric: predicts a slow teacher's embedding of the other view"),
     MethodEntry::of::<Simsiam>("asymmetric: predicts its own embedding of the other view, gradient stopped"),
-    MethodEntry::of::<BarlowTwins>("non-contrastive: cross-correlation of the views towards the identity"),
+    MethodEntry::of::<BarlowTwins>("non-contrastive: cross-correlation of the views toward the identity"),
     MethodEntry::of::<Vicreg>("non-contrastive: variance kept up, covariances kept down, view by view"),
     MethodEntry::of::<Swav>(
         "clustering: predicts the other views' prototypes, shared out equally; takes small crops too",
@@ -207,7 +207,7 @@ impl Catalogue {
         let facts = dataset.facts(&given).map_err(|error| draft.locate(error))?;
         let told = given.get("fingerprint");
         if told.is_some() && told != facts.get("fingerprint") {
-            let problem = "these are not the data that it was taken of: their names or contents differ; drop data.fingerprint, and data.mean and data.std with it";
+            let problem = "the data are not those of this fingerprint: names or contents differ; drop data.fingerprint, data.mean and data.std";
             return Err(draft.locate(selfsame_base::DataError::setting("data.fingerprint", problem)).into());
         }
         draft.add_facts("data", &facts);

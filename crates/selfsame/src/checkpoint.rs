@@ -1,4 +1,4 @@
-//! Checkpoints: written beside, synced, hashed, renamed. A reader sees a whole one or none.
+//! Checkpoints: written under another name, hashed, synced, then renamed. A reader sees a whole checkpoint or none.
 
 use crate::error::Error;
 use crate::plan::{Plan, another_plan};
@@ -27,7 +27,7 @@ pub struct Checkpoint {
 #[serde(deny_unknown_fields)]
 struct State {
     step: u64,
-    /// What of the plan decides about results, so that an edited plan can be told what was changed.
+    /// The part of the plan that results depend on, so that a user who edited the plan is told what was changed.
     plan: toml::Table,
     model_blake3: String,
     optimizer_blake3: String,
@@ -70,7 +70,7 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint, plan: &Plan) -> Result<PathB
     Ok(path)
 }
 
-/// The newest checkpoint in `folder` whose files are what their hashes say; the others' faults go to `warn`.
+/// The newest checkpoint in `folder` whose files match their hashes; problems of the others go to `warn`.
 ///
 /// # Errors
 /// If it is another plan's, with what was changed; or if there are checkpoints and none is intact.

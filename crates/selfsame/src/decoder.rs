@@ -1,7 +1,8 @@
 //! A small decoder: from a representation back to an image.
 //!
-//! A linear map to a small map, then twice the side and a 3×3 convolution again and again until the image's side is
-//! reached. It is thrown away, and small on purpose: what it cannot do, the encoder must.
+//! A linear layer turns the representation into a small map. Then the side is doubled and a 3×3 convolution follows,
+//! again and again until the image's side is reached. The decoder is thrown away after the training, and it is small on
+//! purpose: the less it can do, the more the encoder has to.
 
 use crate::method::BuildContext;
 use crate::tensor::layers::{Conv2d, Linear, Norm, NormKind, Pass};
@@ -10,7 +11,7 @@ use burn::tensor::Tensor;
 
 /// The first map is of at most this side, px.
 const FIRST_SIDE: usize = 8;
-/// Channels double towards the first map, up to this many.
+/// Channels double toward the first map, up to this many.
 const MOST_CHANNELS: usize = 256;
 
 /// `[batch, width of h]` to `[batch, size, size, channels]`.

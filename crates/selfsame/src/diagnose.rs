@@ -20,11 +20,11 @@ use selfsame_evaluate::representation::{MeasuredOn, RepresentationName};
 use selfsame_evaluate::shortcut::TrivialAttributes;
 use std::sync::Arc;
 
-/// Samples of a diagnosis, unless said otherwise: for widths up to 512 eight for each dimension.
+/// Samples of a diagnosis, unless said otherwise: at least eight per dimension for widths up to 512.
 pub const SAMPLES: usize = 4096;
 /// Samples of which augmented views are made, and views of each.
 pub const VIEWED: [usize; 2] = [1000, 10];
-/// Passes over the samples after which running statistics have settled: each batch moves them a tenth of the way.
+/// Passes over the samples, after which running statistics have settled: each batch moves them a tenth of the way.
 const SETTLING_ROUNDS: u64 = 3;
 /// Samples of an invariance profile.
 pub const PROFILED: usize = 512;
@@ -110,7 +110,7 @@ pub fn passes(samples: usize) -> usize {
 
 /// Diagnoses `h` and, where there is a projector, `z`, over the samples of `plain`, which [`Examined::embed`] made, or an
 /// evaluation. `untrained` is the same plan's branch before training; `epochs` are those that the training has made.
-/// `progress` is told how many passes more are done.
+/// `progress` is told how many more passes are done.
 pub fn diagnose(
     examined: Examined,
     untrained: &Branch,
@@ -147,7 +147,7 @@ pub fn diagnose(
 }
 
 /// The untrained branch with the running statistics that its normalization layers would have after some epochs in which no
-/// weight moved: what training does to them is not what training does to the encoder.
+/// weight moved: so that a change of these statistics is not taken for a change of the encoder.
 fn settled(examined: Examined, untrained: Branch, samples: &[usize]) -> Result<Branch, Error> {
     let (device, mut branch) = (untrained.devices().first().cloned().unwrap_or_default(), untrained);
     for round in 0..SETTLING_ROUNDS {
@@ -164,8 +164,8 @@ fn settled(examined: Examined, untrained: Branch, samples: &[usize]) -> Result<B
     Ok(branch)
 }
 
-/// The invariance profile over the first [`PROFILED`] samples of `plain`. `progress` is told how many dials of how many are
-/// done.
+/// The invariance profile over the first [`PROFILED`] samples of `plain`. `progress` is told how many dials are done, and of
+/// how many.
 pub fn invariance(
     examined: Examined,
     plain: &Tables,

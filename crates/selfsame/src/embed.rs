@@ -110,7 +110,7 @@ impl Tables {
     /// Embeds the samples `indices`, or all; `progress` is told the number of samples done.
     ///
     /// # Errors
-    /// Also if none of the samples can be read, or more than the plan allows cannot.
+    /// Also if no sample can be read, or if more are unreadable than the plan allows.
     pub fn embed(
         branch: &Branch,
         dataset: &Arc<Dataset>,
@@ -174,7 +174,7 @@ fn picked(table: &FeatureTable, rows: &[usize]) -> FeatureTable {
     }
 }
 
-/// Fills in ids and labels of a table whose values are there.
+/// Fills in ids and labels of a table that has its values.
 fn describe(table: &mut FeatureTable, dataset: &Dataset, indices: &[usize]) {
     table.dim = table.values.len() / indices.len().max(1);
     table.ids = indices.iter().map(|&index| dataset.id(index)).collect();

@@ -1,4 +1,4 @@
-//! Errors of the training side; everything a user can mend says how.
+//! Errors of the training side. What a user can fix says how.
 
 use selfsame_base::DataError;
 use std::path::{Path, PathBuf};

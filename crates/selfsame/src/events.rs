@@ -1,4 +1,4 @@
-//! Who is told what a training tells.
+//! Observers: who is told of a training's events.
 
 pub use selfsame_base::events::{Event, StepRecord};
 

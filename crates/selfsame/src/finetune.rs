@@ -1,13 +1,15 @@
 //! Fine-tuning: what an encoder is worth as a start where labels are few.
 //!
-//! A linear classifier is put on `h`, and both learn from the labeled samples: all weights, or the classifier and the last
-//! stages. The classifier begins as the linear probe on the same labels, so that the encoder is not torn about while a random
-//! one settles (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution"). The
-//! learning rate falls from the classifier down, `lr · layer_decayᵈ` at `d` stages below it (Clark et al. 2020, "ELECTRA"; Bao
-//! et al. 2022, "BEiT"): what is near the pixels is most general and needs to move least. Beside it, on the same labels: the
-//! same network from its initial weights, trained in the same way but at one learning rate, and the linear probe. Over several
-//! numbers of labels that is the label-efficiency curve (Chen et al. 2020, "Big Self-Supervised Models are Strong
-//! Semi-Supervised Learners", fig. 1).
+//! A linear classifier is put on `h`, and both learn from the labeled samples: all weights, or the classifier and the
+//! last stages. The classifier begins as the linear probe on the same labels, so that the encoder is not pulled away
+//! from what it learned while a random classifier settles (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained
+//! Features and Underperform Out-of-Distribution"). The learning rate falls from the classifier down: it is
+//! `lr · layer_decayᵈ` at `d` stages below it (Clark et al. 2020, "ELECTRA"; Bao et al. 2022, "BEiT"), because layers
+//! near the pixels are the most general and need to change least.
+//!
+//! Two others are trained on the same labels for comparison: the same network from its initial weights, with one learning
+//! rate for all layers, and the linear probe. The scores over several numbers of labels are the label-efficiency curve
+//! (Chen et al. 2020, "Big Self-Supervised Models are Strong Semi-Supervised Learners", fig. 1).
 
 pub mod settings;
 
@@ -145,11 +147,11 @@ pub struct Tuning<'a> {
     pub test: &'a Arc<Dataset>,
 }
 
-/// Fine-tunes with each number of labels. `progress` is told what is done, and steps done of all; `done` is given what is
-/// found so far, after every number of labels.
+/// Fine-tunes with each number of labels. `progress` is told what runs, how many steps are done, and of how many. `done` is
+/// given everything found so far after each number of labels.
 ///
 /// # Errors
-/// Also if a sample's features are not finite, or a loss while it learns.
+/// Also if a sample's features, or a loss, are not finite.
 pub fn finetune(
     tuning: &Tuning,
     labels: &[LabelBudget],
@@ -190,7 +192,9 @@ impl<'a> Tuner<'a> {
         let truth = match_classes(&train, &test)?;
         let stages = branch.encoder.stages();
         if let Some(wanted) = settings.stages().filter(|&wanted| wanted > stages) {
-            let problem = format!("{wanted} of an encoder that has {stages}; leave it out to train all of them");
+            let problem = format!(
+                "expected at most {stages}, the stages of this encoder, received {wanted}; leave it out to train all"
+            );
             return Err(Error::setting("stages", problem));
         }
         Ok(Self { tuning, settings, branch, train, test, rows, truth })
@@ -286,7 +290,7 @@ impl<'a> Tuner<'a> {
             let loss = cross_entropy(model.head.forward(h), Tensor::from_data(targets, &device));
             let total: f32 = loss.total.clone().into_scalar();
             if !total.is_finite() {
-                let problem = format!("the loss is {total} at step {} of {steps}; a lower rate would do", step + 1);
+                let problem = format!("the loss is {total} at step {} of {steps}; try a lower rate", step + 1);
                 return Err(Error::setting("lr", problem));
             }
             let mut gradients = GradientMap::default();

@@ -1,4 +1,4 @@
-//! Whether a plan can fit into the machine's memory: told before anything is allocated.
+//! Whether a plan can fit into the machine's memory: checked before anything is allocated.
 
 use crate::error::Error;
 
@@ -32,11 +32,11 @@ impl Needed {
     fn too_much(&self, machine: f64) -> Error {
         let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
         let (what, key, hint) = if F32 * self.weights > 0.5 * machine {
-            ("weights, gradients and optimizer", "backbone", "a smaller backbone or projector would do")
+            ("weights, gradients and optimizer", "backbone", "use a smaller backbone or projector")
         } else if F32 * self.views > 0.5 * machine {
-            ("batches of views", "train.batch_size", "fewer or smaller views per step would do")
+            ("batches of views", "train.batch_size", "use fewer or smaller views per step")
         } else {
-            ("activations", "train.chunk_size", "fewer samples at once need less, at the same batch")
+            ("activations", "train.chunk_size", "smaller chunks need less memory, and the batch stays the same")
         };
         let problem = format!(
             "a step needs at least {}, most of it for {what}, and the machine has {}; {hint}",

@@ -88,7 +88,7 @@ pub struct PrepareContext<'a> {
     pub plan: &'a Plan,
     /// What is trained on.
     pub dataset: &'a Arc<Dataset>,
-    /// To be told what is being done, how many samples of how many are done.
+    /// To be told what is being done, how many samples are done, and of how many.
     pub progress: &'a mut dyn FnMut(&str, usize, usize),
 }
 
@@ -108,7 +108,7 @@ pub trait Method: Module + Sized + 'static {
     /// Builds the method from its keys and the plan.
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error>;
 
-    /// What the method must find out about the data: once a run, and read back by its later sessions.
+    /// What the method must find out about the data. Done once per run; later sessions of the run read it back.
     fn prepare(self, _cx: &mut PrepareContext) -> Result<Self, Error> {
         Ok(self)
     }
@@ -119,7 +119,7 @@ pub trait Method: Module + Sized + 'static {
     /// Total and named terms of a batch.
     fn objective(&self, outputs: &Self::Outputs) -> LossTerms;
 
-    /// Field whose parameters are not to move at this point of the training, e.g. prototypes in the first epoch.
+    /// Field whose parameters must not change at this point of the training, e.g. prototypes in the first epoch.
     fn frozen(&self, _progress: Progress) -> Option<&'static str> {
         None
     }

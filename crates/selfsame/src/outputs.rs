@@ -1,4 +1,4 @@
-//! What a method's `embed` makes of the samples of a batch, sample by sample, for its objective to see together.
+//! What a method's `embed` returns: something of each sample, which the objective then sees for the whole batch.
 //!
 //! One type for each kind of objective: [`TwoViews`] and [`Embeddings`] pull views together, [`Predictions`] and
 //! [`Distillation`] have targets that no gradient reaches, [`Logits`] have classes, [`Losses`] are already losses.
@@ -16,7 +16,7 @@ pub struct Parts {
     pub constant: Vec<Tensor<2>>,
 }
 
-/// Outputs of which a step can join the chunks, and send gradients back through each.
+/// Outputs whose chunks a step can join, and through each of which it can send gradients back.
 pub trait PerSample: Clone + Debug {
     /// The tensors.
     fn parts(&self) -> Parts;
@@ -94,7 +94,7 @@ pub struct Losses {
     pub losses: Vec<Loss>,
     /// The representation, a constant, `[batch, width]`.
     pub h: Tensor<2>,
-    /// Numbers of each sample that are told and not minimized, `[batch, 1]` each.
+    /// Numbers of each sample that are recorded but not minimized, `[batch, 1]` each.
     pub told: Vec<(&'static str, Tensor<2>)>,
 }
 

@@ -62,7 +62,7 @@ pub struct Plan {
     pub optimizer: OptimizerSettings,
     /// The evaluation protocol.
     pub evaluate: EvaluateSettings,
-    /// What the keys are, and which of them decide about results.
+    /// What the keys are, and on which of them results depend.
     pub(crate) schema: Arc<Schema>,
     /// The backbones of the catalogue that the plan was made by.
     pub(crate) backbones: Arc<[&'static BackboneEntry]>,
@@ -81,7 +81,7 @@ impl PartialEq for Plan {
 }
 
 impl Plan {
-    /// Reads what was resolved, and checks what no key can tell by itself.
+    /// Reads what was resolved, and checks what depends on several keys.
     pub(crate) fn read(
         resolved: &Resolved,
         backbones: &[&'static BackboneEntry],
@@ -224,7 +224,7 @@ impl Plan {
         self.schema.to_toml(&self.to_table())
     }
 
-    /// What decides about the results of the training: all of the plan but records, caches, evaluations, `threads`, `out`, and
+    /// What the results of the training depend on: all of the plan but records, caches, evaluations, `threads`, `out`, and
     /// where the data lie, as long as they are the same.
     pub fn identity(&self) -> Table {
         self.schema.identity(&self.to_table())
@@ -247,7 +247,7 @@ pub(crate) fn fingerprint(identity: &Table) -> String {
     blake3::hash(identity.to_string().as_bytes()).to_hex().to_string()
 }
 
-/// What to tell of a plan that differs by `lines` from the one that a run began with.
+/// The message about a plan that differs by `lines` from the one that a run began with.
 pub(crate) fn another_plan(lines: &[String]) -> String {
     const SHOWN: usize = 8;
     let more = match lines.len().saturating_sub(SHOWN) {

@@ -1,4 +1,5 @@
-//! The projector `g`: the head that the objective sees and that is thrown away (Chen et al. 2020, §4.2).
+//! The projector `g`: the head whose output the objective sees; it is thrown away after the training (Chen et al. 2020,
+//! §4.2).
 
 use crate::tensor::layers::{Init, Linear, Norm, NormKind, Pass};
 use burn::module::Module;

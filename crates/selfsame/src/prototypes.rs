@@ -1,4 +1,4 @@
-//! Prototypes: learned points of the unit sphere, one a cluster, to which embeddings are assigned.
+//! Prototypes: learned points of the unit sphere, one per cluster, to which embeddings are assigned.
 
 use crate::objective::normalize_rows;
 use crate::tensor::layers::Init;

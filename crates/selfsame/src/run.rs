@@ -175,7 +175,7 @@ impl Run {
     }
 }
 
-/// Bytes of the leading lines that tell of `step` and before.
+/// Bytes of the leading lines about `step` and before.
 fn length_up_to(file: &File, step: u64) -> std::io::Result<u64> {
     #[derive(Deserialize)]
     struct Line {

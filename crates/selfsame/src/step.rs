@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn running_statistics_move_a_tenth_of_the_way_once_a_view_and_chunk() {
+    fn running_statistics_move_a_tenth_of_the_way_once_per_view_and_chunk() {
         let plan = plan("batch");
         let device = Device::flex().autodiff();
         let model = Simclr::build(&Settings::defaults(), &BuildContext { plan: &plan, device: &device }).unwrap();

@@ -1,7 +1,7 @@
 //! A teacher: the exponential moving average of a network's weights (Tarvainen & Valpola 2017; He et al. 2020).
 //!
-//! It gives targets that move slowly, and no gradient flows through it. Its normalization layers keep running statistics
-//! of their own, of what they saw.
+//! It gives targets that move slowly, and no gradient flows through it. Its normalization layers keep their own running
+//! statistics, of the views that they saw.
 
 use crate::batch::Batch;
 use crate::branch::Branch;

@@ -101,7 +101,7 @@ fn framed(data: &[u8]) -> Vec<u8> {
     [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()].concat()
 }
 
-/// A rotated, offset CRC-32C, so that a CRC of data that holds CRCs stays a good one.
+/// A rotated CRC-32C plus a constant: the CRC of data that contains CRCs would otherwise be weak.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }

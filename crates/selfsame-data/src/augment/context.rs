@@ -1,4 +1,4 @@
-//! From an augmentation's choice in a plan to the operation.
+//! Builds the operation that an augmentation in a plan names.
 
 use super::{AugmentationEntry, IMAGE_AUGMENTATIONS, ImageAugmentation, ViewShape};
 use selfsame_base::{DataError, lookup};

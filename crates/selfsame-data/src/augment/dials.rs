@@ -1,7 +1,8 @@
-//! Dials: augmentations at a fixed strength, for measurements of what an encoder makes of them.
+//! Dials: augmentations at a fixed strength, to measure how an encoder responds to them.
 //!
-//! An augmentation draws its parameters and then applies them; a dial leaves what is not strength to chance (the place of
-//! a crop, the seed of a noise) and pins the one parameter that is. A new augmentation may add its line to [`DIALS`].
+//! An augmentation draws its parameters and then applies them. A dial sets the one parameter that is its strength; the
+//! others are drawn as always (the place of a crop, the seed of a noise). A new augmentation may add its line to
+//! [`DIALS`].
 
 use super::{Draw, ImageAugmentation, View, ViewShape, build};
 use crate::image::{Image, Size};
@@ -14,7 +15,7 @@ use selfsame_config::Choice;
 pub struct Dial {
     /// Name in the catalogue.
     pub augmentation: &'static str,
-    /// What is turned; empty for what is done or not.
+    /// The parameter that is turned; empty where an augmentation is applied or not, and there is nothing to turn.
     pub parameter: &'static str,
     /// Unit of the strengths, as written after a number.
     pub unit: &'static str,
@@ -77,7 +78,7 @@ pub static DIALS: &[Dial] = &[
     dial(["random_erase", "area", ""], 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], "scale = [$, $]\nratio = [1.0, 1.0]\np = 1.0"),
 ];
 
-/// All four at rest; the pinned one is put in afterwards.
+/// All four without effect; the one that is turned is set afterwards.
 const JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.0\nhue = 0.0\np = 1.0";
 /// The same, refused where there is no color.
 const COLOR_JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.1\nhue = 0.0\np = 1.0";

@@ -1,4 +1,4 @@
-//! Agreement with reference values at fixed parameters: how a user checks a build, and we ourselves.
+//! Agreement with reference values at fixed parameters: how users and our own tests check a build.
 
 use super::image::{
     ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, QuarterTurns, RandomResizedCrop, Solarize, VerticalFlip,

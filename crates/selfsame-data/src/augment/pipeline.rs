@@ -102,7 +102,7 @@ impl Pipeline {
 
     /// Makes the view of `sample` that `draws` describe; values stay on the 0..1 scale unless the recipe normalizes.
     pub fn apply(&self, sample: &Image, draws: &[Draw], view: &mut View) {
-        assert_eq!(draws.len(), self.steps.len(), "one draw a step");
+        assert_eq!(draws.len(), self.steps.len(), "one draw per step");
         let mut steps =
             self.steps.iter().zip(draws).filter(|(_, draw)| draw.applied).map(|((_, step), draw)| (step, draw));
         if !self.resizes {

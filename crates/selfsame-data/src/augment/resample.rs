@@ -1,8 +1,8 @@
-//! Crop and resize in one: bicubic with a = −0.5 (Keys 1981), widened when shrinking so that it does not alias, and
-//! never reading outside the crop.
+//! Crop and resize in one operation: bicubic with a = −0.5 (Keys 1981). When it shrinks, the kernel is widened against
+//! aliasing. Nothing outside the crop is read.
 //!
-//! Two passes. The horizontal one takes [`LANES`] rows at a time and lays them side by side, so that one output pixel
-//! of all of them is a weighted sum of vectors; it reads any pixel format and any channel count and writes planes.
+//! Two passes. The horizontal one takes [`LANES`] rows at a time and lays them side by side, so that a weighted sum of
+//! vectors is one output pixel of each of the rows; it reads any pixel format and any channel count and writes planes.
 //! The vertical one then adds whole weighted rows.
 
 use super::vectorized::{block_starts, vectorized};

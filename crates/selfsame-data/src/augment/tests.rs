@@ -169,12 +169,12 @@ fn wrong_recipes_are_refused_in_words() {
         (
             "name = \"normalize\"\nmean = [0.5]",
             RGB,
-            "views.0.augmentations.0.std: normalize: missing; expected a list of numbers, one a channel, each of at least 0.000001",
+            "views.0.augmentations.0.std: normalize: missing; expected a list of numbers, one per channel or one for all, each of at least 0.000001",
         ),
         (
             "name = \"normalize\"\nmean = [0.5, 0.5]\nstd = [1]",
             RGB,
-            "views.0.augmentations.0.mean: normalize: expected a list of numbers, one a channel, each of any size, received [0.5, 0.5]",
+            "views.0.augmentations.0.mean: normalize: expected a list of numbers, one per channel or one for all, each of any size, received [0.5, 0.5]",
         ),
         (
             "name = \"color_jitter\"\nhue = 0",

@@ -1,4 +1,4 @@
-//! What loops over many values share. The one place that knows the crate for the machine's vectors.
+//! What loops over many values share; the only file that names the crate which compiles for the machine's vectors.
 
 /// `v` clipped to `0..=1`, as two selects; a NaN becomes 0.
 #[inline(always)]

@@ -86,7 +86,7 @@ pub struct ArraySource {
     /// Holds the rows from `offset` on.
     pub storage: Storage,
     pub offset: usize,
-    /// One a row, or none at all.
+    /// One per row, or none at all.
     pub labels: Vec<u32>,
     pub classes: Vec<String>,
 }
@@ -167,7 +167,7 @@ pub fn numbered_classes(labels: &[u32]) -> Vec<String> {
     labels.iter().max().map_or_else(Vec::new, |&max| (0..=max).map(|class| class.to_string()).collect())
 }
 
-/// Checks that there is one label an image.
+/// Checks that there is one label per image.
 pub fn check_label_count(path: &Path, labels: usize, images: usize) -> Result<(), DataError> {
     if labels == images {
         return Ok(());

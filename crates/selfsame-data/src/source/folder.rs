@@ -23,7 +23,7 @@ pub const ENTRY: SourceEntry = SourceEntry {
 /// Larger files are not read: no image within the pixel limits needs so many bytes.
 const MAX_FILE_BYTES: u64 = 2 << 30;
 
-/// Relative paths in one piece of memory: 8 bytes a file on top of the characters, for lists of millions.
+/// Relative paths in one piece of memory: 8 bytes per file on top of the characters, for lists of millions.
 #[derive(Default)]
 struct PathList {
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Where samples come from. One file a source; each yields *encoded* samples, decoding is its own stage.
+//! Where samples come from. One file per source; each yields *encoded* samples, decoding is its own stage.
 
 mod array;
 mod cifar;

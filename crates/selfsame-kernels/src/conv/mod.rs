@@ -4,8 +4,8 @@
 //! `y[n, i, j, o] = Σ x[n, i·s + ky − p, j·s + kx − p, c] · w[ky, kx, c, o]`, values outside the image being 0.
 //!
 //! Two algorithms share one micro-kernel (`micro.rs`). `winograd` needs a quarter of the multiplications for 3×3 kernels of
-//! stride 1; `direct` takes everything else. Which one is decided by the shape alone (`Algorithm::of`), and
-//! by [`TILE_VARIABLE`] where accuracy is asked for.
+//! stride 1; `direct` takes everything else. The shape alone decides which one (`Algorithm::of`), unless
+//! [`TILE_VARIABLE`] asks for more accuracy.
 
 mod direct;
 mod epilogue;

@@ -9,7 +9,7 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// Rows a task packs.
+/// Rows that a task packs.
 const TASK_ROWS: usize = 32;
 
 /// Floats of `rows` rows of `columns` columns in panels.

@@ -3,7 +3,7 @@
 //! A convolution is the matmul `Y[pixel, co] = Σ_k P[pixel, k] · W[k, co]` with `k = (tap y, tap x, ci)`. The matrix `P` is
 //! k² times the input, so it never exists as a whole: a task copies the patches of a few hundred pixels into L2, as blocks
 //! `[k / 16][pixel][16]`, and multiplies them with all of `W`. A copied vector serves one multiply-add per output channel, so
-//! the copying is a few per cent of the work; in return pixels of different rows and images sit next to each other, and
+//! the copying is a few percent of the work; in return pixels of different rows and images sit next to each other, and
 //! strides, padding, odd sizes and 1×1 maps are the business of this file alone.
 
 use crate::lanes::{Kernel, LANES, Lanes};

@@ -1,8 +1,8 @@
 //! Barlow Twins: "Self-Supervised Learning via Redundancy Reduction" (Zbontar, Jing, Misra, LeCun & Deny 2021).
 //!
 //! *Make the cross-correlation matrix between the embeddings of two distorted versions of a sample as close to the
-//! identity as possible.* No negatives, no teacher: what a collapsed embedding lacks is decorrelated dimensions. It
-//! works with small batches and wants a wide `z`.
+//! identity as possible.* No negatives and no teacher: a collapsed embedding has no decorrelated dimensions, so its
+//! loss is high. It works with small batches and wants a wide `z`.
 
 use crate::batch::Batch;
 use crate::branch::Branch;

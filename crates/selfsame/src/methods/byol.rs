@@ -1,8 +1,8 @@
 //! BYOL: "Bootstrap Your Own Latent" (Grill et al. 2020).
 //!
 //! *Train the online network to predict the target network's representation of the same image under another view.* The
-//! target is a teacher, the slow average of the online network. No negatives: what keeps it from the constant is that
-//! only the online side has a predictor, and that no gradient flows into the target.
+//! target is a teacher, the slow average of the online network. No negatives: it does not collapse because only the
+//! online side has a predictor, and no gradient flows into the target.
 
 use crate::batch::Batch;
 use crate::branch::Branch;

@@ -63,7 +63,7 @@ fn needs_belief_network(backbone: &str) -> Error {
     Error::setting("backbone.name", problem)
 }
 
-/// The way up is the encoder; the way down and the persistent chains stand beside it, a layer each.
+/// The way up is the encoder; the way down and the persistent chains stand beside it, one for each layer.
 #[derive(Module, Debug)]
 pub struct DeepBeliefNetwork {
     branch: Branch,
@@ -110,7 +110,7 @@ impl Method for DeepBeliefNetwork {
         let (epochs, layers) = (plan.train.epochs, widths.len());
         if config.fine_tune_epochs > 0 && (config.fine_tune_epochs >= epochs || layers < 2) {
             let problem = format!(
-                "{} of train.epochs = {epochs} with {layers} layers in backbone.widths; it needs an epoch left for the layers, and two of them",
+                "{} of train.epochs = {epochs} with {layers} layers in backbone.widths; fine-tuning needs at least two layers, and at least one epoch before it",
                 config.fine_tune_epochs
             );
             return Err(Error::setting("method.fine_tune_epochs", problem));
@@ -247,17 +247,17 @@ impl Method for DeepBeliefNetwork {
 
         let picture = |name, caption, columns, tiles, scale| Picture { name, caption, columns, tiles, scale };
         vec![
-            picture("filters", "weights of the first layer, a hidden unit each", 10, filters, Scale::Tile),
+            picture("filters", "weights of the first layer, one tile per hidden unit", 10, filters, Scale::Tile),
             picture(
                 "reconstructions",
-                "above: samples; below: up to the top layer and down again",
+                "above: samples; below: the same after a pass up to the top layer and down again",
                 samples.samples.len(),
                 reconstructions,
                 Scale::Data,
             ),
             picture(
                 "fantasies",
-                "what chains in the top layer that began at random came to, seen from below",
+                "fantasies: chains of the top layer that began at random, brought down to pixels",
                 8,
                 net.views(fantasies),
                 Scale::Data,

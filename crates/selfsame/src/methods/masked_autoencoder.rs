@@ -1,9 +1,9 @@
 //! MAE: "Masked Autoencoders Are Scalable Vision Learners" (He, Chen, Xie, Li, Dollár & Girshick 2022).
 //!
-//! *Mask random patches of the input image and reconstruct the missing pixels.* The encoder sees the few patches that are
-//! left, and nothing in the place of the others, so a step costs little; a light decoder, thrown away, puts a learned token
-//! there and predicts the pixels. So much is removed that copying the neighbors does not do. It has targets, so it cannot
-//! collapse.
+//! *Mask random patches of the input image and reconstruct the missing pixels.* The encoder sees the few patches that
+//! are left, and nothing in the place of the others, so a step costs little; a light decoder, thrown away, puts a
+//! learned token there and predicts the pixels. So many patches are removed that copying their neighbors is not enough.
+//! It has targets, so it cannot collapse.
 
 use crate::backbone::Backbone;
 use crate::backbones::vit::{self, Block, Vit, VitSettings};
@@ -248,7 +248,7 @@ impl Method for MaskedAutoencoder {
         let tiles = Tensor::<4>::cat(columns.map(|x| x.reshape([batch, 1, height * width, channels])).into(), 1);
         vec![Picture {
             name: "reconstructions",
-            caption: "by threes: the input, the patches that were left, and the others filled in",
+            caption: "in groups of three: the input, the patches that were kept, and the removed ones filled in",
             columns: 9,
             tiles: tiles.reshape([3 * batch, height, width, channels]),
             scale: Scale::Data,

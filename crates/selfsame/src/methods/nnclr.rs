@@ -1,8 +1,8 @@
 //! NNCLR: "With a Little Help from My Friends" (Dwibedi et al. 2021).
 //!
 //! *Use the nearest neighbor in a support set of past embeddings as the positive.* Contrastive within the batch like
-//! SimCLR, with positives that vary more than any augmentation of one image could make them; so it leans on augmentations
-//! the least.
+//! SimCLR, with positives that vary more than any augmentation of one image could make them; so it depends on
+//! augmentations less than the other methods.
 
 use crate::batch::Batch;
 use crate::branch::Branch;

@@ -1,8 +1,9 @@
-//! Rotation prediction: "Unsupervised Representation Learning by Predicting Image Rotations" (Gidaris, Singh & Komodakis
-//! 2018).
+//! Rotation prediction: "Unsupervised Representation Learning by Predicting Image Rotations" (Gidaris, Singh &
+//! Komodakis 2018).
 //!
-//! *To tell by how many quarter turns an image was rotated, a network must recognize what is in it.* A classical pretext
-//! task and a cheap baseline: it cannot collapse, since it has targets, and it learns nothing where up is as good as down.
+//! *To tell by how many quarter turns an image was rotated, a network must recognize what is in it.* A classical
+//! pretext task and a cheap baseline: it cannot collapse, since it has targets, and it learns nothing from images that
+//! look right in any rotation.
 
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -52,8 +53,8 @@ impl Method for Rotation {
         Ok(Self { branch, classifier })
     }
 
-    /// Logits of every view in all four turns, as in the paper: `[batch, 4]` each, turn by turn. One pass for the four, since
-    /// batch statistics of one turn alone would give it away.
+    /// Logits of every view in all four turns, as in the paper: `[batch, 4]` each, turn by turn. All four in one pass: the
+    /// batch statistics of one turn alone would tell which turn it is.
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Logits {
         let of_view = |view: &Tensor<4>| {
             let turned = Tensor::cat((0..TURNS).map(|turns| quarter_turns(view.clone(), turns)).collect(), 0);

@@ -1,8 +1,8 @@
 //! SimSiam: "Exploring Simple Siamese Representation Learning" (Chen & He 2021).
 //!
 //! *Simple Siamese networks can learn meaningful representations without negative pairs, large batches or momentum
-//! encoders.* BYOL with a teacher that is the network itself, now: all that is left against collapse is the predictor and
-//! the stopped gradient.
+//! encoders.* BYOL whose teacher is the network itself, as it is now: only the predictor and the stopped gradient
+//! prevent a collapse.
 
 use crate::batch::Batch;
 use crate::branch::Branch;

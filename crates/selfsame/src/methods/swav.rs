@@ -1,8 +1,8 @@
 //! SwAV: "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments" (Caron et al. 2020).
 //!
-//! *Predict the cluster assignment of one view from the representation of another.* The clusters are learned prototypes;
-//! their assignments are shared out equally over each batch, which rules the constant out. Small crops after the first two
-//! views predict too, and are cheap.
+//! *Predict the cluster assignment of one view from the representation of another.* The clusters are learned
+//! prototypes; their assignments are shared out equally over each batch, which excludes the constant solution. Small
+//! crops after the first two views predict too, and are cheap.
 
 use crate::batch::Batch;
 use crate::branch::Branch;

@@ -1,8 +1,8 @@
 //! VICReg: "Variance-Invariance-Covariance Regularization for Self-Supervised Learning" (Bardes, Ponce & LeCun 2022).
 //!
-//! *Avoid the collapse explicitly, with a term that keeps the variance of every dimension above a threshold and one that
-//! decorrelates the dimensions.* Each view is regularized by itself: nothing is normalized, nothing is shared, nothing is
-//! compared across samples but statistics.
+//! *Avoid the collapse explicitly, with a term that keeps the variance of every dimension above a threshold and one
+//! that decorrelates the dimensions.* Each view is regularized by itself, and only by statistics over the batch:
+//! embeddings are not normalized, and no sample is compared with another.
 
 use crate::batch::Batch;
 use crate::branch::Branch;

@@ -1,4 +1,4 @@
-//! Cross-entropy with given classes: what pretext tasks with targets end in.
+//! Cross-entropy with given classes: the loss of pretext tasks that have targets.
 
 use super::{LossTerms, log_sum_exp};
 use burn::tensor::Tensor;

@@ -21,7 +21,7 @@ pub struct Temperatures {
 /// `assignment_entropy` and `usage_entropy` are the teacher's.
 ///
 /// # Shapes
-/// `students`, one a view, and `teachers`, one a leading view: `[batch, prototypes]` each; `center`: `[1, prototypes]`.
+/// `students`, one per view, and `teachers`, one per leading view: `[batch, prototypes]` each; `center`: `[1, prototypes]`.
 pub fn dino(students: Vec<Tensor<2>>, teachers: &[Tensor<2>], center: &Tensor<2>, by: Temperatures) -> LossTerms {
     let assignments: Vec<_> = teachers
         .iter()

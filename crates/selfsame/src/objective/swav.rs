@@ -34,7 +34,7 @@ pub fn swav(views: &[Tensor<2>], prototypes: &Tensor<2>, swap: Swap) -> LossTerm
     swapped_prediction(&assignments, scores, swap.temperature)
 }
 
-/// Sinkhorn-Knopp: `exp(scores/ε)`, its columns and rows scaled in turn towards equal sums, at last the rows, which
+/// Sinkhorn-Knopp: `exp(scores/ε)`, its columns and rows scaled in turn toward equal sums, at last the rows, which
 /// then sum to 1. Each prototype gets an equal share of the batch. With no iterations it is a softmax.
 ///
 /// # Shapes

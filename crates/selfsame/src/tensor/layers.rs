@@ -22,7 +22,7 @@ pub struct Pass {
 }
 
 /// Random numbers of a step's forward pass, a stream for each row of a batch. Keyed by seed, step, sample and by how many
-/// draws went before in the pass: neither the chunks of a step, nor its two passes, nor the threads matter.
+/// draws went before in the pass: they do not depend on the chunks of a step, on which of its two passes runs, or on threads.
 #[derive(Debug)]
 pub struct Draws {
     seed: u64,
@@ -104,7 +104,7 @@ impl Pass {
         Self { mode: Mode::Train { record: false }, running: RefCell::default(), draws: Some(draws) }
     }
 
-    /// Running statistics, and random numbers for what draws by its nature, such as masks.
+    /// Running statistics, and random numbers for layers that always draw some, such as masks.
     pub fn evaluate_with(draws: Draws) -> Self {
         Self { draws: Some(draws), ..Self::evaluate() }
     }
@@ -129,7 +129,7 @@ impl Pass {
     }
 }
 
-/// The generator of the initial weights: one stream a parameter, keyed by its name, so that a parameter starts the
+/// The generator of the initial weights: one stream per parameter, keyed by its name, so that a parameter starts the
 /// same whatever else the network holds.
 #[derive(Clone, Debug)]
 pub struct Init<'a> {

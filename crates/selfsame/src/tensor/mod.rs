@@ -1,4 +1,5 @@
-//! The tensor side's ground floor: views to the device, the fused operations and the layers made of them.
+//! What everything on the tensor side is built on: views to the device, the fused operations and the layers made of
+//! them.
 //!
 //! Activations are NHWC from the first layer to the last; nothing above this module knows which kernels run.
 

@@ -1,8 +1,8 @@
 //! The operations under backbones, heads and objectives, one code path for every device.
 //!
 //! [`EncoderOps`] is a backend extension: its default bodies are the tensor library's own differentiable operations,
-//! which devices without kernels of ours keep, and which the tests hold the kernels against. The CPU device overrides
-//! them, forward and backward, in `cpu`.
+//! which devices without kernels of ours run, and with which tests compare the kernels. The CPU device overrides them,
+//! forward and backward, in `cpu`.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType, backend_extension};

@@ -1,5 +1,5 @@
-//! A square anywhere on the view is hidden (DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>). Its center
-//! is uniform, so it may stand out over the border.
+//! A square anywhere on the view is hidden (DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>). Its center is
+//! drawn uniformly, so a part of it may lie outside the view.
 
 use super::*;
 use crate::image::Size;

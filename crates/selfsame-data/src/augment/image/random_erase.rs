@@ -1,5 +1,5 @@
 //! A rectangle of random place, area and shape is hidden (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>). It
-//! lies within the view; ten tries to fit it, then the view is left as it is.
+//! lies within the view; if none of ten tries fits, the view is left as it is.
 
 use super::gaussian_noise::{noise, noise_seed};
 use super::*;

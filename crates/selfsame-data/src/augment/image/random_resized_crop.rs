@@ -1,9 +1,9 @@
 //! A random part of the image at the size of the view: "what belongs to the whole can be told from a part". The
 //! strongest augmentation of the SimCLR study (Chen et al. 2020, <https://arxiv.org/abs/2002.05709>).
 //!
-//! The part covers a uniform share of the area and has a log-uniform ratio of width to height (Szegedy et al. 2015).
-//! Ten tries to fit it, then the largest centered part of an allowed ratio, as torchvision does. The part is cut out
-//! first and resized then, so that nothing outside it leaks in.
+//! The part covers a uniform share of the area and has a log-uniform ratio of width to height (Szegedy et al. 2015). If
+//! none of ten tries fits, it is the largest centered part of an allowed ratio, as in torchvision. The part is cut out
+//! first and resized afterwards, so that nothing outside it leaks in.
 
 use super::*;
 use crate::augment::resample::Crop;

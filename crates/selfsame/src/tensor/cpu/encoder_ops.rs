@@ -1,4 +1,4 @@
-//! Which function does which operation, without a graph and in one.
+//! Which function runs which operation: first outside a graph, then within one.
 
 use super::graph::Tracked;
 use super::{attention, convolution, normalization, pooling, products};
