@@ -8,10 +8,8 @@
 //! *period* of `channels / gcd(channels, 64)` quads ([`Period`]): 1 quad for 64 channels, 3 quads (64 rows) for 3 channels.
 //! Thus full vectors serve any channel count, and only the very last quad of a matrix can be partial.
 
-use crate::{
-    Buffer,
-    lanes::{LANES, Lanes},
-};
+use crate::lanes::{LANES, Lanes};
+use crate::memory::Buffer;
 
 /// Elements of a part of an elementwise pass: large enough to hide the cost of a task, small enough to balance the load.
 pub(crate) const PART: usize = 1 << 15;

@@ -15,7 +15,8 @@ use crate::methods::{
 use crate::optim;
 use crate::plan::{Plan, RootSettings};
 use crate::projector::ProjectorSettings;
-use crate::trainer::{self, Outcome, WeightsOf, settings::TrainSettings};
+use crate::train_settings::TrainSettings;
+use crate::trainer::{self, Outcome, WeightsOf};
 use selfsame_base::lookup;
 use selfsame_config::{Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
 use selfsame_data::dataset::Dataset;

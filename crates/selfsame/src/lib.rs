@@ -38,6 +38,7 @@ pub mod step;
 pub mod teacher;
 pub mod tensor;
 mod tensorboard;
+pub mod train_settings;
 pub mod trainer;
 
 pub use error::Error;

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::memory::Needed;
 use crate::optim::settings::{OptimizerSettings, UpdateRule};
 use crate::projector::ProjectorSettings;
-use crate::trainer::settings::TrainSettings;
+use crate::train_settings::TrainSettings;
 use selfsame_base::text::readable;
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
 use selfsame_data::augment::{Normalization, Pipeline, ViewShape};

@@ -1,7 +1,4 @@
 //! The training loop: from a plan and a data set to a run folder with an encoder in it.
-
-pub mod settings;
-
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::checkpoint::{self, Checkpoint};
