@@ -41,7 +41,7 @@ impl EncoderOps for Flex {
         residual: Residual<Self>,
         relu: bool,
     ) -> FlexTensor {
-        normalization::batch_norm_act(x, [mean, variance, scale, shift], residual, relu)
+        normalization::batch_norm_act(x, [&mean, &variance, &scale, &shift], residual, relu)
     }
 
     fn affine_act(

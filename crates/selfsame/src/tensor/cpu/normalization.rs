@@ -21,13 +21,14 @@ fn activation(relu: bool) -> Activation<'static> {
 }
 
 pub fn moments(x: FlexTensor) -> (FlexTensor, FlexTensor) {
-    let moments = ChannelMoments::of(values(&contiguous(x.clone())), channels(&x));
+    let x = contiguous(x);
+    let moments = ChannelMoments::of(values(&x), channels(&x));
     (vector(moments.mean()), vector(moments.variance()))
 }
 
 /// `parameters` are mean, variance, scale and shift.
-pub fn batch_norm_act(x: FlexTensor, parameters: [FlexTensor; 4], residual: Residual<Flex>, relu: bool) -> FlexTensor {
-    normalize(&contiguous(x), parameters.each_ref(), contiguous_residual(residual), activation(relu))
+pub fn batch_norm_act(x: FlexTensor, parameters: [&FlexTensor; 4], residual: Residual<Flex>, relu: bool) -> FlexTensor {
+    normalize(&contiguous(x), parameters, contiguous_residual(residual).as_ref(), activation(relu))
 }
 
 pub fn affine_act(
@@ -55,13 +56,13 @@ fn normalization<'a>(moments: &'a ChannelMoments, scale: &'a FlexTensor, shift: 
 fn normalize(
     x: &FlexTensor,
     [mean, variance, scale, shift]: [&FlexTensor; 4],
-    residual: Option<FlexTensor>,
+    residual: Option<&FlexTensor>,
     activation: Activation,
 ) -> FlexTensor {
     let moments = ChannelMoments::given(values(mean), values(variance));
     let mut y = Buffer::for_overwrite(values(x).len());
     let parameters = normalization(&moments, scale, shift);
-    norm::normalize(values(x), parameters, residual.as_ref().map(values), activation, &mut y);
+    norm::normalize(values(x), parameters, residual.map(values), activation, &mut y);
     pooled::tensor(y, x.shape())
 }
 
@@ -80,7 +81,7 @@ pub fn tracked_batch_norm_act<C: CheckpointStrategy>(
     let x = contiguous(x);
     let mut mask = Pooled::for_overwrite(if relu { norm::mask_words(values(&x).len()) } else { 0 });
     let activation = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
-    let y = normalize(&x, [&mean, &variance, &scale, &shift], residual.map(contiguous), activation);
+    let y = normalize(&x, [&mean, &variance, &scale, &shift], residual.map(contiguous).as_ref(), activation);
     let state = BatchNormState { x, mean, variance, scale, shift, mask: relu.then(|| Arc::new(mask)) };
     match residual_node {
         None => record::<C, _, _>(BatchNormBackward, [x_node, scale_node, shift_node], state, y),
