@@ -309,7 +309,7 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     contains(&place.text("run/report.html"), &["Few labels"]);
     for (word, parts) in [
         ("labels=0", ["labels", "\"0\""]),
-        ("stages=9", ["stages", "9 of an encoder"]),
+        ("stages=9", ["stages", "at most 3"]),
         ("lr=0", ["lr", "above 0"]),
         ("draw=3", ["draw", "unknown key"]),
     ] {
