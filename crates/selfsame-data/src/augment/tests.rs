@@ -174,7 +174,7 @@ fn wrong_recipes_are_refused_in_words() {
         (
             "name = \"normalize\"\nmean = [0.5, 0.5]\nstd = [1]",
             RGB,
-            "views.0.augmentations.0.mean: normalize: expected a list of numbers, one per channel or one for all, each of any size, received [0.5, 0.5]",
+            "views.0.augmentations.0.mean: normalize: expected 3 numbers, one per channel, or one, received 2",
         ),
         (
             "name = \"color_jitter\"\nhue = 0",
