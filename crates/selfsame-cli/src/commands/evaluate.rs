@@ -52,7 +52,7 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<T
     let [train_tables, test_tables] = embed(plan, &branch, [train, test], wanted, "embedding")?;
     let untrained = (plans::method(plan)?.branch)(plan, WeightsOf::Fresh)?;
     let before = embed(plan, &untrained, [train, test], Wanted::default(), "untrained encoder")?;
-    let mut scores = score(plan, representations([&train_tables, &test_tables], Some(before)))?;
+    let mut scores = score(plan, &representations([&train_tables, &test_tables], Some(before)))?;
     scores.diagnosis = diagnose::of_tables(plan, test, &branch, &untrained, &test_tables)?;
     scores.write(&plan.out.join("scores.json"))?;
     terminal::print(format_args!("{}", scores.table(terminal::color())));
@@ -64,7 +64,7 @@ pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<
     let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
     let wanted = Wanted { z: plan.projector.layers > 0, ..Wanted::default() };
     let [train, test] = embed(plan, &branch, [train, test], wanted, "embedding")?;
-    score(plan, representations([&train, &test], None))
+    score(plan, &representations([&train, &test], None))
 }
 
 fn embed(
@@ -99,9 +99,9 @@ fn representations([train, test]: [&Tables; 2], untrained: Option<[Tables; 2]>) 
     all
 }
 
-fn score(plan: &Plan, representations: Vec<Representation>) -> Result<Scores> {
+fn score(plan: &Plan, representations: &[Representation]) -> Result<Scores> {
     let bar = terminal::bar(protocol::steps(representations.len(), &plan.evaluate), "judging");
-    let scores = protocol::evaluate(&representations, &plan.evaluate, plan.seed, &mut |what| {
+    let scores = protocol::evaluate(representations, &plan.evaluate, plan.seed, &mut |what| {
         bar.inc(1);
         bar.set_message(what.to_owned());
     })?;

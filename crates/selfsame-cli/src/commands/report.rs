@@ -92,9 +92,9 @@ impl Report {
                         let found = look(&plan, &dataset, self.samples, self.map.into(), metadata.as_ref());
                         // A table that was given and cannot be used is an error, not a page without it.
                         let found = if metadata.is_some() { Ok(found?) } else { found.map_err(|e| format!("{e:#}.")) };
-                        page(folder, Some((&plan, &dataset)), found)?
+                        page(folder, Some((&plan, &dataset)), &found)?
                     }
-                    Err(error) => page(folder, None, Err(format!("the run's data cannot be opened: {error:#}")))?,
+                    Err(error) => page(folder, None, &Err(format!("the run's data cannot be opened: {error:#}")))?,
                 };
                 atomic::write(&out, html.as_bytes())?;
                 out
@@ -172,9 +172,9 @@ fn thumbnail_side(plan: &Plan, most: usize) -> usize {
 }
 
 /// The report of a run folder, whatever state it is in.
-fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: Result<Findings, String>) -> Result<String> {
+fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: &Result<Findings, String>) -> Result<String> {
     let records = RunRecords::read(folder)?;
-    let pictures = match (&findings, run) {
+    let pictures = match (findings, run) {
         (Ok(findings), Some((plan, dataset))) => Some(pictures(findings, plan, dataset)),
         _ => None,
     };
@@ -243,7 +243,7 @@ pub fn environment() -> String {
 /// the training or the evaluation before it.
 pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>, plain: &Tables) {
     let found = find(plan, dataset, plain, MapKind::Pca, None).map_err(|error| format!("{error:#}."));
-    tell(page(&plan.out, Some((plan, dataset)), found).and_then(|html| write(plan, &html)));
+    tell(page(&plan.out, Some((plan, dataset)), &found).and_then(|html| write(plan, &html)));
 }
 
 /// Draws the report of a run anew, from what was found before.
@@ -252,8 +252,8 @@ pub fn draw_again(plan: &Plan) {
         let found = Findings::read(&plan.out.join(FINDINGS))
             .map_err(|error| format!("{error}; selfsame report {} looks at the samples.", plan.out.display()));
         let html = match opened(&plan.out) {
-            Ok((plan, dataset)) => page(&plan.out, Some((&plan, &dataset)), found)?,
-            Err(error) => page(&plan.out, None, Err(format!("the run's data cannot be opened: {error:#}")))?,
+            Ok((plan, dataset)) => page(&plan.out, Some((&plan, &dataset)), &found)?,
+            Err(error) => page(&plan.out, None, &Err(format!("the run's data cannot be opened: {error:#}")))?,
         };
         write(plan, &html)
     };
