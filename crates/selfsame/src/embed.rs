@@ -64,7 +64,7 @@ pub fn for_each_views(
     mut sink: impl FnMut(Vec<FeatureBatch>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     device::check_kernels()?;
-    if let Some(name) = parameters::first_not_finite(&branch.encoder) {
+    if let Some(name) = parameters::first_not_finite(&parameters::arrays(&branch.encoder)) {
         let problem = format!("the encoder's {name} is not finite (NaN or infinity): the encoder has diverged");
         return Err(DataError::Data(problem).into());
     }

@@ -323,11 +323,12 @@ impl<'a, M: Method> Session<'a, M> {
     }
 
     fn save(&mut self) -> Result<(), Error> {
-        if let Some(name) = parameters::first_not_finite(self.model()) {
+        let model = parameters::arrays(self.model());
+        if let Some(name) = parameters::first_not_finite(&model) {
+            let name = name.to_owned();
             return Err(Error::NotFinite { step: self.done, name, checkpoint: self.last_checkpoint() });
         }
-        let checkpoint =
-            Checkpoint { step: self.done, model: parameters::arrays(self.model()), optimizer: self.optimizer.arrays() };
+        let checkpoint = Checkpoint { step: self.done, model, optimizer: self.optimizer.arrays() };
         let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, self.plan)?;
         self.run.sync_records()?;
         self.tell(&Event::Checkpoint { step: self.done, path })

@@ -74,10 +74,10 @@ pub fn arrays<M: Module>(module: &M) -> BTreeMap<String, Array> {
     visitor.arrays
 }
 
-/// The first, by name, of a module's float tensors that holds a NaN or an infinity.
-pub fn first_not_finite<M: Module>(module: &M) -> Option<String> {
+/// The first, by name, of the arrays that hold a NaN or an infinity.
+pub fn first_not_finite(arrays: &BTreeMap<String, Array>) -> Option<&str> {
     let finite = |array: &Array| array.values.iter().all(|v| v.is_finite());
-    arrays(module).into_iter().find(|(_, array)| !finite(array)).map(|(name, _)| name)
+    arrays.iter().find(|(_, array)| !finite(array)).map(|(name, _)| name.as_str())
 }
 
 /// Puts `arrays` in the place of a module's tensors; every name and shape must fit.
