@@ -1,6 +1,7 @@
 //! Files that appear whole or not at all.
 
 use crate::DataError;
+use crate::error::is_out_of_space;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -82,12 +83,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// A failed write to `path`; the temporary file goes when its [`AtomicFile`] is dropped.
 pub fn write_error(path: &Path, cause: std::io::Error) -> DataError {
-    let hint = match cause.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            Some("nothing was left behind; free some space or write elsewhere")
-        }
-        _ => None,
-    };
+    let hint = is_out_of_space(&cause).then_some("nothing was left behind; free some space or write elsewhere");
     DataError::Io { path: path.to_owned(), cause, hint }
 }
 

@@ -37,6 +37,9 @@ pub enum DataError {
     /// The data as a whole does not fit what is asked of it.
     #[error("{0}")]
     Data(String),
+    /// More samples cannot be read than `data.max_bad_share` allows.
+    #[error("{0}")]
+    TooManyBad(String),
 }
 
 impl DataError {
@@ -50,8 +53,18 @@ impl DataError {
         Self::Sample { what: what.into(), problem: problem.into() }
     }
 
+    /// Whether a disk or a quota is full.
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if is_out_of_space(cause))
+    }
+
     /// A failed read or write.
     pub fn io(path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
         Self::Io { path: path.into(), cause, hint: None }
     }
+}
+
+/// Whether a disk or a quota is full.
+pub fn is_out_of_space(cause: &std::io::Error) -> bool {
+    matches!(cause.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }

@@ -191,7 +191,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`DataError::Sample`] if the sample cannot be read: it is now among [`Self::bad_files`], skip it.
-    /// [`DataError::Data`] if by now more than `data.max_bad_share` of all samples cannot be read: give up.
+    /// [`DataError::TooManyBad`] if by now more than `data.max_bad_share` of all samples cannot be read: give up.
     pub fn sample(&self, index: usize) -> Result<Arc<Image>, DataError> {
         if let Some(image) = self.cache.as_ref().and_then(|cache| cache.get(index)) {
             return Ok(image);
@@ -238,7 +238,7 @@ impl Dataset {
         if count as f64 <= self.max_bad_share * len as f64 {
             return Ok(());
         }
-        Err(DataError::Data(format!(
+        Err(DataError::TooManyBad(format!(
             "at least {count} of {len} samples cannot be read, more than data.max_bad_share = {} allows; the first, {}: \
              {reason}",
             self.max_bad_share,

@@ -184,7 +184,9 @@ impl TrainLoader {
                 for indices in order[done..].chunks_exact(batch_size) {
                     let stream = |key, view| StreamRng::new(seed, Purpose::View, epoch, key, view);
                     let batch = workers.batch(indices, stream).and_then(|views| match views.indices.is_empty() {
-                        true => Err(DataError::Data(format!("not one of {batch_size} samples of a batch can be read"))),
+                        true => Err(DataError::TooManyBad(format!(
+                            "not one of {batch_size} samples of a batch can be read"
+                        ))),
                         false => Ok(views),
                     });
                     if !deliver(batch) {

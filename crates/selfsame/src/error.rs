@@ -17,6 +17,12 @@ pub enum Error {
         /// What is wrong and what would work.
         problem: String,
     },
+    /// Another process writes into the run folder.
+    #[error("{}: another process is training in this folder; wait for it, or choose another out=…", run.display())]
+    InUse {
+        /// The run folder.
+        run: PathBuf,
+    },
     /// The loss stopped being a number.
     #[error(
         "the loss is {total} at step {step} (lr {lr:.3e}; {terms}); last good checkpoint: {checkpoint}; lower optimizer.base_lr or lengthen optimizer.warmup_epochs"

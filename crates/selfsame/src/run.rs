@@ -59,10 +59,7 @@ impl Run {
         let lock_path = path.join(".lock");
         let lock = File::create(&lock_path).map_err(|e| Error::io(&lock_path, e))?;
         if lock.try_lock().is_err() {
-            return Err(Error::run(
-                path,
-                "another process is training in this folder; wait for it or choose another out=…",
-            ));
+            return Err(Error::InUse { run: path });
         }
         if !plan_path.exists() {
             atomic::write(&plan_path, plan.to_toml().as_bytes())?;
