@@ -63,6 +63,18 @@ pub enum Event {
         #[serde(serialize_with = "readable")]
         path: PathBuf,
     },
+    /// A step could not be used: see `train.on_divergence`.
+    Divergence {
+        /// Steps done.
+        step: u64,
+        /// What was wrong with it, one line.
+        reason: String,
+        /// Steps done after what was done about it: one more where it was skipped, fewer where training went back.
+        goes_on_from: u64,
+        /// Factor on the learning rate from here.
+        #[serde(default = "nan", deserialize_with = "nan_for_null")]
+        lr_factor: f64,
+    },
     /// Something the user should know.
     Warning {
         /// Steps done.
@@ -95,6 +107,7 @@ impl Event {
             | Self::Started { step, .. }
             | Self::OnlineKnn { step, .. }
             | Self::Checkpoint { step, .. }
+            | Self::Divergence { step, .. }
             | Self::Warning { step, .. }
             | Self::Finished { step, .. } => *step,
         }
@@ -118,6 +131,9 @@ pub struct StepRecord {
     /// Learning rate.
     #[serde(default = "nan", deserialize_with = "nan_for_null")]
     pub lr: f64,
+    /// Length of all gradients together, before they are clipped.
+    #[serde(default = "nan", deserialize_with = "nan_for_null")]
+    pub gradient_norm: f64,
     /// Collapse gauge: standard deviation of the normalized embeddings times √dim; 1 is isotropic, 0 collapsed.
     #[serde(default = "nan", deserialize_with = "nan_for_null")]
     pub embedding_std: f64,
@@ -167,6 +183,7 @@ mod tests {
             total: 1.25,
             terms: [("invariance".to_owned(), 0.75)].into(),
             lr: 0.1,
+            gradient_norm: 2.0,
             embedding_std: 0.9,
             effective_rank: 7.0,
             samples_per_s: 100.0,
@@ -192,6 +209,7 @@ mod tests {
             Event::Step(step()),
             Event::OnlineKnn { step: 3, epoch: 1, accuracy: 0.3 },
             Event::Checkpoint { step: 3, path: "runs/a/checkpoints/step-3".into() },
+            Event::Divergence { step: 3, reason: "the loss is NaN".into(), goes_on_from: 0, lr_factor: 0.5 },
             Event::Warning { step: 3, message: "careful".into() },
             Event::Finished { step: 30, elapsed_s: 1.5, wait_share: 0.1, skipped_files: 2 },
         ];

@@ -12,10 +12,10 @@ use rayon::prelude::*;
 use selfsame_base::DataError;
 use selfsame_base::rng::{Purpose, StreamRng};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One modality's views of a batch; all views of a group have the same size.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,7 +205,12 @@ impl TrainLoader {
 
     /// The next step's batch.
     pub fn next_batch(&mut self) -> Result<Views, DataError> {
-        self.batches.next().expect("training batches go on until an error, after which none is asked for")
+        self.batches.next(None).expect("training batches go on until an error, after which none is asked for")
+    }
+
+    /// The next step's batch, or `None` if `stop` is set while it is waited for.
+    pub fn next_batch_unless(&mut self, stop: &AtomicBool) -> Result<Option<Views>, DataError> {
+        self.batches.next(Some(stop)).transpose()
     }
 
     /// Time spent in [`Self::next_batch`] so far, seconds.
@@ -244,7 +249,7 @@ impl EvalLoader {
 
     /// The next batch, or `None` after the last.
     pub fn next_batch(&mut self) -> Result<Option<Views>, DataError> {
-        self.batches.next().transpose()
+        self.batches.next(None).transpose()
     }
 
     /// Time spent in [`Self::next_batch`] so far, seconds.
@@ -252,6 +257,9 @@ impl EvalLoader {
         self.batches.wait_s
     }
 }
+
+/// Time after which one who waits for a batch looks whether to stop.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Batches made ahead of their use: one waits in the queue while the next is being made.
 struct Prefetch {
@@ -280,9 +288,18 @@ impl Prefetch {
         Self { queue: Some(queue), thread: Some(thread), stop, wait_s: 0.0 }
     }
 
-    fn next(&mut self) -> Option<Result<Views, DataError>> {
+    /// The next batch; `None` after the last, or if `stop` is set while it is waited for.
+    fn next(&mut self, stop: Option<&AtomicBool>) -> Option<Result<Views, DataError>> {
         let asked = Instant::now();
-        let batch = self.queue.as_ref()?.recv().ok();
+        let queue = self.queue.as_ref()?;
+        let batch = loop {
+            match queue.recv_timeout(PATIENCE) {
+                Err(RecvTimeoutError::Timeout) if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(batch) => break Some(batch),
+                Err(RecvTimeoutError::Disconnected) => break None,
+            }
+        };
         self.wait_s += asked.elapsed().as_secs_f64();
         if batch.is_none()
             && let Some(thread) = self.thread.take()

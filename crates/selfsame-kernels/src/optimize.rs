@@ -97,6 +97,13 @@ impl Lars {
     }
 }
 
+/// Sum of the squares of `values`, in `f64` and in an order that no thread count changes.
+pub fn square_sum(values: &[f32]) -> f64 {
+    let isa = Isa::active();
+    let [sum] = sum_parts(values, values.len(), PART, &|values: &[f32]| [isa.run(SquareSum { values })]);
+    sum
+}
+
 /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101):
 /// `p ← (1 − lr·wd)p`, `m ← β₁m + (1 − β₁)g`, `v ← β₂v + (1 − β₂)g²`, `p ← p − lr · m̂ / (√v̂ + ε)`
 /// with `m̂ = m / (1 − β₁ᵗ)`, `v̂ = v / (1 − β₂ᵗ)`.
@@ -228,6 +235,27 @@ fn add_squares(
         let sum = gradient + weight_decay * parameter;
         *square += parameter * parameter;
         *update += sum * sum;
+    }
+}
+
+struct SquareSum<'a> {
+    values: &'a [f32],
+}
+
+impl Kernel for SquareSum<'_> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<V: Lanes>(self) -> f64 {
+        let (values, rest) = self.values.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        let mut add = |values: &[f32]| {
+            for (sum, &value) in sums.iter_mut().zip(values) {
+                *sum += f64::from(value) * f64::from(value);
+            }
+        };
+        values.iter().for_each(|values| add(values));
+        add(rest);
+        sums.iter().sum()
     }
 }
 
@@ -378,6 +406,15 @@ mod tests {
             assert!(other.iter().zip(&parameter).all(|(t, p)| (t - 0.25 * p).abs() < 1e-6));
             other
         });
+    }
+
+    #[test]
+    fn a_sum_of_squares_is_exact_in_f64_and_not_finite_where_a_value_is_not() {
+        let mut values: Vec<f32> = (0..3 * PART + 5).map(|i| (i % 7) as f32 - 3.0).collect();
+        assert_eq!(square_sum(&values), values.iter().map(|&v| f64::from(v * v)).sum::<f64>());
+        values[PART + 1] = f32::NAN;
+        assert!(square_sum(&values).is_nan());
+        assert_eq!(square_sum(&[]), 0.0);
     }
 
     #[test]

@@ -116,8 +116,8 @@ impl Planned {
     }
 
     /// What a person should know of how the plan came about, one line each.
-    pub fn notes(&self) -> &[String] {
-        self.resolved.notes()
+    pub fn notes(&self) -> Vec<String> {
+        self.resolved.notes().iter().cloned().chain(self.plan.note_on_chunks()).collect()
     }
 }
 

@@ -23,15 +23,15 @@ pub enum Error {
         /// The run folder.
         run: PathBuf,
     },
-    /// The loss stopped being a number.
+    /// A step could not be used, and the plan says to stop, or no longer not to.
     #[error(
-        "the loss is {total} at step {step} (lr {lr:.3e}; {terms}); last good checkpoint: {checkpoint}; lower optimizer.base_lr or lengthen optimizer.warmup_epochs"
+        "{reason} at step {step} (lr {lr:.3e}; {terms}); last good checkpoint: {checkpoint}; in a new run, lower optimizer.base_lr, lengthen optimizer.warmup_epochs, or let training cope: train.on_divergence=rollback"
     )]
     Diverged {
         /// The step.
         step: u64,
-        /// The total.
-        total: f32,
+        /// What was wrong with it.
+        reason: String,
         /// Learning rate of the step.
         lr: f64,
         /// The named terms, `name value, …`.

@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod decoder;
 pub mod device;
 pub mod diagnose;
+pub mod divergence;
 pub mod embed;
 pub mod encoder_folder;
 pub mod error;

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::memory::Needed;
 use crate::optim::settings::{OptimizerSettings, UpdateRule};
 use crate::projector::ProjectorSettings;
+use crate::tensor::layers::NormKind;
 use crate::train_settings::TrainSettings;
 use selfsame_base::text::readable;
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
@@ -126,6 +127,10 @@ impl Plan {
             let problem = format!("{chunk_size} is more than train.batch_size = {batch_size}; at most that works");
             return wrong("train.chunk_size", problem);
         }
+        if chunk_size == 1 && self.has_batch_norm() {
+            let problem = "1 sample has no statistics for batch norm, so nothing would be learned; at least 2 works, or another norm in [backbone] and [projector]";
+            return wrong("train.chunk_size", problem.into());
+        }
         let DataSettings { channels, mean, std, .. } = &self.data;
         for (key, constants) in [("data.mean", mean), ("data.std", std)] {
             if constants.len() != *channels {
@@ -139,6 +144,24 @@ impl Plan {
             Pipeline::new(&group.augmentations, &path, shape, Normalization::none(*channels))?;
         }
         self.needed()?.check()
+    }
+
+    /// Whether a layer takes statistics over samples.
+    fn has_batch_norm(&self) -> bool {
+        let ProjectorSettings { layers, norm, last_norm, .. } = self.projector;
+        let of_projector = norm == NormKind::Batch && (layers > 1 || (layers == 1 && last_norm));
+        let of_backbone = self.backbone.to_choice().keys.get("norm").and_then(Value::as_str) == Some("batch");
+        of_projector || of_backbone
+    }
+
+    /// What a person should know of a batch in chunks: they are exact only where samples do not see each other.
+    pub fn note_on_chunks(&self) -> Option<String> {
+        let TrainSettings { batch_size, chunk_size, .. } = self.train;
+        (chunk_size < batch_size && self.has_batch_norm()).then(|| {
+            format!(
+                "batch norm takes its statistics per chunk of {chunk_size} samples, not over the batch of {batch_size}; without batch norm a batch in chunks has the gradients of the whole"
+            )
+        })
     }
 
     /// The memory that a training needs at least.

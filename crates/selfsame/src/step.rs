@@ -14,12 +14,15 @@ use crate::outputs::{Parts, PerSample};
 use crate::progress::Progress;
 use crate::tensor::layers::{BatchStatistics, Draws, Pass};
 use burn::tensor::Tensor;
+use std::ops::Range;
 
 /// What a step found out; nothing is changed yet.
 #[derive(Debug)]
 pub struct Step<O> {
     /// Gradients of every parameter.
     pub gradients: GradientMap,
+    /// Length of all gradients together, once it is known.
+    pub gradient_norm: f64,
     /// The total.
     pub total: f32,
     /// The named terms.
@@ -36,8 +39,7 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, p
     if chunk_size >= samples {
         return whole(model, batch, seed, progress);
     }
-    let chunks: Vec<_> =
-        (0..samples).step_by(chunk_size).map(|start| start..(start + chunk_size).min(samples)).collect();
+    let chunks = chunks(samples, chunk_size);
 
     // Pass 1: outputs only; batch statistics per chunk, nothing recorded.
     let plain = model.valid();
@@ -83,6 +85,15 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, p
     finish(gradients, &loss, outputs, statistics)
 }
 
+/// Consecutive chunks of `chunk_size` samples. What is left over is a chunk of its own, but for one sample, which has no
+/// statistics: it joins the chunk before.
+fn chunks(samples: usize, chunk_size: usize) -> Vec<Range<usize>> {
+    let mut starts: Vec<usize> = (0..samples).step_by(chunk_size).collect();
+    starts.pop_if(|start| chunk_size > 1 && *start + 1 == samples);
+    let ends = starts.iter().copied().skip(1).chain([samples]);
+    starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
+}
+
 /// The outputs of a whole batch, of those of its chunks.
 fn joined<O: PerSample>(chunks: &[O]) -> O {
     let parts: Vec<Parts> = chunks.iter().map(PerSample::parts).collect();
@@ -105,7 +116,7 @@ fn whole<M: Method>(model: &M, batch: &Batch, seed: u64, progress: Progress) -> 
 fn finish<O>(gradients: GradientMap, loss: &LossTerms, outputs: O, statistics: Vec<BatchStatistics>) -> Step<O> {
     let scalar = |t: &Tensor<1>| t.clone().into_scalar::<f32>();
     let terms = loss.terms.iter().map(|(name, term)| (*name, scalar(term))).collect();
-    Step { gradients, total: scalar(&loss.total), terms, outputs, statistics }
+    Step { gradients, gradient_norm: f64::NAN, total: scalar(&loss.total), terms, outputs, statistics }
 }
 
 #[cfg(test)]
@@ -143,6 +154,13 @@ mod tests {
         let device = Device::flex().autodiff();
         let model = M::build(&M::Config::defaults(), &BuildContext { plan, device: &device }).unwrap();
         step(&model, &views(batch), chunk, 0, START)
+    }
+
+    #[test]
+    fn no_chunk_is_of_one_sample_unless_all_are() {
+        assert_eq!(chunks(10, 4), [0..4, 4..8, 8..10]);
+        assert_eq!(chunks(9, 4), [0..4, 4..9]);
+        assert_eq!(chunks(3, 1), [0..1, 1..2, 2..3]);
     }
 
     fn chunks_do_not_change_gradients<M: Method>() {

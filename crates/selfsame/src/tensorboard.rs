@@ -69,6 +69,7 @@ impl EventFile {
                 let mut scalars = vec![
                     ("loss/total".to_owned(), f64::from(s.total)),
                     ("train/lr".to_owned(), s.lr),
+                    ("train/gradient_norm".to_owned(), s.gradient_norm),
                     ("train/samples_per_s".to_owned(), s.samples_per_s),
                     ("collapse/embedding_std".to_owned(), s.embedding_std),
                     ("collapse/effective_rank".to_owned(), s.effective_rank),
@@ -151,6 +152,7 @@ mod tests {
             total,
             terms: [("contrast".to_owned(), 1.5), ("invariance".to_owned(), -0.25)].into(),
             lr: 0.125,
+            gradient_norm: 4.0,
             embedding_std: 0.75,
             effective_rank: 3.5,
             samples_per_s: 100.0,

@@ -1,5 +1,6 @@
 //! What can be set of a training.
 
+use crate::divergence::{POLICIES, Policy};
 use selfsame_config::{Kind, Range, settings, value};
 
 settings! {
@@ -19,6 +20,10 @@ settings! {
         keep_checkpoints: usize = 3, Kind::COUNT, records;
         /// epochs between kNN scores where labels exist, 0: never
         online_knn_epochs: usize = 5, Kind::COUNT_OR_ZERO, records;
+        /// what happens to a step whose loss or gradients are not finite or, with skip and rollback, a spike
+        on_divergence: Policy = "stop", Kind::Word(POLICIES);
+        /// a spike: gradients so many times as long as the median of the 32 steps before, 0: none is
+        spike_factor: f64 = 100.0, Kind::NOT_NEGATIVE;
         /// steps between lines of metrics.jsonl
         log_steps: u64 = 1, Kind::COUNT, records;
     }

@@ -3,6 +3,7 @@ use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::checkpoint::{self, Checkpoint};
 use crate::device;
+use crate::divergence::{Guard, MOST_ROLLBACKS, MOST_SKIPPED, Policy};
 use crate::embed;
 use crate::encoder_folder::EncoderFolder;
 use crate::error::Error;
@@ -53,6 +54,16 @@ pub enum Outcome {
     },
 }
 
+/// What became of a batch.
+enum Taken<O> {
+    /// The weights moved.
+    Used(Step<O>),
+    /// It was left out.
+    Skipped,
+    /// Training went back to an earlier step.
+    WentBack,
+}
+
 /// Which weights a branch should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightsOf {
@@ -61,6 +72,9 @@ pub enum WeightsOf {
     /// The plan's initial ones.
     Fresh,
 }
+
+/// Name of the guard's array among the optimizer's.
+const GUARD: &str = "guard";
 
 /// Samples of the online kNN's bank and queries.
 const ONLINE_BANK: usize = 4000;
@@ -109,6 +123,7 @@ struct Session<'a, M> {
     /// Taken out while the optimizer works on it in place, which needs the only handle to the weights.
     model: Option<M>,
     optimizer: Optimizer,
+    guard: Guard,
     done: u64,
     started: Instant,
 }
@@ -155,6 +170,7 @@ impl<'a, M: Method> Session<'a, M> {
             observer,
             model: Some(model),
             optimizer,
+            guard: Guard::new(plan.train.spike_factor),
             done: 0,
             started,
         };
@@ -167,16 +183,24 @@ impl<'a, M: Method> Session<'a, M> {
         let newest = checkpoint::load_newest(&self.run.checkpoints(), self.plan, |problem| {
             warnings.push(problem);
         })?;
-        if let Some(Checkpoint { step, model, optimizer }) = newest {
-            let bad = |problem| Error::run(self.run.path(), problem);
-            self.model = Some(parameters::with_arrays(self.model().clone(), model).map_err(bad)?);
-            self.optimizer.restore(optimizer, &self.device.clone().inner()).map_err(bad)?;
-            self.done = step;
+        if let Some(checkpoint) = newest {
+            self.restore(checkpoint)?;
         }
         self.run.start_records(self.done)?;
         for message in warnings {
             self.tell(&Event::Warning { step: self.done, message })?;
         }
+        Ok(())
+    }
+
+    fn restore(&mut self, Checkpoint { step, model, mut optimizer }: Checkpoint) -> Result<(), Error> {
+        let bad = |problem| Error::run(&self.plan.out, problem);
+        if let Some(guard) = optimizer.remove(GUARD) {
+            self.guard.restore(&guard);
+        }
+        self.model = Some(parameters::with_arrays(self.model().clone(), model).map_err(bad)?);
+        self.optimizer.restore(optimizer, &self.device.clone().inner()).map_err(bad)?;
+        self.done = step;
         Ok(())
     }
 
@@ -199,59 +223,144 @@ impl<'a, M: Method> Session<'a, M> {
             steps: self.steps,
             epochs: self.plan.train.epochs,
         })?;
-        let mut loader = TrainLoader::new(self.dataset.clone(), self.plan.training_views()?, self.done)?;
+        let mut loader = self.loader()?;
         let mut pace = Pace::new();
         let mut last_checkpoint = Instant::now();
         let mut watch = CollapseWatch::default();
+        if self.is_point_of_return() {
+            self.save()?;
+        }
         while self.done < self.steps {
             if stop.load(Ordering::Relaxed) {
                 self.save()?;
                 return Ok(Outcome::Interrupted { run, step: self.done, steps: self.steps });
             }
-            let views = loader.next_batch()?;
+            let views = match loader.next_batch_unless(stop) {
+                Ok(Some(views)) => views,
+                Ok(None) => continue,
+                Err(error) => return Err(self.give_up(error.into())),
+            };
             let samples = views.indices.len();
-            let lr = self.schedule.at(self.done);
-            let result = self.step(views, lr)?;
-            pace.step(samples, loader.wait_s());
-            if self.done.is_multiple_of(self.plan.train.log_steps.max(1)) || self.done == self.steps {
-                let (record, gauge) = self.record(&result, lr, &pace);
-                self.tell(&Event::Step(record))?;
-                if let Some(message) = watch.see(&gauge) {
-                    self.tell(&Event::Warning { step: self.done, message })?;
+            let lr = self.schedule.at(self.done) * self.guard.lr_factor();
+            match self.step(views, lr)? {
+                Taken::Used(result) => {
+                    pace.step(samples, loader.wait_s());
+                    if self.done.is_multiple_of(self.plan.train.log_steps.max(1)) || self.done == self.steps {
+                        let (record, gauge) = self.record(&result, lr, &pace);
+                        self.tell(&Event::Step(record))?;
+                        if let Some(message) = watch.see(&gauge) {
+                            self.tell(&Event::Warning { step: self.done, message })?;
+                        }
+                    }
                 }
+                Taken::Skipped => {}
+                Taken::WentBack => {
+                    loader = self.loader()?;
+                    continue;
+                }
+            }
+            // Before it is saved: what is recorded up to a checkpoint is not recorded again.
+            if self.done.is_multiple_of(self.steps_per_epoch)
+                && let Err(error) = self.online_knn()
+            {
+                return Err(self.give_up(error));
             }
             let every = self.plan.train.checkpoint_steps;
             let minutes = 60.0 * self.plan.train.checkpoint_minutes;
             let minutes = Duration::try_from_secs_f64(minutes).unwrap_or(Duration::MAX);
-            if (every > 0 && self.done.is_multiple_of(every)) || last_checkpoint.elapsed() >= minutes {
+            let due = (every > 0 && self.done.is_multiple_of(every)) || last_checkpoint.elapsed() >= minutes;
+            if self.done < self.steps && (due || self.is_point_of_return()) {
                 self.save()?;
                 last_checkpoint = Instant::now();
-            }
-            if self.done.is_multiple_of(self.steps_per_epoch) {
-                self.online_knn()?;
             }
         }
         self.finish(loader.wait_s())?;
         Ok(Outcome::Finished { run })
     }
 
+    fn loader(&self) -> Result<TrainLoader, Error> {
+        Ok(TrainLoader::new(self.dataset.clone(), self.plan.training_views()?, self.done)?)
+    }
+
+    /// Saves what was done since the last checkpoint before `error` ends training.
+    fn give_up(&mut self, error: Error) -> Error {
+        if self.save().is_ok() {
+            let message = format!("what was done up to step {} is saved", self.done);
+            // The error that ends training is the one to tell.
+            let _ = self.tell(&Event::Warning { step: self.done, message });
+        }
+        error
+    }
+
     /// Gradients, update, running statistics, and what the method does after a step.
-    fn step(&mut self, views: Views, lr: f64) -> Result<Step<M::Outputs>, Error> {
+    fn step(&mut self, views: Views, lr: f64) -> Result<Taken<M::Outputs>, Error> {
         let batch = self.batch(views);
         let mut result = step(self.model(), &batch, self.plan.train.chunk_size, self.plan.seed, self.progress());
-        if !result.total.is_finite() {
-            return Err(self.diverged(&result, lr));
-        }
         drop(batch);
         if let Some(field) = self.model().frozen(self.progress()) {
             result.gradients.freeze(field);
+        }
+        result.gradient_norm = result.gradients.norm();
+        if let Some(reason) = self.guard.judge(result.total, result.gradient_norm) {
+            return self.cope(reason, &result, lr);
+        }
+        let clip_norm = self.plan.optimizer.common.clip_norm;
+        if clip_norm > 0.0 {
+            result.gradients.clip(result.gradient_norm, clip_norm);
         }
         let model = self.model.take().expect("put back after every step");
         self.done += 1;
         let model = self.optimizer.update(model, std::mem::take(&mut result.gradients), |_| lr);
         let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
         self.model = Some(model.after_step(&result.outputs, self.progress()));
-        Ok(result)
+        Ok(Taken::Used(result))
+    }
+
+    /// What the plan says about a step that cannot be used.
+    fn cope(&mut self, reason: String, result: &Step<M::Outputs>, lr: f64) -> Result<Taken<M::Outputs>, Error> {
+        let step = self.done;
+        let taken = match self.plan.train.on_divergence {
+            Policy::Skip if self.guard.skipped + 1 < MOST_SKIPPED => {
+                self.guard.skipped += 1;
+                self.done += 1;
+                Taken::Skipped
+            }
+            Policy::Rollback if self.done > 0 && self.guard.rollbacks < MOST_ROLLBACKS => {
+                self.roll_back()?;
+                Taken::WentBack
+            }
+            _ => return Err(self.diverged(reason, result, lr)),
+        };
+        let (goes_on_from, lr_factor) = (self.done, self.guard.lr_factor());
+        self.tell(&Event::Divergence { step, reason, goes_on_from, lr_factor })?;
+        Ok(taken)
+    }
+
+    /// Whether the state at this step is one that a rollback may need: the start of an epoch. It does not depend on the clock,
+    /// as other checkpoints do.
+    fn is_point_of_return(&self) -> bool {
+        self.plan.train.on_divergence == Policy::Rollback && self.done.is_multiple_of(self.steps_per_epoch)
+    }
+
+    /// The last two starts of an epoch.
+    fn points_of_return(&self) -> Vec<u64> {
+        if self.plan.train.on_divergence != Policy::Rollback {
+            return Vec::new();
+        }
+        let start = self.done / self.steps_per_epoch * self.steps_per_epoch;
+        vec![start, start.saturating_sub(self.steps_per_epoch)]
+    }
+
+    /// Goes back to the start of the epoch, or of the one before at its first step. What was saved after it is dropped: it leads
+    /// to where training cannot go on.
+    fn roll_back(&mut self) -> Result<(), Error> {
+        let target = (self.done - 1) / self.steps_per_epoch * self.steps_per_epoch;
+        let rollbacks = self.guard.rollbacks + 1;
+        let checkpoint = checkpoint::load_step(&self.run.checkpoints(), target)?;
+        self.restore(checkpoint)?;
+        checkpoint::remove_after(&self.run.checkpoints(), target)?;
+        self.guard.rollbacks = rollbacks;
+        Ok(())
     }
 
     /// Views on the device, outside any graph.
@@ -269,15 +378,9 @@ impl<'a, M: Method> Session<'a, M> {
         Progress { step: self.done, steps: self.steps, steps_per_epoch: self.steps_per_epoch }
     }
 
-    fn diverged(&self, result: &Step<M::Outputs>, lr: f64) -> Error {
+    fn diverged(&self, reason: String, result: &Step<M::Outputs>, lr: f64) -> Error {
         let terms: Vec<_> = result.terms.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        Error::Diverged {
-            step: self.done + 1,
-            total: result.total,
-            lr,
-            terms: terms.join(", "),
-            checkpoint: self.last_checkpoint(),
-        }
+        Error::Diverged { step: self.done + 1, reason, lr, terms: terms.join(", "), checkpoint: self.last_checkpoint() }
     }
 
     fn last_checkpoint(&self) -> String {
@@ -296,6 +399,7 @@ impl<'a, M: Method> Session<'a, M> {
             total: result.total,
             terms: result.terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
             lr,
+            gradient_norm: result.gradient_norm,
             embedding_std: gauge.std,
             effective_rank: gauge.effective_rank,
             samples_per_s: pace.samples_per_s(),
@@ -328,17 +432,22 @@ impl<'a, M: Method> Session<'a, M> {
             let name = name.to_owned();
             return Err(Error::NotFinite { step: self.done, name, checkpoint: self.last_checkpoint() });
         }
-        let checkpoint = Checkpoint { step: self.done, model, optimizer: self.optimizer.arrays() };
-        let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, self.plan)?;
+        let mut optimizer = self.optimizer.arrays();
+        optimizer.insert(GUARD.into(), self.guard.to_array());
+        let checkpoint = Checkpoint { step: self.done, model, optimizer };
+        let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, self.plan, &self.points_of_return())?;
         self.run.sync_records()?;
         self.tell(&Event::Checkpoint { step: self.done, path })
     }
 
     fn finish(&mut self, wait_s: f64) -> Result<(), Error> {
         self.save()?;
-        self.run.write_skipped(&self.dataset)?;
-        self.draw_pictures()?;
         EncoderFolder::write(self.run.path(), &self.model().branch().encoder, self.plan)?;
+        self.run.write_skipped(&self.dataset)?;
+        if let Err(error) = self.draw_pictures() {
+            let message = format!("no pictures of what was learned: {error}");
+            self.tell(&Event::Warning { step: self.done, message })?;
+        }
         let elapsed_s = self.started.elapsed().as_secs_f64();
         self.tell(&Event::Finished {
             step: self.done,

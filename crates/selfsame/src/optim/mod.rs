@@ -58,6 +58,19 @@ impl GradientMap {
         self.0.retain(|name, _| keep(name));
     }
 
+    /// Length of all gradients together, as one vector; not finite where one of them is not.
+    pub fn norm(&self) -> f64 {
+        self.0.values().map(|gradient| update::square_sum(gradient.clone())).sum::<f64>().sqrt()
+    }
+
+    /// Scales every gradient so that they are no longer than `length` together; `norm` is their [`Self::norm`].
+    pub fn clip(&mut self, norm: f64, length: f64) {
+        if norm > length {
+            let scaled = |gradient: Tensor<1>| gradient * (length / norm);
+            self.0 = std::mem::take(&mut self.0).into_iter().map(|(name, g)| (name, scaled(g))).collect();
+        }
+    }
+
     /// The gradients as plain arrays.
     pub fn into_arrays(self) -> BTreeMap<String, Vec<f32>> {
         self.0.into_iter().map(|(name, gradient)| (name, crate::tensor::to_vec(gradient))).collect()

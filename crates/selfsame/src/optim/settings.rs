@@ -16,6 +16,8 @@ settings! {
         warmup_epochs: f64 = 1.0, Kind::NOT_NEGATIVE;
         /// learning rate at the end, as a share of the peak
         final_lr_share: f64 = 0.0, Kind::SHARE;
+        /// longer gradients are scaled to this length, all parameters together, 0: never
+        clip_norm: f64 = 0.0, Kind::NOT_NEGATIVE;
     }
 }
 

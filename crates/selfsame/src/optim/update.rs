@@ -5,8 +5,8 @@ use crate::tensor::cpu::{contiguous, values};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::Tensor;
-use selfsame_kernels::optimize::{AdamW, Lars, MovingAverage, Sgd};
+use burn::tensor::{Tensor, TensorData};
+use selfsame_kernels::optimize::{self, AdamW, Lars, MovingAverage, Sgd};
 
 /// An update rule with its numbers for one tensor and one step. `p` parameter, `g` gradient, `m`, `v` moments.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +79,13 @@ pub fn follow(t: Tensor<1>, p: Tensor<1>, decay: f64) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as OptimizerOps>::moving_average(t.into_dispatch(), p.into_dispatch(), decay))
 }
 
+/// Sum of the squares of `x`.
+pub fn square_sum(x: Tensor<1>) -> f64 {
+    f64::from(
+        Tensor::<1>::from_dispatch(<Dispatch as OptimizerOps>::square_sum(x.into_dispatch())).into_scalar::<f32>(),
+    )
+}
+
 /// Update rules over flat tensors `[elements]`.
 #[backend_extension(Flex)]
 pub trait OptimizerOps: Backend {
@@ -106,6 +113,11 @@ pub trait OptimizerOps: Backend {
     /// `βt + (1 − β)p`.
     fn moving_average(t: FloatTensor<Self>, p: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
         portable::moving_average::<Self>(t, p, decay)
+    }
+
+    /// `Σ x²`, `[1]`.
+    fn square_sum(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::square_sum::<Self>(x)
     }
 }
 
@@ -155,6 +167,11 @@ impl OptimizerOps for Flex {
         MovingAverage { teacher: t.storage_mut(), decay: decay as f32 }.follow(values(&p));
         t
     }
+
+    fn square_sum(x: FlexTensor) -> FlexTensor {
+        let sum = optimize::square_sum(values(&contiguous(x)));
+        FlexTensor::from_data(TensorData::from([sum as f32]))
+    }
 }
 
 mod portable {
@@ -168,6 +185,10 @@ mod portable {
 
     fn norm<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
         B::float_sqrt(B::float_sum(B::float_mul(x.clone(), x)))
+    }
+
+    pub fn square_sum<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+        B::float_sum(B::float_mul(x.clone(), x))
     }
 
     pub fn momentum_step<B: Backend>(

@@ -1,6 +1,7 @@
 //! Integration tests of the tensor side.
 
 mod ablations;
+mod divergence;
 mod environment;
 mod methods;
 mod not_finite;
