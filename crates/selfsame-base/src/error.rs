@@ -40,6 +40,14 @@ pub enum DataError {
     /// More samples cannot be read than `data.max_bad_share` allows.
     #[error("{0}")]
     TooManyBad(String),
+    /// The system starts no more threads.
+    #[error("cannot start {wanted} thread{}: {cause}; use fewer (threads=…), or let the system give more (ulimit -u)", if *wanted == 1 { "" } else { "s" })]
+    Threads {
+        /// How many were asked for.
+        wanted: usize,
+        /// The system's words.
+        cause: String,
+    },
 }
 
 impl DataError {
@@ -58,6 +66,11 @@ impl DataError {
         matches!(self, Self::Io { cause, .. } if is_out_of_space(cause))
     }
 
+    /// Threads that cannot be had.
+    pub fn threads(wanted: usize, cause: impl std::fmt::Display) -> Self {
+        Self::Threads { wanted, cause: cause.to_string() }
+    }
+
     /// A failed read or write.
     pub fn io(path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
         Self::Io { path: path.into(), cause, hint: None }
@@ -67,4 +80,49 @@ impl DataError {
 /// Whether a disk or a quota is full.
 pub fn is_out_of_space(cause: &std::io::Error) -> bool {
     matches!(cause.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether the place where data lie is gone: a share that does not answer, a disk that fails or was taken out. A file that is
+/// just not there says nothing of that.
+pub fn is_gone(cause: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{
+        HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected, StaleNetworkFileHandle, TimedOut,
+    };
+    #[cfg(unix)]
+    let system = matches!(cause.raw_os_error(), Some(libc::EIO | libc::ENODEV | libc::ENXIO | libc::EHOSTDOWN));
+    #[cfg(not(unix))]
+    let system = false;
+    system
+        || matches!(
+            cause.kind(),
+            HostUnreachable | NetworkDown | NetworkUnreachable | NotConnected | StaleNetworkFileHandle | TimedOut
+        )
+}
+
+/// Whether the system had no descriptor or no memory left for what was asked: it says nothing about the file.
+pub fn is_scarce(cause: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    let system = matches!(cause.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::EAGAIN));
+    #[cfg(not(unix))]
+    let system = false;
+    system || cause.kind() == std::io::ErrorKind::OutOfMemory
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_a_place_and_the_system_fail_differently() {
+        let cause = std::io::Error::from_raw_os_error;
+        for gone in [libc::EIO, libc::ESTALE, libc::ENODEV, libc::ENOTCONN, libc::ETIMEDOUT] {
+            assert!(is_gone(&cause(gone)) && !is_scarce(&cause(gone)), "{}", cause(gone));
+        }
+        for scarce in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN] {
+            assert!(is_scarce(&cause(scarce)) && !is_gone(&cause(scarce)), "{}", cause(scarce));
+        }
+        for own in [libc::ENOENT, libc::EACCES, libc::EISDIR, libc::ELOOP, libc::ENAMETOOLONG, libc::ENOSPC] {
+            assert!(!is_scarce(&cause(own)) && !is_gone(&cause(own)), "{}", cause(own));
+        }
+    }
 }

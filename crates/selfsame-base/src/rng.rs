@@ -25,6 +25,8 @@ pub enum Purpose {
     Cluster = 8,
     /// Markov chains that live through the training; stream `(step, chain, round)`.
     Chain = 9,
+    /// Random projection of wide features; stream `(0, 0, 0)`.
+    Sketch = 10,
 }
 
 /// A ChaCha8 stream. The same arguments give the same numbers on every machine.

@@ -102,9 +102,20 @@ pub fn values<const N: usize>(words: &[String], names: [&'static str; N]) -> Res
     Ok(values)
 }
 
-/// Another data set, seen as the plan's encoder sees its own: same channels, size and normalization.
+/// Another data set, seen as the plan's encoder sees its own: same channels, size and normalization. No image is kept: see
+/// [`kept_sibling`].
 pub fn sibling(plan: &Plan, path: &str) -> Result<Arc<Dataset>> {
-    let request = DataRequest { path: path.into(), kind: None, labels: None, ..DataRequest::from(&plan.data) };
+    open_sibling(plan, path, 0)
+}
+
+/// As [`sibling`], with images that stay in memory where they fit: for commands that read each of them many times.
+pub fn kept_sibling(plan: &Plan, path: &str) -> Result<Arc<Dataset>> {
+    open_sibling(plan, path, plan.data.cache_mb)
+}
+
+fn open_sibling(plan: &Plan, path: &str, cache_mb: usize) -> Result<Arc<Dataset>> {
+    let request =
+        DataRequest { path: path.into(), kind: None, labels: None, cache_mb, ..DataRequest::from(&plan.data) };
     let labeled = DataRequest { labels: Some("folder".into()), ..request.clone() };
     // Labels are taken where there are any; a folder has them when its first level names the classes.
     let folder = Path::new(path).is_dir();

@@ -2,22 +2,36 @@
 //!
 //! Everything here may be called from any number of threads at once.
 
+use crate::budget::{self, Share};
 use crate::decode::{FileDecoder, Header, channels_convert, convert_channels};
 use crate::image::{Image, Pixels, Size};
 use crate::loader::SampleSource;
+use crate::record::{Changes, DataRecord, Entry};
 use crate::settings::DataRequest;
-use crate::source::{self, Encoded, IndexedSource, LabelSource};
+use crate::source::{self, Encoded, IndexedSource, LabelSource, Stat};
+use crate::threads;
+use blake3::Hasher;
 use rayon::prelude::*;
-use selfsame_base::DataError;
 use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_base::{DataError, files};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use toml::{Table, Value};
 
 /// Files whose headers are read when a folder is opened, evenly spaced over the list.
 const PROBES: usize = 64;
+
+/// Bytes of an array that its fingerprint looks at, in rows that are evenly spaced.
+const FINGERPRINT_BYTES: u64 = 64 << 20;
+
+/// Samples that [`Dataset::changes`] reads, at least, of those whose files were written since.
+const COMPARED: usize = 1024;
+
+/// Larger files are not read: no image within the pixel limits needs so many bytes.
+const MOST_FILE_BYTES: u64 = 2 << 30;
 
 /// Values (pixels times channels) that [`Dataset::facts`] may look at for the normalization constants.
 const SURVEY_VALUES: usize = 1 << 27;
@@ -52,6 +66,10 @@ pub struct Dataset {
     cache: Option<Cache>,
     bad: Mutex<BTreeMap<usize, String>>,
     max_bad_share: f64,
+    /// One per sample, once they were asked for.
+    stats: OnceLock<Vec<Stat>>,
+    /// Hashes of what was read since [`Self::remember`], one per sample; 0 where nothing was.
+    contents: OnceLock<Vec<AtomicU64>>,
 }
 
 impl Dataset {
@@ -61,8 +79,12 @@ impl Dataset {
         let entry = source::find(&settings.path, settings.kind.as_deref())?;
         let source = (entry.open)(&settings.path, labels)?;
         let channels = settings.channels.unwrap_or_else(|| source.shape().map_or(3, |[_, _, channels]| channels));
-        let decoder =
-            FileDecoder { channels, background: settings.background, max_megapixels: settings.max_megapixels };
+        let decoder = FileDecoder {
+            channels,
+            background: settings.background,
+            max_megapixels: settings.max_megapixels,
+            memory_bytes: (settings.decode_mb as u64) << 20,
+        };
         let mut dataset = Self {
             kind: entry.name,
             path: settings.path.clone(),
@@ -74,6 +96,8 @@ impl Dataset {
             cache: None,
             bad: Mutex::default(),
             max_bad_share: settings.max_bad_share,
+            stats: OnceLock::new(),
+            contents: OnceLock::new(),
         };
         match dataset.source.shape() {
             Some(shape) => dataset.take_shape(shape)?,
@@ -84,7 +108,13 @@ impl Dataset {
 
     /// Arrays state their shape; their rows are copied out of memory, so nothing is gained by keeping images.
     fn take_shape(&mut self, [height, width, channels]: [usize; 3]) -> Result<(), DataError> {
-        let wanted = self.decoder.channels;
+        let (wanted, most) = (self.decoder.channels, self.decoder.max_megapixels);
+        let megapixels = height as f64 * width as f64 / 1e6;
+        if megapixels > most {
+            let problem =
+                format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read");
+            return Err(DataError::setting("data.max_megapixels", problem));
+        }
         if !channels_convert(channels, wanted) {
             let problem = format!("the data have {channels} channels, {wanted} are asked for; only 1 and 3 convert");
             return Err(DataError::setting("data.channels", problem));
@@ -104,18 +134,25 @@ impl Dataset {
         }
         let len = self.len();
         let probes = len.min(PROBES);
-        let headers: Vec<Option<Header>> = (0..probes)
-            .into_par_iter()
-            .map(|probe| {
-                let index = probe * len / probes;
-                let header = match self.source.get(index) {
-                    Ok(Encoded::File(bytes)) => self.decoder.probe(&bytes, &self.source.id(index)),
-                    Ok(Encoded::Image(_)) => unreachable!("sources of arrays state their shape"),
-                    Err(error) => Err(error),
-                };
-                header.map_err(|error| self.record(index, &error)).ok()
-            })
-            .collect();
+        let header = |probe| {
+            let index = probe * len / probes;
+            let Encoded::File(file) = self.source.get(index)? else {
+                unreachable!("sources of arrays state their shape")
+            };
+            let (bytes, _share) = self.read(index, &file)?;
+            self.decoder.probe(&bytes, &self.id(index))
+        };
+        let headers: Vec<Option<Header>> = threads::pool(0)?.install(|| {
+            let headers = (0..probes).into_par_iter().map(|probe| match header(probe) {
+                Ok(header) => Ok(Some(header)),
+                Err(error @ DataError::Sample { .. }) => {
+                    self.count_bad(probe * len / probes, &error);
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            });
+            headers.collect::<Result<_, _>>()
+        })?;
         let headers: Vec<Header> = headers.into_iter().flatten().collect();
         let Some(&first) = headers.first() else {
             let (index, reason) = self.lock_bad().first_key_value().map(|(&i, r)| (i, r.clone())).expect("all failed");
@@ -190,38 +227,76 @@ impl Dataset {
     /// The decoded sample.
     ///
     /// # Errors
-    /// [`DataError::Sample`] if the sample cannot be read: it is now among [`Self::bad_files`], skip it.
-    /// [`DataError::TooManyBad`] if by now more than `data.max_bad_share` of all samples cannot be read: give up.
+    /// [`DataError::Sample`] if the sample cannot be read: it is now among [`Self::bad_files`], skip it. Any other: give up.
+    /// That is [`DataError::TooManyBad`] if by now more than `data.max_bad_share` of all samples cannot be read, or, if the data
+    /// are gone or the system is out of descriptors, [`DataError::Io`], with no sample taken for a bad one.
     pub fn sample(&self, index: usize) -> Result<Arc<Image>, DataError> {
-        if let Some(image) = self.cache.as_ref().and_then(|cache| cache.get(index)) {
-            return Ok(image);
-        }
-        let image = match self.load(index) {
-            Ok(image) => Arc::new(image),
-            Err(error) => {
-                self.record(index, &error);
-                self.check_bad_share()?;
-                return Err(error);
-            }
-        };
-        if let Some(cache) = &self.cache {
-            cache.keep(index, &image);
-        }
-        Ok(image)
+        Ok(self.held(index)?.0)
     }
 
-    fn load(&self, index: usize) -> Result<Image, DataError> {
-        match self.source.get(index)? {
-            Encoded::File(bytes) => self.decoder.decode(&bytes, &self.source.id(index)),
-            Encoded::Image(image) => {
+    /// Hands the decoded sample to `work`, and holds a share of the memory for decoding meanwhile. `work` must not ask for
+    /// another sample.
+    ///
+    /// # Errors
+    /// As [`Self::sample`].
+    pub fn with_sample<T>(&self, index: usize, work: impl FnOnce(&Image) -> T) -> Result<T, DataError> {
+        let (image, _share) = self.held(index)?;
+        Ok(work(&image))
+    }
+
+    /// The sample, and its share of the memory for decoding unless it is in the cache.
+    fn held(&self, index: usize) -> Result<(Arc<Image>, Option<Share>), DataError> {
+        if let Some(image) = self.cache.as_ref().and_then(|cache| cache.get(index)) {
+            return Ok((image, None));
+        }
+        match self.load(index) {
+            Ok((image, share)) => {
+                let image = Arc::new(image);
+                let kept = self.cache.as_ref().is_some_and(|cache| cache.keep(index, &image));
+                Ok((image, (!kept).then_some(share)))
+            }
+            Err(error @ DataError::Sample { .. }) => {
+                self.count_bad(index, &error);
+                self.check_bad_share()?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load(&self, index: usize) -> Result<(Image, Share), DataError> {
+        // A row takes its own bytes twice, and its channels in `f32`.
+        let row_bytes =
+            self.source.shape().map(|_| 2 * self.source.stat(index).size_bytes + self.mean_image_bytes as u64);
+        let share = row_bytes.map(|bytes| budget::IMAGES.take(bytes, self.decoder.memory_bytes));
+        match (self.source.get(index)?, share) {
+            (Encoded::Image(image), Some(share)) => {
+                self.learn(index, |hash| hash_pixels(&image.pixels, hash));
                 if let Pixels::F32(values) = &image.pixels
                     && !values.iter().all(|value| value.is_finite())
                 {
                     return Err(DataError::sample(self.id(index), "holds values that are infinite or not a number"));
                 }
-                Ok(convert_channels(image, self.decoder.channels))
+                Ok((convert_channels(image, self.decoder.channels), share))
             }
+            (Encoded::File(file), None) => {
+                let (bytes, _share) = self.read(index, &file)?;
+                drop(file);
+                self.learn(index, |hash| {
+                    hash.update(&bytes);
+                });
+                self.decoder.decode(&bytes, &self.id(index))
+            }
+            _ => unreachable!("sources of arrays, and they alone, state their shape"),
         }
+    }
+
+    /// The bytes of a file, as soon as there is memory for them.
+    fn read(&self, index: usize, file: &File) -> Result<(Vec<u8>, Share), DataError> {
+        let failed = |cause| source::failure(self.path.join(self.id(index)), self.id(index), cause);
+        let size_bytes = files::size_within(file, MOST_FILE_BYTES).map_err(failed)?;
+        let share = budget::FILES.take(size_bytes, self.decoder.memory_bytes);
+        Ok((files::read_start(file, size_bytes).map_err(failed)?, share))
     }
 
     /// The samples that could not be read so far, in index order, each once.
@@ -246,12 +321,19 @@ impl Dataset {
         )))
     }
 
-    fn record(&self, index: usize, error: &DataError) {
-        let reason = match error {
-            DataError::Sample { problem, .. } => problem.clone(),
-            other => other.to_string(),
-        };
-        self.lock_bad().insert(index, reason);
+    /// What a person should know of samples that could not be read so far: how many, and the first of them, in one line.
+    pub fn skipped(&self) -> Option<String> {
+        let bad = self.lock_bad();
+        let (&index, reason) = bad.first_key_value()?;
+        let (count, len) = (bad.len(), self.len());
+        let first = if count == 1 { "" } else { "the first, " };
+        Some(format!("{count} of {len} samples cannot be read and are left out: {first}{}: {reason}", self.id(index)))
+    }
+
+    fn count_bad(&self, index: usize, error: &DataError) {
+        if let DataError::Sample { problem, .. } = error {
+            self.lock_bad().insert(index, problem.clone());
+        }
     }
 
     fn lock_bad(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, String>> {
@@ -275,14 +357,13 @@ impl Dataset {
             order.truncate(count);
             order.sort_unstable();
         }
-        let moments: Vec<Option<Vec<[f64; 2]>>> = order
-            .par_iter()
-            .map(|&index| match self.sample(index as usize) {
-                Ok(image) => Ok(Some(moments(&image))),
-                Err(DataError::Sample { .. }) => Ok(None),
-                Err(error) => Err(error),
-            })
-            .collect::<Result<_, _>>()?;
+        let moments = |&index: &u32| match self.with_sample(index as usize, moments) {
+            Ok(moments) => Ok(Some(moments)),
+            Err(DataError::Sample { .. }) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let moments: Vec<Option<Vec<[f64; 2]>>> =
+            threads::pool(0)?.install(|| order.par_iter().map(moments).collect::<Result<_, _>>())?;
         let mut sums = vec![[0.0; 2]; self.channels()];
         let mut images = 0.0;
         for image in moments.into_iter().flatten() {
@@ -310,7 +391,9 @@ impl Dataset {
         facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
         let own = self.uniform_size.filter(|size| size.height == size.width);
         facts.insert("size".into(), Value::Integer(own.map_or(DEFAULT_SIZE, |size| size.height) as i64));
-        facts.insert("fingerprint".into(), self.fingerprint().into());
+        // A training will want to know what was read here.
+        self.remember(None);
+        facts.insert("fingerprint".into(), self.fingerprint()?.into());
         if !(given.contains_key("mean") && given.contains_key("std")) {
             let [fewest, most] = SURVEY_IMAGES;
             let samples = (SURVEY_VALUES / self.mean_image_values.max(1)).clamp(fewest, most);
@@ -322,33 +405,156 @@ impl Dataset {
         Ok(facts)
     }
 
-    /// A hash that identifies these data wherever they are stored: of the number of samples, their ids within the data, and the
-    /// contents of up to 64 of them, evenly spaced. 32 hexadecimal digits.
-    pub fn fingerprint(&self) -> String {
+    /// A hash that identifies these data wherever they are stored, whenever they were copied there: of the number of samples,
+    /// their ids within the data, the sizes of their files, and contents, evenly spaced: of 64 files, or of the rows of an
+    /// array up to 64 MiB, all of them where they are fewer. 32 hexadecimal digits.
+    ///
+    /// # Errors
+    /// If the data are gone.
+    pub fn fingerprint(&self) -> Result<String, DataError> {
         let len = self.len();
-        let mut hash = blake3::Hasher::new();
+        let mut hash = Hasher::new();
         hash.update(&(len as u64).to_le_bytes());
-        for index in 0..len {
+        for (index, stat) in self.stats().iter().enumerate() {
             hash.update(&self.key(index).to_le_bytes());
+            hash.update(&stat.size_bytes.to_le_bytes());
         }
-        let probes = len.min(PROBES);
+        let rows = |stat: &Stat| (FINGERPRINT_BYTES / stat.size_bytes.max(1)) as usize;
+        let rows = self.source.shape().and(self.stats().first()).map_or(0, rows);
+        let probes = len.min(PROBES.max(rows));
         for index in (0..probes).map(|probe| probe * len / probes) {
-            match self.source.get(index) {
-                Ok(Encoded::File(bytes)) => hash.update(&bytes),
-                Ok(Encoded::Image(image)) => match &image.pixels {
-                    Pixels::U8(values) => hash.update(values),
-                    Pixels::U16(values) => {
-                        hash.update(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
-                    }
-                    Pixels::F32(values) => {
-                        hash.update(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
-                    }
-                },
+            match self.hash_sample(index, &mut hash) {
+                Ok(()) => {}
                 // What cannot be read today and can be tomorrow is another content.
-                Err(_) => hash.update(b"unreadable"),
-            };
+                Err(DataError::Sample { .. }) => {
+                    hash.update(b"unreadable");
+                }
+                Err(error) => return Err(error),
+            }
         }
-        hash.finalize().to_hex()[..32].to_owned()
+        Ok(hash.finalize().to_hex()[..32].to_owned())
+    }
+
+    /// What is known of each sample without reading it, as it was when it was first asked for.
+    fn stats(&self) -> &[Stat] {
+        self.stats.get_or_init(|| (0..self.len()).map(|index| self.source.stat(index)).collect())
+    }
+
+    /// Feeds the content of a sample, as it is stored, to `hash`.
+    fn hash_sample(&self, index: usize, hash: &mut Hasher) -> Result<(), DataError> {
+        match self.source.get(index)? {
+            Encoded::File(file) => {
+                let (bytes, _share) = self.read(index, &file)?;
+                hash.update(&bytes);
+            }
+            Encoded::Image(image) => hash_pixels(&image.pixels, hash),
+        }
+        Ok(())
+    }
+
+    /// From now on, keeps a hash of each sample that is read; of those that are unchanged since `then`, takes it from there.
+    /// 8 bytes per sample.
+    pub fn remember(&self, then: Option<&DataRecord>) {
+        let contents = self.contents.get_or_init(|| (0..self.len()).map(|_| AtomicU64::new(0)).collect());
+        let Some(then) = then else { return };
+        for (index, (content, stat)) in contents.iter().zip(self.stats()).enumerate() {
+            let before = then.get(self.key(index)).filter(|entry| entry.size_bytes == stat.size_bytes);
+            if let Some(known) = before.and_then(|entry| entry.content) {
+                content.store(known, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Keeps what `feed` feeds to a hash as the content of a sample, if it is to be kept and not known.
+    fn learn(&self, index: usize, feed: impl FnOnce(&mut Hasher)) {
+        if let Some(content) = self.contents.get().map(|contents| &contents[index])
+            && content.load(Ordering::Relaxed) == 0
+        {
+            let mut hash = Hasher::new();
+            feed(&mut hash);
+            content.store(content_of(&hash), Ordering::Relaxed);
+        }
+    }
+
+    /// Samples whose content is known, see [`Self::remember`].
+    pub fn remembered(&self) -> usize {
+        let known = |content: &&AtomicU64| content.load(Ordering::Relaxed) != 0;
+        self.contents.get().map_or(0, |contents| contents.iter().filter(known).count())
+    }
+
+    /// What these data, of this fingerprint, are now.
+    pub fn to_record(&self, fingerprint: &str) -> DataRecord {
+        let content = |index: usize| {
+            let content = self.contents.get()?[index].load(Ordering::Relaxed);
+            (content != 0).then_some(content)
+        };
+        let entries = self.stats().iter().enumerate();
+        let entries = entries.map(|(index, &stat)| Entry::new(self.key(index), stat, content(index)));
+        DataRecord::new(fingerprint.to_owned(), entries.collect())
+    }
+
+    /// How these data differ from what they were: by the names and sizes of samples, and by the contents of those that a
+    /// training had read and whose files were written since. Where these are many, as they are in a copy, some are compared,
+    /// evenly spaced: 1,024, or of small ones as many as 64 MiB hold.
+    ///
+    /// # Errors
+    /// If the data are gone.
+    pub fn changes(&self, then: &DataRecord) -> Result<Changes, DataError> {
+        let mut changes = Changes::default();
+        let (mut written, mut replaced, mut known) = (Vec::new(), Vec::new(), 0);
+        let mut first_added = None;
+        for (index, stat) in self.stats().iter().enumerate() {
+            let Some(entry) = then.get(self.key(index)) else {
+                changes.added += 1;
+                first_added.get_or_insert(index);
+                continue;
+            };
+            known += 1;
+            if entry.size_bytes != stat.size_bytes {
+                replaced.push(index);
+            } else if let Some(content) = entry.content.filter(|_| entry.modified_ns != stat.modified_ns) {
+                written.push((index, content));
+            }
+        }
+        let written_bytes: u64 = written.iter().map(|&(index, _)| self.stats()[index].size_bytes).sum();
+        let mean_bytes = (written_bytes / written.len().max(1) as u64).max(1);
+        let compared = written.len().min(COMPARED.max((FINGERPRINT_BYTES / mean_bytes) as usize));
+        for (index, content) in (0..compared).map(|i| written[i * written.len() / compared]) {
+            let mut hash = Hasher::new();
+            match self.hash_sample(index, &mut hash) {
+                Ok(()) if content_of(&hash) == content => {}
+                Ok(()) | Err(DataError::Sample { .. }) => replaced.push(index),
+                Err(error) => return Err(error),
+            }
+        }
+        let first = first_added.into_iter().chain(replaced.iter().copied()).min();
+        changes.first = first.map(|index| self.id(index));
+        (changes.removed, changes.replaced) = (then.len() - known, replaced.len());
+        Ok(changes)
+    }
+}
+
+/// The first 64 bits of a hash, never 0.
+fn content_of(hash: &Hasher) -> u64 {
+    u64::from_le_bytes(hash.finalize().as_bytes().as_chunks().0[0]).max(1)
+}
+
+/// Feeds the bytes of pixels to `hash`, a piece at a time.
+fn hash_pixels(pixels: &Pixels, hash: &mut Hasher) {
+    fn pieces<T: Copy, const N: usize>(values: &[T], hash: &mut Hasher, bytes: impl Fn(T) -> [u8; N]) {
+        let mut piece = Vec::with_capacity(1 << 14);
+        for values in values.chunks((1 << 14) / N) {
+            piece.clear();
+            piece.extend(values.iter().flat_map(|&value| bytes(value)));
+            hash.update(&piece);
+        }
+    }
+    match pixels {
+        Pixels::U8(values) => {
+            hash.update(values);
+        }
+        Pixels::U16(values) => pieces(values, hash, u16::to_le_bytes),
+        Pixels::F32(values) => pieces(values, hash, f32::to_le_bytes),
     }
 }
 
@@ -356,8 +562,8 @@ impl SampleSource for Dataset {
     fn len(&self) -> usize {
         self.source.len()
     }
-    fn sample(&self, index: usize) -> Result<Arc<Image>, DataError> {
-        self.sample(index)
+    fn with_sample(&self, index: usize, work: &mut dyn FnMut(&Image)) -> Result<(), DataError> {
+        self.with_sample(index, work)
     }
     fn key(&self, index: usize) -> u64 {
         self.source.key(index)
@@ -401,13 +607,16 @@ impl Cache {
         self.slots[index].get().cloned()
     }
 
-    fn keep(&self, index: usize, image: &Arc<Image>) {
+    /// Whether it fits, and stays.
+    fn keep(&self, index: usize, image: &Arc<Image>) -> bool {
         let bytes = image.size_bytes();
         let held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         // Two threads may decode one image at once; the second gives its share back.
-        if held > self.budget_bytes || self.slots[index].set(Arc::clone(image)).is_err() {
+        let kept = held <= self.budget_bytes && self.slots[index].set(Arc::clone(image)).is_ok();
+        if !kept {
             self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
+        kept
     }
 }
 

@@ -2,16 +2,17 @@
 //!
 //! JPEG goes through `zune-jpeg`, single-channel `f32` TIFF through `tiff`, everything else through `image`. The format
 //! is told by the content, never by the name. Width and height are read from the header and checked against the limit
-//! before a pixel is decoded. A file that ends early or lies about its size is an error, never a half-gray image.
+//! before a pixel is decoded, and so is the memory of what else is decoded at the time (see [`budget`]). A file that ends early
+//! or lies about its size is an error, never a half-gray image.
 
+use crate::budget::{self, Share};
 use crate::image::{Image, Pixels, Size};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
-use selfsame_base::DataError;
+use selfsame_base::{DataError, panics};
 use std::borrow::Cow;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use tiff::decoder::{Decoder as TiffDecoder, DecodingResult};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -39,6 +40,8 @@ pub struct FileDecoder {
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
     pub max_megapixels: f64,
+    /// Memory of all images that are decoded at once in the process, bytes; a larger one is decoded alone.
+    pub memory_bytes: u64,
 }
 
 /// What a header says of an image.
@@ -59,11 +62,15 @@ const DECODER_BASE_BYTES: u64 = 16 << 20;
 impl FileDecoder {
     /// Decodes a file. `what` names it in errors.
     ///
-    /// 8 bits stay 8 bits, 16 stay 16, `f32` stays `f32`. The orientation that the file states is applied.
-    pub fn decode(&self, bytes: &[u8], what: &str) -> Result<Image, DataError> {
-        let image = self.guarded(what, || {
-            let decoded = match self.open(bytes)? {
-                Opened::Jpeg(jpeg) => self.decode_jpeg(*jpeg)?,
+    /// 8 bits stay 8 bits, 16 stay 16, `f32` stays `f32`. The orientation that the file states is applied. Waits until there is
+    /// memory for the image, of which it holds a share until that is dropped.
+    pub fn decode(&self, bytes: &[u8], what: &str) -> Result<(Image, Share), DataError> {
+        let mut opened = guarded(what, || self.open(bytes))?;
+        let needed_bytes = guarded(what, || opened.needed_bytes(self.channels))?;
+        let mut share = budget::IMAGES.take(needed_bytes, self.memory_bytes);
+        let image = guarded(what, || {
+            let decoded = match opened {
+                Opened::Jpeg(jpeg) => decode_jpeg(*jpeg)?,
                 Opened::GrayF32(tiff) => return decode_gray_f32(*tiff),
                 Opened::Other(mut decoder) => {
                     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -81,12 +88,14 @@ impl FileDecoder {
         if !finite {
             return Err(DataError::sample(what, "holds values that are infinite or not a number"));
         }
-        Ok(convert_channels(image, self.channels))
+        let image = convert_channels(image, self.channels);
+        share.shrink(image.size_bytes() as u64);
+        Ok((image, share))
     }
 
     /// Reads the header alone, under the same limits.
     pub fn probe(&self, bytes: &[u8], what: &str) -> Result<Header, DataError> {
-        self.guarded(what, || {
+        guarded(what, || {
             let header = |(width, height): (usize, usize), orientation: Orientation, depth_bytes: usize| {
                 let upright = orientation.to_exif() < 5;
                 let (width, height) = if upright { (width, height) } else { (height, width) };
@@ -107,13 +116,6 @@ impl FileDecoder {
                 }
             }
         })
-    }
-
-    /// Names the file in errors, and turns a codec's panic into one.
-    fn guarded<T>(&self, what: &str, work: impl FnOnce() -> Result<T, String>) -> Result<T, DataError> {
-        catch_unwind(AssertUnwindSafe(work))
-            .unwrap_or_else(|_| Err("damaged: the decoder gave up".to_owned()))
-            .map_err(|problem| DataError::sample(what, problem))
     }
 
     /// Reads the header and checks the limits.
@@ -153,6 +155,13 @@ impl FileDecoder {
     }
 }
 
+/// Names the file in errors, and turns a codec's panic into one.
+fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, String>) -> Result<T, DataError> {
+    panics::caught(work)
+        .unwrap_or_else(|| Err("damaged: the decoder gave up".to_owned()))
+        .map_err(|problem| DataError::sample(what, problem))
+}
+
 /// A file whose header is read.
 enum Opened<'a> {
     Jpeg(Box<Jpeg<'a>>),
@@ -160,11 +169,38 @@ enum Opened<'a> {
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
+impl Opened<'_> {
+    /// Memory that decoding takes at most, as far as headers tell: what the decoder makes, what it or a rotation holds beside
+    /// it, and the image with its `channels`.
+    fn needed_bytes(&mut self, channels: usize) -> Result<u64, String> {
+        let (pixels, pixel_bytes, depth_bytes) = match self {
+            Self::Jpeg(jpeg) => {
+                let (width, height) = jpeg.dimensions;
+                let rotated = if jpeg.orientation == Orientation::NoTransforms { 0 } else { 3 };
+                // Of progressive files, three coefficients of 16 bits are kept for each pixel.
+                let kept = if jpeg.progressive { 6 } else { 0 };
+                (width as u64 * height as u64, 4 + rotated + kept, 1)
+            }
+            Self::GrayF32(tiff) => {
+                let (width, height) = tiff.dimensions().map_err(one_line)?;
+                (u64::from(width) * u64::from(height), 2 * 4, 4)
+            }
+            Self::Other(decoder) => {
+                let ((width, height), color) = (decoder.dimensions(), decoder.color_type());
+                let (pixel_bytes, values) = (u64::from(color.bytes_per_pixel()), u64::from(color.channel_count()));
+                (u64::from(width) * u64::from(height), 2 * pixel_bytes, pixel_bytes / values)
+            }
+        };
+        Ok(pixels * (pixel_bytes + channels as u64 * depth_bytes))
+    }
+}
+
 struct Jpeg<'a> {
     decoder: JpegDecoder<ZCursor<Cow<'a, [u8]>>>,
     /// Width and height as stored.
     dimensions: (usize, usize),
     orientation: Orientation,
+    progressive: bool,
     /// Whether the file says by whom its CMYK is written: Adobe stores it inverted.
     adobe: bool,
 }
@@ -177,28 +213,6 @@ impl FileDecoder {
             return Err(format!("{width}×{height} px is {megapixels:.1} megapixels, data.max_megapixels is {limit}"));
         }
         if width == 0 || height == 0 { Err(format!("an image of {width}×{height} px")) } else { Ok(()) }
-    }
-
-    fn decode_jpeg(&self, mut jpeg: Jpeg) -> Result<DynamicImage, String> {
-        let input = jpeg.decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
-        let output = match input {
-            ColorSpace::Luma | ColorSpace::CMYK => input,
-            _ => ColorSpace::RGB,
-        };
-        jpeg.decoder.set_options(jpeg.decoder.options().jpeg_set_out_colorspace(output));
-        let mut pixels = jpeg.decoder.decode().map_err(one_line)?;
-        if output == ColorSpace::CMYK {
-            pixels = cmyk_to_rgb(&pixels, jpeg.adobe);
-        }
-        let (width, height) = (jpeg.dimensions.0 as u32, jpeg.dimensions.1 as u32);
-        let image = if output == ColorSpace::Luma {
-            image::GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
-        } else {
-            image::RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
-        };
-        let mut image = image.ok_or("damaged: the decoder gave too few pixels")?;
-        image.apply_orientation(jpeg.orientation);
-        Ok(image)
     }
 
     /// Gray or RGB in the depth of the file; alpha is composited on the background.
@@ -221,6 +235,28 @@ impl FileDecoder {
         };
         Ok(Image::new(height, width, channels, pixels))
     }
+}
+
+fn decode_jpeg(mut jpeg: Jpeg) -> Result<DynamicImage, String> {
+    let input = jpeg.decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
+    let output = match input {
+        ColorSpace::Luma | ColorSpace::CMYK => input,
+        _ => ColorSpace::RGB,
+    };
+    jpeg.decoder.set_options(jpeg.decoder.options().jpeg_set_out_colorspace(output));
+    let mut pixels = jpeg.decoder.decode().map_err(one_line)?;
+    if output == ColorSpace::CMYK {
+        pixels = cmyk_to_rgb(&pixels, jpeg.adobe);
+    }
+    let (width, height) = (jpeg.dimensions.0 as u32, jpeg.dimensions.1 as u32);
+    let image = if output == ColorSpace::Luma {
+        image::GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
+    } else {
+        image::RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
+    };
+    let mut image = image.ok_or("damaged: the decoder gave too few pixels")?;
+    image.apply_orientation(jpeg.orientation);
+    Ok(image)
 }
 
 /// Reads a JPEG's header, and sees to it that missing data are noticed.
@@ -247,7 +283,7 @@ fn open_jpeg(bytes: &[u8]) -> Result<Jpeg<'_>, String> {
     let orientation =
         decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
     let dimensions = decoder.dimensions().ok_or("truncated: no JPEG header")?;
-    Ok(Jpeg { decoder, dimensions, orientation, adobe: layout.adobe })
+    Ok(Jpeg { decoder, dimensions, orientation, progressive: layout.progressive, adobe: layout.adobe })
 }
 
 /// What the segments before the first scan say.

@@ -4,11 +4,14 @@
 
 pub mod attributes;
 pub mod augment;
+pub mod budget;
 pub mod dataset;
 pub mod decode;
 pub mod image;
 pub mod loader;
 pub mod preview;
+pub mod record;
 pub mod settings;
 pub mod sheet;
 pub mod source;
+pub mod threads;

@@ -8,6 +8,7 @@
 use crate::augment::{Dial, Draw, Normalization, Pipeline, View, ViewShape};
 use crate::image::Image;
 use crate::settings::{DataSettings, ViewSettings};
+use crate::threads;
 use rayon::prelude::*;
 use selfsame_base::DataError;
 use selfsame_base::rng::{Purpose, StreamRng};
@@ -45,9 +46,9 @@ pub trait SampleSource: Send + Sync + 'static {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// The decoded sample. A sample that cannot be read or decoded ([`DataError::Sample`], [`DataError::Io`]) is left
-    /// out of its batch; any other error ends the loader.
-    fn sample(&self, index: usize) -> Result<Arc<Image>, DataError>;
+    /// Hands the decoded sample to `work`, once. A sample that cannot be read or decoded ([`DataError::Sample`]) is left out of
+    /// its batch; any other error ends the loader.
+    fn with_sample(&self, index: usize, work: &mut dyn FnMut(&Image)) -> Result<(), DataError>;
     /// Key of the sample's random streams.
     fn key(&self, index: usize) -> u64;
 }
@@ -102,6 +103,10 @@ pub struct EvalPlan {
     batching: Batching,
 }
 
+/// Values of a batch for embedding and evaluation, at most: 55 color images of 224 px. Larger batches are not faster, and their
+/// activations would take gigabytes.
+const MOST_VALUES: usize = 1 << 23;
+
 /// The epoch that evaluations draw in: one that no training reaches.
 const EVALUATION_EPOCH: u64 = u64::MAX;
 
@@ -138,9 +143,11 @@ impl EvalPlan {
         Some(Self::of(batching, groups.collect()))
     }
 
-    /// A batch holds as many views as a batch of plain ones, so memory is the same.
+    /// A batch holds as many views as a batch of plain ones, fewer where they are large: memory depends on neither.
     fn of(batching: Batching, groups: Vec<Group>) -> Self {
-        let batch_size = (batching.batch_size / groups.len().max(1)).max(1);
+        let values = |group: &Group| group.pipeline.shape().size.pow(2) * group.pipeline.shape().channels;
+        let most = MOST_VALUES / groups.iter().map(values).max().unwrap_or(1).max(1);
+        let batch_size = (batching.batch_size.min(most) / groups.len().max(1)).max(1);
         Self { groups, batching: Batching { batch_size, ..batching } }
     }
 }
@@ -194,7 +201,7 @@ impl TrainLoader {
                     }
                 }
             }
-        });
+        })?;
         Ok(Self { batches, steps_per_epoch })
     }
 
@@ -243,7 +250,7 @@ impl EvalLoader {
                     return;
                 }
             }
-        });
+        })?;
         Ok(Self { batches })
     }
 
@@ -277,15 +284,15 @@ impl Prefetch {
     fn start<D: SampleSource>(
         workers: Workers<D>,
         make: impl FnOnce(&Workers<D>, &dyn Fn(Result<Views, DataError>) -> bool) + Send + 'static,
-    ) -> Self {
+    ) -> Result<Self, DataError> {
         let (sender, queue): (SyncSender<Result<Views, DataError>>, _) = sync_channel(1);
         let stop = workers.stop.clone();
         let deliver = move |batch: Result<Views, DataError>| {
             let go_on = batch.is_ok();
             sender.send(batch).is_ok() && go_on
         };
-        let thread = std::thread::spawn(move || make(&workers, &deliver));
-        Self { queue: Some(queue), thread: Some(thread), stop, wait_s: 0.0 }
+        let thread = threads::spawn("batches", move || make(&workers, &deliver))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), stop, wait_s: 0.0 })
     }
 
     /// The next batch; `None` after the last, or if `stop` is set while it is waited for.
@@ -342,10 +349,7 @@ struct Slot<'a> {
 
 impl<D: SampleSource> Workers<D> {
     fn new(dataset: Arc<D>, groups: Vec<Group>, threads: usize, record_draws: bool) -> Result<Self, DataError> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("views-{i}"));
-        let pool = pool
-            .build()
-            .map_err(|e| DataError::setting("threads", format!("cannot start {threads} threads: {e}; use fewer")))?;
+        let pool = threads::pool(threads)?;
         let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
         Ok(Self { dataset, groups, record_draws, pool, scratch, stop: Arc::default() })
     }
@@ -400,23 +404,25 @@ impl<D: SampleSource> Workers<D> {
         if self.stop.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let sample = match self.dataset.sample(index) {
-            Ok(sample) => sample,
-            Err(DataError::Sample { .. } | DataError::Io { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        };
         let key = self.dataset.key(index);
-        let thread = rayon::current_thread_index().expect("samples are made on the pool");
-        let mut scratch = self.scratch[thread].lock().expect("no thread panics and goes on");
-        let (view, draws) = &mut *scratch;
-        for (v, slot) in slots.into_iter().enumerate() {
-            slot.pipeline.draw(sample.size(), &mut stream(key, v as u32), draws);
-            slot.pipeline.write(&sample, draws, view, slot.pixels);
-            if let Some(record) = slot.draws {
-                record.copy_from_slice(draws);
+        let mut slots = slots.into_iter().enumerate();
+        let made = self.dataset.with_sample(index, &mut |sample| {
+            let thread = rayon::current_thread_index().expect("samples are made on the pool");
+            let mut scratch = self.scratch[thread].lock().expect("no thread panics and goes on");
+            let (view, draws) = &mut *scratch;
+            for (v, slot) in &mut slots {
+                slot.pipeline.draw(sample.size(), &mut stream(key, v as u32), draws);
+                slot.pipeline.write(sample, draws, view, slot.pixels);
+                if let Some(record) = slot.draws {
+                    record.copy_from_slice(draws);
+                }
             }
+        });
+        match made {
+            Ok(()) => Ok(true),
+            Err(DataError::Sample { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
-        Ok(true)
     }
 }
 
@@ -461,15 +467,16 @@ mod tests {
         fn len(&self) -> usize {
             self.images.len()
         }
-        fn sample(&self, index: usize) -> Result<Arc<Image>, DataError> {
+        fn with_sample(&self, index: usize, work: &mut dyn FnMut(&Image)) -> Result<(), DataError> {
             self.decoded.fetch_add(1, Ordering::SeqCst);
             if self.fatal == Some(index) {
                 return Err(DataError::Data("too many bad files".into()));
             }
-            match self.bad.contains(&index) {
-                true => Err(DataError::sample(format!("image {index}"), "truncated")),
-                false => Ok(self.images[index].clone()),
+            if self.bad.contains(&index) {
+                return Err(DataError::sample(format!("image {index}"), "truncated"));
             }
+            work(&self.images[index]);
+            Ok(())
         }
         fn key(&self, index: usize) -> u64 {
             index as u64 + 1000

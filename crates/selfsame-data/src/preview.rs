@@ -69,7 +69,7 @@ impl Preview {
         };
         let (mut tiles, mut shown) = (Tiles::new(data, side), Vec::new());
         for (row, &index) in batch.indices.iter().enumerate() {
-            tiles.sample(&*dataset.sample(index)?, &mut sheet.values);
+            dataset.with_sample(index, |sample| tiles.sample(sample, &mut sheet.values))?;
             let mut shown_views = Vec::new();
             for (g, group) in batch.groups.iter().enumerate() {
                 let own = views[g].augmentations.last().is_some_and(|last| last.name == "normalize");

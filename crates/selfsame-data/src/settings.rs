@@ -9,6 +9,16 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toml::{Table, Value};
 
+/// What happens when data are no longer those that a run began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDataChange {
+    /// The run does not go on.
+    Refuse,
+    /// It goes on with what is there, and says so.
+    Warn,
+}
+
 settings! {
     /// `[data]`
     pub struct DataSettings {
@@ -37,8 +47,12 @@ settings! {
         max_bad_share: f64 = 0.05, Kind::SHARE, records;
         /// decoded images stay in memory when they fit this, MB
         cache_mb: usize = 2048, Kind::COUNT_OR_ZERO, records;
-        /// what tells these data from others, wherever they lie: a hash of the samples' names and of some of their contents
+        /// images are decoded side by side while they fit this, MB; larger ones one after the other
+        decode_mb: usize = 1024, Kind::COUNT_OR_ZERO, records;
+        /// what tells these data from others, wherever they lie: a hash of the samples' names, sizes and some of their contents
         fingerprint: String = (data "computed"), Kind::Text;
+        /// when they are no longer those that the run began with: refuse, or warn and go on with what is there
+        on_data_change: OnDataChange = "refuse", Kind::Word(&["refuse", "warn"]), records;
     }
 }
 
@@ -59,8 +73,10 @@ pub struct DataRequest {
     pub max_megapixels: f64,
     /// Largest share of unreadable files.
     pub max_bad_share: f64,
-    /// Decoded images are kept in memory when they fit this, MB.
+    /// Decoded images are kept in memory when they fit this, MB. 0 where each is read once.
     pub cache_mb: usize,
+    /// Images are decoded side by side while they fit this, MB.
+    pub decode_mb: usize,
 }
 
 impl DataRequest {
@@ -83,6 +99,7 @@ impl From<&DataSettings> for DataRequest {
             max_megapixels: settings.max_megapixels,
             max_bad_share: settings.max_bad_share,
             cache_mb: settings.cache_mb,
+            decode_mb: settings.decode_mb,
         }
     }
 }

@@ -4,7 +4,9 @@ use crate::augment::View;
 use crate::dataset::Dataset;
 use crate::decode;
 use crate::image::{Image, Pixels};
+use crate::threads;
 use rayon::prelude::*;
+use selfsame_base::DataError;
 
 /// Space between tiles and around them, px.
 const GAP: usize = 2;
@@ -59,23 +61,26 @@ impl Sheet {
     }
 
     /// Tiles of the samples `indices`, of `side` px, about as many across as down.
-    pub fn of_samples(dataset: &Dataset, indices: &[usize], side: usize) -> Self {
+    ///
+    /// # Errors
+    /// If threads cannot be started, or the data are gone. A sample that cannot be read is gray.
+    pub fn of_samples(dataset: &Dataset, indices: &[usize], side: usize) -> Result<Self, DataError> {
         let channels = dataset.channels();
         let each = side * side * channels;
-        let rows: Vec<Vec<f32>> = indices
-            .par_iter()
-            .map_init(View::default, |view, &index| {
-                let mut values = Vec::with_capacity(each);
-                match dataset.sample(index) {
-                    Ok(sample) => tile(&sample, side, view, &mut values),
-                    // It could be read when it was embedded.
-                    Err(_) => values.resize(each, 0.5),
-                }
-                values
-            })
-            .collect();
+        let row = |view: &mut View, &index: &usize| {
+            let mut values = Vec::with_capacity(each);
+            match dataset.with_sample(index, |sample| tile(sample, side, view, &mut values)) {
+                Ok(()) => {}
+                // It could be read when it was embedded.
+                Err(DataError::Sample { .. }) => values.resize(each, 0.5),
+                Err(error) => return Err(error),
+            }
+            Ok(values)
+        };
+        let rows = || indices.par_iter().map_init(View::default, row).collect::<Result<Vec<_>, _>>();
+        let rows = threads::pool(0)?.install(rows)?;
         let columns = (indices.len() as f64).sqrt().ceil() as usize;
-        Self { columns: columns.max(1), tile: [side, side, channels], values: rows.concat() }
+        Ok(Self { columns: columns.max(1), tile: [side, side, channels], values: rows.concat() })
     }
 
     /// Number of tiles.
@@ -151,8 +156,8 @@ mod tests {
     #[test]
     fn tiles_lie_in_rows_enlarged_by_whole_pixels() {
         let sheet = Sheet { columns: 2, tile: [32, 32, 1], values: [0.0, 0.5, 2.0].map(|v| vec![v; 1024]).concat() };
-        let decoder = FileDecoder { channels: 1, background: [0; 3], max_megapixels: 1.0 };
-        let image = decoder.decode(&sheet.to_png(), "a sheet").unwrap();
+        let decoder = FileDecoder { channels: 1, background: [0; 3], max_megapixels: 1.0, memory_bytes: 1 << 20 };
+        let (image, _) = decoder.decode(&sheet.to_png(), "a sheet").unwrap();
         let Pixels::U8(pixels) = &image.pixels else { panic!("8 bits") };
         assert_eq!([image.height, image.width], [2 * 66 + 2, 2 * 66 + 2]);
         let at = |y: usize, x: usize| pixels[y * image.width + x];
@@ -160,7 +165,7 @@ mod tests {
             [at(0, 0), at(2, 2), at(65, 65), at(33, 100), at(100, 33), at(100, 100)],
             [255, 0, 0, 128, 255, 255]
         );
-        let sprite = decoder.decode(&sheet.to_sprite(), "a sprite").unwrap();
+        let (sprite, _) = decoder.decode(&sheet.to_sprite(), "a sprite").unwrap();
         let Pixels::U8(pixels) = &sprite.pixels else { panic!("8 bits") };
         assert_eq!([sprite.height, sprite.width, sprite.channels], [64, 64, 1]);
         assert_eq!([pixels[0], pixels[32], pixels[63], pixels[32 * 64]], [0, 128, 128, 255]);

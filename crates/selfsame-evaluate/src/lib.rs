@@ -45,6 +45,7 @@ pub mod scores;
 mod scores_table;
 pub mod settings;
 pub mod shortcut;
+pub mod sketch;
 pub mod study;
 #[cfg(test)]
 mod testing;

@@ -43,8 +43,13 @@ impl Pca {
     pub(crate) fn of_finite(rows: Rows, count: usize) -> Self {
         let dim = rows.dim;
         let used = rows.len().min(if dim > COVARIANCE_DIM { COVARIANCE_DIM } else { Self::FIT_ROWS });
-        let chosen: Vec<f32> = (0..used).flat_map(|i| rows.row(i * rows.len() / used)).copied().collect();
-        let chosen = Rows::new(&chosen, dim);
+        let some: Vec<f32>;
+        let chosen = if used == rows.len() {
+            rows
+        } else {
+            some = (0..used).flat_map(|i| rows.row(i * rows.len() / used)).copied().collect();
+            Rows::new(&some, dim)
+        };
         let (mean, _) = mean_and_squares(chosen);
         let count = count.min(dim).min(used.saturating_sub(1));
         let Eigen { values, vectors } = if used < dim {

@@ -26,13 +26,13 @@ const CONFUSION_CLASSES: usize = 256;
 
 /// One thing to score: its name and its features.
 #[derive(Clone, Debug)]
-pub struct Representation {
+pub struct Representation<'a> {
     /// Name in tables and in `scores.json`.
     pub name: RepresentationName,
     /// Features of the labeled training samples.
-    pub train: FeatureTable,
+    pub train: &'a FeatureTable,
     /// Features of the test samples.
-    pub test: FeatureTable,
+    pub test: &'a FeatureTable,
 }
 
 /// What one representation predicted of the test samples, yet without intervals.
@@ -80,7 +80,7 @@ pub fn evaluate(
         return Err(DataError::Data("there is no representation to evaluate".into()));
     };
     let classes = first.train.classes.clone();
-    let truth = match_classes(&first.train, &first.test)?;
+    let truth = match_classes(first.train, first.test)?;
     for r in representations {
         let samples = |r: &Representation| (r.train.len(), r.test.len());
         assert_eq!(samples(r), samples(first), "{} of other samples than {}", r.name, first.name);
@@ -352,12 +352,12 @@ mod tests {
         EvaluateSettings { per_class: vec![1, 5], draws: 3, ..settings }
     }
 
-    fn h(train: FeatureTable, test: FeatureTable) -> Representation {
+    fn h<'a>(train: &'a FeatureTable, test: &'a FeatureTable) -> Representation<'a> {
         Representation { name: RepresentationName::H, train, test }
     }
 
-    fn scores(h: &Representation) -> Scores {
-        evaluate(std::slice::from_ref(h), &settings(), 0, &mut |_| {}).unwrap()
+    fn scores(train: &FeatureTable, test: &FeatureTable) -> Scores {
+        evaluate(&[h(train, test)], &settings(), 0, &mut |_| {}).unwrap()
     }
 
     const H: RepresentationName = RepresentationName::H;
@@ -366,8 +366,9 @@ mod tests {
     #[test]
     fn separable_classes_score_one_everywhere_and_the_same_every_time() {
         // Standardized noise would outweigh the classes where a probe has one label of each to go by.
-        let (h, few) = (h(table(60, 1), table(20, 2)), |count| Metric::LinearProbe(LabelBudget::PerClass(count)));
-        let found = scores(&h);
+        let (train, test) = (table(60, 1), table(20, 2));
+        let few = |count| Metric::LinearProbe(LabelBudget::PerClass(count));
+        let found = scores(&train, &test);
         for metric in [Metric::Knn(20), Metric::Knn(200), PROBE, few(1), few(5), Metric::RecallAt(5)] {
             assert_eq!(found.get(&H, metric).unwrap().value, 1.0, "{metric}");
         }
@@ -379,12 +380,13 @@ mod tests {
             titles[..5],
             ["kNN, k = 20", "kNN, k = 200", "linear probe", "probe, 5 per class", "probe, 1 per class"]
         );
-        assert_eq!(found, scores(&h));
+        assert_eq!(found, scores(&train, &test));
     }
 
     #[test]
     fn progress_is_told_as_often_as_is_said() {
-        let (mut told, h) = (0, h(table(30, 1), table(10, 2)));
+        let (mut told, train, test) = (0, table(30, 1), table(10, 2));
+        let h = h(&train, &test);
         evaluate(&[h.clone(), Representation { name: RepresentationName::Raw, ..h }], &settings(), 0, &mut |_| {
             told += 1;
         })
@@ -394,21 +396,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_judged_is_said_in_one_line() {
-        let good = h(table(60, 1), table(20, 2));
-        let problem = |change: fn(&mut Representation)| {
-            let mut r = good.clone();
-            change(&mut r);
-            evaluate(&[r], &settings(), 0, &mut |_| {}).unwrap_err().to_string()
+        let problem = |change: fn(&mut FeatureTable, &mut FeatureTable)| {
+            let (mut train, mut test) = (table(60, 1), table(20, 2));
+            change(&mut train, &mut test);
+            evaluate(&[h(&train, &test)], &settings(), 0, &mut |_| {}).unwrap_err().to_string()
         };
-        assert!(problem(|r| r.train.labels.clear()).contains("no labels"));
-        assert!(problem(|r| r.test.classes[1] = "c".into()).contains("class \"c\", of which the train data has no"));
-        assert!(problem(|r| r.train.labels.fill(0)).contains("class \"b\", of which the train data has no"));
-        assert!(problem(|r| r.test.values[3] = f32::NAN).contains("h (test data) of sample 1 is not finite"));
-        assert!(problem(|r| r.train.values[3] = f32::INFINITY).contains("not finite"));
+        assert!(problem(|train, _| train.labels.clear()).contains("no labels"));
+        let missing = |class: &str| format!("class \"{class}\", of which the train data has no");
+        assert!(problem(|_, test| test.classes[1] = "c".into()).contains(&missing("c")));
+        assert!(problem(|train, _| train.labels.fill(0)).contains(&missing("b")));
+        assert!(problem(|_, test| test.values[3] = f32::NAN).contains("h (test data) of sample 1 is not finite"));
+        assert!(problem(|train, _| train.values[3] = f32::INFINITY).contains("not finite"));
         let none = evaluate(&[], &settings(), 0, &mut |_| {}).unwrap_err();
         assert!(none.to_string().contains("no representation"));
         let without_k = EvaluateSettings { knn_k: 0, ..settings() };
-        assert!(evaluate(&[good], &without_k, 0, &mut |_| {}).unwrap_err().to_string().contains("knn_k"));
+        let (train, test) = (table(60, 1), table(20, 2));
+        assert!(evaluate(&[h(&train, &test)], &without_k, 0, &mut |_| {}).unwrap_err().to_string().contains("knn_k"));
     }
 
     #[test]
@@ -419,7 +422,7 @@ mod tests {
         test.labels.iter_mut().for_each(|label| *label = 1 - *label);
         test.labels[0] = 0;
         test.labels[2] = 0;
-        let found = scores(&h(train, test));
+        let found = scores(&train, &test);
         let Score { value, interval, std } = found.get(&H, PROBE).unwrap();
         assert_eq!((value, std), (0.9, None));
         let [low, high] = interval.unwrap();
@@ -437,7 +440,8 @@ mod tests {
 
     #[test]
     fn scores_read_back_equal_and_further_keys_are_passed_over() {
-        let h = h(table(60, 1), table(21, 2));
+        let (train, test) = (table(60, 1), table(21, 2));
+        let h = h(&train, &test);
         let raw = Representation { name: RepresentationName::Raw, ..h.clone() };
         let mut found = evaluate(&[h.clone(), raw], &settings(), 0, &mut |_| {}).unwrap();
         let diagnosis = diagnose(&Observed::new(h.test.rows())).unwrap();
@@ -454,7 +458,7 @@ mod tests {
 
     #[test]
     fn fewer_samples_than_neighbors_are_said() {
-        let scores = scores(&h(table(6, 1), table(4, 2)));
+        let scores = scores(&table(6, 1), &table(4, 2));
         assert!(scores.warnings.iter().any(|w| w == "k = 20 is more than the 6 training samples; k is 6"));
         assert!(scores.warnings.iter().any(|w| w.starts_with("5 labels per class were asked for")));
         assert_eq!(scores.get(&H, Metric::MeanAveragePrecision).unwrap().value, 1.0);

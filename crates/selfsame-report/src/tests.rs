@@ -131,7 +131,8 @@ fn table(count: usize) -> FeatureTable {
 }
 
 fn scores() -> Scores {
-    let h = Representation { name: RepresentationName::H, train: table(60), test: table(20) };
+    let (train, test) = (table(60), table(20));
+    let h = Representation { name: RepresentationName::H, train: &train, test: &test };
     let other = Representation { name: RepresentationName::Other(HOSTILE.into()), ..h.clone() };
     let settings = EvaluateSettings::read(&EvaluateSettings::preset()).unwrap();
     let settings = EvaluateSettings { per_class: vec![1, 5], draws: 2, ..settings };

@@ -206,10 +206,16 @@ impl Catalogue {
         let dataset = Dataset::open(&request).map_err(|error| draft.locate(error))?;
         let given: toml::Table = draft.read("data")?;
         let facts = dataset.facts(&given).map_err(|error| draft.locate(error))?;
-        let told = given.get("fingerprint");
-        if told.is_some() && told != facts.get("fingerprint") {
-            let problem = "the data are not those of this fingerprint: names or contents differ; drop data.fingerprint, data.mean and data.std";
-            return Err(draft.locate(selfsame_base::DataError::setting("data.fingerprint", problem)).into());
+        let told = given.get("fingerprint").and_then(toml::Value::as_str);
+        let found = facts["fingerprint"].as_str().expect("text");
+        if let Some(told) = told.filter(|&told| told != found) {
+            if given.get("on_data_change").and_then(toml::Value::as_str) != Some("warn") {
+                let problem = "the data are not those of this fingerprint: names, sizes or contents differ; drop data.fingerprint, data.mean and data.std, or go on with what is there by data.on_data_change=warn";
+                return Err(draft.locate(selfsame_base::DataError::setting("data.fingerprint", problem)).into());
+            }
+            let note =
+                format!("the data are not those of data.fingerprint = \"{told}\": names, sizes or contents differ");
+            draft.replace("data.fingerprint", found.into(), "the data", note);
         }
         draft.add_facts("data", &facts);
         let (plan, resolved) = self.resolve(draft, schema.clone(), false)?;

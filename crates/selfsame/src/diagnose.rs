@@ -64,7 +64,7 @@ impl Examined<'_> {
     /// Features of up to `count` samples as they are, with all that a diagnosis asks for: one pass over the data, which may
     /// serve everything else that looks at them. `progress` is told the number of samples done.
     pub fn embed(&self, count: usize, progress: &mut dyn FnMut(usize)) -> Result<Tables, Error> {
-        let wanted = Wanted { z: self.has_z(), raw: false, trivial: true };
+        let wanted = Wanted { z: self.has_z(), trivial: true, ..Wanted::default() };
         Tables::embed(self.branch, self.dataset, self.plan, Some(self.samples(count)), wanted, progress)
     }
 
@@ -89,12 +89,10 @@ impl Examined<'_> {
             let count = batch[0].indices.len();
             for sample in 0..count {
                 for view in &batch {
-                    let row = |values: &[f32]| {
+                    for (seen, values) in [(&mut seen.h, &view.h), (&mut seen.z, &view.z)] {
                         let dim = values.len() / count;
-                        values[sample * dim..][..dim].to_vec()
-                    };
-                    seen.h.extend(row(&view.h));
-                    seen.z.extend(row(&view.z));
+                        seen.extend_from_slice(&values[sample * dim..][..dim]);
+                    }
                 }
             }
             progress(count * batch.len());

@@ -12,8 +12,9 @@ use selfsame_base::DataError;
 use selfsame_data::attributes::attributes;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::loader::EvalLoader;
-use selfsame_evaluate::features::FeatureTable;
+use selfsame_evaluate::features::{FeatureTable, Rows};
 use selfsame_evaluate::knn;
+use selfsame_evaluate::sketch::Sketch;
 use std::sync::Arc;
 
 /// One batch's features, `[batch, width]` each, row by row.
@@ -25,21 +26,40 @@ pub struct FeatureBatch {
     pub h: Vec<f32>,
     /// `z = g(h)`, when asked for.
     pub z: Vec<f32>,
-    /// The pixels that the encoder saw, when asked for.
+    /// The pixels that the encoder saw, or their sketch, when asked for.
     pub raw: Vec<f32>,
     /// Trivial attributes of these pixels, when asked for: see [`selfsame_data::attributes`].
     pub trivial: Vec<f32>,
 }
 
 /// Which features are wanted beside `h`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+#[derive(Clone, Copy, Default)]
+pub struct Wanted<'a> {
     /// Embeddings.
     pub z: bool,
     /// Pixels.
-    pub raw: bool,
+    pub raw: Pixels<'a>,
     /// Trivial attributes of the pixels.
     pub trivial: bool,
+}
+
+/// How pixels are wanted as features.
+#[derive(Clone, Copy, Default)]
+pub enum Pixels<'a> {
+    /// Not at all.
+    #[default]
+    None,
+    /// As they are.
+    Whole,
+    /// As sketches, where they would take too much memory.
+    Sketched(&'a Sketch),
+}
+
+impl<'a> Pixels<'a> {
+    /// As sketches, where those are needed.
+    pub fn kept(sketch: Option<&'a Sketch>) -> Self {
+        sketch.map_or(Self::Whole, Self::Sketched)
+    }
 }
 
 /// Runs a branch in evaluation mode over the plain views of a loader and hands each batch to `sink`; memory does not grow
@@ -81,7 +101,11 @@ pub fn for_each_views(
                 true => pixels.chunks_exact(image_values).flat_map(|image| attributes(image, shape[2])).collect(),
                 false => Vec::new(),
             };
-            let raw = if wanted.raw { pixels.clone() } else { Vec::new() };
+            let raw = match wanted.raw {
+                Pixels::None => Vec::new(),
+                Pixels::Whole => pixels.clone(),
+                Pixels::Sketched(sketch) => sketch.apply(Rows::new(&pixels, image_values)),
+            };
             let h = encoder.forward(view_to_device(pixels, shape, &device), &pass);
             let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
             FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial }
@@ -100,7 +124,7 @@ pub struct Tables {
     pub h: FeatureTable,
     /// Embeddings, when asked for.
     pub z: FeatureTable,
-    /// Pixels, when asked for.
+    /// Pixels or their sketches, when asked for.
     pub raw: FeatureTable,
     /// Trivial attributes, when asked for.
     pub trivial: FeatureTable,
@@ -120,13 +144,18 @@ impl Tables {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Self, Error> {
         let mut tables = Self::default();
+        let samples = indices.as_ref().map_or(dataset.len(), Vec::len);
         let loader = EvalLoader::new(dataset.clone(), plan.plain_view()?, indices)?;
         for_each_batch(branch, loader, wanted, |batch| {
-            tables.h.values.extend(batch.h);
-            tables.z.values.extend(batch.z);
-            tables.raw.values.extend(batch.raw);
-            tables.trivial.values.extend(batch.trivial);
-            tables.indices.extend(batch.indices);
+            let FeatureBatch { indices, h, z, raw, trivial } = batch;
+            let all = [(&mut tables.h, h), (&mut tables.z, z), (&mut tables.raw, raw), (&mut tables.trivial, trivial)];
+            for (table, values) in all {
+                // Growing by doubling would take up to three times the memory.
+                let missing = (values.len() / indices.len() * samples).saturating_sub(table.values.capacity());
+                table.values.reserve_exact(missing);
+                table.values.extend(values);
+            }
+            tables.indices.extend(indices);
             progress(tables.indices.len());
             Ok(())
         })?;

@@ -127,8 +127,8 @@ impl SampleSource for Labeled {
     fn len(&self) -> usize {
         self.indices.len()
     }
-    fn sample(&self, index: usize) -> Result<Arc<Image>, DataError> {
-        self.dataset.sample(self.indices[index])
+    fn with_sample(&self, index: usize, work: &mut dyn FnMut(&Image)) -> Result<(), DataError> {
+        self.dataset.with_sample(self.indices[index], work)
     }
     fn key(&self, index: usize) -> u64 {
         SampleSource::key(&*self.dataset, self.indices[index])

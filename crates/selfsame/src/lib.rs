@@ -10,6 +10,7 @@ pub mod batch;
 pub mod branch;
 pub mod catalogue;
 pub mod checkpoint;
+mod data_watch;
 pub mod decoder;
 pub mod device;
 pub mod diagnose;

@@ -2,6 +2,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::checkpoint::{self, Checkpoint};
+use crate::data_watch::DataWatch;
 use crate::device;
 use crate::divergence::{Guard, MOST_ROLLBACKS, MOST_SKIPPED, Policy};
 use crate::embed;
@@ -119,6 +120,8 @@ struct Session<'a, M> {
     steps_per_epoch: u64,
     steps: u64,
     run: Run,
+    /// `None` where the data are not those that the run began with, or it is finished.
+    watch: Option<DataWatch>,
     observer: &'a mut dyn Observer,
     /// Taken out while the optimizer works on it in place, which needs the only handle to the weights.
     model: Option<M>,
@@ -133,13 +136,6 @@ impl<'a, M: Method> Session<'a, M> {
         let started = Instant::now();
         M::check(&M::config(plan)?, plan)?;
         let device = device::open(&plan.device)?.autodiff();
-        if dataset.fingerprint() != plan.data.fingerprint {
-            let problem = format!(
-                "{}: not the data that the plan was made for: samples were added, removed or changed; put them back, or start a new run with out=…",
-                dataset.path().display()
-            );
-            return Err(Error::setting("data.path", problem));
-        }
         let steps_per_epoch = (dataset.len() / plan.train.batch_size) as u64;
         if steps_per_epoch == 0 {
             let problem = format!(
@@ -154,6 +150,19 @@ impl<'a, M: Method> Session<'a, M> {
         let schedule = Schedule::new(&plan.optimizer.common, plan.train.batch_size, plan.train.epochs, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
         let run = Run::open(plan)?;
+        let mut warnings = Vec::new();
+        let watch = match run.state() {
+            RunState::Finished => None,
+            RunState::Open => match DataWatch::open(run.path(), plan, &dataset)? {
+                Ok(watch) => Some(watch),
+                Err(changed) => {
+                    warnings.push(format!(
+                        "{changed}; the training goes on with what is there, {steps_per_epoch} steps per epoch and {steps} in all"
+                    ));
+                    None
+                }
+            },
+        };
         let mut progress = |what: &str, done, total| {
             observer.event(&Event::Preparing { step: 0, what: what.to_owned(), done, total });
         };
@@ -167,6 +176,7 @@ impl<'a, M: Method> Session<'a, M> {
             steps_per_epoch,
             steps,
             run,
+            watch,
             observer,
             model: Some(model),
             optimizer,
@@ -174,12 +184,12 @@ impl<'a, M: Method> Session<'a, M> {
             done: 0,
             started,
         };
-        session.resume()?;
+        session.resume(warnings)?;
+        session.keep_record()?;
         Ok(session)
     }
 
-    fn resume(&mut self) -> Result<(), Error> {
-        let mut warnings = Vec::new();
+    fn resume(&mut self, mut warnings: Vec<String>) -> Result<(), Error> {
         let newest = checkpoint::load_newest(&self.run.checkpoints(), self.plan, |problem| {
             warnings.push(problem);
         })?;
@@ -437,7 +447,17 @@ impl<'a, M: Method> Session<'a, M> {
         let checkpoint = Checkpoint { step: self.done, model, optimizer };
         let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, self.plan, &self.points_of_return())?;
         self.run.sync_records()?;
-        self.tell(&Event::Checkpoint { step: self.done, path })
+        self.tell(&Event::Checkpoint { step: self.done, path })?;
+        self.keep_record()
+    }
+
+    /// Writes down what the data are, as far as they were read. A training needs it for nothing, so that it cannot be written is
+    /// told, and no more.
+    fn keep_record(&mut self) -> Result<(), Error> {
+        match self.watch.as_mut().map_or(Ok(()), |watch| watch.keep(&self.dataset)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.tell(&Event::Warning { step: self.done, message: error.to_string() }),
+        }
     }
 
     fn finish(&mut self, wait_s: f64) -> Result<(), Error> {

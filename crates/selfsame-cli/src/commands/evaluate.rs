@@ -5,13 +5,14 @@ use crate::{plans, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::branch::Branch;
-use selfsame::embed::{Tables, Wanted};
+use selfsame::embed::{Pixels, Tables, Wanted};
 use selfsame::plan::Plan;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::protocol::{self, Representation};
 use selfsame_evaluate::representation::RepresentationName;
 use selfsame_evaluate::scores::Scores;
+use selfsame_evaluate::sketch::Sketch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,11 +49,14 @@ impl Evaluate {
 /// data.
 pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Tables> {
     let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
-    let wanted = Wanted { z: plan.projector.layers > 0, raw: true, trivial: true };
+    let pixels = plan.data.size.pow(2) * plan.data.channels;
+    let sketch = Sketch::needed(train.len() + test.len(), pixels, plan.seed);
+    let wanted = Wanted { z: plan.projector.layers > 0, raw: Pixels::kept(sketch.as_ref()), trivial: true };
     let [train_tables, test_tables] = embed(plan, &branch, [train, test], wanted, "embedding")?;
     let untrained = (plans::method(plan)?.branch)(plan, WeightsOf::Fresh)?;
     let before = embed(plan, &untrained, [train, test], Wanted::default(), "untrained encoder")?;
-    let mut scores = score(plan, &representations([&train_tables, &test_tables], Some(before)))?;
+    let mut scores = score(plan, &representations([&train_tables, &test_tables], Some(&before)))?;
+    scores.warnings.extend(sketch.map(|sketch| sketch.warning("raw")));
     scores.diagnosis = diagnose::of_tables(plan, test, &branch, &untrained, &test_tables)?;
     scores.write(&plan.out.join("scores.json"))?;
     terminal::print(format_args!("{}", scores.table(terminal::color())));
@@ -84,17 +88,16 @@ fn embed(
 }
 
 /// What there is to compare, of training and test data.
-fn representations([train, test]: [&Tables; 2], untrained: Option<[Tables; 2]>) -> Vec<Representation> {
-    let of = |name, train: &_, test: &_| Representation { name, train: Clone::clone(train), test: Clone::clone(test) };
-    let mut all = vec![of(RepresentationName::H, &train.h, &test.h)];
+fn representations<'a>([train, test]: [&'a Tables; 2], untrained: Option<&'a [Tables; 2]>) -> Vec<Representation<'a>> {
+    let mut all = vec![Representation { name: RepresentationName::H, train: &train.h, test: &test.h }];
     if !train.z.is_empty() {
-        all.push(of(RepresentationName::Z, &train.z, &test.z));
+        all.push(Representation { name: RepresentationName::Z, train: &train.z, test: &test.z });
     }
     if !train.raw.is_empty() {
-        all.push(of(RepresentationName::Raw, &train.raw, &test.raw));
+        all.push(Representation { name: RepresentationName::Raw, train: &train.raw, test: &test.raw });
     }
     if let Some([train, test]) = untrained {
-        all.push(Representation { name: RepresentationName::Untrained, train: train.h, test: test.h });
+        all.push(Representation { name: RepresentationName::Untrained, train: &train.h, test: &test.h });
     }
     all
 }

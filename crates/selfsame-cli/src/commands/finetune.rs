@@ -44,8 +44,8 @@ impl Finetune {
         let tuning = Tuning {
             plan: &plan,
             method: plans::method(&plan)?,
-            train: &plans::sibling(&plan, &train)?,
-            test: &plans::sibling(&plan, &test)?,
+            train: &plans::kept_sibling(&plan, &train)?,
+            test: &plans::kept_sibling(&plan, &test)?,
         };
         let bar = terminal::bar(1, "embedding");
         let mut table = String::new();

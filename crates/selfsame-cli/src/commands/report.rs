@@ -144,7 +144,7 @@ pub fn find(
     metadata: Option<&Metadata>,
 ) -> Result<Findings> {
     let plain = plain.of_samples(&plain.indices[..plain.indices.len().min(SAMPLES)]);
-    let thumbnails = Sheet::of_samples(dataset, &plain.indices, thumbnail_side(plan, THUMBNAIL_PX));
+    let thumbnails = Sheet::of_samples(dataset, &plain.indices, thumbnail_side(plan, THUMBNAIL_PX))?;
     let findings = Findings::find(
         &plain.h,
         FindOptions {
@@ -175,7 +175,7 @@ fn thumbnail_side(plan: &Plan, most: usize) -> usize {
 fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: &Result<Findings, String>) -> Result<String> {
     let records = RunRecords::read(folder)?;
     let pictures = match (findings, run) {
-        (Ok(findings), Some((plan, dataset))) => Some(pictures(findings, plan, dataset)),
+        (Ok(findings), Some((plan, dataset))) => Some(pictures(findings, plan, dataset)?),
         _ => None,
     };
     let views = match run {
@@ -196,16 +196,16 @@ fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: &Result<Fi
 }
 
 /// Tiles of the samples that the findings name.
-fn pictures(findings: &Findings, plan: &Plan, dataset: &Dataset) -> SamplePictures {
+fn pictures(findings: &Findings, plan: &Plan, dataset: &Dataset) -> Result<SamplePictures> {
     let indices: Vec<usize> = findings.samples.iter().map(|sample| sample.index).collect();
     let shown: Vec<usize> = pages::gallery_samples(findings).iter().map(|&sample| indices[sample]).collect();
-    let sheet = |indices: &[usize], px: usize, bytes: usize| {
-        tile_sheet(&Sheet::of_samples(dataset, indices, thumbnail_side(plan, px)), bytes)
+    let sheet = |indices: &[usize], px: usize, bytes: usize| -> Result<TileSheet> {
+        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, thumbnail_side(plan, px))?, bytes))
     };
-    SamplePictures {
-        thumbnails: sheet(&indices, THUMBNAIL_PX, THUMBNAIL_BYTES),
-        gallery: sheet(&shown, GALLERY_PX, GALLERY_BYTES),
-    }
+    Ok(SamplePictures {
+        thumbnails: sheet(&indices, THUMBNAIL_PX, THUMBNAIL_BYTES)?,
+        gallery: sheet(&shown, GALLERY_PX, GALLERY_BYTES)?,
+    })
 }
 
 fn tile_sheet(sheet: &Sheet, most_bytes: usize) -> TileSheet {

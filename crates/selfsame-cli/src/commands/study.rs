@@ -267,7 +267,8 @@ impl Work {
 
     /// The run's data with their labels, and those to test on.
     fn labeled(&self, plan: &Plan) -> Result<[Arc<Dataset>; 2]> {
-        Ok([plans::sibling(plan, &plan.data.path.display().to_string())?, plans::sibling(plan, &self.test)?])
+        let own = plan.data.path.display().to_string();
+        Ok([plans::kept_sibling(plan, &own)?, plans::kept_sibling(plan, &self.test)?])
     }
 
     fn write(&self, record: &StudyRecord) -> Result<()> {

@@ -1,21 +1,20 @@
-//! Arrays of images: `.npy` (memory-mapped) and `.npz` (read into memory), `[n, height, width, channels]` or
-//! `[n, height, width]`, unsigned 8 or 16 bits or `f32`, 1 to 16 channels.
+//! Arrays of images: `.npy` and `.npz`, `[n, height, width, channels]` or `[n, height, width]`, unsigned 8 or 16 bits or
+//! `f32`, 1 to 16 channels. Rows are read where they lie; packed ones are unpacked first (see [`unpack`]).
 //!
 //! Labels: beside `NAME.npy` in `NAME_labels.npy` or `labels.npy`; within `.npz` the array `y` or `labels`, the images
 //! being `x`, `images` or `data`.
 
-use super::{Encoded, IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
+use super::unpack::{self, unpack};
+use super::{
+    Encoded, IndexedSource, LabelSource, SourceEntry, Stat, bad_file, failure, file_name, modified_ns, no_folder_labels,
+};
 use crate::image::{Image, Pixels};
-use memmap2::Mmap;
-use selfsame_base::DataError;
 use selfsame_base::npy::NpyHeader;
-use std::borrow::Cow;
+use selfsame_base::{DataError, files};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use zip::ZipArchive;
+use std::io::{BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use zip::{CompressionMethod, ZipArchive};
 
 pub const ENTRY: SourceEntry = SourceEntry {
     name: "array",
@@ -54,32 +53,46 @@ impl Depth {
 
 /// Where the bytes of an array are.
 pub enum Storage {
-    Owned(Vec<u8>),
-    Mapped(Mmap),
-    /// Read row by row, so that memory does not grow with the data.
-    File(Mutex<File>),
+    /// In memory.
+    Memory(Vec<u8>),
+    /// In a file, read row by row: memory does not grow with the data, and a file that is cut short is an error of the rows
+    /// that are gone.
+    File { file: File, path: PathBuf },
 }
 
 impl Storage {
-    fn read(&self, range: Range<usize>) -> std::io::Result<Cow<'_, [u8]>> {
+    fn read(&self, start: usize, len: usize) -> std::io::Result<Vec<u8>> {
         match self {
-            Self::Owned(bytes) => Ok(bytes[range].into()),
-            Self::Mapped(map) => Ok(map[range].into()),
-            Self::File(file) => {
-                let mut bytes = vec![0; range.len()];
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.seek(SeekFrom::Start(range.start as u64))?;
-                file.read_exact(&mut bytes)?;
-                Ok(bytes.into())
+            Self::Memory(bytes) => Ok(bytes[start..start + len].to_vec()),
+            Self::File { file, .. } => {
+                let mut bytes = vec![0; len];
+                files::read_exact_at(file, &mut bytes, start as u64)?;
+                Ok(bytes)
             }
         }
     }
 }
 
+/// A file that rows of an array come from.
+pub struct ArrayFile {
+    pub name: String,
+    /// Index of its first row.
+    pub first: usize,
+    pub modified_ns: i64,
+}
+
+impl ArrayFile {
+    /// The file at `path`, whose first row has the index `first`.
+    pub fn new(path: &Path, first: usize) -> Self {
+        let modified_ns = std::fs::metadata(path).map_or(0, |found| modified_ns(&found));
+        Self { name: file_name(path), first, modified_ns }
+    }
+}
+
 /// Images of one shape, row after row: the form in which every array-like source ends.
 pub struct ArraySource {
-    /// Name of each file and the index of its first row, ascending.
-    pub files: Vec<(String, usize)>,
+    /// In the order of their rows.
+    pub files: Vec<ArrayFile>,
     /// `[n, height, width, channels]`.
     pub shape: [usize; 4],
     pub depth: Depth,
@@ -91,6 +104,16 @@ pub struct ArraySource {
     pub classes: Vec<String>,
 }
 
+impl ArraySource {
+    fn row_bytes(&self) -> usize {
+        self.shape[1..].iter().product::<usize>() * self.depth.size_bytes()
+    }
+
+    fn file(&self, index: usize) -> &ArrayFile {
+        &self.files[self.files.partition_point(|file| file.first <= index) - 1]
+    }
+}
+
 impl IndexedSource for ArraySource {
     fn len(&self) -> usize {
         self.shape[0]
@@ -98,13 +121,17 @@ impl IndexedSource for ArraySource {
 
     fn get(&self, index: usize) -> Result<Encoded, DataError> {
         let [_, height, width, channels] = self.shape;
-        let row_bytes = height * width * channels * self.depth.size_bytes();
-        let first = self.offset + index * row_bytes;
-        let read = self.storage.read(first..first + row_bytes);
-        let row = read.map_err(|error| DataError::sample(self.id(index), error.to_string()))?;
+        let read = self.storage.read(self.offset + index * self.row_bytes(), self.row_bytes());
+        let row = read.map_err(|cause| match (&self.storage, cause.kind()) {
+            (_, ErrorKind::UnexpectedEof) => {
+                DataError::sample(self.id(index), "the file ends before: it was cut short")
+            }
+            (Storage::File { path, .. }, _) => failure(path, self.id(index), cause),
+            (Storage::Memory(_), _) => unreachable!("memory is read without fail"),
+        })?;
         let (pairs, quads) = (|| row.as_chunks().0.iter().copied(), || row.as_chunks().0.iter().copied());
         let pixels = match self.depth {
-            Depth::U8 => Pixels::U8(row.into_owned()),
+            Depth::U8 => Pixels::U8(row),
             Depth::U16 { big_endian: false } => Pixels::U16(pairs().map(u16::from_le_bytes).collect()),
             Depth::U16 { big_endian: true } => Pixels::U16(pairs().map(u16::from_be_bytes).collect()),
             Depth::F32 { big_endian: false } => Pixels::F32(quads().map(f32::from_le_bytes).collect()),
@@ -114,9 +141,12 @@ impl IndexedSource for ArraySource {
     }
 
     fn id(&self, index: usize) -> String {
-        let file = self.files.partition_point(|&(_, first)| first <= index) - 1;
-        let (name, first) = &self.files[file];
+        let ArrayFile { name, first, .. } = self.file(index);
         format!("{name}[{}]", index - first)
+    }
+
+    fn stat(&self, index: usize) -> Stat {
+        Stat { size_bytes: self.row_bytes() as u64, modified_ns: self.file(index).modified_ns }
     }
 
     fn label(&self, index: usize) -> Option<u32> {
@@ -194,22 +224,16 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
 }
 
 fn open_npy(path: &Path, labels: LabelSource) -> Result<ArraySource, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-    // SAFETY: the map is read-only and lives in `ArraySource` alone. That no other process shortens the file meanwhile cannot
-    // be guaranteed; as with every reader of mapped files, the system then ends the process, and no memory is harmed.
-    let map = unsafe { Mmap::map(&file) }.map_err(|error| DataError::io(path, error))?;
-    let header = NpyHeader::read(&mut &map[..]).map_err(|error| DataError::io(path, error))?;
+    let io = |error| DataError::io(path, error);
+    let mut file = files::open(path).map_err(io)?;
+    let header = NpyHeader::read(&mut file).map_err(io)?;
     let (shape, depth) = check_header(path, &header)?;
-    let expected = shape.iter().product::<usize>() * depth.size_bytes();
-    let found = map.len() - header.size_bytes;
-    if found != expected {
-        return Err(bad_file(path, format!("its header promises {expected} bytes of data, the file holds {found}")));
-    }
+    check_size(path, &header, depth.size_bytes(), file.metadata().map_err(io)?.len())?;
     let labels = match labels {
         LabelSource::None => Vec::new(),
         _ => labels_beside(path, shape[0], labels)?,
     };
-    Ok(rows(path, shape, depth, Storage::Mapped(map), header.size_bytes, labels))
+    Ok(rows(path, shape, depth, Storage::File { file, path: path.to_owned() }, header.size_bytes, labels))
 }
 
 fn rows(
@@ -221,7 +245,7 @@ fn rows(
     labels: Vec<u32>,
 ) -> ArraySource {
     let classes = numbered_classes(&labels);
-    ArraySource { files: vec![(file_name(path), 0)], shape, depth, storage, offset, labels, classes }
+    ArraySource { files: vec![ArrayFile::new(path, 0)], shape, depth, storage, offset, labels, classes }
 }
 
 fn labels_beside(path: &Path, images: usize, asked: LabelSource) -> Result<Vec<u32>, DataError> {
@@ -231,58 +255,61 @@ fn labels_beside(path: &Path, images: usize, asked: LabelSource) -> Result<Vec<u
         let expected = format!("{} or {}", candidates[0].display(), file_name(&candidates[1]));
         return if asked == LabelSource::File { Err(no_labels(path, &expected)) } else { Ok(Vec::new()) };
     };
-    let mut file = File::open(beside).map_err(|error| DataError::io(beside, error))?;
-    let (header, data) = read_array(beside, &mut file)?;
-    let labels = parse_labels(beside, &header, &data)?;
-    check_label_count(beside, labels.len(), images)?;
-    Ok(labels)
+    let io = |error| DataError::io(beside, error);
+    let mut file = files::open(beside).map_err(io)?;
+    let size_bytes = file.metadata().map_err(io)?.len();
+    read_labels(beside, &mut file, size_bytes, images)
 }
 
 fn open_npz(path: &Path, labels: LabelSource) -> Result<ArraySource, DataError> {
     let zip_error = |error: zip::result::ZipError| bad_file(path, format!("not a readable .npz archive: {error}"));
-    let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-    let mut archive = ZipArchive::new(std::io::BufReader::new(file)).map_err(zip_error)?;
+    let io = |error| DataError::io(path, error);
+    let file = files::open(path).map_err(io)?;
+    let mut archive = ZipArchive::new(BufReader::new(file.try_clone().map_err(io)?)).map_err(zip_error)?;
     let names: Vec<String> =
         archive.file_names().flatten().map(|name| name.strip_suffix(".npy").unwrap_or(&name).to_owned()).collect();
     let find = |keys: &[&'static str]| keys.iter().find(|&key| names.iter().any(|name| name == key)).copied();
-    let mut read = |key: &str| {
-        let mut entry = archive.by_name(&format!("{key}.npy")).map_err(zip_error)?;
-        read_array(path, &mut entry)
-    };
     let image_key = find(&IMAGE_KEYS).ok_or_else(|| {
         bad_file(path, format!("expected an array named {}, found {}", IMAGE_KEYS.join(" or "), names.join(", ")))
     })?;
-    let (header, data) = read(image_key)?;
+    let mut entry = archive.by_name(&format!("{image_key}.npy")).map_err(zip_error)?;
+    let header = NpyHeader::read(&mut entry).map_err(io)?;
     let (shape, depth) = check_header(path, &header)?;
+    let size_bytes = check_size(path, &header, depth.size_bytes(), entry.size())?;
+    let (storage, offset) = match (entry.compression(), entry.data_start()) {
+        (CompressionMethod::Stored, Some(start)) => {
+            if start.saturating_add(entry.size()) > file.metadata().map_err(io)?.len() {
+                return Err(bad_file(path, "truncated: its images go beyond its end"));
+            }
+            (Storage::File { file, path: path.to_owned() }, start as usize + header.size_bytes)
+        }
+        _ => {
+            unpack::check_ratio(path, entry.compressed_size(), size_bytes)?;
+            (unpack(path, &mut entry, size_bytes)?, 0)
+        }
+    };
+    drop(entry);
     let labels = match (labels, find(&LABEL_KEYS)) {
         (LabelSource::None, _) | (LabelSource::Auto, None) => Vec::new(),
         (_, None) => return Err(no_labels(path, &format!("an array named {}", LABEL_KEYS.join(" or ")))),
         (_, Some(key)) => {
-            let (header, data) = read(key)?;
-            let labels = parse_labels(path, &header, &data)?;
-            check_label_count(path, labels.len(), shape[0])?;
-            labels
+            let mut entry = archive.by_name(&format!("{key}.npy")).map_err(zip_error)?;
+            let size_bytes = entry.size();
+            read_labels(path, &mut entry, size_bytes, shape[0])?
         }
     };
-    Ok(rows(path, shape, depth, Storage::Owned(data), 0, labels))
+    Ok(rows(path, shape, depth, storage, offset, labels))
 }
 
-/// Reads a whole array; takes no more memory than its header promises.
-fn read_array(path: &Path, reader: &mut impl Read) -> Result<(NpyHeader, Vec<u8>), DataError> {
-    let header = NpyHeader::read(reader).map_err(|error| DataError::io(path, error))?;
-    let item_bytes: Option<usize> = header.descr.get(2..).and_then(|size| size.parse().ok());
-    let expected = header
-        .count()
-        .zip(item_bytes)
-        .and_then(|(count, size)| count.checked_mul(size))
-        .ok_or_else(|| unsupported(path, &header))?;
-    let mut data = Vec::new();
-    reader.take(expected as u64 + 1).read_to_end(&mut data).map_err(|error| DataError::io(path, error))?;
-    if data.len() != expected {
-        let found = if data.len() > expected { "more".to_owned() } else { data.len().to_string() };
-        return Err(bad_file(path, format!("its header promises {expected} bytes of data, the file holds {found}")));
+/// Bytes of data that a header promises, which must be what there is besides it in `size_bytes`.
+fn check_size(path: &Path, header: &NpyHeader, item_bytes: usize, size_bytes: u64) -> Result<u64, DataError> {
+    let promised =
+        header.count().and_then(|count| count.checked_mul(item_bytes)).ok_or_else(|| unsupported(path, header))?;
+    let (promised, found) = (promised as u64, size_bytes.saturating_sub(header.size_bytes as u64));
+    if found == promised {
+        return Ok(promised);
     }
-    Ok((header, data))
+    Err(bad_file(path, format!("its header promises {promised} bytes of data, the file holds {found}")))
 }
 
 fn unsupported(path: &Path, header: &NpyHeader) -> DataError {
@@ -311,15 +338,22 @@ fn check_header(path: &Path, header: &NpyHeader) -> Result<([usize; 4], Depth), 
     Ok((image_shape(path, &header.shape)?, depth))
 }
 
-/// Labels of any integer type, `[n]` or `[n, 1]`.
-fn parse_labels(path: &Path, header: &NpyHeader, data: &[u8]) -> Result<Vec<u32>, DataError> {
-    let [order, kind, ref size @ ..] = *header.descr.as_bytes() else { return Err(unsupported(path, header)) };
+/// Labels of any integer type, `[n]` or `[n, 1]`, in an array of `size_bytes`; no more is read than `images` labels need.
+fn read_labels(path: &Path, reader: &mut impl Read, size_bytes: u64, images: usize) -> Result<Vec<u32>, DataError> {
+    let header = NpyHeader::read(reader).map_err(|error| DataError::io(path, error))?;
+    let [order, kind, ref size @ ..] = *header.descr.as_bytes() else { return Err(unsupported(path, &header)) };
     let integer = matches!(kind, b'i' | b'u') && matches!(size, b"1" | b"2" | b"4" | b"8");
-    if !integer || !matches!(*header.shape, [_] | [_, 1]) {
+    let ([count] | [count, 1], true) = (&*header.shape, integer) else {
         let problem = format!("expected integer labels [n], found type {:?} of shape {:?}", header.descr, header.shape);
         return Err(bad_file(path, problem));
-    }
+    };
+    check_label_count(path, *count, images)?;
     let width = usize::from(size[0] - b'0');
+    let promised = check_size(path, &header, width, size_bytes)?;
+    let mut data = Vec::new();
+    let read = reader.take(promised + 1).read_to_end(&mut data);
+    read.map_err(|error| bad_file(path, format!("truncated or damaged: {error}")))?;
+    check_size(path, &header, width, (header.size_bytes + data.len()) as u64)?;
     data.chunks_exact(width)
         .enumerate()
         .map(|(index, bytes)| {

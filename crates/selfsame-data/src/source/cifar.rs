@@ -5,9 +5,9 @@
 //! `train.bin`); the test part is named as a file (`FOLDER/test_batch.bin`, `FOLDER/test.bin`). Class names come from
 //! `batches.meta.txt` or `fine_label_names.txt` beside the batches; labels of CIFAR-100 are the fine ones.
 
-use super::array::{ArraySource, Depth, Storage};
-use super::{IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
-use selfsame_base::DataError;
+use super::array::{ArrayFile, ArraySource, Depth, Storage};
+use super::{IndexedSource, LabelSource, SourceEntry, bad_file, no_folder_labels};
+use selfsame_base::{DataError, files};
 use std::path::{Path, PathBuf};
 
 pub const ENTRY: SourceEntry = SourceEntry {
@@ -26,6 +26,9 @@ pub const ENTRY: SourceEntry = SourceEntry {
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
+
+/// Larger files are not read: a file of the data set has at most 154 MB.
+const MOST_FILE_BYTES: u64 = 1 << 30;
 
 /// Label bytes of a record.
 struct Layout {
@@ -70,23 +73,23 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
     if labels == LabelSource::Folder {
         return Err(no_folder_labels(path));
     }
-    let files = if path.is_dir() { train_files(path) } else { vec![path.to_owned()] };
-    if files.is_empty() {
+    let batches = if path.is_dir() { train_files(path) } else { vec![path.to_owned()] };
+    if batches.is_empty() {
         return Err(bad_file(path, "expected data_batch_1.bin … data_batch_5.bin or train.bin, found none"));
     }
     let mut rows = ArraySource {
         files: Vec::new(),
         shape: [0, SIDE, SIDE, 3],
         depth: Depth::U8,
-        storage: Storage::Owned(Vec::new()),
+        storage: Storage::Memory(Vec::new()),
         offset: 0,
         labels: Vec::new(),
         classes: Vec::new(),
     };
     let mut pixels = Vec::new();
     let mut layout = None;
-    for file in &files {
-        let bytes = std::fs::read(file).map_err(|error| DataError::io(file, error))?;
+    for file in &batches {
+        let bytes = files::read(file, MOST_FILE_BYTES).map_err(|error| DataError::io(file, error))?;
         let found = LAYOUTS.iter().find(|layout| layout.holds(&bytes)).ok_or_else(|| {
             bad_file(
                 file,
@@ -103,7 +106,7 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
             let problem = format!("holds {}, the files before it {}; name one file", found.name, first.name);
             return Err(bad_file(file, problem));
         }
-        rows.files.push((file_name(file), rows.labels.len()));
+        rows.files.push(ArrayFile::new(file, rows.labels.len()));
         for record in bytes.chunks_exact(found.record_bytes()) {
             let (label, planes) = record.split_at(found.label_classes.len());
             rows.labels.push(u32::from(label[label.len() - 1]));
@@ -112,11 +115,11 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
     }
     let layout = layout.expect("there is a file");
     rows.shape[0] = rows.labels.len();
-    rows.storage = Storage::Owned(pixels);
+    rows.storage = Storage::Memory(pixels);
     if labels == LabelSource::None {
         rows.labels = Vec::new();
     } else {
-        rows.classes = class_names(&files[0].with_file_name(layout.names_file), layout);
+        rows.classes = class_names(&batches[0].with_file_name(layout.names_file), layout);
     }
     Ok(Box::new(rows))
 }
@@ -124,7 +127,7 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
 /// The lines of the names file, or numbers where it is missing or does not fit.
 fn class_names(file: &Path, layout: &Layout) -> Vec<String> {
     let count = usize::from(layout.label_classes[layout.label_classes.len() - 1]);
-    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let text = files::read_text(file).unwrap_or_default();
     let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if names.len() == count { names } else { (0..count).map(|class| class.to_string()).collect() }
 }

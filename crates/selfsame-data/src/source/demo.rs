@@ -2,7 +2,7 @@
 //! balanced classes. `demo` and `demo/train` are the training part, `demo/test` is the test part; a folder of your own
 //! that is called demo is `./demo`.
 
-use super::array::{ArraySource, Depth, Storage};
+use super::array::{ArrayFile, ArraySource, Depth, Storage};
 use super::idx::IdxReader;
 use super::{IndexedSource, LabelSource, SourceEntry, no_folder_labels};
 use flate2::bufread::GzDecoder;
@@ -50,10 +50,10 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
     let (shape, data) = read(images)?;
     let labels = if labels == LabelSource::None { Vec::new() } else { read(label_bytes)?.1 };
     Ok(Box::new(ArraySource {
-        files: vec![(name.to_owned(), 0)],
+        files: vec![ArrayFile { name: name.to_owned(), first: 0, modified_ns: 0 }],
         shape: [shape[0], shape[1], shape[2], 1],
         depth: Depth::U8,
-        storage: Storage::Owned(data),
+        storage: Storage::Memory(data),
         offset: 0,
         classes: if labels.is_empty() { Vec::new() } else { CLASSES.map(str::to_owned).to_vec() },
         labels: labels.into_iter().map(u32::from).collect(),

@@ -1,16 +1,19 @@
 //! A folder of image files, at any depth. Files are known by their extension, hidden ones (`.name`) are ignored, and
 //! the order is that of the bytes of the relative paths (`/` between folders), whatever the file system's own order.
+//! What is called like an image and is none is listed too, so that a lost one counts as one that cannot be read: a link that
+//! leads nowhere, a pipe, a folder without an image.
 //!
 //! Links to files are followed; links to folders too, unless what they lead to is listed already, so no loop of links
 //! lists anything twice.
 
-use super::{Encoded, IndexedSource, LabelSource, SourceEntry, bad_file, hash_key};
+use super::{
+    Encoded, IndexedSource, LabelSource, SourceEntry, Stat, bad_file, failure, hash_key, modified_ns, patiently,
+};
 use crate::decode::has_image_extension;
-use selfsame_base::DataError;
+use selfsame_base::{DataError, files};
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub const ENTRY: SourceEntry = SourceEntry {
@@ -20,8 +23,8 @@ pub const ENTRY: SourceEntry = SourceEntry {
     open: |path, labels| Ok(Box::new(Folder::open(path, labels)?)),
 };
 
-/// Larger files are not read: no image within the pixel limits needs so many bytes.
-const MAX_FILE_BYTES: u64 = 2 << 30;
+/// Files that are looked for when one is not there: if none of them is, the folder is gone.
+const LOOKED_FOR: usize = 16;
 
 /// Relative paths in one piece of memory: 8 bytes per file on top of the characters, for lists of millions.
 #[derive(Default)]
@@ -79,6 +82,17 @@ impl Folder {
         Ok(folder)
     }
 
+    fn path(&self, index: usize) -> PathBuf {
+        self.root.join(os_path(self.paths.get(index)))
+    }
+
+    /// Whether any of some files, evenly spaced over the list, is where it was. A share that is not mounted leaves an empty
+    /// folder.
+    fn is_there(&self) -> bool {
+        let (len, looked_for) = (self.len(), self.len().min(LOOKED_FOR));
+        (0..looked_for).any(|i| self.path(i * len / looked_for).symlink_metadata().is_ok())
+    }
+
     /// Files of one first-level folder are neighbors in the list, so a new name is a new class.
     fn label_by_folder(&mut self) -> Result<(), DataError> {
         let mut last: Option<&[u8]> = None;
@@ -109,19 +123,19 @@ impl IndexedSource for Folder {
     }
 
     fn get(&self, index: usize) -> Result<Encoded, DataError> {
-        let read = || {
-            let mut file = File::open(self.root.join(os_path(self.paths.get(index))))?;
-            let size_bytes = file.metadata()?.len();
-            if size_bytes > MAX_FILE_BYTES {
-                return Err(std::io::Error::other(format!(
-                    "{size_bytes} bytes, more than {MAX_FILE_BYTES} are not read"
-                )));
+        let path = self.path(index);
+        patiently(|| files::open(&path)).map(Encoded::File).map_err(|cause| match cause.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied if !self.is_there() => {
+                let hint = Some("none of the files is there any more; go on when the folder is back");
+                DataError::Io { path: self.root.clone(), cause, hint }
             }
-            let mut bytes = Vec::with_capacity(size_bytes as usize + 1);
-            file.read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        read().map(Encoded::File).map_err(|error| DataError::sample(self.id(index), error.to_string()))
+            _ => failure(path, self.id(index), cause),
+        })
+    }
+
+    fn stat(&self, index: usize) -> Stat {
+        let found = std::fs::metadata(self.path(index));
+        found.map_or(Stat::NONE, |found| Stat { size_bytes: found.len(), modified_ns: modified_ns(&found) })
     }
 
     fn id(&self, index: usize) -> String {
@@ -189,9 +203,14 @@ impl Walk {
                     self.seen.insert(real.clone());
                 }
             }
+            let before = self.paths.ends.len();
             relative.extend_from_slice(&name);
             self.folder(&folder, relative, real.as_deref())?;
             relative.truncate(start);
+            let name = &name[..name.len() - 1];
+            if self.paths.ends.len() == before && has_image_extension(name) {
+                self.paths.push(relative, name);
+            }
         }
         Ok(())
     }
@@ -209,23 +228,16 @@ impl Walk {
             }
             let mut file_type = entry.file_type().map_err(io)?;
             let link = file_type.is_symlink();
-            let mut broken = false;
-            if link {
-                match std::fs::metadata(entry.path()) {
-                    Ok(target) => file_type = target.file_type(),
-                    // Listed, so that a lost image counts as one that cannot be read.
-                    Err(_) => broken = true,
-                }
+            if link && let Ok(target) = std::fs::metadata(entry.path()) {
+                file_type = target.file_type();
             }
             if file_type.is_dir() {
                 let kind = if link { EntryKind::Link } else { EntryKind::Folder };
                 entries.push(([name, b"/"].concat().into_boxed_slice(), kind));
-            } else if file_type.is_file() || broken {
-                if has_image_extension(name) {
-                    entries.push((name.into(), EntryKind::Image));
-                } else {
-                    self.other_files += 1;
-                }
+            } else if has_image_extension(name) {
+                entries.push((name.into(), EntryKind::Image));
+            } else {
+                self.other_files += 1;
             }
         }
         entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

@@ -5,18 +5,16 @@
 //! The path is an `…images-idx3…` file, or a folder that holds `train-images-idx3…`: a folder means its training part,
 //! the test part is named as a file (`FOLDER/t10k-images-idx3-ubyte.gz`). Labels lie beside it in `…labels-idx1…`.
 
-use super::array::{ArraySource, Depth, Storage, check_label_count, image_shape, no_labels, numbered_classes};
+use super::array::{
+    ArrayFile, ArraySource, Depth, Storage, check_label_count, image_shape, no_labels, numbered_classes,
+};
+use super::unpack::{self, unpack};
 use super::{IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
 use flate2::bufread::MultiGzDecoder;
-use selfsame_base::DataError;
+use selfsame_base::{DataError, files};
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use tempfile::{SpooledData, SpooledTempFile};
-
-/// Unpacked bytes that are kept in memory; more go to a temporary file, so that memory does not grow with the data.
-const IN_MEMORY_BYTES: usize = 16 << 20;
 
 pub const ENTRY: SourceEntry = SourceEntry {
     name: "idx",
@@ -34,7 +32,7 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
     let shape = image_shape(&images, &shape)?;
     let labels = if labels == LabelSource::None { Vec::new() } else { labels_beside(&images, shape[0], labels)? };
     let classes = numbered_classes(&labels);
-    let files = vec![(file_name(&images), 0)];
+    let files = vec![ArrayFile::new(&images, 0)];
     Ok(Box::new(ArraySource { files, shape, depth: Depth::U8, storage, offset, labels, classes }))
 }
 
@@ -77,11 +75,12 @@ fn labels_beside(images: &Path, count: usize, asked: LabelSource) -> Result<Vec<
             Ok(Vec::new())
         };
     };
-    let (shape, data) = open_file(beside)?.read(beside)?;
-    if shape.len() != 1 {
-        return Err(bad_file(beside, format!("expected one axis of labels, found the shape {shape:?}")));
-    }
-    check_label_count(beside, data.len(), count)?;
+    let reader = open_file(beside)?;
+    let [labels] = reader.shape[..] else {
+        return Err(bad_file(beside, format!("expected one axis of labels, found the shape {:?}", reader.shape)));
+    };
+    check_label_count(beside, labels, count)?;
+    let (_, data) = reader.read(beside)?;
     Ok(data.into_iter().map(u32::from).collect())
 }
 
@@ -107,7 +106,7 @@ impl Read for Bytes {
 }
 
 fn open_file(path: &Path) -> Result<IdxReader<Bytes>, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, error))?;
+    let file = files::open(path).map_err(|error| DataError::io(path, error))?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let start = reader.fill_buf().map_err(|error| DataError::io(path, error))?;
     let packed = start.starts_with(&[0x1f, 0x8b]);
@@ -116,31 +115,21 @@ fn open_file(path: &Path) -> Result<IdxReader<Bytes>, DataError> {
 }
 
 impl IdxReader<Bytes> {
-    /// Shape, data, and where the data begin in their storage. A plain file stays where it is; a packed one is unpacked
-    /// into memory when it is small, otherwise into a temporary file without a name.
+    /// Shape, data, and where the data begin in their storage. A plain file stays where it is, a packed one is unpacked.
     fn store(self, path: &Path) -> Result<(Vec<usize>, Storage, usize), DataError> {
+        let io = |error| DataError::io(path, error);
         let expected = self.expected(path)?;
-        let unpacked = |error: std::io::Error| match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DataError::io(std::env::temp_dir(), error),
-            _ => bad_file(path, format!("truncated or damaged: {error}")),
-        };
         match self.data {
             Bytes::Plain(reader) => {
                 let offset = 4 + 4 * self.shape.len();
                 let file = reader.into_inner();
-                let size = file.metadata().map_err(|error| DataError::io(path, error))?.len();
+                let size = file.metadata().map_err(io)?.len();
                 check_size(path, &self.shape, expected, size.saturating_sub(offset as u64))?;
-                Ok((self.shape, Storage::File(Mutex::new(file)), offset))
+                Ok((self.shape, Storage::File { file, path: path.to_owned() }, offset))
             }
-            Bytes::Packed(reader) => {
-                let mut spool = SpooledTempFile::new(IN_MEMORY_BYTES);
-                let size = std::io::copy(&mut reader.take(expected + 1), &mut spool).map_err(unpacked)?;
-                check_size(path, &self.shape, expected, size)?;
-                let storage = match spool.into_inner() {
-                    SpooledData::InMemory(bytes) => Storage::Owned(bytes.into_inner()),
-                    SpooledData::OnDisk(file) => Storage::File(Mutex::new(file)),
-                };
-                Ok((self.shape, storage, 0))
+            Bytes::Packed(mut reader) => {
+                unpack::check_ratio(path, reader.get_ref().get_ref().metadata().map_err(io)?.len(), expected)?;
+                Ok((self.shape, unpack(path, &mut reader, expected)?, 0))
             }
         }
     }
@@ -178,13 +167,13 @@ impl<R: Read> IdxReader<R> {
     fn expected(&self, path: &Path) -> Result<u64, DataError> {
         let expected = self.shape.iter().try_fold(1u64, |count, &axis| count.checked_mul(axis as u64));
         let promised = || bad_file(path, format!("its header promises the shape {:?}", self.shape));
-        expected.filter(|&count| count < 1 << 48).ok_or_else(promised)
+        expected.filter(|&count| count < u64::MAX).ok_or_else(promised)
     }
 
-    /// Reads the data; takes no more memory than the header promises and the file holds.
+    /// Reads the data into memory, which takes no more than the header promises and the file holds.
     pub fn read(self, path: &Path) -> Result<(Vec<usize>, Vec<u8>), DataError> {
         let expected = self.expected(path)?;
-        let mut data = Vec::with_capacity(expected.min(1 << 26) as usize);
+        let mut data = Vec::new();
         let mut limited = self.data.take(expected + 1);
         limited.read_to_end(&mut data).map_err(|error| bad_file(path, format!("truncated or damaged: {error}")))?;
         check_size(path, &self.shape, expected, data.len() as u64)?;

@@ -5,16 +5,21 @@ mod cifar;
 mod demo;
 mod folder;
 mod idx;
+mod unpack;
 
 use crate::image::Image;
-use selfsame_base::{DataError, lookup};
-use std::path::Path;
+use selfsame_base::error::{is_gone, is_scarce};
+use selfsame_base::{DataError, files, lookup};
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A sample as its source holds it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Encoded {
-    /// The bytes of an image file.
-    File(Vec<u8>),
+    /// An image file, open.
+    File(File),
     /// A row of an array: nothing left to decode.
     Image(Image),
 }
@@ -28,7 +33,12 @@ pub trait IndexedSource: Send + Sync {
         self.len() == 0
     }
     /// The sample `index`, not decoded.
+    ///
+    /// # Errors
+    /// [`DataError::Sample`] if this sample cannot be read. Any other says that no sample can be, for now.
     fn get(&self, index: usize) -> Result<Encoded, DataError>;
+    /// What is known of the sample `index` without reading it.
+    fn stat(&self, index: usize) -> Stat;
     /// What a person calls the sample: its path relative to the folder, or `FILE[index]`. Unique within the source.
     fn id(&self, index: usize) -> String;
     /// Key of the sample's random streams: a hash of what identifies it, independent of the order of listing.
@@ -43,6 +53,20 @@ pub trait IndexedSource: Send + Sync {
     fn shape(&self) -> Option<[usize; 3]> {
         None
     }
+}
+
+/// What can be known of a sample without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes as they are stored; `u64::MAX` where it is not known.
+    pub size_bytes: u64,
+    /// When it was last written, ns since 1970; 0 where it is not known. A copy has another time.
+    pub modified_ns: i64,
+}
+
+impl Stat {
+    /// Of what is not there.
+    pub const NONE: Self = Self { size_bytes: u64::MAX, modified_ns: 0 };
 }
 
 /// Where labels come from (`data.labels`).
@@ -104,6 +128,9 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
                 cause,
                 hint: Some("data.path names a folder of images, a data file, or the bundled images: demo"),
             })?;
+            if !path.is_dir() {
+                files::open(path).map_err(|cause| DataError::io(path, cause))?;
+            }
             SOURCES.iter().find(|entry| (entry.detect)(path)).ok_or_else(|| {
                 DataError::Data(format!(
                     "{}: not a data set of a known kind; expected a folder of images, an IDX file (MNIST family), a \
@@ -127,6 +154,36 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
+/// Tries again while the system has no descriptor or no memory to give, for a second in all: others may give some back.
+fn patiently<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..20 {
+        match attempt() {
+            Err(cause) if is_scarce(&cause) => std::thread::sleep(Duration::from_millis(50)),
+            result => return result,
+        }
+    }
+    attempt()
+}
+
+/// What a failed read of the sample `id` in the file `path` means: a sample that cannot be read, or, where the place or the
+/// system fails, the end of all reading.
+pub(crate) fn failure(path: impl Into<PathBuf>, id: String, cause: io::Error) -> DataError {
+    let hint = if is_gone(&cause) {
+        "the disk or the share with the data fails; go on when it is back"
+    } else if is_scarce(&cause) {
+        "the system has no descriptor or no memory left; raise the limits (ulimit -n, -v) or use fewer threads"
+    } else {
+        return DataError::sample(id, cause.to_string());
+    };
+    DataError::Io { path: path.into(), cause, hint: Some(hint) }
+}
+
+/// When a file was last written, ns since 1970; 0 where the system does not say.
+fn modified_ns(found: &Metadata) -> i64 {
+    let since = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_nanos() as i64)
+}
+
 /// An error about a data file as a whole.
 fn bad_file(path: &Path, problem: impl std::fmt::Display) -> DataError {
     DataError::Data(format!("{}: {problem}", path.display()))
@@ -142,3 +199,6 @@ fn no_folder_labels(path: &Path) -> DataError {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;
