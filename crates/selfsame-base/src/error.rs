@@ -40,6 +40,14 @@ pub enum DataError {
     /// More samples cannot be read than `data.max_bad_share` allows.
     #[error("{0}")]
     TooManyBad(String),
+    /// The system starts no more threads.
+    #[error("cannot start {wanted} thread{}: {cause}; use fewer (threads=…), or let the system give more (ulimit -u)", if *wanted == 1 { "" } else { "s" })]
+    Threads {
+        /// How many were asked for.
+        wanted: usize,
+        /// The system's words.
+        cause: String,
+    },
 }
 
 impl DataError {
@@ -56,6 +64,11 @@ impl DataError {
     /// Whether a disk or a quota is full.
     pub fn is_out_of_space(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if is_out_of_space(cause))
+    }
+
+    /// Threads that cannot be had.
+    pub fn threads(wanted: usize, cause: impl std::fmt::Display) -> Self {
+        Self::Threads { wanted, cause: cause.to_string() }
     }
 
     /// A failed read or write.

@@ -194,7 +194,7 @@ impl TrainLoader {
                     }
                 }
             }
-        });
+        })?;
         Ok(Self { batches, steps_per_epoch })
     }
 
@@ -238,7 +238,7 @@ impl EvalLoader {
                     return;
                 }
             }
-        });
+        })?;
         Ok(Self { batches })
     }
 
@@ -269,15 +269,16 @@ impl Prefetch {
     fn start<D: SampleSource>(
         workers: Workers<D>,
         make: impl FnOnce(&Workers<D>, &dyn Fn(Result<Views, DataError>) -> bool) + Send + 'static,
-    ) -> Self {
+    ) -> Result<Self, DataError> {
         let (sender, queue): (SyncSender<Result<Views, DataError>>, _) = sync_channel(1);
         let stop = workers.stop.clone();
         let deliver = move |batch: Result<Views, DataError>| {
             let go_on = batch.is_ok();
             sender.send(batch).is_ok() && go_on
         };
-        let thread = std::thread::spawn(move || make(&workers, &deliver));
-        Self { queue: Some(queue), thread: Some(thread), stop, wait_s: 0.0 }
+        let thread = std::thread::Builder::new().name("batches".into()).spawn(move || make(&workers, &deliver));
+        let thread = thread.map_err(|cause| DataError::threads(1, cause))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), stop, wait_s: 0.0 })
     }
 
     fn next(&mut self) -> Option<Result<Views, DataError>> {
@@ -326,9 +327,7 @@ struct Slot<'a> {
 impl<D: SampleSource> Workers<D> {
     fn new(dataset: Arc<D>, groups: Vec<Group>, threads: usize, record_draws: bool) -> Result<Self, DataError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("views-{i}"));
-        let pool = pool
-            .build()
-            .map_err(|e| DataError::setting("threads", format!("cannot start {threads} threads: {e}; use fewer")))?;
+        let pool = pool.build().map_err(|cause| DataError::threads(threads, cause))?;
         let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
         Ok(Self { dataset, groups, record_draws, pool, scratch, stop: Arc::default() })
     }
