@@ -2,10 +2,50 @@
 
 use crate::DataError;
 use crate::error::is_out_of_space;
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 use tempfile::TempPath;
+
+/// Temporary files of this process that are neither renamed nor removed yet. Whoever makes one, or renames it, holds the
+/// lock, so that none is made while [`abandon`] removes them.
+static PENDING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn pending() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    PENDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the temporary files of this process, which must end now: from here on none is made or renamed.
+pub fn abandon() {
+    // Whoever holds the lock makes or renames one file; if the file system does not answer, the file stays.
+    for _ in 0..100 {
+        let pending = match PENDING.try_lock() {
+            Ok(pending) => pending,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+        };
+        for path in pending.iter() {
+            let _ = std::fs::remove_file(path);
+        }
+        return std::mem::forget(pending);
+    }
+}
+
+/// An entry of [`PENDING`].
+#[derive(Debug)]
+struct Pending(PathBuf);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        pending().remove(&self.0);
+    }
+}
 
 /// A file written under a temporary name in its own folder and renamed by [`commit`](Self::commit), so that a reader
 /// never sees half of it. Dropped without `commit`, it leaves nothing behind.
@@ -13,6 +53,8 @@ use tempfile::TempPath;
 pub struct AtomicFile {
     file: BufWriter<File>,
     temporary: TempPath,
+    /// After `temporary`: first the file goes, then its entry.
+    entry: Pending,
     path: PathBuf,
 }
 
@@ -23,6 +65,7 @@ impl AtomicFile {
         // Opened by us, not by `tempfile`: with the permissions of any other new file instead of private ones, and
         // with errors that do not speak of a temporary file.
         let open = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+        let mut pending = pending();
         let created = tempfile::Builder::new().prefix(".partial-").make_in(folder, open);
         let (file, temporary) = created
             .map_err(|cause| {
@@ -30,18 +73,23 @@ impl AtomicFile {
                 DataError::Io { path: path.to_owned(), cause, hint }
             })?
             .into_parts();
-        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), temporary, path: path.to_owned() })
+        pending.insert(temporary.to_path_buf());
+        let entry = Pending(temporary.to_path_buf());
+        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), temporary, entry, path: path.to_owned() })
     }
 
     /// Flushes to the disk and renames to the final path.
     pub fn commit(self) -> Result<(), DataError> {
         let folder = folder_of(&self.path).to_owned();
-        let Self { file, temporary, path } = self;
+        let Self { file, temporary, entry: _entry, path } = self;
         let io = |source| write_error(&path, source);
         let file = file.into_inner().map_err(|e| io(e.into_error()))?;
         // Some file systems report a full disk only here.
         file.sync_all().map_err(io)?;
-        temporary.persist(&path).map_err(|e| io(e.error))?;
+        {
+            let _pending = pending();
+            temporary.persist(&path).map_err(|e| io(e.error))?;
+        }
         sync_folder(&folder).map_err(io)
     }
 

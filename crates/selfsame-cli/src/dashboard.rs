@@ -1,6 +1,7 @@
 //! `pretrain --tui`: the training as charts in the terminal, below what was there.
 
-use crate::terminal::term_list;
+use crate::progress::{start_line, term_list};
+use crate::terminal::note;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
@@ -9,7 +10,7 @@ use ratatui::widgets::{Block, Gauge, Paragraph, Sparkline, Widget};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 use selfsame::events::{Event, Observer, StepRecord};
 use selfsame_base::text::duration;
-use std::io::{Stderr, stderr};
+use std::io::{Write, stderr};
 use std::time::{Duration, Instant};
 
 /// Lines that the charts take.
@@ -21,9 +22,22 @@ const KEPT: usize = 2048;
 /// Steps of a bar's height that a sparkline is given.
 const LEVELS: f64 = 1000.0;
 
+/// Standard error, of which nobody need be told that it was closed: dropped, a terminal would panic at that.
+struct Quiet;
+
+impl Write for Quiet {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(stderr().write(bytes).unwrap_or(bytes.len()))
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = stderr().flush();
+        Ok(())
+    }
+}
+
 /// A training as charts.
 pub struct Dashboard {
-    terminal: Terminal<CrosstermBackend<Stderr>>,
+    terminal: Terminal<CrosstermBackend<Quiet>>,
     steps: u64,
     last: Option<StepRecord>,
     doing: String,
@@ -39,7 +53,7 @@ impl Dashboard {
     pub fn new() -> std::io::Result<Self> {
         let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT) };
         Ok(Self {
-            terminal: Terminal::with_options(CrosstermBackend::new(stderr()), options)?,
+            terminal: Terminal::with_options(CrosstermBackend::new(Quiet), options)?,
             steps: 0,
             last: None,
             doing: "starting".into(),
@@ -93,10 +107,9 @@ impl Observer for Dashboard {
                 self.doing = format!("{what}: {done} of {total}");
                 now = self.drawn.is_none_or(|at| at.elapsed() >= PAUSE);
             }
-            Event::Started { run, method, backbone, samples, steps, epochs, .. } => {
+            Event::Started { steps, .. } => {
                 self.steps = *steps;
-                let run = run.display();
-                self.say(format!("{method} on {samples} samples, {backbone}, {epochs} epochs; run folder {run}"));
+                self.say(start_line(event));
             }
             Event::Step(record) => {
                 self.loss.push(f64::from(record.total));
@@ -121,7 +134,7 @@ impl Drop for Dashboard {
     fn drop(&mut self) {
         // What follows begins below the charts.
         let _ = self.terminal.show_cursor();
-        eprintln!();
+        note!("");
     }
 }
 

@@ -2,19 +2,27 @@
 
 mod commands;
 mod dashboard;
+mod exit;
 mod plans;
+mod progress;
+mod results;
+mod signals;
 mod studies;
 mod terminal;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use commands::{
     demo, diagnose, embed, evaluate, finetune, list, plan, pretrain, preview, report, selftest, study, watch,
 };
+use exit::Code;
+use selfsame_base::DataError;
 use std::process::ExitCode;
+use terminal::note;
 
 /// Learn representations of images without labels, and judge them.
 #[derive(Parser)]
-#[command(name = "selfsame", version, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "selfsame", version, arg_required_else_help = true, after_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -61,20 +69,46 @@ enum Command {
     Selftest(selftest::Selftest),
 }
 
+/// Stack of the thread that does the work: enough whatever the system gives to the first one (`ulimit -s`).
+const STACK_BYTES: usize = 8 << 20;
+
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("error: this is a bug in selfsame, please report it: {panic}");
+        note!("error: this is a bug in selfsame, please report it: {panic}");
     }));
-    match run(Arguments::parse().command) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let worker = std::thread::Builder::new().name("selfsame".into()).stack_size(STACK_BYTES).spawn(work);
+    let code = match worker {
+        Ok(worker) => worker.join().unwrap_or(Code::Bug),
+        Err(cause) => failed(&DataError::threads(1, cause).into()),
+    };
+    code.settle()
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn work() -> Code {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(shown) => {
+            let printed = shown.print();
+            if shown.use_stderr() {
+                return Code::BadInput;
+            }
+            printed.unwrap_or_else(|error| terminal::output_lost(&error));
+            return Code::Finished;
+        }
+    };
+    run(arguments.command).unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &anyhow::Error) -> Code {
+    note!("error: {error:#}");
+    Code::of(error)
+}
+
+fn run(command: Command) -> Result<Code> {
+    signals::install().map_err(|cause| DataError::threads(1, cause))?;
+    // Work outside of any other pool is shared out over this one. Where it cannot be had, its first use would panic.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    rayon::ThreadPoolBuilder::new().build_global().map_err(|cause| DataError::threads(threads, cause))?;
     selfsame_kernels::Isa::select()?;
     selfsame_kernels::conv::largest_tile()?;
     match command {

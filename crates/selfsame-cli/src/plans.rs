@@ -1,9 +1,14 @@
 //! From the command line's words to a plan and its data.
 
-use anyhow::{Context, Result, bail};
+use crate::exit::bad_input;
+use crate::terminal::note;
+use anyhow::{Context, Result};
+use selfsame::branch::Branch;
 use selfsame::catalogue::{Catalogue, MethodEntry, Planned};
 use selfsame::finetune;
 use selfsame::plan::Plan;
+use selfsame::run::{Run, RunState};
+use selfsame::trainer::WeightsOf;
 use selfsame_base::lookup;
 use selfsame_config::{KeyRow, Recipe};
 use selfsame_data::dataset::Dataset;
@@ -47,7 +52,10 @@ pub fn run(path: &Path) -> Result<Plan> {
 /// The plan of a run folder with arguments laid over it.
 pub fn run_with(path: &Path, arguments: &[String]) -> Result<Plan> {
     if !path.join("plan.toml").is_file() {
-        bail!("{}: not a run folder (it has no plan.toml); `selfsame pretrain` makes one", path.display());
+        return Err(bad_input(format!(
+            "{}: not a run folder (it has no plan.toml); `selfsame pretrain` makes one",
+            path.display()
+        )));
     }
     Ok(Catalogue::default().load(path, arguments)?)
 }
@@ -57,11 +65,32 @@ pub fn method(plan: &Plan) -> Result<&'static MethodEntry> {
     Ok(Catalogue::default().method(plan)?)
 }
 
+/// The branch of a plan. If a run's weights are not those of its finished training, that is said.
+pub fn branch(plan: &Plan, weights: WeightsOf) -> Result<Branch> {
+    let branch = (method(plan)?.branch)(plan, weights)?;
+    if weights == WeightsOf::Trained {
+        tell_unfinished(plan)?;
+    }
+    Ok(branch)
+}
+
+fn tell_unfinished(plan: &Plan) -> Result<()> {
+    let run = Run::existing(&plan.out)?;
+    if run.state() == RunState::Open {
+        let (step, epochs) = run.done(plan)?;
+        let steps = epochs.filter(|&done| done > 0.0).map(|done| step as f64 / done * plan.train.epochs as f64);
+        let of = steps.map_or(String::new(), |steps| format!(" of {steps:.0}"));
+        let path = plan.out.display();
+        note!("warning: {path} is at step {step}{of}, not finished; selfsame pretrain {path} goes on");
+    }
+    Ok(())
+}
+
 /// A plan with everything resolved, and the data it is about. What a person should know of it goes to standard error.
 pub fn resolve(recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned> {
     let planned = Catalogue::default().plan(recipe, arguments)?;
     for note in planned.notes() {
-        eprintln!("note: {note}");
+        note!("note: {note}");
     }
     Ok(planned)
 }
@@ -74,11 +103,11 @@ pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
             let (before, plan) = (run(&path)?, run_with(&path, arguments)?);
             let changed = plan.differences(&before.identity());
             if !changed.is_empty() {
-                bail!(
+                return Err(bad_input(format!(
                     "{}: {}: a run's plan is fixed; drop the argument, or start a new run with out=…",
                     path.display(),
                     changed.join(", ")
-                );
+                )));
             }
             let dataset = Arc::new(Dataset::open(&DataRequest::from(&plan.data))?);
             return Ok((plan, dataset));
@@ -94,8 +123,8 @@ pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
 pub fn values<const N: usize>(words: &[String], names: [&'static str; N]) -> Result<[Option<String>; N]> {
     let mut values = [const { None }; N];
     for word in words {
-        let (key, value) = word.split_once('=').with_context(|| format!("{word}: expected key=value"))?;
-        let found = lookup::find(&names, |name| name, "key", key).map_err(anyhow::Error::msg)?;
+        let (key, value) = word.split_once('=').ok_or_else(|| bad_input(format!("{word}: expected key=value")))?;
+        let found = lookup::find(&names, |name| name, "key", key).map_err(bad_input)?;
         let index = names.iter().position(|name| name == found).unwrap_or_default();
         values[index] = Some(value.to_owned());
     }

@@ -1,102 +1,50 @@
-//! What a person sees while something runs: bars on a terminal, JSON lines elsewhere.
+//! Lines on standard output and standard error that never end the program, bars, and pictures.
 
+use crate::exit::{self, Code};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use indicatif::{ProgressBar, ProgressStyle};
-use selfsame::events::{Event, Observer, StepRecord};
 use selfsame_base::text::duration;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// Shows a training.
-pub struct ProgressLine {
-    bar: Option<ProgressBar>,
+/// Says a line on standard error, written like those of `println!`. That nobody can read it any more changes nothing.
+macro_rules! note {
+    ($($words:tt)*) => { $crate::terminal::note_line(&format!($($words)*)) };
+}
+pub(crate) use note;
+
+/// What [`note!`] does with its line.
+pub fn note_line(line: &str) {
+    // At once, so that lines of several threads or processes do not mix.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-impl ProgressLine {
-    /// A bar when standard error is a terminal, JSON lines on standard output otherwise.
-    pub fn new() -> Self {
-        Self { bar: std::io::stderr().is_terminal().then(|| ProgressBar::new(0)) }
-    }
-}
-
-impl Observer for ProgressLine {
-    fn event(&mut self, event: &Event) {
-        let Some(bar) = &self.bar else {
-            if matches!(event, Event::Preparing { done, total, .. } if done < total) {
-                return; // one line at the end says as much
-            }
-            let line = serde_json::to_string(event).expect("events serialize");
-            // A reader that has gone away must not end the training.
-            let _ = writeln!(std::io::stdout(), "{line}");
-            return;
-        };
-        match event {
-            Event::Preparing { what, done, total, .. } => {
-                let template = "{msg:24} {bar:28.cyan/blue} {pos}/{len} {eta} left";
-                bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-                bar.set_length(*total as u64);
-                bar.set_position(*done as u64);
-                bar.set_message(what.clone());
-            }
-            Event::Started { run, method, backbone, parameters, samples, step, steps, epochs } => {
-                bar.println(format!(
-                    "{method} on {samples} samples, {backbone} ({parameters} parameters), {epochs} epochs; run folder {}",
-                    run.display()
-                ));
-                if *step > 0 {
-                    bar.println(format!("goes on after step {step}"));
-                }
-                let template = "{bar:28.cyan/blue} {pos}/{len} {wide_msg}";
-                bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-                bar.set_length(*steps);
-                bar.set_position(*step);
-            }
-            Event::Step(record) => {
-                bar.set_position(record.step);
-                bar.set_message(step_line(record));
-            }
-            Event::OnlineKnn { epoch, accuracy, .. } => {
-                bar.println(format!("epoch {epoch}: online kNN {accuracy:.3}"));
-            }
-            Event::Warning { message, .. } => bar.println(format!("warning: {message}")),
-            Event::Checkpoint { .. } => {}
-            Event::Finished { elapsed_s, skipped_files, .. } => {
-                bar.finish_and_clear();
-                let skipped =
-                    if *skipped_files > 0 { format!("; {skipped_files} files skipped") } else { String::new() };
-                bar.println(format!("trained in {}{skipped}", duration(*elapsed_s)));
-            }
-        }
-    }
-}
-
-fn step_line(record: &StepRecord) -> String {
-    format!(
-        "{:.0}/s, {} left | epoch {:.1} | {} | lr {:.3} | std {:.2} rank {:.1}",
-        record.samples_per_s,
-        duration(record.eta_s),
-        record.epoch,
-        term_list(record),
-        record.lr,
-        record.embedding_std,
-        record.effective_rank,
-    )
-}
-
-/// The loss and its named terms.
-pub fn term_list(record: &StepRecord) -> String {
-    let terms: Vec<_> = record.terms.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
-    format!("loss {:.3} ({})", record.total, terms.join(", "))
-}
-
-/// Prints a line of a command's result. A reader that has gone away ends the command quietly, as it does other tools.
+/// Prints a line of a command's result. When standard output takes no more, that is said once, and the command goes on: its
+/// files are still to be written.
 pub fn print(line: std::fmt::Arguments) {
-    match writeln!(std::io::stdout(), "{line}") {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
-            eprintln!("error: standard output: {error}");
-            std::process::exit(1);
-        }
+    static LOST: AtomicBool = AtomicBool::new(false);
+    if LOST.load(Ordering::Relaxed) {
+        return;
+    }
+    if let Err(error) = std::io::stdout().write_all(format!("{line}\n").as_bytes()) {
+        LOST.store(true, Ordering::Relaxed);
+        output_lost(&error);
+    }
+}
+
+/// Standard output failed. A reader that has gone away has seen what it wanted, as with other tools.
+pub fn output_lost(error: &std::io::Error) {
+    if error.kind() != std::io::ErrorKind::BrokenPipe {
+        note!("error: standard output takes no more: {error}");
+        exit::remember(Code::of_io(error));
+    }
+}
+
+/// Begins a line below whatever is drawn on a terminal, whose cursor is seen again.
+pub fn below_bars() {
+    if std::io::stderr().is_terminal() {
+        note!("\x1b[?25h");
     }
 }
 
@@ -152,26 +100,112 @@ pub fn show(png: &[u8]) {
     }
 }
 
-/// A bar over `length` samples for anything else; hidden where there is no terminal.
-pub fn bar(length: usize, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(length as u64).with_message(what);
-    let template = "{msg:24} {bar:28.cyan/blue} {pos}/{len} {per_sec}, {eta} left";
-    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-    bar
+/// A pass over samples or the like: a bar on a terminal; elsewhere, if it takes longer than a moment, a line then and one at
+/// its end.
+pub struct Task {
+    bar: ProgressBar,
+    told: AtomicBool,
 }
 
-/// Moves a bar whose length and message change with what is done.
-pub fn follow(bar: &ProgressBar) -> impl FnMut(&str, u64, u64) + Send + '_ {
-    |what, step, steps| {
-        bar.set_length(steps);
-        bar.set_position(step);
-        bar.set_message(what.to_owned());
+/// How long a task may take without a word where there is no terminal.
+const MOMENT: Duration = Duration::from_secs(3);
+
+impl Task {
+    /// A pass over `length` things.
+    pub fn new(length: usize, what: &'static str) -> Self {
+        let bar = ProgressBar::new(length as u64).with_message(what);
+        let template = "{msg:24} {bar:28.cyan/blue} {pos}/{len} {per_sec}, {eta} left";
+        bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+        Self { bar, told: AtomicBool::new(false) }
+    }
+
+    /// So many are done.
+    pub fn set(&self, done: usize) {
+        self.bar.set_position(done as u64);
+        if self.bar.is_hidden() && self.bar.elapsed() >= MOMENT && !self.told.swap(true, Ordering::Relaxed) {
+            note!("{}: {done} of {}", self.bar.message(), self.bar.length().unwrap_or_default());
+        }
+    }
+
+    /// So many more are done.
+    pub fn advance(&self, more: usize) {
+        self.set(self.bar.position() as usize + more);
+    }
+
+    /// `what` is being done, and has come so far.
+    pub fn follow(&self, what: &str, done: u64, length: u64) {
+        self.bar.set_message(what.to_owned());
+        self.bar.set_length(length);
+        self.set(done as usize);
+    }
+
+    /// A line that stays.
+    pub fn say(&self, line: &str) {
+        if self.bar.is_hidden() { note_line(line) } else { self.bar.println(line) }
+    }
+
+    /// All is done.
+    pub fn finish(self) {
+        if self.told.load(Ordering::Relaxed) {
+            let (what, length) = (self.bar.message(), self.bar.length().unwrap_or_default());
+            note!("{what}: {length} in {}", duration(self.bar.elapsed().as_secs_f64()));
+        }
+        self.bar.finish_and_clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use indicatif::{ProgressDrawTarget, TermLike};
+    use std::io;
+
+    /// A terminal that was closed.
+    #[derive(Debug)]
+    struct Closed;
+
+    impl TermLike for Closed {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn write_line(&self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn write_str(&self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn a_bar_on_a_terminal_that_was_closed_goes_on_in_silence() {
+        let task = Task::new(10, "embedding");
+        task.bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(Closed)));
+        assert!(!task.bar.is_hidden());
+        task.set(3);
+        task.follow("tuning", 4, 20);
+        task.advance(2);
+        task.say("a line");
+        assert_eq!((task.bar.position(), task.bar.length()), (6, Some(20)));
+        task.finish();
+    }
 
     #[test]
     fn terminals_that_show_pictures_are_known_by_their_names() {

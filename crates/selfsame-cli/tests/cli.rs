@@ -1,9 +1,11 @@
 //! The command as its users meet it: bad input, interruption, and the files it leaves.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Small networks and batches, so that a run takes seconds; tests add their own keys.
 const SMALL: [&str; 7] = [
@@ -56,9 +58,42 @@ impl Place {
         self.run(&[&["pretrain"], &SMALL[..], words].concat())
     }
 
-    /// Runs a command that must fail with a single line, and returns that line.
+    /// Runs a command whose input is bad, which it must say in a single line, and returns that line.
     fn fails(&self, words: &[&str]) -> String {
-        one_error(&self.run(words), words)
+        let output = self.run(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        one_error(&output, words)
+    }
+
+    /// Starts a command.
+    fn start(&self, words: &[&str]) -> Child {
+        self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Starts `watch` on a run, and says where.
+    fn watch(&self, run: &str) -> (Child, String) {
+        let mut watch = self.start(&["watch", run, "--port", "0"]);
+        let mut line = String::new();
+        BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
+        (watch, address)
+    }
+
+    /// Runs a command within a limit of the system, as bash states it.
+    fn limited(&self, limit: &str, words: &[&str]) -> Output {
+        let mut command = Command::new("bash");
+        command.current_dir(self.0.path()).args(["-c", &format!("ulimit {limit}; exec \"$@\""), "bash"]);
+        command.arg(assert_cmd::cargo::cargo_bin!("selfsame")).args(words).output().unwrap()
+    }
+
+    /// A run that was stopped in its middle: at step 2 of 8.
+    fn unfinished_run(&self) {
+        let words = ["data=photos", "epochs=4", "train.checkpoint_steps=1", "train.keep_checkpoints=9", "out=run"];
+        succeeds(&self.pretrain(&words));
+        fs::remove_file(self.path("run/encoder.safetensors")).unwrap();
+        for name in self.names("run/checkpoints").iter().filter(|name| name.starts_with("step-")).skip(2) {
+            fs::remove_dir_all(self.path(&format!("run/checkpoints/{name}"))).unwrap();
+        }
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -176,6 +211,7 @@ fn bad_files_are_skipped_counted_and_listed_until_they_are_too_many() {
     contains(&place.text("run/metrics.jsonl"), &[r#""skipped_files":1"#]);
     let strict = place.pretrain(&["data=photos", "epochs=1", "data.max_bad_share=0.01", "out=strict"]);
     contains(&one_error(&strict, &["strict"]), &["torn.pgm", "data.max_bad_share"]);
+    assert_eq!(strict.status.code(), Some(3));
     assert!(!place.path("strict/encoder.safetensors").exists());
 }
 
@@ -185,11 +221,41 @@ fn a_loss_that_is_not_a_number_stops_with_what_led_there() {
     place.images("photos", 16);
     let output = place.pretrain(&["data=photos", "epochs=3", "optimizer.base_lr=1e30", "out=run"]);
     contains(&one_error(&output, &["lr"]), &["loss", "step", "lr", "invariance", "contrast", "checkpoint"]);
+    assert_eq!(output.status.code(), Some(4));
     assert!(!place.path("run/encoder.safetensors").exists());
 }
 
+/// Sends a signal.
+fn send(signal: &str, child: &Child) {
+    let _ = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).stderr(Stdio::null()).status();
+}
+
+/// How a process ends that is sent a signal.
+fn stopped(child: Child, signal: &str) -> Output {
+    send(signal, &child);
+    child.wait_with_output().unwrap()
+}
+
+/// Waits until there is something, and then for nothing more.
+fn wait_until(what: &str, there: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !there() {
+        assert!(start.elapsed() < Duration::from_secs(120), "waited for {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The answer of `watch` to a request.
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 /// Waits until the run has logged a step of its own after `lines` lines, or has ended.
-fn wait_for_a_step(metrics: &Path, lines: usize, child: &mut std::process::Child) {
+fn wait_for_a_step(metrics: &Path, lines: usize, child: &mut Child) {
     while child.try_wait().unwrap().is_none() {
         let now = fs::read_to_string(metrics).unwrap_or_default();
         if now.lines().filter(|line| line.contains(r#""event":"step""#)).count() > lines {
@@ -215,18 +281,14 @@ fn ten_interruptions_and_kills_leave_the_same_bytes_as_none() {
             fs::read_to_string(&metrics).unwrap_or_default().lines().filter(|l| l.contains("\"step\"")).count();
         wait_for_a_step(&metrics, before + stop % 4, &mut child);
         let gently = stop % 2 == 0;
-        let signal = if gently { "-TERM" } else { "-KILL" };
-        let _ = Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
+        send(if gently { "TERM" } else { "KILL" }, &child);
         let output = child.wait_with_output().unwrap();
         if gently {
             let text = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "a first signal is obeyed, saved, and no failure: {text}");
-            assert!(
-                text.contains("selfsame pretrain cut")
-                    || text.contains("encoder.safetensors")
-                    || text.contains("finished"),
-                "{text}"
-            );
+            match output.status.code() {
+                Some(75) => assert!(text.contains("selfsame pretrain cut"), "{text}"),
+                code => assert!(code == Some(0) && text.contains("finished"), "{text}"),
+            }
         }
     }
     succeeds(&place.run(&["pretrain", "cut"]));
@@ -249,7 +311,8 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&model, bytes).unwrap();
     let output = place.run(&["pretrain", "run"]);
-    contains(&succeeds(&output), &[&newest, "hash"]);
+    succeeds(&output);
+    contains(&String::from_utf8_lossy(&output.stderr), &["warning: ", &newest, "hash"]);
     assert_eq!(place.read("run/encoder.safetensors"), encoder);
 }
 
@@ -283,8 +346,9 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     let place = Place::new();
     place.images("photos", 24);
     place.images("held-out", 8);
-    let output = place.pretrain(&["data=photos", "epochs=1", "out=run"]);
+    let output = place.pretrain(&["data=photos", "epochs=1", "out=run", "--records"]);
     assert!(succeeds(&output).lines().all(|line| line.starts_with('{')), "records alone");
+    contains(&succeeds(&output), &[r#"{"event":"started""#, r#"{"event":"step""#, r#"{"event":"finished""#]);
     contains(&String::from_utf8_lossy(&output.stderr), &["h: ", "z: ", "centered effective rank"]);
     contains(&place.text("run/diagnosis.json"), &["\"verdict\"", "\"lidar\"", "\"untrained_agreement\""]);
     let page = succeeds(&place.run(&["diagnose", "run", "data=held-out", "samples=12", "--invariance"]));
@@ -385,7 +449,6 @@ fn catalogues_plans_and_the_self_test_are_printed() {
 
 #[test]
 fn a_run_is_reported_compared_previewed_and_watched() {
-    use std::io::{BufRead, BufReader, Read, Write};
     let place = Place::new();
     place.images("photos", 16);
     succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
@@ -424,26 +487,348 @@ fn a_run_is_reported_compared_previewed_and_watched() {
     assert!(place.read("views.png").starts_with(b"\x89PNG"));
     whole("views.html", &["random resized crop", "view 2"]);
 
-    let mut watch = place.command(&["watch", "run", "--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
-    let ask = |request: &str| {
-        let mut stream = std::net::TcpStream::connect(&address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
+    let (watch, address) = place.watch("run");
+    let ask = |request: &str| ask(&address, request);
     let answers = [
         ask(&format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n")),
         ask(&format!("GET /plan.toml HTTP/1.1\r\nHost: {address}\r\n\r\n")),
         ask(&format!("POST / HTTP/1.1\r\nHost: {address}\r\n\r\n")),
         ask(&format!("GET / HTTP/1.1\r\nHost: {address}\r\nX: {}\r\n\r\n", "x".repeat(9000))),
     ];
-    watch.kill().unwrap();
-    watch.wait().unwrap();
+    assert_eq!(stopped(watch, "INT").status.code(), Some(130));
     let status = answers.each_ref().map(|answer| answer.split(' ').nth(1).unwrap_or_default());
     assert_eq!(status, ["200", "404", "405", "431"]);
     contains(&answers[0], &["Collapse gauges", "</html>"]);
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// No temporary file is left in a folder.
+fn no_litter(place: &Place, folder: &str) {
+    let names = place.names(folder);
+    assert!(names.iter().all(|name| !name.starts_with(".partial-")), "{names:?}");
+}
+
+#[test]
+fn a_folder_in_use_and_wrong_words_have_their_own_exit_codes() {
+    let place = Place::new();
+    place.images("photos", 8);
+    let words = ["data=photos", "epochs=1", "out=run"];
+    succeeds(&place.pretrain(&words));
+    fs::remove_file(place.path("run/encoder.safetensors")).unwrap();
+    let lock = File::create(place.path("run/.lock")).unwrap();
+    lock.try_lock().unwrap();
+    let output = place.pretrain(&words);
+    contains(&one_error(&output, &words), &["run", "another process"]);
+    assert_eq!(output.status.code(), Some(6));
+    for words in [&["pretrain", "--no-such-option"][..], &["evaluate"], &["list", "nothing"], &[]] {
+        assert_eq!(place.run(words).status.code(), Some(2), "{words:?}");
+    }
+    contains(&succeeds(&place.run(&["--help"])), &["Exit codes:", "75  stopped"]);
+}
+
+#[test]
+fn a_run_without_a_terminal_prints_a_few_lines() {
+    let place = Place::new();
+    place.images("photos", 24);
+    let output = place.pretrain(&["data=photos", "epochs=20", "out=run"]);
+    assert_eq!(succeeds(&output), "", "records come on request");
+    let text = stderr(&output);
+    contains(
+        &text,
+        &["simclr on 48 samples, resnet_micro (", "20 epochs; run folder run", "trained in ", "step-00000060"],
+    );
+    contains(
+        &text,
+        &["epoch 20.0 of 20, step 60 of 60: loss ", "samples/s", "the encoder is in run/encoder.safetensors"],
+    );
+    let steps = text.lines().filter(|line| line.starts_with("epoch ")).count();
+    assert_eq!(steps, 10, "{text}");
+    assert!(text.lines().count() < 40, "{text}");
+}
+
+#[test]
+fn streams_that_are_closed_or_full_cost_nothing_but_themselves() {
+    let place = Place::new();
+    place.images("photos", 16);
+    place.images("held-out", 8);
+    let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let train = |out: &str| {
+        let out = format!("out={out}");
+        place.command(&[&["pretrain", "--records", "data=photos", "epochs=2", &out], &SMALL[..]].concat())
+    };
+    let whole = |run: &str| {
+        for name in ["encoder.safetensors", "report.html", "diagnosis.json"] {
+            assert!(place.path(run).join(name).is_file(), "{run}/{name}");
+        }
+    };
+    // Nobody can read what is said on standard error.
+    let silent = train("silent").stderr(full()).stdout(full()).status().unwrap();
+    assert_eq!(silent.code(), Some(5));
+    whole("silent");
+    let quiet = train("quiet").stderr(full()).stdout(Stdio::null()).status().unwrap();
+    assert_eq!(quiet.code(), Some(0));
+    whole("quiet");
+    // Readers that went away.
+    let mut left = train("left").stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    (left.stdout, left.stderr) = (None, None);
+    assert_eq!(left.wait().unwrap().code(), Some(0));
+    whole("left");
+    // Standard output takes no more.
+    let output = train("full").stdout(full()).output().unwrap();
+    contains(&one_error(&output, &["full"]), &["standard output"]);
+    assert_eq!(output.status.code(), Some(5));
+    whole("full");
+    let judged = ["evaluate", "full", "train=photos", "test=held-out"];
+    assert_eq!(place.command(&judged).stdout(full()).output().unwrap().status.code(), Some(5));
+    contains(&place.text("full/scores.json"), &["\"untrained\""]);
+    for words in [&["list", "keys"][..], &["--help"], &["plan", "data=photos"]] {
+        let output = place.command(words).stdout(full()).output().unwrap();
+        contains(&one_error(&output, words), &["standard output"]);
+        assert_eq!(output.status.code(), Some(5), "{words:?}");
+    }
+    let mut head = place.start(&["list", "keys"]);
+    head.stdout = None;
+    let output = head.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+#[test]
+fn what_was_computed_is_printed_when_its_file_cannot_be_written() {
+    let place = Place::new();
+    place.images("photos", 24);
+    place.images("held-out", 8);
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    // No permission binds a test that runs as root; a folder in a file's place binds everyone.
+    let blocked = |name: &str| {
+        let path = place.path(&format!("run/{name}"));
+        let _ = fs::remove_file(&path);
+        fs::create_dir_all(&path).unwrap();
+    };
+    for name in ["scores.json", "diagnosis.json", "invariance.json", "finetune.json", "findings.json"] {
+        blocked(name);
+    }
+    let tune = ["finetune", "run", "test=held-out", "train=photos", "labels=2,4", "draws=1", "min_steps=2", "epochs=1"];
+    let cases: [(&[&str], &[&str], &str); 3] = [
+        (&["evaluate", "run", "train=photos", "test=held-out"], &["kNN", "\nh ", "\nuntrained ", "h: "], "scores.json"),
+        (&["diagnose", "run", "--invariance"], &["h: ", "gaussian_blur"], "diagnosis.json"),
+        (&tune, &["from scratch", "2 per class (4)", "4 per class (8)"], "finetune.json"),
+    ];
+    for (words, printed, file) in cases {
+        let output = place.run(words);
+        contains(&String::from_utf8_lossy(&output.stdout), printed);
+        contains(&one_error(&output, words), &[file, "directory", "not written"]);
+        let text = stderr(&output);
+        let warned = text.lines().next().unwrap_or_default();
+        contains(warned, &["warning: ", file, "printed"]);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        no_litter(&place, "run");
+    }
+    // What a report finds of the samples is in it, though not beside it.
+    let output = place.run(&["report", "run"]);
+    succeeds(&output);
+    contains(&stderr(&output), &["warning: ", "findings.json"]);
+    contains(&place.text("run/report.html"), &["Nearest neighbors"]);
+    // A training has come to its end whatever follows.
+    fs::remove_file(place.path("run/report.html")).unwrap();
+    let output = place.run(&["pretrain", "run"]);
+    succeeds(&output);
+    contains(&stderr(&output), &["warning: ", "diagnosis.json", "h: "]);
+    assert!(place.path("run/report.html").is_file());
+    // A page that cannot be written is no work for nothing.
+    blocked("report.html");
+    contains(&place.fails(&["report", "run"]), &["report.html", "directory", "--out"]);
+    contains(&place.fails(&["preview", "run", "--out", "no/views.png"]), &["no/views.png", "folder"]);
+    assert!(place.run(&["report", "run", "--out", "page.html"]).status.success());
+    no_litter(&place, ".");
+}
+
+#[test]
+fn an_unfinished_run_is_told_by_every_command_that_takes_its_weights() {
+    let place = Place::new();
+    place.images("photos", 16);
+    place.images("held-out", 8);
+    place.unfinished_run();
+    let commands: [&[&str]; 5] = [
+        &["embed", "run", "out=h.npy"],
+        &["evaluate", "run", "train=photos", "test=held-out"],
+        &["diagnose", "run", "--invariance"],
+        &["finetune", "run", "train=photos", "test=held-out", "labels=2", "draws=1", "min_steps=2", "epochs=1"],
+        &["report", "run"],
+    ];
+    for words in commands {
+        let output = place.run(words);
+        succeeds(&output);
+        let text = stderr(&output);
+        let told = "warning: run is at step 2 of 8, not finished; selfsame pretrain run goes on";
+        assert_eq!(text.lines().filter(|line| *line == told).count(), 1, "{words:?}: {text}");
+    }
+    contains(&place.text("run/report.html"), &["not finished"]);
+    succeeds(&place.run(&["pretrain", "run"]));
+    let output = place.run(&["embed", "run", "out=h.npy"]);
+    assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_signal_leaves_nothing_half_written() {
+    let place = Place::new();
+    succeeds(&place.pretrain(&["data=demo", "epochs=1", "batch_size=2048", "out=run"]));
+    // While the file is being written.
+    let embed = place.start(&["embed", "run", "data=demo", "out=h.npy"]);
+    wait_until("a file", || place.names(".").iter().any(|name| name.starts_with(".partial-")));
+    let output = stopped(embed, "TERM");
+    assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
+    assert_eq!(place.names("."), ["run"], "neither half a file nor litter");
+    let before = place.names("run");
+    let test = ["train=demo", "test=demo/test"];
+    let commands: [(&[&str], &str, i32); 4] = [
+        (&[&["evaluate", "run"], &test[..]].concat(), "INT", 130),
+        (&[&["finetune", "run"], &test[..]].concat(), "HUP", 129),
+        (&["diagnose", "run"], "TERM", 143),
+        (&["report", "run", "--map", "tsne", "--samples", "10000"], "INT", 130),
+    ];
+    for (words, signal, code) in commands {
+        let child = place.start(words);
+        // Threads are there once the command is at work.
+        let threads = || fs::read_dir(format!("/proc/{}/task", child.id())).map_or(9, Iterator::count);
+        wait_until("threads", || threads() > 3);
+        let output = stopped(child, signal);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", stderr(&output));
+        contains(&stderr(&output), &[&format!("stopped by SIG{signal}")]);
+        assert_eq!(place.names("run"), before, "{words:?}");
+    }
+}
+
+#[test]
+fn a_training_saves_at_any_signal_and_stops_at_once_at_a_second_interrupt() {
+    let place = Place::new();
+    // Steps of a good part of a second.
+    let words = ["pretrain", "data=demo", "batch_size=2048", "epochs=50", "optimizer.warmup_epochs=0", "out=run"];
+    for (before, signal) in ["HUP", "USR1", "INT"].into_iter().enumerate() {
+        let training = place.start(&words);
+        let starts =
+            || fs::read_to_string(place.path("run/metrics.jsonl")).map_or(0, |m| m.matches("\"started\"").count());
+        wait_until("the start", || starts() > before);
+        let output = stopped(training, signal);
+        assert_eq!(output.status.code(), Some(75), "{signal}: {}", stderr(&output));
+        contains(&stderr(&output), &[&format!("SIG{signal}: the step is finished"), "selfsame pretrain run"]);
+    }
+    let mut training = place.start(&words);
+    let mut said = BufReader::new(training.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("goes on after step")));
+    send("INT", &training);
+    assert!(said.any(|line| line.contains("SIGINT: the step is finished")));
+    send("INT", &training);
+    assert!(said.any(|line| line == "stopped by SIGINT"));
+    assert_eq!(training.wait().unwrap().code(), Some(130));
+    // As under nohup.
+    let mut ignoring = Command::new("bash");
+    ignoring.current_dir(place.path(".")).args(["-c", "trap '' HUP; exec \"$@\"", "bash"]);
+    ignoring.arg(assert_cmd::cargo::cargo_bin!("selfsame")).args(words).stderr(Stdio::piped());
+    let ignoring = ignoring.spawn().unwrap();
+    wait_until("threads", || fs::read_dir(format!("/proc/{}/task", ignoring.id())).map_or(9, Iterator::count) > 3);
+    send("HUP", &ignoring);
+    let output = stopped(ignoring, "TERM");
+    contains(&stderr(&output), &["SIGTERM: the step is finished"]);
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+}
+
+#[test]
+fn a_signal_in_what_follows_a_training_is_obeyed() {
+    let place = Place::new();
+    let training = place.start(&[&["pretrain", "data=demo", "epochs=1", "out=run"], &SMALL[..]].concat());
+    wait_until("the encoder", || place.path("run/encoder.safetensors").is_file());
+    let output = stopped(training, "INT");
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+    assert!(!place.path("run/report.html").exists());
+    let output = place.run(&["pretrain", "run"]);
+    succeeds(&output);
+    contains(&stderr(&output), &["nothing to do", "h: "]);
+    assert!(place.path("run/report.html").is_file());
+}
+
+#[test]
+fn a_study_that_is_stopped_goes_on() {
+    let place = Place::new();
+    place.images("photos", 24);
+    place.images("held-out", 8);
+    let words = ["study", "temperature", "--quick", "data=photos", "test=held-out", "epochs=40"];
+    let words = [&words[..], &SMALL].concat();
+    let folder = "studies/temperature-quick";
+    let study = place.start(&words);
+    wait_until("the second run", || place.path(&format!("{folder}/simclr-0.2/metrics.jsonl")).is_file());
+    let output = stopped(study, "TERM");
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+    contains(&String::from_utf8_lossy(&output.stdout), &["0.05", "study.html"]);
+    assert!(place.names(folder).iter().all(|name| name != ".pace" && !name.starts_with(".partial")));
+    let output = place.run(&words);
+    succeeds(&output);
+    contains(&stderr(&output), &["1 are done", "[3 of 3]"]);
+}
+
+#[test]
+fn a_page_is_served_beside_silent_clients_and_when_its_run_was_away() {
+    let place = Place::new();
+    place.images("photos", 8);
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    let (watch, address) = place.watch("run");
+    let page = || ask(&address, &format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n"));
+    let mut silent: Vec<TcpStream> = Vec::new();
+    for count in [1, 40] {
+        silent.resize_with(count, || TcpStream::connect(&address).unwrap());
+        let asked = Instant::now();
+        contains(&page(), &["200 OK", "Collapse gauges"]);
+        assert!(asked.elapsed() < Duration::from_secs(4), "waited for {count} silent clients");
+    }
+    fs::rename(place.path("run"), place.path("away")).unwrap();
+    contains(&page(), &["200 OK", "The run folder is gone", "Collapse gauges"]);
+    fs::rename(place.path("away"), place.path("run")).unwrap();
+    assert!(!page().contains("The run folder is gone"));
+    // Another run in its place.
+    fs::remove_dir_all(place.path("run")).unwrap();
+    succeeds(&place.pretrain(&["data=photos", "method=barlow_twins", "epochs=1", "out=run"]));
+    contains(&page(), &["barlow_twins on photos"]);
+    assert_eq!(stopped(watch, "TERM").status.code(), Some(143));
+}
+
+#[test]
+fn limits_of_the_system_end_in_one_line() {
+    let place = Place::new();
+    place.images("photos", 8);
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    let embed = ["embed", "run", "out=h.npy"];
+    for words in [&["--help"][..], &["plan", "data=photos"], &embed] {
+        succeeds(&place.limited("-s 256", words));
+    }
+    let told = |output: &Output, limit: &str| match output.status.code() {
+        Some(0) => true,
+        code => {
+            assert_eq!(code, Some(1), "{limit}: {}", stderr(output));
+            one_error(output, &[limit]);
+            assert!(!stderr(output).contains("panicked"), "{limit}: {}", stderr(output));
+            false
+        }
+    };
+    // With fewer than one to open, the system cannot even load the program.
+    let files: Vec<bool> = (4..16).map(|files| told(&place.limited(&format!("-n {files}"), &embed), "files")).collect();
+    assert!(files.contains(&false) && files.is_sorted(), "{files:?}");
+
+    // A limit on threads binds everyone but root.
+    let binary = place.path("selfsame");
+    fs::copy(assert_cmd::cargo::cargo_bin!("selfsame"), &binary).unwrap();
+    let open = Command::new("chmod").args(["-R", "a+rwX"]).arg(place.path(".")).status().unwrap();
+    let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let threads = (1..16).map(|threads| {
+        let mut command = Command::new(if root { "setpriv" } else { "bash" });
+        if root {
+            command.args(["--reuid=64321", "--regid=64321", "--clear-groups", "bash"]);
+        }
+        let limit = format!("ulimit -u {threads}; exec \"$@\"");
+        command.current_dir(place.path(".")).args(["-c", &limit, "bash"]).arg(&binary).args(embed);
+        told(&command.env("RAYON_NUM_THREADS", "2").output().unwrap(), "threads")
+    });
+    let threads: Vec<bool> = threads.collect();
+    assert!(open.success() && threads.contains(&false), "{threads:?}");
 }

@@ -40,6 +40,13 @@ impl LabelCell {
     }
 }
 
+impl std::fmt::Display for LabelCell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fits = self.fits().map(|(name, fit)| format!("{name} {:.3}", fit.accuracy));
+        write!(f, "{} ({}): {}", self.labels, self.labeled, fits.join(", "))
+    }
+}
+
 /// `finetune.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finetuning {

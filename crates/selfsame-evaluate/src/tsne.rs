@@ -45,7 +45,7 @@ pub fn tsne(rows: Rows) -> Result<Option<Vec<f32>>, DataError> {
     let samples: Vec<usize> = (0..count).collect();
     // Its sums are shared out by who is free; of one thread they are the same every time.
     let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let alone = alone.map_err(|error| DataError::Data(format!("a thread cannot be started: {error}")))?;
+    let alone = alone.map_err(|cause| DataError::threads(1, cause))?;
     let map = alone.install(|| {
         let mut tsne = tSNE::<f64, usize>::new(&samples);
         tsne.perplexity(perplexity).epochs(EPOCHS).initial_embedding(start);

@@ -101,7 +101,12 @@ pub struct RunRecords {
     pub finished: bool,
     /// One line for everything that should be there and is not, or cannot be read.
     pub missing: Vec<String>,
+    /// Whether the folder was gone when it was last looked at.
+    away: bool,
 }
+
+/// Said of a folder that was read, and is gone.
+const GONE: &str = "The run folder is gone; this is what it held before.";
 
 impl RunRecords {
     /// Reads what a run folder holds.
@@ -131,8 +136,24 @@ impl RunRecords {
         Ok(run)
     }
 
-    /// Takes in what has changed in a folder that was read before and is still being written.
+    /// Takes in what has changed in a folder that was read before and is still being written. What was read of a folder that
+    /// is gone stays, and another run's in its place is read from the start.
     pub fn refresh(&mut self, folder: &Path) {
+        let plan = std::fs::read_to_string(folder.join("plan.toml"));
+        if let Err(error) = &plan
+            && error.kind() == std::io::ErrorKind::NotFound
+        {
+            self.away = true;
+            self.missing.retain(|note| note != GONE);
+            return self.missing.push(GONE.into());
+        }
+        if self.away || plan.is_ok_and(|text| text != self.plan_text) {
+            // Where it cannot be read right now, the next call tries again.
+            if let Ok(read) = Self::read(folder) {
+                *self = read;
+            }
+            return;
+        }
         self.finished = is_finished(folder);
         let readable = self.metrics.update(&folder.join("metrics.jsonl")).is_ok();
         let again = |note: &String| {

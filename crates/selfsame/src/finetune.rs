@@ -141,6 +141,8 @@ pub struct Tuning<'a> {
     pub plan: &'a Plan,
     /// Its method.
     pub method: &'static MethodEntry,
+    /// Its trained branch.
+    pub branch: &'a Branch,
     /// Labeled samples to learn from.
     pub train: &'a Arc<Dataset>,
     /// Labeled samples to be judged on.
@@ -163,14 +165,13 @@ pub fn finetune(
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads)
         .build()
-        .map_err(|e| Error::Device(format!("cannot start {} threads: {e}", plan.threads)))?;
+        .map_err(|cause| DataError::threads(plan.threads, cause))?;
     pool.install(|| Tuner::new(tuning, settings)?.curve(labels, progress, done))
 }
 
 struct Tuner<'a> {
     tuning: &'a Tuning<'a>,
     settings: &'a FinetuneSettings,
-    branch: Branch,
     /// `h` of the pretrained encoder.
     train: FeatureTable,
     test: FeatureTable,
@@ -182,22 +183,22 @@ struct Tuner<'a> {
 impl<'a> Tuner<'a> {
     fn new(tuning: &'a Tuning<'a>, settings: &'a FinetuneSettings) -> Result<Self, Error> {
         let plan = tuning.plan;
-        let branch = (tuning.method.branch)(plan, WeightsOf::Trained)?;
-        let table = |data: &Arc<Dataset>| Tables::embed(&branch, data, plan, None, Wanted::default(), &mut |_| {});
+        let table =
+            |data: &Arc<Dataset>| Tables::embed(tuning.branch, data, plan, None, Wanted::default(), &mut |_| {});
         let (Tables { h: train, indices: rows, .. }, Tables { h: test, .. }) =
             (table(tuning.train)?, table(tuning.test)?);
         for table in [&train, &test] {
             table.check_finite("the representation")?;
         }
         let truth = match_classes(&train, &test)?;
-        let stages = branch.encoder.stages();
+        let stages = tuning.branch.encoder.stages();
         if let Some(wanted) = settings.stages().filter(|&wanted| wanted > stages) {
             let problem = format!(
                 "expected at most {stages}, the stages of this encoder, received {wanted}; leave it out to train all"
             );
             return Err(Error::setting("stages", problem));
         }
-        Ok(Self { tuning, settings, branch, train, test, rows, truth })
+        Ok(Self { tuning, settings, train, test, rows, truth })
     }
 
     fn curve(
@@ -262,7 +263,7 @@ impl<'a> Tuner<'a> {
         let plan = tuning_plan(self.settings, self.tuning.plan, rows.len(), self.tuning.plan.seed.wrapping_add(draw));
         let scratch;
         let (branch, settings) = if head.is_some() {
-            (&self.branch, self.settings.clone())
+            (self.tuning.branch, self.settings.clone())
         } else {
             // Nothing is known beforehand, so everything learns, and alike.
             scratch = (self.tuning.method.branch)(&plan, WeightsOf::Fresh)?;

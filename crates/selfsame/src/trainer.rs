@@ -107,7 +107,7 @@ pub fn pretrain<M: Method>(
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads)
         .build()
-        .map_err(|e| Error::Device(format!("cannot start {} threads: {e}", plan.threads)))?;
+        .map_err(|cause| selfsame_base::DataError::threads(plan.threads, cause))?;
     pool.install(|| Session::<M>::open(plan, dataset, observer)?.train(stop))
 }
 

@@ -1,23 +1,25 @@
 //! `selfsame demo`.
 
 use super::{evaluate, pretrain, report};
+use crate::exit::{self, Code, bad_input};
 use crate::plans;
-use crate::terminal::ProgressLine;
+use crate::progress::Progress;
 use anyhow::Result;
 use clap::Args;
 use selfsame::catalogue::{METHODS, Planned};
 use selfsame_base::lookup;
 use selfsame_config::Recipe;
-use std::process::ExitCode;
 
-/// Train on bundled images without their labels, evaluate, and print the table.
-#[derive(Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   selfsame demo                            SimCLR
   selfsame demo --method barlow_twins
   selfsame demo --method invariance_only   see a collapse, and how it is named
-  selfsame demo epochs=2 seed=7            any recipe key")]
+  selfsame demo epochs=2 seed=7            any recipe key";
+
+/// Train on bundled images without their labels, evaluate, and print the table.
+#[derive(Args)]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 pub struct Demo {
     /// Which method; `selfsame list methods` tells them all
     #[arg(long, default_value = "simclr")]
@@ -28,15 +30,16 @@ pub struct Demo {
 }
 
 impl Demo {
-    pub fn run(self) -> Result<ExitCode> {
-        let method = lookup::find(METHODS, |method| method.name, "method", &self.method).map_err(anyhow::Error::msg)?;
+    pub fn run(self) -> Result<Code> {
+        let method = lookup::find(METHODS, |method| method.name, "method", &self.method).map_err(bad_input)?;
         let recipe = Recipe::builtin(method.name)?;
         let Planned { plan, dataset, .. } = plans::resolve(Some(&recipe), &self.overrides)?;
-        if pretrain::train(&plan, dataset.clone(), &mut ProgressLine::new())? {
-            let test = plans::sibling(&plan, "demo/test")?;
-            let features = evaluate::judge(&plan, &dataset, &test)?;
-            report::write_after(&plan, &dataset, &features);
+        if !pretrain::train(&plan, dataset.clone(), &mut Progress::new())? {
+            return Ok(Code::Saved);
         }
-        Ok(ExitCode::SUCCESS)
+        let test = plans::sibling(&plan, "demo/test")?;
+        let features = evaluate::judge(&plan, &dataset, &test)?;
+        report::write_after(&plan, &dataset, &features);
+        Ok(Code::Finished)
     }
 }

@@ -1,8 +1,11 @@
 //! `selfsame diagnose`.
 
 use super::report;
-use crate::{plans, terminal};
-use anyhow::{Context, Result};
+use crate::exit::{Code, bad_input};
+use crate::plans;
+use crate::results::Kept;
+use crate::terminal::{self, Task};
+use anyhow::Result;
 use clap::Args;
 use selfsame::branch::Branch;
 use selfsame::diagnose::{self, Examined};
@@ -11,10 +14,14 @@ use selfsame::plan::Plan;
 use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
-use selfsame_evaluate::diagnosis::{self, Diagnoses, DiagnosisRecord};
+use selfsame_evaluate::diagnosis::{self, DiagnosisRecord};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
+
+/// File of the last diagnosis, in the run folder.
+pub const FILE: &str = "diagnosis.json";
+/// File of the invariance profile.
+const INVARIANCE: &str = "invariance.json";
 
 /// Say whether a run's encoder is healthy, collapsed, untrained or has found a shortcut, with the evidence and what to try.
 /// No labels are needed.
@@ -39,40 +46,43 @@ pub struct Diagnose {
 }
 
 impl Diagnose {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let plan = plans::run(&self.run)?;
         let [data, samples] = plans::values(&self.words, ["data", "samples"])?;
         let samples = match samples {
             Some(text) => {
                 let number = text.parse().ok().filter(|&number: &usize| number >= 2);
-                number.with_context(|| format!("samples: expected a whole number of at least 2, received {text}"))?
+                number.ok_or_else(|| {
+                    bad_input(format!("samples: expected a whole number of at least 2, received {text}"))
+                })?
             }
             None => diagnose::SAMPLES,
         };
         let data = data.unwrap_or_else(|| plan.data.path.display().to_string());
         let dataset = plans::sibling(&plan, &data)?;
-        let (diagnoses, plain) = measure(&plan, &dataset, samples)?;
-        terminal::print(format_args!("{}", diagnosis::page(&diagnoses, terminal::color()).trim_end()));
-        if self.invariance {
-            profile(&plan, &dataset, &plain)?;
-        }
+        let mut files = vec![plan.out.join(FILE)];
+        files.extend(self.invariance.then(|| plan.out.join(INVARIANCE)));
+        let mut kept = Kept::ahead(&files);
+        let branch = plans::branch(&plan, WeightsOf::Trained)?;
+        let examined = Examined { plan: &plan, branch: &branch, dataset: &dataset };
+        let (record, plain) = measure(examined, samples)?;
+        terminal::print(format_args!("{}", diagnosis::page(&record.diagnosis, terminal::color()).trim_end()));
+        kept.write(plan.out.join(FILE), |path| record.write(path));
+        let profiled = if self.invariance { profile(examined, &plain, &mut kept) } else { Ok(()) };
+        kept.finish();
+        profiled?;
         report::draw_again(&plan);
-        Ok(ExitCode::SUCCESS)
+        Ok(Code::Finished)
     }
 }
 
-/// Diagnoses a run's newest checkpoint, and writes `diagnosis.json`. Gives the features that it looked at, too.
-pub fn measure(plan: &Plan, dataset: &Arc<Dataset>, samples: usize) -> Result<(Diagnoses, Tables)> {
-    let method = plans::method(plan)?;
-    let (branch, untrained) = ((method.branch)(plan, WeightsOf::Trained)?, (method.branch)(plan, WeightsOf::Fresh)?);
-    let bar = terminal::bar(samples.min(dataset.len()), "embedding");
-    let plain =
-        Examined { plan, branch: &branch, dataset }.embed(samples, &mut |done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
-    let diagnoses = examine(Examined { plan, branch: &branch, dataset }, &untrained, &plain)?;
-    let record = DiagnosisRecord { measured_on: report::measured_on(plan, dataset)?, diagnosis: diagnoses.clone() };
-    record.write(&plan.out.join("diagnosis.json"))?;
-    Ok((diagnoses, plain))
+/// Diagnoses a run's branch. Gives the features that it looked at, too.
+pub fn measure(examined: Examined, samples: usize) -> Result<(DiagnosisRecord, Tables)> {
+    let untrained = plans::branch(examined.plan, WeightsOf::Fresh)?;
+    let task = Task::new(samples.min(examined.dataset.len()), "embedding");
+    let plain = examined.embed(samples, &mut |done| task.set(done))?;
+    task.finish();
+    Ok((examine(examined, &untrained, &plain)?, plain))
 }
 
 /// Diagnoses a branch by features that an evaluation has made, of as many samples as a diagnosis looks at.
@@ -82,34 +92,29 @@ pub fn of_tables(
     branch: &Branch,
     untrained: &Branch,
     tables: &Tables,
-) -> Result<Diagnoses> {
+) -> Result<DiagnosisRecord> {
     let examined = Examined { plan, branch, dataset };
-    let plain = tables.of_samples(&examined.samples(diagnose::SAMPLES));
-    let diagnoses = examine(examined, untrained, &plain)?;
-    let record = DiagnosisRecord { measured_on: report::measured_on(plan, dataset)?, diagnosis: diagnoses.clone() };
-    record.write(&plan.out.join("diagnosis.json"))?;
-    Ok(diagnoses)
+    examine(examined, untrained, &tables.of_samples(&examined.samples(diagnose::SAMPLES)))
 }
 
-fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<Diagnoses> {
-    let (_, epochs) = Run::existing(&examined.plan.out)?.done(examined.plan)?;
-    let bar = terminal::bar(diagnose::passes(plain.indices.len()), "diagnosing");
-    let diagnoses = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| bar.inc(done as u64))?;
-    bar.finish_and_clear();
-    Ok(diagnoses)
+fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<DiagnosisRecord> {
+    let Examined { plan, dataset, .. } = examined;
+    let (_, epochs) = Run::existing(&plan.out)?.done(plan)?;
+    let task = Task::new(diagnose::passes(plain.indices.len()), "diagnosing");
+    let diagnosis = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| task.advance(done))?;
+    task.finish();
+    Ok(DiagnosisRecord { measured_on: report::measured_on(plan, dataset)?, diagnosis })
 }
 
-/// Measures the invariance profile, prints it and writes `invariance.json`.
-fn profile(plan: &Plan, dataset: &Arc<Dataset>, plain: &Tables) -> Result<()> {
-    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
-    let bar = terminal::bar(1, "turning dials");
-    let examined = Examined { plan, branch: &branch, dataset };
-    let profile = diagnose::invariance(examined, plain, report::measured_on(plan, dataset)?, &mut |done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
-    })?;
-    bar.finish_and_clear();
-    profile.write(&plan.out.join("invariance.json"))?;
+/// Measures the invariance profile, prints it and writes its file.
+fn profile(examined: Examined, plain: &Tables, kept: &mut Kept) -> Result<()> {
+    let task = Task::new(0, "turning dials");
+    let Examined { plan, dataset, .. } = examined;
+    let measured_on = report::measured_on(plan, dataset)?;
+    let mut progress = |done, all| task.follow("turning dials", done as u64, all as u64);
+    let profile = diagnose::invariance(examined, plain, measured_on, &mut progress)?;
+    task.finish();
     terminal::print(format_args!("\n{}", profile.table().trim_end()));
+    kept.write(plan.out.join(INVARIANCE), |path| profile.write(path));
     Ok(())
 }

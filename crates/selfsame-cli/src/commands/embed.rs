@@ -1,14 +1,15 @@
 //! `selfsame embed`.
 
-use crate::{plans, terminal};
-use anyhow::{Context, Result};
+use crate::exit::{Code, bad_input};
+use crate::plans;
+use crate::terminal::{Task, note};
+use anyhow::Result;
 use clap::Args;
 use selfsame::embed;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::features::{FeatureTable, FeatureWriter};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Write the features of a data set, `h = f(x)`, to .parquet or .npy. Memory does not grow with the data.
 #[derive(Args)]
@@ -25,18 +26,18 @@ pub struct Embed {
 }
 
 impl Embed {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let plan = plans::run(&self.run)?;
         let [data, out] = plans::values(&self.words, ["data", "out"])?;
-        let out = out.context("out: missing; say where to write, e.g. out=features.parquet")?;
+        let out = out.ok_or_else(|| bad_input("out: missing; say where to write, e.g. out=features.parquet"))?;
         let dataset = match data {
             Some(path) => plans::sibling(&plan, &path)?,
             None => plans::sibling(&plan, &plan.data.path.display().to_string())?,
         };
-        let branch = (plans::method(&plan)?.branch)(&plan, WeightsOf::Trained)?;
+        let branch = plans::branch(&plan, WeightsOf::Trained)?;
         let dim = branch.encoder.width();
         let mut writer = FeatureWriter::create(Path::new(&out), dim, dataset.classes())?;
-        let bar = terminal::bar(dataset.len(), "embedding");
+        let task = Task::new(dataset.len(), "embedding");
         let mut rows = 0;
         let loader = EvalLoader::new(dataset.clone(), plan.plain_view()?, None)?;
         embed::for_each_batch(&branch, loader, embed::Wanted::default(), |batch| {
@@ -44,17 +45,17 @@ impl Embed {
             table.ids = batch.indices.iter().map(|&index| dataset.id(index)).collect();
             table.labels = batch.indices.iter().filter_map(|&index| dataset.label(index)).collect();
             rows += batch.indices.len();
-            bar.set_position(rows as u64);
+            task.set(rows);
             Ok(writer.push(&table)?)
         })?;
         dataset.check_bad_share()?;
         writer.finish()?;
-        bar.finish_and_clear();
+        task.finish();
         let skipped = dataset.bad_files();
         for file in &skipped {
-            eprintln!("skipped {}: {}", file.id, file.reason);
+            note!("skipped {}: {}", file.id, file.reason);
         }
-        eprintln!("{rows} rows of {dim} features in {out}; {} skipped", skipped.len());
-        Ok(ExitCode::SUCCESS)
+        note!("{rows} rows of {dim} features in {out}; {} skipped", skipped.len());
+        Ok(Code::Finished)
     }
 }

@@ -1,20 +1,23 @@
 //! `selfsame evaluate`.
 
 use super::{diagnose, report};
-use crate::{plans, terminal};
-use anyhow::{Context, Result};
+use crate::exit::{Code, bad_input};
+use crate::plans;
+use crate::results::Kept;
+use crate::terminal::{self, Task, note};
+use anyhow::Result;
 use clap::Args;
 use selfsame::branch::Branch;
 use selfsame::embed::{Pixels, Tables, Wanted};
 use selfsame::plan::Plan;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
+use selfsame_evaluate::diagnosis;
 use selfsame_evaluate::protocol::{self, Representation};
 use selfsame_evaluate::representation::RepresentationName;
 use selfsame_evaluate::scores::Scores;
 use selfsame_evaluate::sketch::Sketch;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Judge a run's encoder: kNN and linear probe on h, with z, raw pixels and an untrained encoder beside it.
@@ -34,38 +37,51 @@ pub struct Evaluate {
 }
 
 impl Evaluate {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let plan = plans::run(&self.run)?;
         let [train, test] = plans::values(&self.words, ["train", "test"])?;
-        let test = test.context("test: missing; say which labeled data to test on, e.g. test=held-out/")?;
+        let test =
+            test.ok_or_else(|| bad_input("test: missing; say which labeled data to test on, e.g. test=held-out/"))?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
         judge(&plan, &plans::sibling(&plan, &train)?, &plans::sibling(&plan, &test)?)?;
         report::draw_again(&plan);
-        Ok(ExitCode::SUCCESS)
+        Ok(Code::Finished)
     }
 }
 
-/// Judges a trained run and diagnoses it, prints the table and writes `scores.json`. Gives the features of the training
-/// data.
+/// Judges a trained run and diagnoses it, prints what it finds and writes `scores.json` and `diagnosis.json`. Gives the
+/// features of the training data.
 pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Tables> {
-    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
+    let [scores_path, diagnosis_path] = ["scores.json", diagnose::FILE].map(|name| plan.out.join(name));
+    let mut kept = Kept::ahead(&[scores_path.clone(), diagnosis_path.clone()]);
+    let branch = plans::branch(plan, WeightsOf::Trained)?;
     let pixels = plan.data.size.pow(2) * plan.data.channels;
     let sketch = Sketch::needed(train.len() + test.len(), pixels, plan.seed);
     let wanted = Wanted { z: plan.projector.layers > 0, raw: Pixels::kept(sketch.as_ref()), trivial: true };
     let [train_tables, test_tables] = embed(plan, &branch, [train, test], wanted, "embedding")?;
-    let untrained = (plans::method(plan)?.branch)(plan, WeightsOf::Fresh)?;
+    let untrained = plans::branch(plan, WeightsOf::Fresh)?;
     let before = embed(plan, &untrained, [train, test], Wanted::default(), "untrained encoder")?;
     let mut scores = score(plan, &representations([&train_tables, &test_tables], Some(&before)))?;
     scores.warnings.extend(sketch.map(|sketch| sketch.warning("raw")));
-    scores.diagnosis = diagnose::of_tables(plan, test, &branch, &untrained, &test_tables)?;
-    scores.write(&plan.out.join("scores.json"))?;
-    terminal::print(format_args!("{}", scores.table(terminal::color())));
+    // Before the diagnosis, which takes its time and may be stopped.
+    terminal::print(format_args!("{}", scores.table(terminal::color()).trim_end()));
+    kept.write(scores_path.clone(), |path| scores.write(path));
+    match diagnose::of_tables(plan, test, &branch, &untrained, &test_tables) {
+        Ok(record) => {
+            terminal::print(format_args!("\n{}", diagnosis::page(&record.diagnosis, terminal::color()).trim_end()));
+            kept.write(diagnosis_path, |path| record.write(path));
+            scores.diagnosis = record.diagnosis;
+            kept.write(scores_path, |path| scores.write(path));
+        }
+        Err(error) => note!("warning: no diagnosis: {error:#}"),
+    }
+    kept.finish();
     Ok(train_tables)
 }
 
 /// Scores of `h` and `z` of a trained run alone.
 pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Scores> {
-    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
+    let branch = plans::branch(plan, WeightsOf::Trained)?;
     let wanted = Wanted { z: plan.projector.layers > 0, ..Wanted::default() };
     let [train, test] = embed(plan, &branch, [train, test], wanted, "embedding")?;
     score(plan, &representations([&train, &test], None))
@@ -79,9 +95,9 @@ fn embed(
     what: &'static str,
 ) -> Result<[Tables; 2]> {
     let table = |data: &Arc<Dataset>| -> Result<Tables> {
-        let bar = terminal::bar(data.len(), what);
-        let tables = Tables::embed(branch, data, plan, None, wanted, &mut |done| bar.set_position(done as u64))?;
-        bar.finish_and_clear();
+        let task = Task::new(data.len(), what);
+        let tables = Tables::embed(branch, data, plan, None, wanted, &mut |done| task.set(done))?;
+        task.finish();
         Ok(tables)
     };
     Ok([table(data[0])?, table(data[1])?])
@@ -103,11 +119,12 @@ fn representations<'a>([train, test]: [&'a Tables; 2], untrained: Option<&'a [Ta
 }
 
 fn score(plan: &Plan, representations: &[Representation]) -> Result<Scores> {
-    let bar = terminal::bar(protocol::steps(representations.len(), &plan.evaluate), "judging");
+    let (task, mut done) = (Task::new(0, "judging"), 0);
+    let steps = protocol::steps(representations.len(), &plan.evaluate) as u64;
     let scores = protocol::evaluate(representations, &plan.evaluate, plan.seed, &mut |what| {
-        bar.inc(1);
-        bar.set_message(what.to_owned());
+        done += 1;
+        task.follow(what, done, steps);
     })?;
-    bar.finish_and_clear();
+    task.finish();
     Ok(scores)
 }

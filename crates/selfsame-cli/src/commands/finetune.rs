@@ -1,14 +1,17 @@
 //! `selfsame finetune`.
 
 use super::report;
-use crate::{plans, terminal};
-use anyhow::{Context, Result};
+use crate::exit::{Code, bad_input};
+use crate::plans;
+use crate::results::Kept;
+use crate::terminal::{self, Task};
+use anyhow::Result;
 use clap::Args;
 use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
+use selfsame::trainer::WeightsOf;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,31 +34,39 @@ pub struct Finetune {
 }
 
 impl Finetune {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let plan = plans::run(&self.run)?;
         let named = |word: &String| ["train=", "test=", "labels="].iter().any(|key| word.starts_with(key));
         let (named, settings): (Vec<_>, Vec<_>) = self.words.into_iter().partition(named);
         let [train, test, labels] = plans::values(&named, ["train", "test", "labels"])?;
-        let test = test.context("test: missing; say which labeled data to test on, e.g. test=held-out/")?;
+        let test =
+            test.ok_or_else(|| bad_input("test: missing; say which labeled data to test on, e.g. test=held-out/"))?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
         let labels = labels.unwrap_or_else(|| "1,10,100".into());
         let labels = labels.split(',').map(str::parse).collect::<Result<Vec<LabelBudget>, _>>()?;
         let settings = FinetuneSettings::parse(&settings)?;
-        let tuning = Tuning {
-            plan: &plan,
-            method: plans::method(&plan)?,
-            train: &plans::kept_sibling(&plan, &train)?,
-            test: &plans::kept_sibling(&plan, &test)?,
-        };
-        let bar = terminal::bar(1, "embedding");
+        let (train, test) = (plans::kept_sibling(&plan, &train)?, plans::kept_sibling(&plan, &test)?);
+        let path = plan.out.join("finetune.json");
+        let mut kept = Kept::ahead(std::slice::from_ref(&path));
+        let branch = plans::branch(&plan, WeightsOf::Trained)?;
+        let method = plans::method(&plan)?;
+        let tuning = Tuning { plan: &plan, method, branch: &branch, train: &train, test: &test };
+        let task = Task::new(0, "embedding");
+        let mut progress = |what: &str, step, steps| task.follow(what, step, steps);
         let mut table = String::new();
-        finetune::finetune(&tuning, &labels, &settings, &mut terminal::follow(&bar), &mut |found| {
+        let ended = finetune::finetune(&tuning, &labels, &settings, &mut progress, &mut |found| {
+            found.cells.last().into_iter().for_each(|cell| task.say(&cell.to_string()));
             table = found.table(terminal::color());
-            Ok(found.write(&plan.out.join("finetune.json"))?)
-        })?;
-        bar.finish_and_clear();
-        terminal::print(format_args!("{}", table.trim_end()));
-        report::draw_again(&plan);
-        Ok(ExitCode::SUCCESS)
+            kept.write(path.clone(), |path| found.write(path));
+            Ok(())
+        });
+        task.finish();
+        if !table.is_empty() {
+            terminal::print(format_args!("{}", table.trim_end()));
+            kept.finish();
+            report::draw_again(&plan);
+        }
+        ended?;
+        Ok(Code::Finished)
     }
 }

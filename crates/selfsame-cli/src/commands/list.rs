@@ -1,9 +1,10 @@
 //! `selfsame list`.
 
+use crate::exit::{Code, bad_input};
 use crate::plans;
 use crate::studies::STUDIES;
 use crate::terminal;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use selfsame::backbones::BACKBONES;
 use selfsame::catalogue::METHODS;
@@ -12,7 +13,6 @@ use selfsame_base::lookup;
 use selfsame_config::{Key, KeyRow, RECIPES};
 use selfsame_data::augment::IMAGE_AUGMENTATIONS;
 use selfsame_data::source::SOURCES;
-use std::process::ExitCode;
 
 /// Show what there is to choose from.
 #[derive(Args)]
@@ -42,7 +42,7 @@ enum Catalogue {
 }
 
 impl List {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let all: Vec<(String, String)> = match self.what {
             Catalogue::Methods => METHODS.iter().map(|m| (m.name.into(), with_keys(m.summary, m.keys))).collect(),
             Catalogue::Backbones => BACKBONES.iter().map(|b| (b.name.into(), with_keys(b.summary, b.keys))).collect(),
@@ -60,13 +60,13 @@ impl List {
         if lines.is_empty() {
             let meant = lookup::nearest(&prefix, all.iter().map(|(name, _)| name.as_str()));
             let meant = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-            bail!("nothing begins with `{prefix}`{meant}");
+            return Err(bad_input(format!("nothing begins with `{prefix}`{meant}")));
         }
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, text) in lines {
             terminal::print(format_args!("{name:width$}  {text}"));
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(Code::Finished)
     }
 }
 

@@ -1,10 +1,10 @@
 //! `selfsame plan`.
 
+use crate::exit::Code;
 use crate::plans::{self, Given};
 use crate::terminal;
 use anyhow::Result;
 use clap::Args;
-use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,13 +22,13 @@ pub struct ShowPlan {
 }
 
 impl ShowPlan {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let text = match plans::split(&self.words)? {
             (Some(Given::Run(path)), arguments) => plans::run_with(&path, arguments)?.to_toml(),
             (Some(Given::Recipe(recipe)), arguments) => plans::resolve(Some(&recipe), arguments)?.to_annotated_toml(),
             (None, arguments) => plans::resolve(None, arguments)?.to_annotated_toml(),
         };
         terminal::print(format_args!("{}", text.trim_end()));
-        Ok(ExitCode::SUCCESS)
+        Ok(Code::Finished)
     }
 }

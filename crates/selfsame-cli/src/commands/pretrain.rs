@@ -2,19 +2,23 @@
 
 use super::{diagnose, report};
 use crate::dashboard::Dashboard;
+use crate::exit::{self, Code, bad_input};
 use crate::plans;
-use crate::terminal::ProgressLine;
-use anyhow::{Context, Result, ensure};
+use crate::progress::{Progress, Records};
+use crate::signals::{self, Training};
+use crate::terminal::note;
+use anyhow::{Context, Result};
 use clap::Args;
+use selfsame::Error;
+use selfsame::diagnose::Examined;
 use selfsame::events::Observer;
 use selfsame::plan::Plan;
-use selfsame::trainer::Outcome;
+use selfsame::trainer::{Outcome, WeightsOf};
+use selfsame_base::DataError;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::diagnosis;
 use std::io::IsTerminal;
-use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,12 +28,18 @@ Examples:
   selfsame pretrain data=big/ batch_size=4096 chunk_size=256   a large batch in little memory
   selfsame pretrain runs/mine                               go on where it stopped
   selfsame pretrain data=photos/ --tui                      with charts
+  selfsame pretrain data=photos/ --records > steps.jsonl    with every record on standard output
 
-Ctrl-C finishes the step, saves, and says how to go on. A resumed run is bit-identical to one that never stopped.";
+Ctrl-C, like SIGTERM, SIGHUP and SIGUSR1, finishes the step, saves, and says how to go on; a second Ctrl-C stops at once. A
+resumed run is bit-identical to one that never stopped.";
+
+fn help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::HELP)
+}
 
 /// Train an encoder without labels, or go on with a run.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, after_long_help = plans::long_help(EXAMPLES, &plans::plan_keys()))]
+#[command(after_help = help(), after_long_help = plans::long_help(&help(), &plans::plan_keys()))]
 pub struct Pretrain {
     /// A recipe (file or name), or a run folder to go on with; then any recipe key as key=value
     #[arg(value_name = "RECIPE|RUN] [KEY=VALUE")]
@@ -37,47 +47,77 @@ pub struct Pretrain {
     /// Charts in the terminal instead of a bar
     #[arg(long)]
     tui: bool,
+    /// The run's records on standard output too, a JSON object per line, as in its metrics.jsonl
+    #[arg(long)]
+    records: bool,
 }
 
 impl Pretrain {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let (plan, dataset) = plans::open(&self.words)?;
         let there = |name: &str| plan.out.join(name).exists();
         let reported = there("encoder.safetensors") && there("report.html");
-        let trained = if self.tui {
-            ensure!(
-                std::io::stderr().is_terminal(),
-                "--tui: needs a terminal; leave it out, or follow with: selfsame watch"
-            );
-            train(&plan, dataset.clone(), &mut Dashboard::new().context("--tui: the terminal cannot be drawn on")?)?
-        } else {
-            train(&plan, dataset.clone(), &mut ProgressLine::new())?
+        let mut observer: Box<dyn Observer> = match self.tui {
+            false => Box::new(Progress::new()),
+            true if std::io::stderr().is_terminal() => {
+                Box::new(Dashboard::new().context("--tui: the terminal cannot be drawn on")?)
+            }
+            true => {
+                return Err(bad_input("--tui: needs a terminal; leave it out, or follow with: selfsame watch"));
+            }
         };
-        if trained && !reported {
-            let (diagnoses, plain) = diagnose::measure(&plan, &dataset, selfsame::diagnose::SAMPLES)?;
-            // Standard output is the records'.
-            eprintln!("{}", diagnosis::page(&diagnoses, std::io::stderr().is_terminal()).trim_end());
-            report::write_after(&plan, &dataset, &plain);
+        let trained = if self.records {
+            train(&plan, dataset.clone(), &mut Records(&mut *observer))?
+        } else {
+            train(&plan, dataset.clone(), &mut *observer)?
+        };
+        // Gives the terminal back.
+        drop(observer);
+        if !trained {
+            return Ok(Code::Saved);
         }
-        Ok(ExitCode::SUCCESS)
+        if !reported && let Err(error) = judge(&plan, &dataset) {
+            let run = plan.out.display();
+            note!("warning: {run} is trained, but not diagnosed: {error:#}; selfsame diagnose {run} tries again");
+        }
+        Ok(Code::Finished)
     }
 }
 
-/// Trains the plan; `false` when it was asked to stop. The first signal finishes the step and saves, the second ends at
-/// once.
-pub fn train(plan: &Plan, dataset: Arc<Dataset>, observer: &mut dyn Observer) -> Result<bool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
+/// Diagnoses a run that is just trained, and writes its report.
+fn judge(plan: &Plan, dataset: &Arc<Dataset>) -> Result<()> {
+    let branch = plans::branch(plan, WeightsOf::Trained)?;
+    let (record, plain) = diagnose::measure(Examined { plan, branch: &branch, dataset }, selfsame::diagnose::SAMPLES)?;
+    // Standard output is the records'.
+    note!("{}", diagnosis::page(&record.diagnosis, std::io::stderr().is_terminal()).trim_end());
+    if let Err(error) = record.write(&plan.out.join(diagnose::FILE)) {
+        note!("warning: {error}: the diagnosis above is not kept");
     }
-    match (plans::method(plan)?.pretrain)(plan, dataset, observer, &stop)? {
-        Outcome::Finished { run } => eprintln!("the encoder is in {}", run.join("encoder.safetensors").display()),
-        Outcome::AlreadyFinished { run } => eprintln!("{} is finished; nothing to do", run.display()),
+    report::write_after(plan, dataset, &plain);
+    Ok(())
+}
+
+/// Trains the plan; `false` when it was asked to stop, and saved.
+pub fn train(plan: &Plan, dataset: Arc<Dataset>, observer: &mut dyn Observer) -> Result<bool> {
+    let training = Training::begin();
+    let ended = (plans::method(plan)?.pretrain)(plan, dataset, observer, training.stop());
+    drop(training);
+    match ended.map_err(in_training)? {
+        Outcome::Finished { run } => note!("the encoder is in {}", run.join("encoder.safetensors").display()),
+        Outcome::AlreadyFinished { run } => note!("{} is finished; nothing to do", run.display()),
         Outcome::Interrupted { run, step, steps } => {
-            eprintln!("stopped after step {step} of {steps}, saved; go on with: selfsame pretrain {}", run.display());
+            note!("stopped after step {step} of {steps}, saved; go on with: selfsame pretrain {}", run.display());
             return Ok(false);
         }
     }
+    signals::leave_if_asked();
     Ok(true)
+}
+
+/// The plan and the data were good when the training began, so a path that fails now is no bad input.
+fn in_training(error: Error) -> anyhow::Error {
+    match error {
+        Error::Data(error @ DataError::Io { .. }) if !error.is_out_of_space() => anyhow::Error::msg(error.to_string()),
+        other => other.into(),
+    }
 }

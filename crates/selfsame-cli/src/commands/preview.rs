@@ -1,15 +1,15 @@
 //! `selfsame preview`.
 
 use super::report;
-use crate::plans;
-use crate::terminal;
+use crate::exit::Code;
+use crate::results::writable;
+use crate::{plans, terminal};
 use anyhow::Result;
 use clap::Args;
 use selfsame_base::atomic;
 use selfsame_data::preview::Preview;
 use selfsame_report::{PREVIEW_BYTES, preview_page};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Side of a tile, px, at most.
 const TILE_PX: usize = 128;
@@ -37,11 +37,12 @@ pub struct ShowViews {
 }
 
 impl ShowViews {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let (plan, dataset) = plans::open(&self.words)?;
+        let (png, page) = (self.out.with_extension("png"), self.out.with_extension("html"));
+        writable(&png).and_then(|()| writable(&page))?;
         let shown =
             Preview::new(&dataset, &plan.data, &plan.views, plan.batching(), usize::from(self.samples), TILE_PX)?;
-        let (png, page) = (self.out.with_extension("png"), self.out.with_extension("html"));
         let title = format!("Views of {}", plan.data.path.display());
         let sheet = shown.sheet.to_png();
         atomic::write(&png, &sheet)?;
@@ -51,6 +52,6 @@ impl ShowViews {
         )?;
         terminal::show(&sheet);
         terminal::print(format_args!("{}\n{}", png.display(), page.display()));
-        Ok(ExitCode::SUCCESS)
+        Ok(Code::Finished)
     }
 }

@@ -1,7 +1,10 @@
 //! `selfsame report`.
 
-use crate::{plans, terminal};
-use anyhow::{Context, Result, ensure};
+use crate::exit::{Code, bad_input};
+use crate::plans;
+use crate::results::writable;
+use crate::terminal::{self, Task, note};
+use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::diagnose::Examined;
 use selfsame::embed::Tables;
@@ -21,7 +24,6 @@ use selfsame_report::{
     THUMBNAIL_BYTES, THUMBNAIL_PX, TileSheet, VIEWS_BYTES, ViewSheet,
 };
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Samples that a report looks at, at most.
@@ -82,11 +84,12 @@ fn samples(text: &str) -> Result<usize, String> {
 }
 
 impl Report {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let metadata = self.metadata.as_deref().map(Metadata::read).transpose()?;
         let path = match &self.runs[..] {
             [folder] => {
                 let out = self.out.unwrap_or_else(|| folder.join("report.html"));
+                check(&out)?;
                 let html = match opened(folder) {
                     Ok((plan, dataset)) => {
                         let found = look(&plan, &dataset, self.samples, self.map.into(), metadata.as_ref());
@@ -100,16 +103,24 @@ impl Report {
                 out
             }
             runs => {
-                ensure!(metadata.is_none(), "--metadata: colors the map of one run; a comparison has no map");
-                let runs = runs.iter().map(|run| RunRecords::read(run)).collect::<Result<Vec<_>, _>>()?;
+                if metadata.is_some() {
+                    return Err(bad_input("--metadata: colors the map of one run; a comparison has no map"));
+                }
                 let out = self.out.unwrap_or_else(|| "comparison.html".into());
+                check(&out)?;
+                let runs = runs.iter().map(|run| RunRecords::read(run)).collect::<Result<Vec<_>, _>>()?;
                 atomic::write(&out, pages::compare(&runs).as_bytes())?;
                 out
             }
         };
         terminal::print(format_args!("{}", path.display()));
-        Ok(ExitCode::SUCCESS)
+        Ok(Code::Finished)
     }
+}
+
+/// A page that can be written nowhere is not worth the work.
+fn check(out: &Path) -> Result<()> {
+    writable(out).context("the report cannot be written; --out FILE takes another place")
 }
 
 /// The plan of a run and its data.
@@ -127,15 +138,15 @@ fn look(
     map: MapKind,
     metadata: Option<&Metadata>,
 ) -> Result<Findings> {
-    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
-    let bar = terminal::bar(samples.min(dataset.len()), "embedding samples");
+    let branch = plans::branch(plan, WeightsOf::Trained)?;
+    let task = Task::new(samples.min(dataset.len()), "embedding samples");
     let examined = Examined { plan, branch: &branch, dataset };
-    let plain = examined.embed(samples, &mut |done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
+    let plain = examined.embed(samples, &mut |done| task.set(done))?;
+    task.finish();
     find(plan, dataset, &plain, map, metadata)
 }
 
-/// What there is to see in samples that are embedded already; kept in the run folder.
+/// What there is to see in samples that are embedded already; kept in the run folder, if that can be.
 pub fn find(
     plan: &Plan,
     dataset: &Dataset,
@@ -157,7 +168,9 @@ pub fn find(
             appearance: Some(Rows::new(&thumbnails.values, thumbnails.tile.iter().product())),
         },
     )?;
-    findings.write(&plan.out.join(FINDINGS))?;
+    if let Err(error) = findings.write(&plan.out.join(FINDINGS)) {
+        note!("warning: {error}: what was found of the samples is in the report alone");
+    }
     Ok(findings)
 }
 
@@ -268,7 +281,7 @@ fn write(plan: &Plan, html: &str) -> Result<PathBuf> {
 
 fn tell(written: Result<PathBuf>) {
     match written.context("the report cannot be written") {
-        Ok(path) => eprintln!("the report is in {}", path.display()),
-        Err(error) => eprintln!("warning: {error:#}"),
+        Ok(path) => note!("the report is in {}", path.display()),
+        Err(error) => note!("warning: {error:#}"),
     }
 }

@@ -1,5 +1,6 @@
 //! `selfsame selftest`.
 
+use crate::exit::Code;
 use crate::terminal;
 use anyhow::{Context, Result};
 use clap::Args;
@@ -7,7 +8,6 @@ use selfsame::selftest::{self, GRADIENT_TOLERANCE, VALUE_TOLERANCE};
 use selfsame_data::augment::golden;
 use selfsame_kernels::{Isa, conv};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Check a device and this build against golden values; exit code 1 beyond tolerance.
 #[derive(Args)]
@@ -30,7 +30,7 @@ pub struct Selftest {
 }
 
 impl Selftest {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> Result<Code> {
         let read = |file: Option<PathBuf>, built_in: &str| match file {
             Some(path) => std::fs::read_to_string(&path).with_context(|| format!("{}", path.display())),
             None => Ok(built_in.to_owned()),
@@ -67,6 +67,6 @@ impl Selftest {
         }
         terminal::print(format_args!("{:46} {:>9} {:9.1e}", "tolerance", "", golden::TOLERANCE));
         let good = rows.iter().all(selftest::Row::passes) && deviations.iter().all(|d| d.largest <= golden::TOLERANCE);
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if good { Code::Finished } else { Code::Failed })
     }
 }

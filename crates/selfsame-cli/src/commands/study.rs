@@ -1,16 +1,21 @@
 //! `selfsame study`.
 
 use super::{evaluate, pretrain, report};
+use crate::exit::{self, Code, bad_input};
+use crate::plans;
+use crate::progress::Progress;
+use crate::signals::{self, Training};
 use crate::studies::{Cell, Grid, STUDIES, Study};
-use crate::terminal::ProgressLine;
-use crate::{plans, terminal};
-use anyhow::{Context, Result, bail, ensure};
+use crate::terminal::{self, Task, note};
+use anyhow::{Context, Result};
 use clap::Args;
+use selfsame::Error;
 use selfsame::catalogue::Planned;
 use selfsame::events::{Event, Observer};
 use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
 use selfsame::plan::Plan;
+use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_base::lookup;
 use selfsame_base::text::duration;
@@ -21,20 +26,22 @@ use selfsame_evaluate::representation::RepresentationName;
 use selfsame_evaluate::scores::{Metric, Scores};
 use selfsame_evaluate::study::{StudyJob, StudyPoint, StudyRecord};
 use selfsame_report::{study_page, study_picture};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Answer a question of the field with a small grid of real runs, and draw the answer.
-#[derive(Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   selfsame study augmentation_pairs --quick              on the bundled images
   selfsame study labels data=labeled/ test=held-out/    on your own
   selfsame study temperature seed=1 out=studies/seed-1   any recipe key holds for all runs
 
-study.html and study.svg are drawn anew after every run. The same command goes on where it was stopped.")]
+study.html and study.svg are drawn anew after every run. The same command goes on where it was stopped.";
+
+/// Answer a question of the field with a small grid of real runs, and draw the answer.
+#[derive(Args)]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 pub struct RunStudy {
     /// Which study; `selfsame list studies` tells what each asks
     name: String,
@@ -47,23 +54,28 @@ pub struct RunStudy {
 }
 
 impl RunStudy {
-    pub fn run(self) -> Result<ExitCode> {
-        let study = lookup::find(STUDIES, |study| study.name, "study", &self.name).map_err(anyhow::Error::msg)?;
+    pub fn run(self) -> Result<Code> {
+        let study = lookup::find(STUDIES, |study| study.name, "study", &self.name).map_err(bad_input)?;
         let named = |word: &String| ["test=", "out="].iter().any(|key| word.starts_with(key));
         let (named, overrides): (Vec<_>, Vec<_>) = self.words.into_iter().partition(named);
         let [test, out] = plans::values(&named, ["test", "out"])?;
         let own_data = overrides.iter().any(|word| word.starts_with("data=") || word.starts_with("data.path="));
         let test = match test {
             Some(test) => test,
-            None if own_data => bail!("test: missing; say which labeled data to test on, e.g. test=held-out/"),
+            None if own_data => {
+                return Err(bad_input("test: missing; say which labeled data to test on, e.g. test=held-out/"));
+            }
             None => "demo/test".into(),
         };
         let short = if self.quick { "-quick" } else { "" };
         let out = out.map_or_else(|| Path::new("studies").join(format!("{}{short}", study.name)), PathBuf::from);
-        std::fs::create_dir_all(&out).with_context(|| format!("{}: cannot be made", out.display()))?;
-        let work = Work { study, quick: self.quick, test, out, overrides };
-        let finished = work.run()?;
-        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(130) })
+        fs::create_dir_all(&out).with_context(|| format!("{}: cannot be made", out.display()))?;
+        let lock_path = out.join(".lock");
+        let lock = File::create(&lock_path).map_err(|cause| Error::io(&lock_path, cause))?;
+        if lock.try_lock().is_err() {
+            return Err(Error::InUse { run: out }.into());
+        }
+        Work { study, quick: self.quick, test, out, overrides }.run()
     }
 }
 
@@ -93,36 +105,44 @@ impl Job {
 }
 
 impl Work {
-    /// `false` when it was asked to stop.
-    fn run(&self) -> Result<bool> {
+    fn run(&self) -> Result<Code> {
         let jobs = self.jobs()?;
         let mut record = self.open(jobs.len())?;
+        let ended = self.work_off(&jobs, &mut record);
+        if !record.jobs.is_empty() {
+            terminal::print(format_args!("{}{}", record.table(), self.out.join("study.html").display()));
+        }
+        let code = ended?;
+        if code == Code::Saved {
+            note!("the study goes on with the same command");
+        }
+        Ok(code)
+    }
+
+    /// Does what is not in the record yet, and adds it.
+    fn work_off(&self, jobs: &[Job], record: &mut StudyRecord) -> Result<Code> {
         if record.jobs.len() < jobs.len() {
-            self.state_cost(&jobs, &record)?;
+            self.state_cost(jobs, record)?;
         }
         if matches!(self.study.grid, Grid::Labels { .. }) && !self.pretrain()? {
-            return Ok(false);
+            return Ok(Code::Saved);
         }
         for (i, job) in jobs.iter().enumerate() {
             let name = job.name();
             if record.has(&name) {
                 continue;
             }
-            eprintln!("[{} of {}] {name}", i + 1, jobs.len());
+            note!("[{} of {}] {name}", i + 1, jobs.len());
             let points = match job {
                 Job::Run(cell) => self.cell(cell, &name)?,
                 Job::Labels(labels) => Some(self.labels(*labels)?),
             };
-            let Some(points) = points else {
-                eprintln!("the study goes on with the same command");
-                return Ok(false);
-            };
+            let Some(points) = points else { return Ok(Code::Saved) };
             record.jobs.push(StudyJob { name, points });
-            self.write(&record)?;
+            self.write(record)?;
         }
-        self.write(&record)?;
-        terminal::print(format_args!("{}{}", record.table(), self.out.join("study.html").display()));
-        Ok(true)
+        self.write(record)?;
+        Ok(Code::Finished)
     }
 
     fn jobs(&self) -> Result<Vec<Job>> {
@@ -157,11 +177,12 @@ impl Work {
             return Ok(fresh);
         }
         let old = StudyRecord::read(&path).context("not the record of a study; give another out=…")?;
-        ensure!(
-            StudyRecord { jobs: Vec::new(), ..old.clone() } == fresh,
-            "{}: holds another study, or one with other keys; give another out=…",
-            path.display()
-        );
+        if (StudyRecord { jobs: Vec::new(), ..old.clone() }) != fresh {
+            return Err(bad_input(format!(
+                "{}: holds another study, or one with other keys; give another out=…",
+                path.display()
+            )));
+        }
         Ok(old)
     }
 
@@ -190,7 +211,7 @@ impl Work {
         let done = if record.jobs.is_empty() { String::new() } else { format!("; {} are done", record.jobs.len()) };
         let runs = trainings.len();
         let plural = if runs == 1 { "" } else { "s" };
-        eprintln!(
+        note!(
             "{}: {runs} run{plural} over {samples} samples, about {took} of training here{further}{done}",
             self.study.name
         );
@@ -199,13 +220,22 @@ impl Work {
 
     /// Samples that training sees in a second on this machine, by the first steps of a run that is thrown away.
     fn samples_per_s(&self, method: &str, keys: &[String]) -> Result<f64> {
-        let folder = tempfile::tempdir_in(&self.out)?;
-        let (mut plan, dataset) = self.resolve(method, keys, "unused")?;
-        plan.out = folder.path().join("run");
-        let stop = AtomicBool::new(false);
-        let mut watch = Stopwatch { stop: &stop, samples_per_s: f64::NAN };
-        (plans::method(&plan)?.pretrain)(&plan, dataset, &mut watch, &stop)?;
-        Ok(watch.samples_per_s)
+        let (plan, dataset) = self.resolve(method, keys, ".pace")?;
+        // What a killed study may have left, and then this one's.
+        let clear = || match fs::remove_dir_all(&plan.out) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&plan.out, cause)),
+            _ => Ok(()),
+        };
+        clear()?;
+        let training = Training::begin();
+        let mut watch = Stopwatch { stop: training.stop(), samples_per_s: f64::NAN };
+        let ended = (plans::method(&plan)?.pretrain)(&plan, dataset, &mut watch, training.stop());
+        let samples_per_s = watch.samples_per_s;
+        drop(training);
+        clear()?;
+        signals::leave_if_asked();
+        ended?;
+        Ok(samples_per_s)
     }
 
     fn resolve(&self, method: &str, keys: &[String], run: &str) -> Result<(Plan, Arc<Dataset>)> {
@@ -220,7 +250,7 @@ impl Work {
     /// Trains a cell's run and judges it; `None` when it was asked to stop.
     fn cell(&self, cell: &Cell, name: &str) -> Result<Option<Vec<StudyPoint>>> {
         let (plan, dataset) = self.resolve(cell.method, &cell.keys, name)?;
-        if !pretrain::train(&plan, dataset, &mut ProgressLine::new())? {
+        if !pretrain::train(&plan, dataset, &mut Progress::new())? {
             return Ok(None);
         }
         let [train, test] = self.labeled(&plan)?;
@@ -239,7 +269,7 @@ impl Work {
     /// Trains the run that is fine-tuned; `false` when it was asked to stop.
     fn pretrain(&self) -> Result<bool> {
         let (plan, dataset) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
-        pretrain::train(&plan, dataset, &mut ProgressLine::new())
+        pretrain::train(&plan, dataset, &mut Progress::new())
     }
 
     /// Fine-tunes with a number of labels.
@@ -247,10 +277,13 @@ impl Work {
         let (plan, _) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
         let [train, test] = self.labeled(&plan)?;
         let settings = FinetuneSettings::parse(&[format!("draws={}", if self.quick { 2 } else { 5 })])?;
-        let tuning = Tuning { plan: &plan, method: plans::method(&plan)?, train: &train, test: &test };
-        let bar = terminal::bar(1, "fine-tuning");
+        let branch = plans::branch(&plan, WeightsOf::Trained)?;
+        let method = plans::method(&plan)?;
+        let tuning = Tuning { plan: &plan, method, branch: &branch, train: &train, test: &test };
+        let task = Task::new(0, "fine-tuning");
+        let mut progress = |what: &str, step, steps| task.follow(what, step, steps);
         let mut points = Vec::new();
-        finetune::finetune(&tuning, &[labels], &settings, &mut terminal::follow(&bar), &mut |found| {
+        finetune::finetune(&tuning, &[labels], &settings, &mut progress, &mut |found| {
             for cell in &found.cells {
                 points.extend(cell.fits().map(|(series, fit)| StudyPoint {
                     series: series.into(),
@@ -261,7 +294,7 @@ impl Work {
             }
             Ok(())
         })?;
-        bar.finish_and_clear();
+        task.finish();
         Ok(points)
     }
 

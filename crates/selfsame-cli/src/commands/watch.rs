@@ -1,24 +1,31 @@
 //! `selfsame watch`.
 //!
-//! A few lines of HTTP/1.1: one page, GET alone, one connection at a time, each with a bounded request and a
-//! time limit. What a browser could be tricked into asking from another site is not answered: the `Host` must be the
-//! address that is served.
+//! A few lines of HTTP/1.1: one page, GET alone, each connection on a thread of its own, with a bounded request and a time
+//! limit. There is a bounded number of them too: when there are more, the oldest is closed, since a browser holds some open
+//! without ever asking. What a browser could be tricked into asking from another site is not answered: the `Host` must be
+//! the address that is served.
 
 use super::report::environment;
+use crate::exit::Code;
 use crate::terminal;
 use anyhow::{Context, Result};
 use clap::Args;
 use selfsame_report::{RunRecords, live_page};
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Bytes of a request's head, at most.
 const REQUEST_BYTES: usize = 8 << 10;
 /// Time that a client has to send its request, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections at a time, at most.
+const CLIENTS: usize = 16;
+/// Until the next try when the system has no file handle or no thread left.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Seconds after which the page asks for its successor.
 const REFRESH_S: u32 = 5;
 
@@ -42,8 +49,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn run(self) -> Result<ExitCode> {
-        let mut run = RunRecords::read(&self.run)?;
+    pub fn run(self) -> Result<Code> {
+        let records = Mutex::new(RunRecords::read(&self.run)?);
         let address = (self.host, self.port);
         let listener = TcpListener::bind(address).with_context(|| {
             format!(
@@ -54,24 +61,50 @@ impl Watch {
         })?;
         let address = listener.local_addr()?;
         terminal::print(format_args!("http://{address}/ shows {}; Ctrl-C ends it", self.run.display()));
+        let page = Arc::new(Page { served: address.ip(), folder: self.run, records });
+        let mut clients: VecDeque<Weak<TcpStream>> = VecDeque::new();
         for stream in listener.incoming() {
-            // A client that went away, or a moment without file handles, is no reason to end.
-            if let Ok(stream) = stream {
-                let _ = answer(stream, address.ip(), &self.run, &mut run);
-            } else {
-                std::thread::sleep(Duration::from_millis(50));
+            // A client that went away, or a moment without file handles or threads, is no reason to end.
+            let answered = stream.and_then(|stream| {
+                clients.retain(|client| client.strong_count() > 0);
+                while clients.len() >= CLIENTS {
+                    let oldest = clients.pop_front().and_then(|client| client.upgrade());
+                    oldest.map(|client| client.shutdown(Shutdown::Both));
+                }
+                let (stream, page) = (Arc::new(stream), page.clone());
+                clients.push_back(Arc::downgrade(&stream));
+                std::thread::Builder::new().spawn(move || answer(&stream, &page))
+            });
+            if answered.is_err() {
+                std::thread::sleep(PAUSE);
             }
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(Code::Finished)
+    }
+}
+
+/// What all connections share.
+struct Page {
+    served: IpAddr,
+    folder: PathBuf,
+    records: Mutex<RunRecords>,
+}
+
+impl Page {
+    /// The page of the run as it stands now.
+    fn draw(&self) -> String {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.refresh(&self.folder);
+        live_page(&records, REFRESH_S, &environment())
     }
 }
 
 /// Answers one request and closes.
-fn answer(mut stream: TcpStream, served: IpAddr, folder: &Path, run: &mut RunRecords) -> std::io::Result<()> {
+fn answer(mut stream: &TcpStream, page: &Page) -> std::io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
-    let (status, page) = match read_head(&mut stream)? {
-        Some(head) => match route(&head, served) {
-            Ok(()) => ("200 OK", page(folder, run)),
+    let (status, page) = match read_head(stream)? {
+        Some(head) => match route(&head, page.served) {
+            Ok(()) => ("200 OK", page.draw()),
             Err(status) => (status, format!("{status}\n")),
         },
         None => ("431 Request Header Fields Too Large", "the request is too long\n".into()),
@@ -87,14 +120,14 @@ fn answer(mut stream: TcpStream, served: IpAddr, folder: &Path, run: &mut RunRec
     stream.write_all(page.as_bytes())?;
     stream.flush()?;
     // Closing with bytes unread would reset the connection before the client has read its answer.
-    stream.shutdown(std::net::Shutdown::Write)?;
+    stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(Duration::from_millis(200)))?;
     let _ = stream.read(&mut [0; 1024]);
     Ok(())
 }
 
 /// The request's lines up to the empty one, or `None` when they are too long. What does not come in time is an error.
-fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<String>> {
+fn read_head(mut stream: &TcpStream) -> std::io::Result<Option<String>> {
     let (mut head, mut buffer, deadline) = (Vec::new(), [0; 1024], Instant::now() + PATIENCE);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -137,12 +170,6 @@ fn route(head: &str, served: IpAddr) -> Result<(), &'static str> {
         return Err("403 Forbidden");
     }
     if path == "/" { Ok(()) } else { Err("404 Not Found") }
-}
-
-/// The page of the run as it stands now.
-fn page(folder: &Path, run: &mut RunRecords) -> String {
-    run.refresh(folder);
-    live_page(run, REFRESH_S, &environment())
 }
 
 #[cfg(test)]

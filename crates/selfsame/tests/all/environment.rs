@@ -52,7 +52,7 @@ fn in_this_process() {
     let encoder = BuildContext { plan: &plan, device: &Device::flex() }.encoder().unwrap();
     let branch = Branch::without_projector(encoder);
     is_told("embed", Tables::embed(&branch, &dataset, &plan, None, Wanted::default(), &mut |_| {}).err());
-    let tuning = Tuning { plan: &plan, method: entry, train: &dataset, test: &dataset };
+    let tuning = Tuning { plan: &plan, method: entry, branch: &branch, train: &dataset, test: &dataset };
     let settings = FinetuneSettings::parse(&[]).unwrap();
     let tuned = finetune(&tuning, &[LabelBudget::All], &settings, &mut |_, _, _| {}, &mut |_| Ok(()));
     is_told("finetune", tuned.err());
