@@ -1,5 +1,5 @@
 //! What every part of Selfsame leans on: errors that say what to do, random streams that are arguments, files that appear
-//! whole or not at all, and the headers of `.npy` files.
+//! whole or not at all, records that tell when they are damaged, and the headers of `.npy` files.
 
 pub mod atomic;
 pub mod error;
@@ -7,6 +7,7 @@ pub mod events;
 pub mod lookup;
 pub mod npy;
 pub mod rng;
+pub mod seal;
 pub mod text;
 
 pub use error::DataError;

@@ -1,9 +1,12 @@
 //! From the command line's words to a plan and its data.
 
 use anyhow::{Context, Result, bail};
+use selfsame::branch::Branch;
 use selfsame::catalogue::{Catalogue, MethodEntry, Planned};
 use selfsame::finetune;
 use selfsame::plan::Plan;
+use selfsame::run::Run;
+use selfsame::trainer::WeightsOf;
 use selfsame_base::lookup;
 use selfsame_config::{KeyRow, Recipe};
 use selfsame_data::dataset::Dataset;
@@ -57,6 +60,16 @@ pub fn method(plan: &Plan) -> Result<&'static MethodEntry> {
     Ok(Catalogue::default().method(plan)?)
 }
 
+/// The branch of a run; what should be known of it goes to standard error.
+pub fn branch(plan: &Plan, weights: WeightsOf) -> Result<Branch> {
+    Ok((method(plan)?.branch)(plan, weights, &mut warn)?)
+}
+
+/// Says what should be known.
+pub fn warn(line: String) {
+    eprintln!("warning: {line}");
+}
+
 /// A plan with everything resolved, and the data it is about. What a person should know of it goes to standard error.
 pub fn resolve(recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned> {
     let planned = Catalogue::default().plan(recipe, arguments)?;
@@ -73,7 +86,8 @@ pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
         (Some(Given::Run(path)), arguments) => {
             let (before, plan) = (run(&path)?, run_with(&path, arguments)?);
             let changed = plan.differences(&before.identity());
-            if !changed.is_empty() {
+            // As long as nothing has come of it, training tries another plan.
+            if !changed.is_empty() && !Run::existing(&path)?.is_blank()? {
                 bail!(
                     "{}: {}: a run's plan is fixed; drop the argument, or start a new run with out=…",
                     path.display(),

@@ -37,7 +37,7 @@ impl Observer for ProgressLine {
                 bar.set_position(*done as u64);
                 bar.set_message(what.clone());
             }
-            Event::Started { run, method, backbone, parameters, samples, step, steps, epochs } => {
+            Event::Started { run, method, backbone, parameters, samples, step, steps, epochs, .. } => {
                 bar.println(format!(
                     "{method} on {samples} samples, {backbone} ({parameters} parameters), {epochs} epochs; run folder {}",
                     run.display()

@@ -23,6 +23,14 @@ pub enum Error {
         /// The run folder.
         run: PathBuf,
     },
+    /// A run has checkpoints, and none that can be used.
+    #[error("{}: {problem}", folder.display())]
+    NoCheckpoint {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// What is wrong and what would work.
+        problem: String,
+    },
     /// The loss stopped being a number.
     #[error(
         "the loss is {total} at step {step} (lr {lr:.3e}; {terms}); last good checkpoint: {checkpoint}; lower optimizer.base_lr or lengthen optimizer.warmup_epochs"

@@ -148,7 +148,7 @@ pub struct Tuning<'a> {
 }
 
 /// Fine-tunes with each number of labels. `progress` is told what runs, how many steps are done, and of how many. `done` is
-/// given everything found so far after each number of labels.
+/// given everything found so far after each number of labels; `warn` what should be known of the run's encoder.
 ///
 /// # Errors
 /// Also if a sample's features, or a loss, are not finite.
@@ -158,13 +158,14 @@ pub fn finetune(
     settings: &FinetuneSettings,
     progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     done: &mut (dyn FnMut(&Finetuning) -> Result<(), Error> + Send),
+    warn: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), Error> {
     let plan = tuning.plan;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads)
         .build()
         .map_err(|e| Error::Device(format!("cannot start {} threads: {e}", plan.threads)))?;
-    pool.install(|| Tuner::new(tuning, settings)?.curve(labels, progress, done))
+    pool.install(|| Tuner::new(tuning, settings, warn)?.curve(labels, progress, done))
 }
 
 struct Tuner<'a> {
@@ -180,9 +181,13 @@ struct Tuner<'a> {
 }
 
 impl<'a> Tuner<'a> {
-    fn new(tuning: &'a Tuning<'a>, settings: &'a FinetuneSettings) -> Result<Self, Error> {
+    fn new(
+        tuning: &'a Tuning<'a>,
+        settings: &'a FinetuneSettings,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self, Error> {
         let plan = tuning.plan;
-        let branch = (tuning.method.branch)(plan, WeightsOf::Trained)?;
+        let branch = (tuning.method.branch)(plan, WeightsOf::Trained, warn)?;
         let table = |data: &Arc<Dataset>| Tables::embed(&branch, data, plan, None, Wanted::default(), &mut |_| {});
         let (Tables { h: train, indices: rows, .. }, Tables { h: test, .. }) =
             (table(tuning.train)?, table(tuning.test)?);
@@ -265,7 +270,7 @@ impl<'a> Tuner<'a> {
             (&self.branch, self.settings.clone())
         } else {
             // Nothing is known beforehand, so everything learns, and alike.
-            scratch = (self.tuning.method.branch)(&plan, WeightsOf::Fresh)?;
+            scratch = (self.tuning.method.branch)(&plan, WeightsOf::Fresh, &mut |_| {})?;
             let mut alike = self.settings.clone();
             (alike.keys.stages, alike.keys.layer_decay) = ("all".into(), 1.0);
             (&scratch, alike)

@@ -8,6 +8,7 @@ use selfsame::branch::Branch;
 use selfsame::diagnose::{self, Examined};
 use selfsame::embed::Tables;
 use selfsame::plan::Plan;
+use selfsame::progress::Progress;
 use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
@@ -63,8 +64,7 @@ impl Diagnose {
 
 /// Diagnoses a run's newest checkpoint, and writes `diagnosis.json`. Gives the features that it looked at, too.
 pub fn measure(plan: &Plan, dataset: &Arc<Dataset>, samples: usize) -> Result<(Diagnoses, Tables)> {
-    let method = plans::method(plan)?;
-    let (branch, untrained) = ((method.branch)(plan, WeightsOf::Trained)?, (method.branch)(plan, WeightsOf::Fresh)?);
+    let (branch, untrained) = (plans::branch(plan, WeightsOf::Trained)?, plans::branch(plan, WeightsOf::Fresh)?);
     let bar = terminal::bar(samples.min(dataset.len()), "embedding");
     let plain =
         Examined { plan, branch: &branch, dataset }.embed(samples, &mut |done| bar.set_position(done as u64))?;
@@ -92,7 +92,7 @@ pub fn of_tables(
 }
 
 fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<Diagnoses> {
-    let (_, epochs) = Run::existing(&examined.plan.out)?.done(examined.plan)?;
+    let epochs = Run::existing(&examined.plan.out)?.progress()?.map(Progress::epochs);
     let bar = terminal::bar(diagnose::passes(plain.indices.len()), "diagnosing");
     let diagnoses = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| bar.inc(done as u64))?;
     bar.finish_and_clear();
@@ -101,7 +101,8 @@ fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<Dia
 
 /// Measures the invariance profile, prints it and writes `invariance.json`.
 fn profile(plan: &Plan, dataset: &Arc<Dataset>, plain: &Tables) -> Result<()> {
-    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
+    // What should be known of it was told with the diagnosis.
+    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained, &mut |_| {})?;
     let bar = terminal::bar(1, "turning dials");
     let examined = Examined { plan, branch: &branch, dataset };
     let profile = diagnose::invariance(examined, plain, report::measured_on(plan, dataset)?, &mut |done, all| {

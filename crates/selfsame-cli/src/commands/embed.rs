@@ -1,7 +1,7 @@
 //! `selfsame embed`.
 
 use crate::{plans, terminal};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use selfsame::embed;
 use selfsame::trainer::WeightsOf;
@@ -15,11 +15,12 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   selfsame embed runs/mine data=photos/ out=features.parquet
-  selfsame embed runs/mine data=scans.npy out=features.npy")]
+  selfsame embed runs/mine data=scans.npy out=features.npy
+  selfsame embed runs/mine weights=best out=best.npy        of the checkpoint that train.keep_best kept")]
 pub struct Embed {
     /// A run folder
     run: PathBuf,
-    /// data=PATH out=FILE.parquet|FILE.npy
+    /// data=PATH out=FILE.parquet|FILE.npy weights=newest|best
     #[arg(value_name = "KEY=VALUE")]
     words: Vec<String>,
 }
@@ -27,13 +28,18 @@ pub struct Embed {
 impl Embed {
     pub fn run(self) -> Result<ExitCode> {
         let plan = plans::run(&self.run)?;
-        let [data, out] = plans::values(&self.words, ["data", "out"])?;
+        let [data, out, weights] = plans::values(&self.words, ["data", "out", "weights"])?;
+        let weights = match weights.as_deref() {
+            None | Some("newest") => WeightsOf::Trained,
+            Some("best") => WeightsOf::Best,
+            Some(other) => bail!("weights: expected newest or best, received {other}"),
+        };
         let out = out.context("out: missing; say where to write, e.g. out=features.parquet")?;
         let dataset = match data {
             Some(path) => plans::sibling(&plan, &path)?,
             None => plans::sibling(&plan, &plan.data.path.display().to_string())?,
         };
-        let branch = (plans::method(&plan)?.branch)(&plan, WeightsOf::Trained)?;
+        let branch = plans::branch(&plan, weights)?;
         let dim = branch.encoder.width();
         let mut writer = FeatureWriter::create(Path::new(&out), dim, dataset.classes())?;
         let bar = terminal::bar(dataset.len(), "embedding");

@@ -47,10 +47,10 @@ impl Evaluate {
 /// Judges a trained run and diagnoses it, prints the table and writes `scores.json`. Gives the features of the training
 /// data.
 pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Tables> {
-    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
-    let wanted = Wanted { z: plan.projector.layers > 0, raw: true, trivial: true };
+    let branch = plans::branch(plan, WeightsOf::Trained)?;
+    let wanted = Wanted { z: branch.has_z(), raw: true, trivial: true };
     let [train_tables, test_tables] = embed(plan, &branch, [train, test], wanted, "embedding")?;
-    let untrained = (plans::method(plan)?.branch)(plan, WeightsOf::Fresh)?;
+    let untrained = plans::branch(plan, WeightsOf::Fresh)?;
     let before = embed(plan, &untrained, [train, test], Wanted::default(), "untrained encoder")?;
     let mut scores = score(plan, &representations([&train_tables, &test_tables], Some(before)))?;
     scores.diagnosis = diagnose::of_tables(plan, test, &branch, &untrained, &test_tables)?;
@@ -61,8 +61,8 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<T
 
 /// Scores of `h` and `z` of a trained run alone.
 pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Scores> {
-    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
-    let wanted = Wanted { z: plan.projector.layers > 0, ..Wanted::default() };
+    let branch = plans::branch(plan, WeightsOf::Trained)?;
+    let wanted = Wanted { z: branch.has_z(), ..Wanted::default() };
     let [train, test] = embed(plan, &branch, [train, test], wanted, "embedding")?;
     score(plan, &representations([&train, &test], None))
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
+use selfsame_evaluate::finetuning::Finetuning;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,10 +50,12 @@ impl Finetune {
         };
         let bar = terminal::bar(1, "embedding");
         let mut table = String::new();
-        finetune::finetune(&tuning, &labels, &settings, &mut terminal::follow(&bar), &mut |found| {
+        let mut done = |found: &Finetuning| -> Result<(), selfsame::Error> {
             table = found.table(terminal::color());
             Ok(found.write(&plan.out.join("finetune.json"))?)
-        })?;
+        };
+        let (progress, warn) = (&mut terminal::follow(&bar), &mut plans::warn);
+        finetune::finetune(&tuning, &labels, &settings, progress, &mut done, warn)?;
         bar.finish_and_clear();
         terminal::print(format_args!("{}", table.trim_end()));
         report::draw_again(&plan);

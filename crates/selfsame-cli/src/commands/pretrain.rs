@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use selfsame::events::Observer;
 use selfsame::plan::Plan;
+use selfsame::run::{Run, RunState};
 use selfsame::trainer::Outcome;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::diagnosis;
@@ -42,8 +43,8 @@ pub struct Pretrain {
 impl Pretrain {
     pub fn run(self) -> Result<ExitCode> {
         let (plan, dataset) = plans::open(&self.words)?;
-        let there = |name: &str| plan.out.join(name).exists();
-        let reported = there("encoder.safetensors") && there("report.html");
+        let finished = |run: Run| run.state().is_ok_and(|state| state == RunState::Finished);
+        let reported = Run::existing(&plan.out).is_ok_and(finished) && plan.out.join("report.html").is_file();
         let trained = if self.tui {
             ensure!(
                 std::io::stderr().is_terminal(),

@@ -6,6 +6,7 @@ use clap::Args;
 use selfsame::diagnose::Examined;
 use selfsame::embed::Tables;
 use selfsame::plan::Plan;
+use selfsame::progress::Progress;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_data::dataset::Dataset;
@@ -127,7 +128,7 @@ fn look(
     map: MapKind,
     metadata: Option<&Metadata>,
 ) -> Result<Findings> {
-    let branch = (plans::method(plan)?.branch)(plan, WeightsOf::Trained)?;
+    let branch = plans::branch(plan, WeightsOf::Trained)?;
     let bar = terminal::bar(samples.min(dataset.len()), "embedding samples");
     let examined = Examined { plan, branch: &branch, dataset };
     let plain = examined.embed(samples, &mut |done| bar.set_position(done as u64))?;
@@ -163,8 +164,13 @@ pub fn find(
 
 /// What a run's newest checkpoint is, and the data that it is looked at on.
 pub fn measured_on(plan: &Plan, dataset: &Dataset) -> Result<MeasuredOn> {
-    let (step, epochs) = selfsame::run::Run::existing(&plan.out)?.done(plan)?;
-    Ok(MeasuredOn { data: dataset.path().display().to_string(), method: plan.method.name.clone(), step, epochs })
+    let progress = selfsame::run::Run::existing(&plan.out)?.progress()?;
+    Ok(MeasuredOn {
+        data: dataset.path().display().to_string(),
+        method: plan.method.name.clone(),
+        step: progress.map_or(0, |progress| progress.step),
+        epochs: progress.map(Progress::epochs),
+    })
 }
 
 fn thumbnail_side(plan: &Plan, most: usize) -> usize {

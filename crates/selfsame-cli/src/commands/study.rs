@@ -16,6 +16,7 @@ use selfsame_base::lookup;
 use selfsame_base::text::duration;
 use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
+use selfsame_evaluate::finetuning::Finetuning;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::representation::RepresentationName;
 use selfsame_evaluate::scores::{Metric, Scores};
@@ -250,7 +251,7 @@ impl Work {
         let tuning = Tuning { plan: &plan, method: plans::method(&plan)?, train: &train, test: &test };
         let bar = terminal::bar(1, "fine-tuning");
         let mut points = Vec::new();
-        finetune::finetune(&tuning, &[labels], &settings, &mut terminal::follow(&bar), &mut |found| {
+        let mut done = |found: &Finetuning| -> Result<(), selfsame::Error> {
             for cell in &found.cells {
                 points.extend(cell.fits().map(|(series, fit)| StudyPoint {
                     series: series.into(),
@@ -260,7 +261,9 @@ impl Work {
                 }));
             }
             Ok(())
-        })?;
+        };
+        let (progress, warn) = (&mut terminal::follow(&bar), &mut plans::warn);
+        finetune::finetune(&tuning, &[labels], &settings, progress, &mut done, warn)?;
         bar.finish_and_clear();
         Ok(points)
     }
