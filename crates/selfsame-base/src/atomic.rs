@@ -3,12 +3,16 @@
 use crate::DataError;
 use crate::error::is_out_of_space;
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 use tempfile::TempPath;
+
+/// How the names of temporary files begin.
+const PREFIX: &str = ".partial-selfsame-";
 
 /// Temporary files of this process that are neither renamed nor removed yet. Whoever makes one, or renames it, holds the
 /// lock, so that none is made while [`abandon`] removes them.
@@ -48,7 +52,8 @@ impl Drop for Pending {
 }
 
 /// A file written under a temporary name in its own folder and renamed by [`commit`](Self::commit), so that a reader
-/// never sees half of it. Dropped without `commit`, it leaves nothing behind.
+/// never sees half of it. Dropped without `commit`, it leaves nothing behind; what a killed process left, the next one
+/// that is created in the folder removes.
 #[derive(Debug)]
 pub struct AtomicFile {
     file: BufWriter<File>,
@@ -62,11 +67,16 @@ impl AtomicFile {
     /// Starts a file that will replace whatever is at `path`; the folder must exist and be writable.
     pub fn create(path: &Path) -> Result<Self, DataError> {
         let folder = folder_of(path);
+        sweep(folder);
         // Opened by us, not by `tempfile`: with the permissions of any other new file instead of private ones, and
         // with errors that do not speak of a temporary file.
-        let open = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+        let open = |path: &Path| {
+            let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+            claim(&file, path)?;
+            Ok(file)
+        };
         let mut pending = pending();
-        let created = tempfile::Builder::new().prefix(".partial-").make_in(folder, open);
+        let created = tempfile::Builder::new().prefix(PREFIX).make_in(folder, open);
         let (file, temporary) = created
             .map_err(|cause| {
                 let hint = Some("its folder must exist and be writable");
@@ -100,24 +110,55 @@ impl AtomicFile {
 }
 
 impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
 }
 
 impl Seek for AtomicFile {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
+    }
+}
+
+/// Locks a temporary file for as long as it is open: one that can be locked is nobody's any more.
+fn claim(file: &File, path: &Path) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) if path.try_exists()? => Ok(()),
+        // Where a file system has no locks, nothing is taken for litter.
+        Err(TryLockError::Error(_)) => Ok(()),
+        // Another process swept it away between its creation and here; `tempfile` goes on with another name.
+        Ok(()) | Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AlreadyExists.into()),
+    }
+}
+
+/// Whether a file of that name is a temporary one of ours.
+pub fn is_temporary(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+}
+
+/// Removes the temporary files that killed processes left in `folder`: ours by name, and held by no process. What cannot be
+/// removed stays.
+pub fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_temporary(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let path = entry.path();
+            // Open, and so locked, until it is removed.
+            let file = OpenOptions::new().write(true).open(&path);
+            if file.as_ref().is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
     }
 }
 
 /// Hands the names in a folder to the disk: a file that was created or renamed is there once its folder is.
 ///
 /// Only Unix opens folders as files. Windows has no such call, and its file systems keep a journal of names.
-pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     #[cfg(not(unix))]
@@ -125,12 +166,13 @@ pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that holds `path`.
+pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A failed write to `path`; the temporary file goes when its [`AtomicFile`] is dropped.
-pub fn write_error(path: &Path, cause: std::io::Error) -> DataError {
+pub fn write_error(path: &Path, cause: io::Error) -> DataError {
     let hint = is_out_of_space(&cause).then_some("nothing was left behind; free some space or write elsewhere");
     DataError::Io { path: path.to_owned(), cause, hint }
 }
@@ -163,6 +205,25 @@ mod tests {
         assert_eq!((std::fs::read(&path).unwrap(), names(folder.path())), (b"old".to_vec(), vec!["a".to_owned()]));
         write(&path, b"new").unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), names(folder.path())), (b"new".to_vec(), vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_and_what_another_writes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let [litter, foreign] =
+            [format!("{PREFIX}a1B2c3"), ".partial-theirs".to_owned()].map(|n| folder.path().join(n));
+        std::fs::write(&litter, "half").unwrap();
+        std::fs::write(&foreign, "not ours").unwrap();
+        std::fs::create_dir(folder.path().join(format!("{PREFIX}folder"))).unwrap();
+        let mut written = AtomicFile::create(&folder.path().join("a")).unwrap();
+        written.write_all(b"new").unwrap();
+        assert!(!litter.exists());
+        sweep(folder.path());
+        let before = names(folder.path()).len();
+        assert_eq!(before, 3, "the foreign file, the folder, and what is being written");
+        written.commit().unwrap();
+        assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"new");
+        assert!(foreign.exists() && names(folder.path()).len() == 3);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Format of the records, which the event of a start tells.
+pub const FORMAT: u32 = 1;
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -25,6 +28,9 @@ pub enum Event {
     },
     /// Training starts or goes on.
     Started {
+        /// [`FORMAT`] of the records that follow.
+        #[serde(default)]
+        format: u32,
         /// The run folder.
         #[serde(serialize_with = "readable")]
         run: PathBuf,
@@ -197,6 +203,7 @@ mod tests {
         let events = [
             Event::Preparing { step: 0, what: "clustering".into(), done: 1, total: 2 },
             Event::Started {
+                format: FORMAT,
                 run: "runs/a".into(),
                 method: "simclr".into(),
                 backbone: "resnet".into(),

@@ -1,5 +1,6 @@
 //! What every part of Selfsame leans on: errors that say what to do, random streams that are arguments, files that appear
-//! whole or not at all, files that are read for what they are, and the headers of `.npy` files.
+//! whole or not at all, files that are read for what they are, records that tell when they are damaged, and the headers of `.npy`
+//! files.
 
 pub mod atomic;
 pub mod error;
@@ -9,6 +10,7 @@ pub mod lookup;
 pub mod npy;
 pub mod panics;
 pub mod rng;
+pub mod seal;
 pub mod text;
 
 pub use error::DataError;

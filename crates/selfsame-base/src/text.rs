@@ -15,6 +15,15 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Bytes: `812 bytes`, `4.1 kB`, `46.3 MB`, `2.0 GB`.
+pub fn size(bytes: u64) -> String {
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    match units.into_iter().find(|&(unit, _)| bytes as f64 >= unit) {
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// Writes a path as people read it, whatever its bytes.
 ///
 /// # Errors
@@ -31,6 +40,8 @@ mod tests {
     fn the_largest_two_units_are_said() {
         let cases = [(0.4, "0 s"), (59.7, "1 min 00 s"), (3599.0, "59 min 59 s"), (7500.0, "2 h 05 min")];
         cases.iter().for_each(|(seconds, said)| assert_eq!(duration(*seconds), *said));
+        let sizes = [(812, "812 bytes"), (4_100, "4.1 kB"), (46_260_000, "46.3 MB"), (1 << 31, "2.1 GB")];
+        sizes.iter().for_each(|(bytes, said)| assert_eq!(size(*bytes), *said));
         for none in [f64::NAN, f64::NEG_INFINITY, -3.0] {
             assert_eq!(duration(none), "0 s");
         }

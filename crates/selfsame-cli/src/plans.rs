@@ -7,7 +7,7 @@ use selfsame::branch::Branch;
 use selfsame::catalogue::{Catalogue, MethodEntry, Planned};
 use selfsame::finetune;
 use selfsame::plan::Plan;
-use selfsame::run::{Run, RunState};
+use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::lookup;
 use selfsame_config::{KeyRow, Recipe};
@@ -65,25 +65,14 @@ pub fn method(plan: &Plan) -> Result<&'static MethodEntry> {
     Ok(Catalogue::default().method(plan)?)
 }
 
-/// The branch of a plan. If a run's weights are not those of its finished training, that is said.
+/// The branch of a run; what should be known of it goes to standard error.
 pub fn branch(plan: &Plan, weights: WeightsOf) -> Result<Branch> {
-    let branch = (method(plan)?.branch)(plan, weights)?;
-    if weights == WeightsOf::Trained {
-        tell_unfinished(plan)?;
-    }
-    Ok(branch)
+    Ok((method(plan)?.branch)(plan, weights, &mut warn)?)
 }
 
-fn tell_unfinished(plan: &Plan) -> Result<()> {
-    let run = Run::existing(&plan.out)?;
-    if run.state() == RunState::Open {
-        let (step, epochs) = run.done(plan)?;
-        let steps = epochs.filter(|&done| done > 0.0).map(|done| step as f64 / done * plan.train.epochs as f64);
-        let of = steps.map_or(String::new(), |steps| format!(" of {steps:.0}"));
-        let path = plan.out.display();
-        note!("warning: {path} is at step {step}{of}, not finished; selfsame pretrain {path} goes on");
-    }
-    Ok(())
+/// Says what should be known.
+pub fn warn(line: String) {
+    note!("warning: {line}");
 }
 
 /// A plan with everything resolved, and the data it is about. What a person should know of it goes to standard error.
@@ -102,7 +91,8 @@ pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
         (Some(Given::Run(path)), arguments) => {
             let (before, plan) = (run(&path)?, run_with(&path, arguments)?);
             let changed = plan.differences(&before.identity());
-            if !changed.is_empty() {
+            // As long as nothing has come of it, training tries another plan.
+            if !changed.is_empty() && !Run::existing(&path)?.is_blank()? {
                 return Err(bad_input(format!(
                     "{}: {}: a run's plan is fixed; drop the argument, or start a new run with out=…",
                     path.display(),

@@ -223,6 +223,12 @@ fn a_loss_that_is_not_a_number_stops_with_what_led_there() {
     contains(&one_error(&output, &["lr"]), &["loss", "step", "lr", "invariance", "contrast", "checkpoint"]);
     assert_eq!(output.status.code(), Some(4));
     assert!(!place.path("run/encoder.safetensors").exists());
+    // The advice can be followed, by either way of going on.
+    let output = place.run(&["pretrain", "run", "optimizer.base_lr=2e30"]);
+    contains(&one_error(&output, &["lr"]), &["loss", "step"]);
+    contains(&String::from_utf8_lossy(&output.stderr), &["takes another plan", "optimizer.base_lr 1"]);
+    succeeds(&place.pretrain(&["data=photos", "epochs=3", "out=run"]));
+    assert_eq!(place.names("run").iter().filter(|name| name.starts_with("metrics")).count(), 3);
 }
 
 /// Sends a signal.
@@ -314,6 +320,51 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
     succeeds(&output);
     contains(&String::from_utf8_lossy(&output.stderr), &["warning: ", &newest, "hash"]);
     assert_eq!(place.read("run/encoder.safetensors"), encoder);
+}
+
+#[test]
+fn every_command_that_loads_a_checkpoint_says_which_one_and_how_far_it_is() {
+    let place = Place::new();
+    place.images("photos", 16);
+    place.images("held-out", 8);
+    let words = ["data=photos", "epochs=2", "train.checkpoint_steps=1", "train.keep_best=lidar", "out=run"];
+    succeeds(&place.pretrain(&words));
+    succeeds(&place.run(&["embed", "run", "weights=best", "out=best.npy"]));
+    contains(&place.fails(&["embed", "run", "weights=worst", "out=worst.npy"]), &["weights", "best", "worst"]);
+    let newest = place.names("run/checkpoints").pop().unwrap();
+    let model = place.path(&format!("run/checkpoints/{newest}/model.safetensors"));
+    let mut bytes = fs::read(&model).unwrap();
+    bytes[100] ^= 4;
+    fs::write(&model, bytes).unwrap();
+    let litter = ".partial-selfsame-a1B2c3";
+    for folder in ["", "run/"] {
+        fs::write(place.path(&format!("{folder}{litter}")), "half").unwrap();
+    }
+    let tune = ["finetune", "run", "test=held-out", "labels=2", "draws=1", "min_steps=2", "epochs=1"];
+    let commands: [&[&str]; 5] = [
+        &["embed", "run", "out=h.npy"],
+        &["evaluate", "run", "test=held-out"],
+        &["diagnose", "run", "samples=20"],
+        &["report", "run"],
+        &tune,
+    ];
+    for words in commands {
+        let output = place.run(words);
+        succeeds(&output);
+        let text = String::from_utf8_lossy(&output.stderr);
+        let warnings: Vec<&str> = text.lines().filter(|line| line.starts_with("warning: ")).collect();
+        assert_eq!(warnings.len(), 2, "{words:?}: {text}");
+        contains(warnings[0], &[&newest, "model.safetensors does not match its hash", "is used in its place"]);
+        contains(warnings[1], &["step 3 of 4", "not trained to the end"]);
+    }
+    for folder in [".", "run"] {
+        assert!(!place.names(folder).contains(&litter.to_owned()), "{folder}: {:?}", place.names(folder));
+    }
+    fs::remove_dir_all(place.path("run/checkpoints")).unwrap();
+    let output = place.run(&["embed", "run", "out=alone.npy"]);
+    succeeds(&output);
+    contains(&String::from_utf8_lossy(&output.stderr), &["warning: ", "checkpoints are gone", "the encoder alone"]);
+    contains(&succeeds(&place.run(&["evaluate", "run", "test=held-out"])), &["\nh "]);
 }
 
 #[test]

@@ -22,6 +22,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Format of `diagnosis.json`.
+pub const FORMAT: u32 = 1;
+
 /// What was measured, and what it means. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
@@ -65,12 +68,12 @@ pub struct DiagnosisRecord {
 impl DiagnosisRecord {
     /// Writes `diagnosis.json`.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
-        json::write(path, self)
+        json::write(path, FORMAT, self)
     }
 
     /// Reads `diagnosis.json`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        json::read(path)
+        json::read(path, FORMAT)
     }
 }
 

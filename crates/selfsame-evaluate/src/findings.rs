@@ -39,6 +39,9 @@ use selfsame_base::rng::{Purpose, StreamRng};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// Format of `findings.json`.
+pub const FORMAT: u32 = 1;
+
 /// Fewest samples of which anything is found.
 const FEWEST: usize = 3;
 /// Clusters, and rounds to find them, at most.
@@ -215,7 +218,7 @@ impl Findings {
 
     /// Writes `findings.json`.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
-        json::write(path, self)
+        json::write(path, FORMAT, self)
     }
 
     /// Reads `findings.json`.
@@ -223,7 +226,7 @@ impl Findings {
     /// # Errors
     /// If it cannot be read, or names samples, classes or groups that it does not hold.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        let findings: Self = json::read(path)?;
+        let findings: Self = json::read(path, FORMAT)?;
         match findings.inconsistency() {
             None => Ok(findings),
             Some(problem) => Err(DataError::sample(path.display().to_string(), problem)),

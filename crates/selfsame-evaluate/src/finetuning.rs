@@ -7,6 +7,9 @@ use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// Format of `finetune.json`.
+pub const FORMAT: u32 = 1;
+
 /// Accuracy on the test samples, mean over the draws.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
@@ -66,12 +69,12 @@ pub struct Finetuning {
 impl Finetuning {
     /// Writes `finetune.json`.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
-        json::write(path, self)
+        json::write(path, FORMAT, self)
     }
 
     /// Reads `finetune.json`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        json::read(path)
+        json::read(path, FORMAT)
     }
 
     /// The table for a terminal; `color` makes the best of each line bold.

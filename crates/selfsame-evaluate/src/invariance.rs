@@ -24,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Format of `invariance.json`.
+pub const FORMAT: u32 = 1;
+
 /// One sample of so many is held out.
 const HELD_OUT: usize = 4;
 
@@ -121,12 +124,12 @@ impl Profile {
 
     /// Writes `invariance.json`.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
-        json::write(path, self)
+        json::write(path, FORMAT, self)
     }
 
     /// Reads `invariance.json`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        json::read(path)
+        json::read(path, FORMAT)
     }
 
     /// The table for a terminal: a bar of invariance per strength, and `R²`, by representation.

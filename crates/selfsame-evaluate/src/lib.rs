@@ -9,7 +9,8 @@
 //! | How many labels does pretraining save? | [`finetuning`] | `finetune.json` |
 //! | What does a grid of runs answer? | [`study`] | `study.json` |
 //!
-//! Each file is a record that is written and read by one type; keys that a version does not know are passed over.
+//! Each file is a record that is written and read by one type, and tells its format; keys that a version does not know are
+//! passed over, and another format is refused.
 //!
 //! Every result is the same bits for any number of threads: work is split by fixed blocks, never by how many run. Features
 //! that hold a NaN or an infinity are an error everywhere, with the sample that holds it.

@@ -2,6 +2,7 @@
 //!
 //! | key | meaning |
 //! | --- | --- |
+//! | `format` | version of this table: [`FORMAT`] |
 //! | `protocol` | how it was measured: settings, numbers of samples and classes, seed |
 //! | `classes` | their names; lists by class are in this order |
 //! | `representations` | by name (`h`, `z`, `raw`, `untrained`), each with the following |
@@ -25,6 +26,9 @@ use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Format of `scores.json`.
+pub const FORMAT: u32 = 1;
 
 /// A score: a mean over test samples, and over draws of labels where those are several.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -304,11 +308,11 @@ impl Scores {
 
     /// Writes `scores.json`.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
-        json::write(path, self)
+        json::write(path, FORMAT, self)
     }
 
     /// Reads `scores.json`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        json::read(path)
+        json::read(path, FORMAT)
     }
 }

@@ -5,6 +5,9 @@ use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// Format of `study.json`.
+pub const FORMAT: u32 = 1;
+
 /// One score of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StudyPoint {
@@ -55,12 +58,12 @@ pub struct StudyRecord {
 impl StudyRecord {
     /// Writes `study.json`.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
-        json::write(path, self)
+        json::write(path, FORMAT, self)
     }
 
     /// Reads `study.json`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        json::read(path)
+        json::read(path, FORMAT)
     }
 
     /// Whether the job of that name is done.

@@ -40,6 +40,12 @@ pub(crate) fn head(run: &RunRecords) -> String {
         facts.concat()
     );
     let mut notes = run.missing.clone();
+    if let Some(format) = metrics.other_format {
+        let known = selfsame_base::events::FORMAT;
+        notes.push(format!(
+            "metrics.jsonl has format {format}, and this version knows {known}: what it knows is shown."
+        ));
+    }
     if metrics.torn_lines > 0 {
         notes.push(format!("Lines of metrics.jsonl that cannot be read and are left out: {}.", metrics.torn_lines));
     }

@@ -1,7 +1,7 @@
 //! `metrics.jsonl`, read as it grows.
 
 use selfsame_base::DataError;
-use selfsame_base::events::{Event, StepRecord};
+use selfsame_base::events::{Event, FORMAT, StepRecord};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
@@ -86,6 +86,8 @@ pub struct Metrics {
     pub sessions: usize,
     /// The last step that was recorded.
     pub step: u64,
+    /// The format of the records, where it is another than this version's.
+    pub other_format: Option<u32>,
     /// Lines that are not JSON.
     pub torn_lines: usize,
     /// Whether the last line has no end: its writer was cut off, or is still at it.
@@ -130,7 +132,8 @@ impl Metrics {
                 self.online_knn.push((epoch as f64, accuracy));
             }
             Event::Warning { step, message } if self.warnings.len() < WARNINGS => self.warnings.push((step, message)),
-            Event::Started { parameters, samples, steps, .. } => {
+            Event::Started { format, parameters, samples, steps, .. } => {
+                self.other_format = (format != FORMAT).then_some(format);
                 self.sessions += 1;
                 self.start = Some(Start { parameters, samples, steps });
             }
@@ -202,6 +205,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let started = Event::Started {
+            format: FORMAT,
             run: "runs/a".into(),
             method: "simclr".into(),
             backbone: "resnet".into(),

@@ -3,6 +3,7 @@
 
 use crate::metrics::Metrics;
 use selfsame_base::DataError;
+use selfsame_base::seal::{self, SealedFile};
 use selfsame_evaluate::diagnosis::{Diagnoses, DiagnosisRecord};
 use selfsame_evaluate::finetuning::Finetuning;
 use selfsame_evaluate::invariance::Profile;
@@ -97,7 +98,7 @@ pub struct RunRecords {
     pub invariance: Option<Profile>,
     /// `pictures/*.png`, by name.
     pub pictures: Vec<PictureFile>,
-    /// Whether the encoder is written.
+    /// Whether the encoder is written, and whole.
     pub finished: bool,
     /// One line for everything that should be there and is not, or cannot be read.
     pub missing: Vec<String>,
@@ -154,7 +155,7 @@ impl RunRecords {
             }
             return;
         }
-        self.finished = is_finished(folder);
+        self.finished = self.finished || is_finished(folder);
         let readable = self.metrics.update(&folder.join("metrics.jsonl")).is_ok();
         let again = |note: &String| {
             ["scores.json", "diagnosis.json"].iter().any(|name| note.contains(name))
@@ -231,6 +232,12 @@ impl RunRecords {
     }
 }
 
+/// Whether the encoder is what was written; its presence would not say so.
 fn is_finished(folder: &Path) -> bool {
-    folder.join("encoder.safetensors").is_file()
+    #[derive(Deserialize)]
+    struct EncoderConfig {
+        weights: SealedFile,
+    }
+    let config = seal::open::<EncoderConfig>(folder, "config.json", 1);
+    config.is_ok_and(|config| config.weights.read(folder).is_ok())
 }

@@ -23,6 +23,11 @@ impl Branch {
         Self { encoder, projector }
     }
 
+    /// Whether there is a `z` beside `h`.
+    pub fn has_z(&self) -> bool {
+        !self.projector.is_identity()
+    }
+
     /// The embedding of one view: `[batch, height, width, channels]` to `[batch, embedding]`.
     pub fn forward(&self, view: Tensor<4>, pass: &Pass) -> Tensor<2> {
         self.projector.forward(self.encoder.forward(view, pass), pass)

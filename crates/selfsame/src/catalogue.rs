@@ -15,6 +15,7 @@ use crate::methods::{
 use crate::optim;
 use crate::plan::{Plan, RootSettings};
 use crate::projector::ProjectorSettings;
+use crate::run::read_plan;
 use crate::train_settings::TrainSettings;
 use crate::trainer::{self, Outcome, WeightsOf};
 use selfsame_base::lookup;
@@ -41,8 +42,8 @@ pub struct MethodEntry {
     pub check: fn(&Plan) -> Result<(), Error>,
     /// Trains, or goes on training.
     pub pretrain: PretrainFn,
-    /// The branch of a run, trained or fresh.
-    pub branch: fn(&Plan, WeightsOf) -> Result<Branch, Error>,
+    /// [`trainer::branch`]: the branch of a run, trained or fresh.
+    pub branch: fn(&Plan, WeightsOf, &mut dyn FnMut(String)) -> Result<Branch, Error>,
 }
 
 impl MethodEntry {
@@ -231,7 +232,7 @@ impl Catalogue {
 
     /// The plan of a run folder, wherever it lies now, with `key=value` arguments laid over it.
     pub fn load(&self, run: &Path, arguments: &[String]) -> Result<Plan, Error> {
-        let recipe = Recipe::read(&run.join(crate::run::PLAN))?;
+        let recipe = read_plan(run)?;
         let schema = Arc::new(self.schema());
         let draft = Draft::new(&schema, Some(&recipe), arguments)?;
         Ok(Plan { out: run.to_owned(), ..self.resolve(draft, schema.clone(), true)?.0 })

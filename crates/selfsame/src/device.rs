@@ -3,6 +3,7 @@
 use crate::error::Error;
 use burn::tensor::Device;
 use selfsame_kernels::{Isa, conv};
+use serde::{Deserialize, Serialize};
 
 /// Names of the devices of this build.
 const NAMES: [&str; 1] = ["cpu"];
@@ -18,20 +19,36 @@ pub fn check_name(name: &str) -> Result<(), Error> {
 /// The device called `name`, without gradients.
 ///
 /// # Errors
-/// If there is no such device, or the environment asks its kernels for what they cannot do, see [`check_kernels`].
+/// If there is no such device, or the environment asks its kernels for what they cannot do.
 pub fn open(name: &str) -> Result<Device, Error> {
     check_name(name)?;
-    check_kernels()?;
+    Kernels::of_this_process()?;
     Ok(Device::flex())
 }
 
-/// Whether the CPU's kernels can run as the environment asks, which they take for granted. Called where work begins on
-/// tensors that may not come from [`open`].
-///
-/// # Errors
-/// If `SELFSAME_ISA` or `SELFSAME_WINOGRAD` names what there is not.
-pub fn check_kernels() -> Result<(), Error> {
-    Isa::select().map_err(|error| Error::Device(error.to_string()))?;
-    conv::largest_tile().map_err(|error| Error::Device(error.to_string()))?;
-    Ok(())
+/// Which of the CPU's kernels run. Results are the same bytes for the same ones, and differ in rounding between others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernels {
+    /// Instruction set.
+    pub isa: String,
+    /// Largest side of Winograd's output tiles.
+    pub winograd: usize,
+}
+
+impl Kernels {
+    /// Those of this process.
+    ///
+    /// # Errors
+    /// If `SELFSAME_ISA` or `SELFSAME_WINOGRAD` names what there is not.
+    pub fn of_this_process() -> Result<Self, Error> {
+        let isa = Isa::select().map_err(|error| Error::Device(error.to_string()))?;
+        let winograd = conv::largest_tile().map_err(|error| Error::Device(error.to_string()))?;
+        Ok(Self { isa: isa.name().into(), winograd })
+    }
+}
+
+impl std::fmt::Display for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} with Winograd tiles of up to {}", self.isa, self.winograd)
+    }
 }

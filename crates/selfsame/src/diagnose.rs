@@ -58,7 +58,7 @@ impl Examined<'_> {
 
     /// Whether there is a `z` beside `h`.
     pub fn has_z(&self) -> bool {
-        self.plan.projector.layers > 0
+        self.branch.has_z()
     }
 
     /// Features of up to `count` samples as they are, with all that a diagnosis asks for: one pass over the data, which may

@@ -2,7 +2,7 @@
 
 use crate::backbone::Encoder;
 use crate::branch::Branch;
-use crate::device;
+use crate::device::Kernels;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::tensor::layers::Pass;
@@ -83,7 +83,7 @@ pub fn for_each_views(
     wanted: Wanted,
     mut sink: impl FnMut(Vec<FeatureBatch>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    device::check_kernels()?;
+    Kernels::of_this_process()?;
     if let Some(name) = parameters::first_not_finite(&parameters::arrays(&branch.encoder)) {
         let problem = format!("the encoder's {name} is not finite (NaN or infinity): the encoder has diverged");
         return Err(DataError::Data(problem).into());

@@ -1,19 +1,23 @@
 //! The encoder alone, as a folder: weights, and what is needed to rebuild the network and to feed it.
 //!
-//! `encoder.safetensors` has the names and the layout of torchvision or timm; `config.json` says which.
+//! `encoder.safetensors` has the names and the layout of torchvision or timm; `config.json` says which. It is
+//! [sealed](seal), and has the hash of the weights: a folder is an encoder if both are what was written, not if they are there.
 
 use crate::backbone::{BackboneEntry, ChosenBackbone, Encoder, Role};
 use crate::backbones;
 use crate::error::Error;
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::tensor::layers::Init;
 use crate::tensor::parameters;
 use burn::tensor::Device;
 use selfsame_base::atomic;
+use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_config::Choice;
 use selfsame_data::loader::{Batching, EvalPlan};
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// File of the weights.
@@ -21,11 +25,16 @@ pub const WEIGHTS: &str = "encoder.safetensors";
 /// File that describes them.
 pub const CONFIG: &str = "config.json";
 
+/// Format of encoder folders.
+pub const FORMAT: u64 = 1;
+
 /// `config.json`: what a loader needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EncoderConfig {
+    /// [`FORMAT`].
+    pub format: u64,
     /// Names and axes of the weights: `torchvision`'s or `timm`'s.
-    pub format: String,
+    pub layout: String,
     /// Version of the writer.
     pub selfsame: String,
     /// Method that trained it.
@@ -42,6 +51,12 @@ pub struct EncoderConfig {
     pub std: Vec<f32>,
     /// Width of the representation.
     pub width: usize,
+    /// How long it was trained.
+    pub trained: Progress,
+    /// Fingerprint of the plan that it was trained by.
+    pub plan: String,
+    /// The weights.
+    pub weights: SealedFile,
 }
 
 impl EncoderConfig {
@@ -58,24 +73,38 @@ impl EncoderConfig {
 pub struct EncoderFolder {
     path: PathBuf,
     config: EncoderConfig,
+    /// The bytes of the weights' file.
+    weights: Vec<u8>,
 }
 
 impl EncoderFolder {
-    /// Opens a folder; the weights are not read yet.
+    /// Opens a folder whose encoder is whole.
     ///
     /// # Errors
-    /// If there is no finished encoder.
+    /// If there is no encoder, or not what was written.
     pub fn open(path: &Path) -> Result<Self, Error> {
         if !path.is_dir() {
             return Err(Error::run(path, "is not a folder"));
         }
-        if !path.join(WEIGHTS).is_file() {
-            return Err(Error::run(path, format!("is not finished: it has no {WEIGHTS}")));
+        match Self::find(path) {
+            Ok(Some(folder)) => Ok(folder),
+            Ok(None) => Err(Error::run(path, format!("is not finished: it has no {WEIGHTS}"))),
+            Err(problem @ Unusable::Damaged(_)) => Err(Error::run(path, format!("the encoder is damaged: {problem}"))),
+            Err(problem @ Unusable::Format { .. }) => Err(Error::run(path.join(CONFIG), problem.to_string())),
         }
-        let file = path.join(CONFIG);
-        let bytes = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
-        let config = serde_json::from_slice(&bytes).map_err(|e| Error::run(&file, format!("is damaged: {e}")))?;
-        Ok(Self { path: path.to_owned(), config })
+    }
+
+    /// The encoder of a folder that may have none; the weights are written last, so without them there is none.
+    ///
+    /// # Errors
+    /// If there is one, and it is not what was written.
+    pub(crate) fn find(path: &Path) -> Result<Option<Self>, Unusable> {
+        if path.join(WEIGHTS).symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let config: EncoderConfig = seal::open(path, CONFIG, FORMAT)?;
+        let weights = config.weights.read(path)?;
+        Ok(Some(Self { path: path.to_owned(), config, weights }))
     }
 
     /// What the encoder is and how it is fed.
@@ -107,15 +136,18 @@ impl EncoderFolder {
             .map_err(|error| Error::run(self.path.join(CONFIG), error.to_string()))?;
         let encoder = backbone.build(*channels, *size, &Init::new(0, "encoder", device), Role::Student)?;
         let file = self.path.join(WEIGHTS);
-        let arrays = parameters::from_pytorch_layout(parameters::read_safetensors(&file)?);
+        let arrays = parameters::from_safetensors(&self.weights).map_err(|problem| Error::run(&file, problem))?;
+        let arrays = parameters::from_pytorch_layout(arrays);
         parameters::with_arrays(encoder, arrays).map_err(|problem| Error::run(&file, problem))
     }
 
-    /// Writes the encoder that `plan` has trained into `path`, its weights last: their presence says that it is whole.
-    pub fn write(path: &Path, encoder: &Encoder, plan: &Plan) -> Result<(), Error> {
+    /// Writes the encoder that `plan` has trained into `path`, its weights last.
+    pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
         let DataSettings { channels, size, mean, std, .. } = plan.data.clone();
+        let weights = parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)));
         let config = EncoderConfig {
-            format: encoder.format().into(),
+            format: FORMAT,
+            layout: encoder.format().into(),
             selfsame: env!("CARGO_PKG_VERSION").into(),
             method: plan.method.name.clone(),
             backbone: plan.backbone.to_choice(),
@@ -124,10 +156,11 @@ impl EncoderFolder {
             mean,
             std,
             width: encoder.width(),
+            trained,
+            plan: plan.fingerprint(),
+            weights: SealedFile::of(WEIGHTS, &weights),
         };
-        let config = serde_json::to_vec_pretty(&config).expect("plain values serialize");
-        atomic::write(&path.join(CONFIG), &config)?;
-        let arrays = parameters::to_pytorch_layout(parameters::arrays(encoder));
-        Ok(atomic::write(&path.join(WEIGHTS), &parameters::to_safetensors(&arrays))?)
+        atomic::write(&path.join(CONFIG), &seal::seal(&config))?;
+        Ok(atomic::write(&path.join(WEIGHTS), &weights)?)
     }
 }

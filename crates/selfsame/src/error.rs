@@ -23,6 +23,14 @@ pub enum Error {
         /// The run folder.
         run: PathBuf,
     },
+    /// A run has checkpoints, and none that can be used.
+    #[error("{}: {problem}", folder.display())]
+    NoCheckpoint {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// What is wrong and what would work.
+        problem: String,
+    },
     /// A step could not be used, and the plan says to stop, or no longer not to.
     #[error(
         "{reason} at step {step} (lr {lr:.3e}; {terms}); last good checkpoint: {checkpoint}; in a new run, lower optimizer.base_lr, lengthen optimizer.warmup_epochs, or let training cope: train.on_divergence=rollback"

@@ -1,6 +1,6 @@
 //! Observers: who is told of a training's events.
 
-pub use selfsame_base::events::{Event, StepRecord};
+pub use selfsame_base::events::{Event, FORMAT, StepRecord};
 
 /// Is told of every event.
 pub trait Observer: Send {

@@ -150,7 +150,7 @@ pub struct Tuning<'a> {
 }
 
 /// Fine-tunes with each number of labels. `progress` is told what runs, how many steps are done, and of how many. `done` is
-/// given everything found so far after each number of labels.
+/// given everything found so far after each number of labels; `warn` what should be known of the run's encoder.
 ///
 /// # Errors
 /// Also if a sample's features, or a loss, are not finite.
@@ -160,6 +160,7 @@ pub fn finetune(
     settings: &FinetuneSettings,
     progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     done: &mut (dyn FnMut(&Finetuning) -> Result<(), Error> + Send),
+    warn: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), Error> {
     let plan = tuning.plan;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -181,7 +182,11 @@ struct Tuner<'a> {
 }
 
 impl<'a> Tuner<'a> {
-    fn new(tuning: &'a Tuning<'a>, settings: &'a FinetuneSettings) -> Result<Self, Error> {
+    fn new(
+        tuning: &'a Tuning<'a>,
+        settings: &'a FinetuneSettings,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self, Error> {
         let plan = tuning.plan;
         let table =
             |data: &Arc<Dataset>| Tables::embed(tuning.branch, data, plan, None, Wanted::default(), &mut |_| {});
@@ -266,7 +271,7 @@ impl<'a> Tuner<'a> {
             (self.tuning.branch, self.settings.clone())
         } else {
             // Nothing is known beforehand, so everything learns, and alike.
-            scratch = (self.tuning.method.branch)(&plan, WeightsOf::Fresh)?;
+            scratch = (self.tuning.method.branch)(&plan, WeightsOf::Fresh, &mut |_| {})?;
             let mut alike = self.settings.clone();
             (alike.keys.stages, alike.keys.layer_decay) = ("all".into(), 1.0);
             (&scratch, alike)

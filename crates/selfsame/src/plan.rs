@@ -272,15 +272,20 @@ pub(crate) fn fingerprint(identity: &Table) -> String {
 
 /// The message about a plan that differs by `lines` from the one that a run began with.
 pub(crate) fn another_plan(lines: &[String]) -> String {
+    format!(
+        "{}: another plan than the run began with; start it as a new run with out=…, or put the old value back",
+        listed(lines)
+    )
+}
+
+/// The first of the lines of [`Plan::differences`], as one.
+pub(crate) fn listed(lines: &[String]) -> String {
     const SHOWN: usize = 8;
     let more = match lines.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!(
-        "{}{more}: another plan than the run began with; start it as a new run with out=…, or put the old value back",
-        lines[..lines.len().min(SHOWN)].join(", ")
-    )
+    format!("{}{more}", lines[..lines.len().min(SHOWN)].join(", "))
 }
 
 fn default_out(settled: &Settled) -> Option<Value> {

@@ -83,6 +83,11 @@ impl Projector {
         }
     }
 
+    /// Whether `z = h`.
+    pub fn is_identity(&self) -> bool {
+        self.last.is_none()
+    }
+
     /// Width of the embedding.
     pub fn width(&self) -> usize {
         self.width

@@ -1,19 +1,21 @@
 //! The run folder: what lies where, who may write, and the records of a training.
 
 use crate::checkpoint;
-use crate::encoder_folder;
+use crate::encoder_folder::EncoderFolder;
 use crate::error::Error;
 use crate::events::Event;
 use crate::picture::Picture;
-use crate::plan::{Plan, another_plan};
+use crate::plan::{Plan, another_plan, listed};
+use crate::progress::Progress;
 use crate::tensorboard::EventFile;
 use selfsame_base::atomic;
+use selfsame_base::seal::Unusable;
 use selfsame_config::{Draft, Recipe};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// A run folder, held against other writers.
@@ -21,50 +23,114 @@ use std::path::{Path, PathBuf};
 pub struct Run {
     path: PathBuf,
     metrics: Option<(File, EventFile)>,
-    _lock: Option<File>,
+    held: Option<Held>,
+}
+
+/// What keeps a run folder to this process.
+#[derive(Debug)]
+struct Held {
+    _lock: File,
+    /// The folder, so that another one in its place can be told from it.
+    #[cfg(unix)]
+    folder: File,
 }
 
 /// Whether there is anything left to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunState {
     /// Training is to start or to go on.
     Open,
-    /// The encoder is written.
+    /// The encoder is written, and whole.
     Finished,
+    /// The encoder was written, and is no longer what was written: this is wrong with it.
+    Damaged(String),
 }
 
 /// File of the plan.
 pub const PLAN: &str = "plan.toml";
+/// Its first line: the format of run folders.
+const PLAN_HEADER: &str = "# selfsame run, format 1\n";
 const METRICS: &str = "metrics.jsonl";
+const LOCK: &str = ".lock";
+const CHECKPOINTS: &str = "checkpoints";
+
+/// The text of a run's plan.
+pub(crate) fn read_plan(run: &Path) -> Result<Recipe, Error> {
+    let path = run.join(PLAN);
+    let recipe = Recipe::read(&path)?;
+    match recipe.text.starts_with(PLAN_HEADER) {
+        true => Ok(recipe),
+        false => {
+            let (expected, found) = (PLAN_HEADER.trim_end(), recipe.text.lines().next().unwrap_or_default());
+            let problem = format!(
+                "the first line must be `{expected}`, not `{found}`: use the selfsame that wrote it, or put the line back"
+            );
+            Err(Error::run(path, problem))
+        }
+    }
+}
 
 impl Run {
     /// Opens the plan's run folder for training: makes a new one, or finds the same plan's. Anything else is refused
-    /// and left as it is.
-    pub fn open(plan: &Plan) -> Result<Self, Error> {
+    /// and left as it is. A folder that is not a run yet, because its making was cut short, and one whose training never came to
+    /// a checkpoint, take any plan. What should be known goes to `warn`.
+    pub fn open(plan: &Plan, warn: &mut dyn FnMut(String)) -> Result<Self, Error> {
         let path = plan.out.clone();
-        let plan_path = path.join(PLAN);
-        if plan_path.exists() {
-            let before = Draft::new(&plan.schema, Some(&Recipe::read(&plan_path)?), &[])?.resolve(true)?;
-            let differences = plan.differences(&plan.schema.identity(&before.table("")));
-            if !differences.is_empty() {
-                return Err(Error::run(path, another_plan(&differences)));
+        let lock_path = path.join(LOCK);
+        if holds_anything_else(&path) {
+            // Unless another process is making it a run at this moment.
+            if let Ok(lock) = OpenOptions::new().write(true).open(&lock_path) {
+                locked(&lock, &path)?;
             }
-        } else {
-            let occupied = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
-            if occupied {
+            if holds_anything_else(&path) {
                 return Err(Error::run(path, "is not empty and not a run of this plan; choose another out=…"));
             }
-            fs::create_dir_all(path.join("checkpoints")).map_err(|e| Error::io(&path, e))?;
         }
-        let lock_path = path.join(".lock");
-        let lock = File::create(&lock_path).map_err(|e| Error::io(&lock_path, e))?;
-        if lock.try_lock().is_err() {
-            return Err(Error::InUse { run: path });
+        fs::create_dir_all(&path).map_err(|e| Error::io(&path, e))?;
+        let lock = OpenOptions::new().create(true).write(true).truncate(false).open(&lock_path);
+        let lock = lock.map_err(|e| Error::io(&lock_path, e))?;
+        locked(&lock, &path)?;
+        // From here on there is no other process.
+        #[cfg(unix)]
+        let folder = File::open(&path).map_err(|e| Error::io(&path, e))?;
+        let held = Held {
+            _lock: lock,
+            #[cfg(unix)]
+            folder,
+        };
+        let run = Self { path, metrics: None, held: Some(held) };
+        run.check_place()?;
+        atomic::sweep(&run.path);
+        run.take_plan(plan, warn)?;
+        Ok(run)
+    }
+
+    /// Writes the plan where there is none, or another one's and nothing has come of it.
+    fn take_plan(&self, plan: &Plan, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
+        let plan_path = self.path.join(PLAN);
+        if plan_path.symlink_metadata().is_ok() {
+            let before = Draft::new(&plan.schema, Some(&read_plan(&self.path)?), &[])?.resolve(true)?;
+            let differences = plan.differences(&plan.schema.identity(&before.table("")));
+            if differences.is_empty() {
+                return Ok(());
+            }
+            if !self.is_blank()? {
+                return Err(Error::run(&self.path, another_plan(&differences)));
+            }
+            let records =
+                self.put_records_aside()?.map_or(String::new(), |name| format!("; its records are {name} now"));
+            warn(format!(
+                "{}: takes another plan ({}), since the one before came to no checkpoint{records}",
+                self.path.display(),
+                listed(&differences)
+            ));
         }
-        if !plan_path.exists() {
-            atomic::write(&plan_path, plan.to_toml().as_bytes())?;
+        atomic::write(&plan_path, (PLAN_HEADER.to_owned() + &plan.to_toml()).as_bytes())?;
+        // The folder itself is there once the one around it is on the disk; that may not be ours to open.
+        if let Ok(path) = std::path::absolute(&self.path) {
+            let _ = atomic::sync_folder(atomic::folder_of(&path));
         }
-        Ok(Self { path, metrics: None, _lock: Some(lock) })
+        Ok(())
     }
 
     /// A run folder to read from.
@@ -75,7 +141,7 @@ impl Run {
                 format!("is not a run folder (it has no {PLAN}); `selfsame pretrain` makes one"),
             ));
         }
-        Ok(Self { path: path.to_owned(), metrics: None, _lock: None })
+        Ok(Self { path: path.to_owned(), metrics: None, held: None })
     }
 
     /// The folder.
@@ -85,46 +151,94 @@ impl Run {
 
     /// Folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
-    /// Whether the encoder is written.
-    pub fn state(&self) -> RunState {
-        if self.path.join(encoder_folder::WEIGHTS).exists() { RunState::Finished } else { RunState::Open }
-    }
-
-    /// Steps of the newest checkpoint, and the passes over the data that they made, where the records tell how many
-    /// samples there were.
-    pub fn done(&self, plan: &Plan) -> Result<(u64, Option<f64>), Error> {
-        #[derive(Deserialize)]
-        struct Started {
-            samples: usize,
+    /// Whether the encoder is written, and is what was written.
+    ///
+    /// # Errors
+    /// If another version wrote it.
+    pub fn state(&self) -> Result<RunState, Error> {
+        match EncoderFolder::find(&self.path) {
+            Ok(None) => Ok(RunState::Open),
+            Ok(Some(_)) => Ok(RunState::Finished),
+            Err(Unusable::Damaged(problem)) => Ok(RunState::Damaged(problem)),
+            Err(other @ Unusable::Format { .. }) => Err(Error::run(&self.path, format!("the encoder {other}"))),
         }
-        let newest = checkpoint::newest(&self.checkpoints())?;
-        let name = newest.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-        let step = name.strip_prefix("step-").and_then(|step| step.parse().ok()).unwrap_or(0);
-        let samples = File::open(self.path.join(METRICS)).ok().and_then(|file| {
-            let mut lines = BufReader::new(file).lines().map_while(Result::ok);
-            lines.find_map(|line| serde_json::from_str::<Started>(&line).ok())
-        });
-        let steps_per_epoch = samples.map(|s| s.samples / plan.train.batch_size).filter(|&steps| steps > 0);
-        Ok((step, steps_per_epoch.map(|steps| step as f64 / steps as f64)))
+    }
+
+    /// Whether nothing has come of the run yet: neither a checkpoint nor an encoder.
+    pub fn is_blank(&self) -> Result<bool, Error> {
+        Ok(!checkpoint::any(&self.checkpoints())? && self.state()? == RunState::Open)
+    }
+
+    /// Whether the folder is still where it was when it was opened: writes go by its path.
+    ///
+    /// # Errors
+    /// If it was removed, renamed, or replaced by another.
+    pub fn check_place(&self) -> Result<(), Error> {
+        #[cfg(unix)]
+        if let Some(Held { folder, .. }) = &self.held {
+            use std::os::unix::fs::MetadataExt;
+            let there = match fs::metadata(&self.path) {
+                Ok(there) => Some((there.dev(), there.ino())),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+                Err(e) => return Err(Error::io(&self.path, e)),
+            };
+            let opened = folder.metadata().map_err(|e| Error::io(&self.path, e))?;
+            if there != Some((opened.dev(), opened.ino())) {
+                let problem = "was removed, renamed or replaced while it was trained in, so the training has ended; if it was renamed, go on with: selfsame pretrain RUN, under its new name";
+                return Err(Error::run(&self.path, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// How far the encoder has come: by the newest checkpoint that is whole, or by the encoder itself where there is none.
+    pub fn progress(&self) -> Result<Option<Progress>, Error> {
+        let saved = checkpoint::progress(&self.checkpoints())?;
+        let written = || EncoderFolder::find(&self.path).ok().flatten().map(|folder| folder.into_config().trained);
+        Ok(saved.or_else(written))
     }
 
     /// Opens the records for a session that starts after `step` steps. What an interrupted session had recorded beyond
-    /// its last checkpoint will happen again, so it is cut off.
-    pub fn start_records(&mut self, step: u64) -> Result<(), Error> {
-        if self.state() == RunState::Finished {
-            return Ok(());
-        }
+    /// its last checkpoint will happen again, so it is cut off. Whatever is wrong with the records of before goes to `warn`:
+    /// a training does not depend on them.
+    pub fn start_records(&mut self, step: u64, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
         let path = self.path.join(METRICS);
-        let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path);
-        let mut file = file.map_err(|e| Error::io(&path, e))?;
-        let keep = length_up_to(&file, step).map_err(|e| Error::io(&path, e))?;
-        let cut = file.set_len(keep).and_then(|()| file.seek(SeekFrom::End(0)));
-        cut.map_err(|e| Error::io(&path, e))?;
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let Readable { kept, lost } = Readable::up_to(&bytes, step);
+                if lost > 0 {
+                    let lines = if lost == 1 { "1 line".into() } else { format!("{lost} lines") };
+                    warn(format!("{}: {lines} could not be read, and are left out", path.display()));
+                }
+                if kept != bytes {
+                    atomic::write(&path, &kept)?;
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => {
+                let name = self.put_records_aside()?.unwrap_or_default();
+                warn(format!("{}: {e}; it is {name} now, and new records begin", path.display()));
+            }
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(|e| Error::io(&path, e))?;
         self.metrics = Some((file, EventFile::create(&self.path, step)?));
         Ok(())
+    }
+
+    /// Gives `metrics.jsonl` another name, which is told, if it is there.
+    fn put_records_aside(&self) -> Result<Option<String>, Error> {
+        let path = self.path.join(METRICS);
+        if path.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let mut names = (1..).map(|number| format!("metrics-{number}.jsonl"));
+        let free = |name: &String| self.path.join(name).symlink_metadata().is_err();
+        let name = names.find(free).expect("numbers do not end");
+        fs::rename(&path, self.path.join(&name)).map_err(|e| Error::io(&path, e))?;
+        Ok(Some(name))
     }
 
     /// Appends an event to the records.
@@ -172,21 +286,82 @@ impl Run {
     }
 }
 
-/// Bytes of the leading lines about `step` and before.
-fn length_up_to(file: &File, step: u64) -> std::io::Result<u64> {
-    #[derive(Deserialize)]
-    struct Line {
-        step: u64,
+/// Whether `path` is a folder that is no run and holds more than the making of a run leaves when it is cut short.
+fn holds_anything_else(path: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(path) else { return false };
+    let entries: Vec<_> = entries.flatten().collect();
+    let of_making = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let empty = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+        name == LOCK || atomic::is_temporary(&name) || name == CHECKPOINTS && empty()
+    };
+    entries.iter().all(|entry| entry.file_name() != PLAN) && !entries.iter().all(of_making)
+}
+
+/// Locks a run folder for this process.
+fn locked(lock: &File, run: &Path) -> Result<(), Error> {
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { run: run.to_owned() }),
+        Err(TryLockError::Error(e)) => Err(Error::io(&run.join(LOCK), e)),
     }
-    let mut reader = BufReader::new(file);
-    let (mut kept, mut line) = (0, String::new());
-    loop {
-        line.clear();
-        let read = reader.read_line(&mut line)? as u64;
-        let whole = line.ends_with('\n');
-        match serde_json::from_str::<Line>(&line) {
-            Ok(record) if whole && record.step <= step => kept += read,
-            _ => return Ok(kept),
+}
+
+/// What can be kept of the records when a run goes on.
+struct Readable {
+    /// Lines about a step and before.
+    kept: Vec<u8>,
+    /// Lines that cannot be read.
+    lost: usize,
+}
+
+impl Readable {
+    fn up_to(bytes: &[u8], last: u64) -> Self {
+        #[derive(Deserialize)]
+        struct Line {
+            step: u64,
+        }
+        let lines: Vec<(&[u8], Option<u64>)> = bytes
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| (line, serde_json::from_slice::<Line>(line).ok().map(|line| line.step)))
+            .collect();
+        let past = |step: &Option<u64>| step.is_some_and(|step| step > last);
+        // Steps never fall, so a later one in front of those that are kept is a number that was damaged.
+        let end = lines.iter().rposition(|(_, step)| step.is_some() && !past(step)).map_or(0, |last| last + 1);
+        let mut found = Self { kept: Vec::with_capacity(bytes.len()), lost: 0 };
+        for (index, (line, step)) in lines.into_iter().enumerate() {
+            match step.is_none() || past(&step) && index < end {
+                true => found.lost += 1,
+                false if past(&step) => {}
+                false => found.kept.extend(line.iter().chain(b"\n")),
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_readable_line_up_to_the_step_is_kept_and_the_others_are_counted() {
+        let lines: Vec<String> = (0..6).map(|step| format!("{{\"event\":\"step\",\"step\":{step}}}")).collect();
+        let text = |lines: &[&str]| lines.join("\n") + "\n";
+        let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(|i| lines[i].as_str());
+        let damaged_step = b.replace('1', "9");
+        for (before, kept, lost) in [
+            (text(&[a, b, c, d, e, f]), text(&[a, b, c, d]), 0),
+            (text(&[a, "{\"event\":\"st\u{0}p\"", c, d, e]), text(&[a, c, d]), 1),
+            (text(&[a, "", c, d, &e[..9]]), text(&[a, c, d]), 1),
+            (text(&[a, &damaged_step, c, d, e]), text(&[a, c, d]), 1),
+            (text(&[a, d]).trim_end().to_owned(), text(&[a, d]), 0),
+            (text(&["[]", "3", "garbage"]), String::new(), 3),
+            (String::new(), String::new(), 0),
+        ] {
+            let found = Readable::up_to(before.as_bytes(), 3);
+            assert_eq!((String::from_utf8(found.kept).unwrap(), found.lost), (kept, lost), "{before}");
         }
     }
 }

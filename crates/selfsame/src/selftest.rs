@@ -1,6 +1,6 @@
 //! Golden cases on a device: how far its totals, terms and gradients lie from the f64 reference.
 
-use crate::device;
+use crate::device::Kernels;
 use crate::error::Error;
 use crate::objective::{self, LossTerms, Swap, Temperatures, Units, VicregWeights};
 use crate::tensor::to_vec;
@@ -60,7 +60,7 @@ impl Row {
 /// # Errors
 /// If the file is no such file, in one line that names the case.
 pub fn objectives(json: &str, device: &Device) -> Result<Vec<Row>, Error> {
-    device::check_kernels()?;
+    Kernels::of_this_process()?;
     let file: File = serde_json::from_str(json).map_err(malformed)?;
     if file.cases.is_empty() {
         return Err(malformed("it has no cases"));

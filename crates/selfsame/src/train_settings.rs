@@ -2,6 +2,26 @@
 
 use crate::divergence::{POLICIES, Policy};
 use selfsame_config::{Kind, Range, settings, value};
+use serde::{Deserialize, Serialize};
+
+/// By what the best checkpoint of a run is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BestBy {
+    /// None is kept for being the best.
+    None,
+    /// The kNN score of the epochs in which there is one.
+    OnlineKnn,
+    /// LiDAR of the embeddings, without labels.
+    Lidar,
+    /// Effective rank of the embeddings, without labels.
+    EffectiveRank,
+}
+
+impl BestBy {
+    /// The words by which recipes name them.
+    pub const WORDS: &'static [&'static str] = &["none", "online_knn", "lidar", "effective_rank"];
+}
 
 settings! {
     /// `[train]`
@@ -18,6 +38,8 @@ settings! {
         checkpoint_minutes: f64 = 5.0, Kind::Number(Range::Over(0.0, 1e6)), records;
         /// checkpoints kept
         keep_checkpoints: usize = 3, Kind::COUNT, records;
+        /// by what the best checkpoint is kept too, one more; it is looked for at the end of every epoch
+        keep_best: BestBy = "none", Kind::Word(BestBy::WORDS), records;
         /// epochs between kNN scores where labels exist, 0: never
         online_knn_epochs: usize = 5, Kind::COUNT_OR_ZERO, records;
         /// what happens to a step whose loss or gradients are not finite or, with skip and rollback, a spike

@@ -1,24 +1,26 @@
 //! The training loop: from a plan and a data set to a run folder with an encoder in it.
 use crate::batch::Batch;
 use crate::branch::Branch;
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Judged};
 use crate::data_watch::DataWatch;
-use crate::device;
+use crate::device::{self, Kernels};
 use crate::divergence::{Guard, MOST_ROLLBACKS, MOST_SKIPPED, Policy};
 use crate::embed;
 use crate::encoder_folder::EncoderFolder;
 use crate::error::Error;
-use crate::events::{Event, Observer, StepRecord};
+use crate::events::{self, Event, Observer, StepRecord};
+use crate::judge;
 use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
 use crate::optim::Optimizer;
 use crate::optim::schedule::Schedule;
 use crate::outputs::PerSample;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::run::{Run, RunState};
+use crate::run::{PLAN, Run, RunState};
 use crate::step::{Step, step};
 use crate::tensor::layers::{Draws, Pass, update_running_statistics};
 use crate::tensor::{parameters, to_vec, view_to_device};
+use crate::train_settings::BestBy;
 use burn::tensor::Device;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::dataset::Dataset;
@@ -68,8 +70,10 @@ enum Taken<O> {
 /// Which weights a branch should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightsOf {
-    /// The newest checkpoint's.
+    /// The newest checkpoint's, or those of the encoder itself where checkpoints are gone.
     Trained,
+    /// Those of the checkpoint that the plan keeps for being the best.
+    Best,
     /// The plan's initial ones.
     Fresh,
 }
@@ -84,17 +88,64 @@ const ONLINE_QUERIES: usize = 1000;
 /// Samples that a method's pictures show, at most.
 const PICTURED_SAMPLES: usize = 24;
 
-/// The branch of a plan on its device, without gradients.
-pub fn branch<M: Method>(plan: &Plan, weights: WeightsOf) -> Result<Branch, Error> {
+/// The branch of a plan on its device, without gradients. What should be known of its weights goes to `warn`: that they are
+/// not the newest, because those are damaged, or not the last, because the training goes on, or the encoder's alone.
+pub fn branch<M: Method>(plan: &Plan, weights: WeightsOf, warn: &mut dyn FnMut(String)) -> Result<Branch, Error> {
     let device = device::open(&plan.device)?;
-    let mut model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device })?;
-    if weights == WeightsOf::Trained {
-        let run = Run::existing(&plan.out)?;
-        let newest = checkpoint::load_newest(&run.checkpoints(), plan, |problem| tracing::warn!("{problem}"))?;
-        let newest = newest.ok_or_else(|| Error::run(&plan.out, "the run has no checkpoint yet; train it first"))?;
-        model = parameters::with_arrays(model, newest.model).map_err(|problem| Error::run(&plan.out, problem))?;
+    let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device })?;
+    if weights == WeightsOf::Fresh {
+        return Ok(model.branch().clone());
     }
+    let run = Run::existing(&plan.out)?;
+    let found = match weights {
+        WeightsOf::Best => checkpoint::load_best(&run.checkpoints(), plan, warn),
+        _ => checkpoint::load_newest(&run.checkpoints(), plan, warn),
+    };
+    let checkpoint = match (found, weights) {
+        (Ok(Some((checkpoint, _))), _) => checkpoint,
+        (Ok(None), WeightsOf::Best) => {
+            let problem = "no checkpoint was kept for being the best; train.keep_best says by what one is";
+            return Err(Error::run(run.checkpoints(), problem));
+        }
+        (Ok(None), _) => return encoder_alone(plan, &device, None, warn),
+        (Err(error @ Error::NoCheckpoint { .. }), WeightsOf::Trained) => {
+            return encoder_alone(plan, &device, Some(error), warn);
+        }
+        (Err(error), _) => return Err(error),
+    };
+    if weights == WeightsOf::Trained
+        && let Some(unfinished) = checkpoint.progress.unfinished()
+    {
+        warn(format!("{}: {unfinished}", run.path().display()));
+    }
+    let model = parameters::with_arrays(model, checkpoint.model).map_err(|problem| Error::run(&plan.out, problem))?;
     Ok(model.branch().clone())
+}
+
+/// The encoder of a finished run whose checkpoints are gone or cannot be used, and so without the projector.
+fn encoder_alone(
+    plan: &Plan,
+    device: &Device,
+    without: Option<Error>,
+    warn: &mut dyn FnMut(String),
+) -> Result<Branch, Error> {
+    let found = EncoderFolder::find(&plan.out);
+    let Ok(Some(folder)) = found else {
+        return Err(without.unwrap_or_else(|| {
+            let problem = found.err().map_or("the run has no checkpoint yet; train it first".into(), |problem| {
+                format!("the run has no checkpoint, and its encoder cannot be used either: {problem}")
+            });
+            Error::run(&plan.out, problem)
+        }));
+    };
+    if folder.config().plan != plan.fingerprint() {
+        let problem = "is not the plan that the encoder was trained by; put the old values back, as no checkpoint is left to tell which they were";
+        return Err(Error::run(plan.out.join(PLAN), problem));
+    }
+    let why = without.map_or("the checkpoints are gone".into(), |error| error.to_string());
+    let z = if plan.projector.layers > 0 { ", without z, whose projector was in the checkpoints" } else { "" };
+    warn(format!("{}: {why}; the encoder alone is used{z}", plan.out.display()));
+    Ok(Branch::without_projector(folder.load_with(plan.backbones(), device)?))
 }
 
 /// Trains the plan's method, or goes on where its run folder stands. `stop` ends it after the running step, saved.
@@ -108,7 +159,10 @@ pub fn pretrain<M: Method>(
         .num_threads(plan.threads)
         .build()
         .map_err(|cause| selfsame_base::DataError::threads(plan.threads, cause))?;
-    pool.install(|| Session::<M>::open(plan, dataset, observer)?.train(stop))
+    pool.install(|| match Session::<M>::open(plan, dataset, observer)? {
+        Some(session) => session.train(stop),
+        None => Ok(Outcome::AlreadyFinished { run: plan.out.clone() }),
+    })
 }
 
 /// One call of [`pretrain`]: what is fixed, and the state that steps move on.
@@ -128,11 +182,16 @@ struct Session<'a, M> {
     optimizer: Optimizer,
     guard: Guard,
     done: u64,
+    /// How good the encoder is after `done` steps, where the plan keeps the best and an epoch has just ended.
+    judged: Option<Judged>,
+    /// The checkpoint that was saved or loaded last.
+    saved: Option<PathBuf>,
     started: Instant,
 }
 
 impl<'a, M: Method> Session<'a, M> {
-    fn open(plan: &'a Plan, dataset: Arc<Dataset>, observer: &'a mut dyn Observer) -> Result<Self, Error> {
+    /// Opens the run; `None` if it is finished.
+    fn open(plan: &'a Plan, dataset: Arc<Dataset>, observer: &'a mut dyn Observer) -> Result<Option<Self>, Error> {
         let started = Instant::now();
         M::check(&M::config(plan)?, plan)?;
         let device = device::open(&plan.device)?.autodiff();
@@ -146,22 +205,28 @@ impl<'a, M: Method> Session<'a, M> {
             );
             return Err(Error::setting("train.batch_size", problem));
         }
+        let scored = plan.train.online_knn_epochs > 0 && !dataset.classes().is_empty();
+        if plan.train.keep_best == BestBy::OnlineKnn && !scored {
+            let problem = "online_knn needs labels and train.online_knn_epochs above 0; without labels, lidar or effective_rank works";
+            return Err(Error::setting("train.keep_best", problem));
+        }
         let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device })?;
         let schedule = Schedule::new(&plan.optimizer.common, plan.train.batch_size, plan.train.epochs, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
-        let run = Run::open(plan)?;
         let mut warnings = Vec::new();
-        let watch = match run.state() {
-            RunState::Finished => None,
-            RunState::Open => match DataWatch::open(run.path(), plan, &dataset)? {
-                Ok(watch) => Some(watch),
-                Err(changed) => {
-                    warnings.push(format!(
-                        "{changed}; the training goes on with what is there, {steps_per_epoch} steps per epoch and {steps} in all"
-                    ));
-                    None
-                }
-            },
+        let run = Run::open(plan, &mut |message| warnings.push(message))?;
+        let state = run.state()?;
+        if state == RunState::Finished {
+            return Ok(None);
+        }
+        let watch = match DataWatch::open(run.path(), plan, &dataset)? {
+            Ok(watch) => Some(watch),
+            Err(changed) => {
+                warnings.push(format!(
+                    "{changed}; the training goes on with what is there, {steps_per_epoch} steps per epoch and {steps} in all"
+                ));
+                None
+            }
         };
         let mut progress = |what: &str, done, total| {
             observer.event(&Event::Preparing { step: 0, what: what.to_owned(), done, total });
@@ -182,35 +247,59 @@ impl<'a, M: Method> Session<'a, M> {
             optimizer,
             guard: Guard::new(plan.train.spike_factor),
             done: 0,
+            judged: None,
+            saved: None,
             started,
         };
-        session.resume(warnings)?;
+        session.resume(state, warnings)?;
         session.keep_record()?;
-        Ok(session)
+        Ok(Some(session))
     }
 
-    fn resume(&mut self, mut warnings: Vec<String>) -> Result<(), Error> {
-        let newest = checkpoint::load_newest(&self.run.checkpoints(), self.plan, |problem| {
-            warnings.push(problem);
-        })?;
-        if let Some(checkpoint) = newest {
-            self.restore(checkpoint)?;
+    /// Goes on from the newest checkpoint, if there is one.
+    fn resume(&mut self, state: RunState, mut warnings: Vec<String>) -> Result<(), Error> {
+        let folder = self.run.checkpoints();
+        checkpoint::tidy(&folder)?;
+        let newest = checkpoint::load_newest(&folder, self.plan, &mut |problem| warnings.push(problem))?;
+        if let (RunState::Damaged(problem), found) = (state, &newest) {
+            let Some((Checkpoint { progress, .. }, _)) = found else {
+                let problem = format!(
+                    "the encoder is damaged ({problem}), and no checkpoint is left to write it again; put a copy back, or train anew with out=…"
+                );
+                return Err(Error::run(self.run.path(), problem));
+            };
+            let step = progress.step;
+            warnings.push(format!(
+                "the encoder is damaged ({problem}); it is written again, from the checkpoint of step {step}"
+            ));
         }
-        self.run.start_records(self.done)?;
+        if let Some((checkpoint, manifest)) = newest {
+            self.restore(checkpoint)?;
+            self.saved = Some(checkpoint::path(&folder, self.done));
+            checkpoint::prune(&folder, self.done, self.plan)?;
+            let kernels = Kernels::of_this_process()?;
+            if manifest.kernels != kernels {
+                let before = manifest.kernels;
+                warnings.push(format!(
+                    "begun on {before}, goes on on {kernels}: the bytes will differ from those of an undisturbed run; SELFSAME_ISA and SELFSAME_WINOGRAD choose"
+                ));
+            }
+        }
+        self.run.start_records(self.done, &mut |problem| warnings.push(problem))?;
         for message in warnings {
             self.tell(&Event::Warning { step: self.done, message })?;
         }
         Ok(())
     }
 
-    fn restore(&mut self, Checkpoint { step, model, mut optimizer }: Checkpoint) -> Result<(), Error> {
+    fn restore(&mut self, Checkpoint { progress, model, mut optimizer }: Checkpoint) -> Result<(), Error> {
         let bad = |problem| Error::run(&self.plan.out, problem);
         if let Some(guard) = optimizer.remove(GUARD) {
             self.guard.restore(&guard);
         }
         self.model = Some(parameters::with_arrays(self.model().clone(), model).map_err(bad)?);
         self.optimizer.restore(optimizer, &self.device.clone().inner()).map_err(bad)?;
-        self.done = step;
+        self.done = progress.step;
         Ok(())
     }
 
@@ -220,10 +309,8 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn train(mut self, stop: &AtomicBool) -> Result<Outcome, Error> {
         let run = self.run.path().to_owned();
-        if self.run.state() == RunState::Finished {
-            return Ok(Outcome::AlreadyFinished { run });
-        }
         self.tell(&Event::Started {
+            format: events::FORMAT,
             run: run.clone(),
             method: M::NAME.into(),
             backbone: self.plan.backbone.name().into(),
@@ -270,16 +357,16 @@ impl<'a, M: Method> Session<'a, M> {
                 }
             }
             // Before it is saved: what is recorded up to a checkpoint is not recorded again.
-            if self.done.is_multiple_of(self.steps_per_epoch)
-                && let Err(error) = self.online_knn()
-            {
-                return Err(self.give_up(error));
-            }
+            let best = match self.done.is_multiple_of(self.steps_per_epoch).then(|| self.end_epoch()) {
+                Some(Err(error)) => return Err(self.give_up(error)),
+                Some(Ok(best)) => best,
+                None => false,
+            };
             let every = self.plan.train.checkpoint_steps;
             let minutes = 60.0 * self.plan.train.checkpoint_minutes;
             let minutes = Duration::try_from_secs_f64(minutes).unwrap_or(Duration::MAX);
             let due = (every > 0 && self.done.is_multiple_of(every)) || last_checkpoint.elapsed() >= minutes;
-            if self.done < self.steps && (due || self.is_point_of_return()) {
+            if self.done < self.steps && (best || due || self.is_point_of_return()) {
                 self.save()?;
                 last_checkpoint = Instant::now();
             }
@@ -320,6 +407,7 @@ impl<'a, M: Method> Session<'a, M> {
         }
         let model = self.model.take().expect("put back after every step");
         self.done += 1;
+        self.judged = None;
         let model = self.optimizer.update(model, std::mem::take(&mut result.gradients), |_| lr);
         let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
         self.model = Some(model.after_step(&result.outputs, self.progress()));
@@ -352,25 +440,15 @@ impl<'a, M: Method> Session<'a, M> {
         self.plan.train.on_divergence == Policy::Rollback && self.done.is_multiple_of(self.steps_per_epoch)
     }
 
-    /// The last two starts of an epoch.
-    fn points_of_return(&self) -> Vec<u64> {
-        if self.plan.train.on_divergence != Policy::Rollback {
-            return Vec::new();
-        }
-        let start = self.done / self.steps_per_epoch * self.steps_per_epoch;
-        vec![start, start.saturating_sub(self.steps_per_epoch)]
-    }
-
-    /// Goes back to the start of the epoch, or of the one before at its first step. What was saved after it is dropped: it leads
-    /// to where training cannot go on.
+    /// Goes back to the start of the epoch, or of the one before at its first step.
     fn roll_back(&mut self) -> Result<(), Error> {
         let target = (self.done - 1) / self.steps_per_epoch * self.steps_per_epoch;
-        let rollbacks = self.guard.rollbacks + 1;
-        let checkpoint = checkpoint::load_step(&self.run.checkpoints(), target)?;
+        let checkpoint = checkpoint::load_step(&self.run.checkpoints(), target, self.plan)?;
         self.restore(checkpoint)?;
-        checkpoint::remove_after(&self.run.checkpoints(), target)?;
-        self.guard.rollbacks = rollbacks;
-        Ok(())
+        self.guard.rollbacks += 1;
+        self.judged = None;
+        // What was saved after it leads to where training cannot go on, and is dropped with this.
+        self.save()
     }
 
     /// Views on the device, outside any graph.
@@ -394,8 +472,7 @@ impl<'a, M: Method> Session<'a, M> {
     }
 
     fn last_checkpoint(&self) -> String {
-        let last = checkpoint::newest(&self.run.checkpoints()).ok().flatten();
-        last.map_or("none".into(), |path| path.display().to_string())
+        self.saved.as_ref().map_or("none".into(), |path| path.display().to_string())
     }
 
     fn record(&self, result: &Step<M::Outputs>, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
@@ -419,24 +496,43 @@ impl<'a, M: Method> Session<'a, M> {
         (record, gauge)
     }
 
-    fn online_knn(&mut self) -> Result<(), Error> {
+    /// Scores the encoder at the end of an epoch. Whether it is the best so far, by what the plan keeps the best of.
+    fn end_epoch(&mut self) -> Result<bool, Error> {
+        let accuracy = self.online_knn()?;
+        let by = self.plan.train.keep_best;
+        let value = match by {
+            BestBy::None => None,
+            BestBy::OnlineKnn => accuracy,
+            BestBy::Lidar => Some(judge::lidar(self.model().branch(), &self.dataset, self.plan)?),
+            BestBy::EffectiveRank => Some(judge::effective_rank(self.model().branch(), &self.dataset, self.plan)?),
+        };
+        let value = value.filter(|value| value.is_finite());
+        self.judged = value.map(|value| Judged { by, value });
+        // What was the best before is known from the checkpoints alone, so that no record of it can be lost or lie.
+        let before = checkpoint::best(&self.run.checkpoints(), by)?;
+        Ok(value.is_some_and(|value| before.is_none_or(|before| value > before)))
+    }
+
+    fn online_knn(&mut self) -> Result<Option<f64>, Error> {
         let (epoch, every) = ((self.done / self.steps_per_epoch) as usize, self.plan.train.online_knn_epochs);
         if every == 0 || !epoch.is_multiple_of(every) || self.dataset.classes().is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let mut order: Vec<usize> = (0..self.dataset.len()).collect();
         StreamRng::new(self.plan.seed, Purpose::Survey, 1, 0, 0).shuffle(&mut order);
         order.truncate(ONLINE_BANK + ONLINE_QUERIES);
         if order.len() < 10 {
-            return Ok(());
+            return Ok(None);
         }
         let queries = order.split_off(order.len() - (order.len() / 5).min(ONLINE_QUERIES));
         let encoder = self.model().branch().encoder.clone();
         let accuracy = embed::online_knn(&encoder, &self.dataset, self.plan, order, queries)?;
-        self.tell(&Event::OnlineKnn { step: self.done, epoch, accuracy })
+        self.tell(&Event::OnlineKnn { step: self.done, epoch, accuracy })?;
+        Ok(Some(accuracy))
     }
 
     fn save(&mut self) -> Result<(), Error> {
+        self.run.check_place()?;
         let model = parameters::arrays(self.model());
         if let Some(name) = parameters::first_not_finite(&model) {
             let name = name.to_owned();
@@ -444,9 +540,11 @@ impl<'a, M: Method> Session<'a, M> {
         }
         let mut optimizer = self.optimizer.arrays();
         optimizer.insert(GUARD.into(), self.guard.to_array());
-        let checkpoint = Checkpoint { step: self.done, model, optimizer };
-        let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, self.plan, &self.points_of_return())?;
+        let checkpoint = Checkpoint { progress: self.progress(), model, optimizer };
+        // First the records, which a run that goes on from this checkpoint keeps up to here.
         self.run.sync_records()?;
+        let path = checkpoint::save(&self.run.checkpoints(), &checkpoint, self.plan, self.judged)?;
+        self.saved = Some(path.clone());
         self.tell(&Event::Checkpoint { step: self.done, path })?;
         self.keep_record()
     }
@@ -462,12 +560,14 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn finish(&mut self, wait_s: f64) -> Result<(), Error> {
         self.save()?;
-        EncoderFolder::write(self.run.path(), &self.model().branch().encoder, self.plan)?;
-        self.run.write_skipped(&self.dataset)?;
-        if let Err(error) = self.draw_pictures() {
-            let message = format!("no pictures of what was learned: {error}");
-            self.tell(&Event::Warning { step: self.done, message })?;
+        // Neither is worth the encoder.
+        for written in [self.run.write_skipped(&self.dataset), self.draw_pictures()] {
+            if let Err(error) = written {
+                self.tell(&Event::Warning { step: self.done, message: error.to_string() })?;
+            }
         }
+        let encoder = &self.model().branch().encoder;
+        EncoderFolder::write(self.run.path(), encoder, self.plan, self.progress())?;
         let elapsed_s = self.started.elapsed().as_secs_f64();
         self.tell(&Event::Finished {
             step: self.done,

@@ -78,7 +78,8 @@ fn a_run_with_both_resumes_bit_by_bit_and_its_encoder_is_loaded() {
     let names = names.into_iter().chain(["patches.bias", "patches.weight"]);
     assert!(parameters::arrays(&encoder).keys().eq(names));
 
-    let branch = (catalogue.method(&loaded).unwrap().branch)(&loaded, WeightsOf::Trained).unwrap();
+    let method = catalogue.method(&loaded).unwrap();
+    let branch = (method.branch)(&loaded, WeightsOf::Trained, &mut |problem| panic!("{problem}")).unwrap();
     let h = |branch: &Branch| {
         let samples = Some((0..50).collect());
         Tables::embed(branch, &parts.dataset, &loaded, samples, Wanted::default(), &mut |_| {}).unwrap().h
@@ -168,7 +169,8 @@ fn the_recipe_learns() {
     train(&planned, u64::MAX);
     let seconds = started.elapsed().as_secs();
     let knn = |weights| {
-        let branch = (catalogue().method(&planned.plan).unwrap().branch)(&planned.plan, weights).unwrap();
+        let method = catalogue().method(&planned.plan).unwrap();
+        let branch = (method.branch)(&planned.plan, weights, &mut |problem| panic!("{problem}")).unwrap();
         let (bank, queries) = ((0..8000).collect(), (8000..10000).collect());
         embed::online_knn(&branch.encoder, &planned.dataset, &planned.plan, bank, queries).unwrap()
     };

@@ -11,6 +11,7 @@ use selfsame::branch::Branch;
 use selfsame::diagnose::{self, Examined};
 use selfsame::embed::Tables;
 use selfsame::plan::Plan;
+use selfsame::progress::Progress;
 use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
@@ -99,7 +100,7 @@ pub fn of_tables(
 
 fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<DiagnosisRecord> {
     let Examined { plan, dataset, .. } = examined;
-    let (_, epochs) = Run::existing(&plan.out)?.done(plan)?;
+    let epochs = Run::existing(&plan.out)?.progress()?.map(Progress::epochs);
     let task = Task::new(diagnose::passes(plain.indices.len()), "diagnosing");
     let diagnosis = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| task.advance(done))?;
     task.finish();

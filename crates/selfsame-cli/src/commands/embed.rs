@@ -16,11 +16,12 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Examples:
   selfsame embed runs/mine data=photos/ out=features.parquet
-  selfsame embed runs/mine data=scans.npy out=features.npy")]
+  selfsame embed runs/mine data=scans.npy out=features.npy
+  selfsame embed runs/mine weights=best out=best.npy        of the checkpoint that train.keep_best kept")]
 pub struct Embed {
     /// A run folder
     run: PathBuf,
-    /// data=PATH out=FILE.parquet|FILE.npy
+    /// data=PATH out=FILE.parquet|FILE.npy weights=newest|best
     #[arg(value_name = "KEY=VALUE")]
     words: Vec<String>,
 }
@@ -28,13 +29,18 @@ pub struct Embed {
 impl Embed {
     pub fn run(self) -> Result<Code> {
         let plan = plans::run(&self.run)?;
-        let [data, out] = plans::values(&self.words, ["data", "out"])?;
+        let [data, out, weights] = plans::values(&self.words, ["data", "out", "weights"])?;
+        let weights = match weights.as_deref() {
+            None | Some("newest") => WeightsOf::Trained,
+            Some("best") => WeightsOf::Best,
+            Some(other) => return Err(bad_input(format!("weights: expected newest or best, received {other}"))),
+        };
         let out = out.ok_or_else(|| bad_input("out: missing; say where to write, e.g. out=features.parquet"))?;
         let dataset = match data {
             Some(path) => plans::sibling(&plan, &path)?,
             None => plans::sibling(&plan, &plan.data.path.display().to_string())?,
         };
-        let branch = plans::branch(&plan, WeightsOf::Trained)?;
+        let branch = plans::branch(&plan, weights)?;
         let dim = branch.encoder.width();
         let mut writer = FeatureWriter::create(Path::new(&out), dim, dataset.classes())?;
         let task = Task::new(dataset.len(), "embedding");

@@ -57,7 +57,7 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<T
     let branch = plans::branch(plan, WeightsOf::Trained)?;
     let pixels = plan.data.size.pow(2) * plan.data.channels;
     let sketch = Sketch::needed(train.len() + test.len(), pixels, plan.seed);
-    let wanted = Wanted { z: plan.projector.layers > 0, raw: Pixels::kept(sketch.as_ref()), trivial: true };
+    let wanted = Wanted { z: branch.has_z(), raw: Pixels::kept(sketch.as_ref()), trivial: true };
     let [train_tables, test_tables] = embed(plan, &branch, [train, test], wanted, "embedding")?;
     let untrained = plans::branch(plan, WeightsOf::Fresh)?;
     let before = embed(plan, &untrained, [train, test], Wanted::default(), "untrained encoder")?;
@@ -82,7 +82,7 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<T
 /// Scores of `h` and `z` of a trained run alone.
 pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Scores> {
     let branch = plans::branch(plan, WeightsOf::Trained)?;
-    let wanted = Wanted { z: plan.projector.layers > 0, ..Wanted::default() };
+    let wanted = Wanted { z: branch.has_z(), ..Wanted::default() };
     let [train, test] = embed(plan, &branch, [train, test], wanted, "embedding")?;
     score(plan, &representations([&train, &test], None))
 }

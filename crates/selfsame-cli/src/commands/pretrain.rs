@@ -13,6 +13,7 @@ use selfsame::Error;
 use selfsame::diagnose::Examined;
 use selfsame::events::Observer;
 use selfsame::plan::Plan;
+use selfsame::run::{Run, RunState};
 use selfsame::trainer::{Outcome, WeightsOf};
 use selfsame_base::DataError;
 use selfsame_data::dataset::Dataset;
@@ -55,8 +56,8 @@ pub struct Pretrain {
 impl Pretrain {
     pub fn run(self) -> Result<Code> {
         let (plan, dataset) = plans::open(&self.words)?;
-        let there = |name: &str| plan.out.join(name).exists();
-        let reported = there("encoder.safetensors") && there("report.html");
+        let finished = |run: Run| run.state().is_ok_and(|state| state == RunState::Finished);
+        let reported = Run::existing(&plan.out).is_ok_and(finished) && plan.out.join("report.html").is_file();
         let mut observer: Box<dyn Observer> = match self.tui {
             false => Box::new(Progress::new()),
             true if std::io::stderr().is_terminal() => {

@@ -9,6 +9,7 @@ use clap::Args;
 use selfsame::diagnose::Examined;
 use selfsame::embed::Tables;
 use selfsame::plan::Plan;
+use selfsame::progress::Progress;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_data::dataset::Dataset;
@@ -176,8 +177,13 @@ pub fn find(
 
 /// What a run's newest checkpoint is, and the data that it is looked at on.
 pub fn measured_on(plan: &Plan, dataset: &Dataset) -> Result<MeasuredOn> {
-    let (step, epochs) = selfsame::run::Run::existing(&plan.out)?.done(plan)?;
-    Ok(MeasuredOn { data: dataset.path().display().to_string(), method: plan.method.name.clone(), step, epochs })
+    let progress = selfsame::run::Run::existing(&plan.out)?.progress()?;
+    Ok(MeasuredOn {
+        data: dataset.path().display().to_string(),
+        method: plan.method.name.clone(),
+        step: progress.map_or(0, |progress| progress.step),
+        epochs: progress.map(Progress::epochs),
+    })
 }
 
 fn thumbnail_side(plan: &Plan, most: usize) -> usize {

@@ -20,15 +20,28 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use selfsame_base::atomic;
 use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_base::seal::{self, SealedFile};
 use selfsame_config::{Kind, Range, settings};
 use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::features::Rows;
 use selfsame_evaluate::kmeans::KMeans;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The file in the run folder that keeps the clusters.
+/// The files in the run folder that keep the clusters, and say what they are of.
 const CLUSTERS: &str = "clusters.safetensors";
+const DESCRIPTION: &str = "clusters.json";
+const FORMAT: u64 = 1;
+
+/// `clusters.json`: it is [sealed](seal).
+#[derive(Serialize, Deserialize)]
+struct Description {
+    format: u64,
+    /// Fingerprint of the plan.
+    plan: String,
+    clusters: SealedFile,
+}
 
 settings! {
     /// `[method] name = "clusterfit"`
@@ -79,11 +92,17 @@ impl Method for Clusterfit {
     }
 
     fn prepare(self, cx: &mut PrepareContext) -> Result<Self, Error> {
-        let path = cx.plan.out.join(CLUSTERS);
-        let targets = if path.exists() { read(&path)? } else { self.cluster(cx, &path)? };
+        // Clusters that are not there, damaged, or another plan's are found anew: the same source gives the same.
+        let targets = match kept(cx.plan) {
+            Some(targets) => targets,
+            None => self.cluster(cx)?,
+        };
         if targets.len() != cx.dataset.len() {
             let problem = format!("holds clusters of {} samples, the data has {}", targets.len(), cx.dataset.len());
-            return Err(Error::run(path, format!("{problem}; the data has changed since the run began")));
+            return Err(Error::run(
+                cx.plan.out.join(CLUSTERS),
+                format!("{problem}; the data has changed since the run began"),
+            ));
         }
         Ok(Self { targets, ..self })
     }
@@ -107,8 +126,8 @@ impl Method for Clusterfit {
 }
 
 impl Clusterfit {
-    /// K-means on the source encoder's representations of the data, kept in `path`.
-    fn cluster(&self, cx: &mut PrepareContext, path: &Path) -> Result<Vec<f32>, Error> {
+    /// K-means on the source encoder's representations of the data, kept in the run folder.
+    fn cluster(&self, cx: &mut PrepareContext) -> Result<Vec<f32>, Error> {
         let folder = EncoderFolder::open(Path::new(&self.settings.source))?;
         let branch = Branch::without_projector(folder.load_with(cx.plan.backbones(), &device::open(&cx.plan.device)?)?);
         let views = folder.config().plain_view(&cx.plan.data, cx.plan.evaluation_batching())?;
@@ -136,7 +155,11 @@ impl Clusterfit {
             targets[index] = cluster as f32;
         }
         let array = Array { shape: vec![targets.len()], values: targets.clone() };
-        atomic::write(path, &parameters::to_safetensors(&BTreeMap::from([("clusters".into(), array)])))?;
+        let bytes = parameters::to_safetensors(&BTreeMap::from([("clusters".into(), array)]));
+        let clusters = SealedFile::of(CLUSTERS, &bytes);
+        let description = Description { format: FORMAT, plan: cx.plan.fingerprint(), clusters };
+        atomic::write(&cx.plan.out.join(CLUSTERS), &bytes)?;
+        atomic::write(&cx.plan.out.join(DESCRIPTION), &seal::seal(&description))?;
         Ok(targets)
     }
 }
@@ -150,7 +173,10 @@ fn source_config(source: &str) -> Result<EncoderConfig, Error> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<f32>, Error> {
-    let mut arrays = parameters::read_safetensors(path)?;
-    arrays.remove("clusters").map(|array| array.values).ok_or_else(|| Error::run(path, "holds no `clusters`"))
+/// The clusters in the plan's run folder, if they are whole and of this plan.
+fn kept(plan: &Plan) -> Option<Vec<f32>> {
+    let description: Description = seal::open(&plan.out, DESCRIPTION, FORMAT).ok()?;
+    let bytes =
+        (description.plan == plan.fingerprint()).then(|| description.clusters.read(&plan.out).ok()).flatten()?;
+    Some(parameters::from_safetensors(&bytes).ok()?.remove("clusters")?.values)
 }

@@ -51,7 +51,7 @@ fn train<M: Method>(name: &str, recipe: &str, overrides: &[&str]) -> Found {
     };
     let (bank, test) = (labeled("demo"), labeled("demo/test"));
     let score = |weights| {
-        let branch = trainer::branch::<M>(&plan, weights).unwrap();
+        let branch = trainer::branch::<M>(&plan, weights, &mut |_| {}).unwrap();
         let wanted = Wanted { z: true, ..Wanted::default() };
         let tables = |data| Tables::embed(&branch, data, &plan, None, wanted, &mut |_| {}).unwrap();
         let (train, test) = (tables(&bank), tables(&test));

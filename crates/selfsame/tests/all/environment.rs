@@ -46,7 +46,7 @@ fn in_this_process() {
     let entry = method(&plan);
     is_told("open", device::open("cpu").err());
     is_told("pretrain", (entry.pretrain)(&plan, dataset.clone(), &mut Silent, &AtomicBool::new(false)).err());
-    is_told("branch", (entry.branch)(&plan, WeightsOf::Fresh).err());
+    is_told("branch", (entry.branch)(&plan, WeightsOf::Fresh, &mut |_| {}).err());
     is_told("selftest", selftest::objectives(selftest::OBJECTIVES, &Device::flex()).err());
     // Whatever device the encoder came from.
     let encoder = BuildContext { plan: &plan, device: &Device::flex() }.encoder().unwrap();
@@ -54,6 +54,7 @@ fn in_this_process() {
     is_told("embed", Tables::embed(&branch, &dataset, &plan, None, Wanted::default(), &mut |_| {}).err());
     let tuning = Tuning { plan: &plan, method: entry, branch: &branch, train: &dataset, test: &dataset };
     let settings = FinetuneSettings::parse(&[]).unwrap();
-    let tuned = finetune(&tuning, &[LabelBudget::All], &settings, &mut |_, _, _| {}, &mut |_| Ok(()));
+    let labels = [LabelBudget::All];
+    let tuned = finetune(&tuning, &labels, &settings, &mut |_, _, _| {}, &mut |_| Ok(()), &mut |_| {});
     is_told("finetune", tuned.err());
 }

@@ -8,5 +8,6 @@ mod not_finite;
 mod plans;
 mod recorded;
 mod resnet;
+mod storage;
 mod training;
 mod vit;

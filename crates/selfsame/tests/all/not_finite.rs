@@ -34,9 +34,10 @@ fn labeled_run(folder: &Path, more: &[&str]) -> (Plan, Arc<Dataset>) {
     (plan, dataset)
 }
 
-/// The arrays of the newest checkpoint.
+/// The newest checkpoint.
 fn trained(plan: &Plan) -> Checkpoint {
-    checkpoint::load_newest(&plan.out.join("checkpoints"), plan, |problem| panic!("{problem}")).unwrap().unwrap()
+    let newest = checkpoint::load_newest(&plan.out.join("checkpoints"), plan, &mut |problem| panic!("{problem}"));
+    newest.unwrap().unwrap().0
 }
 
 /// Puts `value` into every tensor whose name ends so.
@@ -54,7 +55,7 @@ fn poisoned(mut arrays: BTreeMap<String, Array>, name: &str, value: f32) -> BTre
 fn an_encoder_of_nan_is_not_scored() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, dataset) = labeled_run(folder.path(), &[]);
-    let good = (method(&plan).branch)(&plan, WeightsOf::Trained).unwrap().encoder;
+    let good = (method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap().encoder;
     let knn = |encoder| online_knn(&encoder, &dataset, &plan, (0..30).collect(), (30..40).collect());
     assert!((0.0..=1.0).contains(&knn(good.clone()).unwrap()));
     for value in [f32::NAN, f32::INFINITY] {
@@ -75,18 +76,21 @@ fn an_encoder_of_nan_is_not_scored() {
 fn a_checkpoint_of_nan_is_neither_tuned_nor_trained_further() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, dataset) = labeled_run(folder.path(), &["train.keep_checkpoints=9"]);
-    let Checkpoint { step, model, optimizer } = trained(&plan);
+    let Checkpoint { mut progress, model, optimizer } = trained(&plan);
     let before = fs::read(plan.out.join("encoder.safetensors")).unwrap();
-    let checkpoint = Checkpoint { step: step + 1, model: poisoned(model, "conv1.weight", f32::NAN), optimizer };
-    checkpoint::save(&plan.out.join("checkpoints"), &checkpoint, &plan).unwrap();
+    progress.step += 1;
+    let checkpoint = Checkpoint { progress, model: poisoned(model, "conv1.weight", f32::NAN), optimizer };
+    checkpoint::save(&plan.out.join("checkpoints"), &checkpoint, &plan, None).unwrap();
 
     let branch = (method(&plan).branch)(&plan, WeightsOf::Trained).unwrap();
     let tuning = Tuning { plan: &plan, method: method(&plan), branch: &branch, train: &dataset, test: &dataset };
     let settings = FinetuneSettings::parse(&[]).unwrap();
-    let tuned = finetune(&tuning, &[LabelBudget::All], &settings, &mut |_, _, _| {}, &mut |_| panic!("scored"));
+    let mut scored = |_: &_| panic!("scored");
+    let tuned = finetune(&tuning, &[LabelBudget::All], &settings, &mut |_, _, _| {}, &mut scored, &mut |_| {});
     let error = tuned.unwrap_err().to_string();
     assert!(error.contains("conv1.weight is not finite") && !error.contains('\n'), "{error}");
 
+    let branch = (method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap();
     let embedded = Tables::embed(&branch, &dataset, &plan, None, Wanted::default(), &mut |_| {});
     assert!(embedded.unwrap_err().to_string().contains("not finite"));
     assert!(fs::read(plan.out.join("encoder.safetensors")).unwrap() == before);

@@ -57,7 +57,7 @@ pub fn method(plan: &Plan) -> &'static MethodEntry {
     Catalogue::default().method(plan).unwrap()
 }
 
-fn pretrain(plan: &Plan, dataset: &Arc<Dataset>, observer: &mut dyn Observer, stop: &AtomicBool) -> Outcome {
+pub fn pretrain(plan: &Plan, dataset: &Arc<Dataset>, observer: &mut dyn Observer, stop: &AtomicBool) -> Outcome {
     (method(plan).pretrain)(plan, dataset.clone(), observer, stop).unwrap()
 }
 
@@ -66,12 +66,12 @@ pub fn train(plan: &Plan, dataset: &Arc<Dataset>) {
     assert_eq!(outcome, Outcome::Finished { run: plan.out.clone() });
 }
 
-fn encoder(plan: &Plan) -> Vec<u8> {
+pub fn encoder(plan: &Plan) -> Vec<u8> {
     fs::read(plan.out.join("encoder.safetensors")).unwrap()
 }
 
 /// Step, total and terms of every step recorded.
-fn losses(plan: &Plan) -> Vec<(u64, String, String)> {
+pub fn losses(plan: &Plan) -> Vec<(u64, String, String)> {
     let text = fs::read_to_string(plan.out.join("metrics.jsonl")).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines
@@ -148,7 +148,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 /// Raises the stop flag once `at` steps are done.
-struct StopAt<'a>(u64, &'a AtomicBool);
+pub struct StopAt<'a>(pub u64, pub &'a AtomicBool);
 
 impl Observer for StopAt<'_> {
     fn event(&mut self, event: &Event) {
@@ -214,7 +214,7 @@ fn layers_of_a_belief_network_move_one_after_the_other() {
     let more = [own.map(str::to_owned).to_vec(), needs("deep_belief_network", folder.path())].concat();
     let (plan, dataset) = plan(folder.path(), "belief", &words(&more));
     let layers = |weights| {
-        let branch = (method(&plan).branch)(&plan, weights).unwrap();
+        let branch = (method(&plan).branch)(&plan, weights, &mut |_| {}).unwrap();
         let arrays = parameters::arrays(&branch.encoder);
         let of_layer = |layer: &str| -> Vec<f32> {
             let own = arrays.iter().filter(|(name, _)| name.contains(layer));
@@ -305,7 +305,7 @@ fn an_infinite_loss_stops_with_what_led_to_it() {
 
 /// Keeps the warnings, with their steps.
 #[derive(Default)]
-struct Warnings(Vec<(u64, String)>);
+pub struct Warnings(pub Vec<(u64, String)>);
 
 impl Observer for Warnings {
     fn event(&mut self, event: &Event) {
