@@ -105,6 +105,19 @@ pub enum Event {
 }
 
 impl Event {
+    /// What a person should know of it, one line.
+    pub fn warning(&self) -> Option<String> {
+        match self {
+            Self::Warning { message, .. } => Some(message.clone()),
+            Self::Divergence { step, reason, goes_on_from, lr_factor } => {
+                let done = if goes_on_from > step { "its batch is left out" } else { "training goes back" };
+                let step = step + 1;
+                Some(format!("step {step}: {reason}; {done} (to step {goes_on_from}, learning rate × {lr_factor})"))
+            }
+            _ => None,
+        }
+    }
+
     /// Steps done when it happened.
     pub fn step(&self) -> u64 {
         match self {

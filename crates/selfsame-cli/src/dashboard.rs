@@ -120,7 +120,9 @@ impl Observer for Dashboard {
                 now = self.drawn.is_none_or(|at| at.elapsed() >= PAUSE) || record.step == self.steps;
             }
             Event::OnlineKnn { epoch, accuracy, .. } => self.say(format!("epoch {epoch}: online kNN {accuracy:.3}")),
-            Event::Warning { message, .. } => self.say(format!("warning: {message}")),
+            Event::Warning { .. } | Event::Divergence { .. } => {
+                self.say(format!("warning: {}", event.warning().unwrap_or_default()));
+            }
             Event::Checkpoint { .. } => now = false,
             Event::Finished { elapsed_s, .. } => self.say(format!("trained in {}", duration(*elapsed_s))),
         }

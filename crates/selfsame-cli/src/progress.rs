@@ -71,7 +71,9 @@ impl Observer for Progress {
                 Some(bar) => bar.println(format!("epoch {epoch}: online kNN {accuracy:.3}")),
                 None => self.log.online_knn = Some(*accuracy),
             },
-            Event::Warning { message, .. } => self.say(&format!("warning: {message}")),
+            Event::Warning { .. } | Event::Divergence { .. } => {
+                self.say(&format!("warning: {}", event.warning().unwrap_or_default()));
+            }
             Event::Checkpoint { path, .. } => self.checkpoint = Some(path.clone()),
             Event::Finished { elapsed_s, skipped_files, .. } => {
                 if let Some(bar) = &self.bar {

@@ -126,12 +126,14 @@ impl Metrics {
 
     fn take(&mut self, event: Event) {
         self.step = event.step().max(self.step);
+        if let Some(message) = event.warning().filter(|_| self.warnings.len() < WARNINGS) {
+            self.warnings.push((event.step(), message));
+        }
         match event {
             Event::Step(record) => self.take_step(&record),
             Event::OnlineKnn { epoch, accuracy, .. } if accuracy.is_finite() => {
                 self.online_knn.push((epoch as f64, accuracy));
             }
-            Event::Warning { step, message } if self.warnings.len() < WARNINGS => self.warnings.push((step, message)),
             Event::Started { format, parameters, samples, steps, .. } => {
                 self.other_format = (format != FORMAT).then_some(format);
                 self.sessions += 1;

@@ -5,8 +5,8 @@
 //! any two calls of the system is put in order by [`tidy`] at the next start.
 
 use crate::device::Kernels;
-use crate::error::Error;
 use crate::divergence::Policy;
+use crate::error::Error;
 use crate::plan::{Plan, another_plan};
 use crate::progress::Progress;
 use crate::tensor::parameters::{Array, from_safetensors, to_safetensors};
