@@ -4,10 +4,10 @@ use crate::DataError;
 use crate::error::is_out_of_space;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{self, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempPath;
 
@@ -28,14 +28,14 @@ pub fn abandon() {
     for _ in 0..100 {
         let pending = match PENDING.try_lock() {
             Ok(pending) => pending,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
+            Err(sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(sync::TryLockError::WouldBlock) => {
                 std::thread::sleep(Duration::from_millis(10));
                 continue;
             }
         };
         for path in pending.iter() {
-            let _ = std::fs::remove_file(path);
+            let _ = fs::remove_file(path);
         }
         return std::mem::forget(pending);
     }
@@ -129,9 +129,9 @@ fn claim(file: &File, path: &Path) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) if path.try_exists()? => Ok(()),
         // Where a file system has no locks, nothing is taken for litter.
-        Err(TryLockError::Error(_)) => Ok(()),
+        Err(fs::TryLockError::Error(_)) => Ok(()),
         // Another process swept it away between its creation and here; `tempfile` goes on with another name.
-        Ok(()) | Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(()) | Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::AlreadyExists.into()),
     }
 }
 
@@ -143,13 +143,13 @@ pub fn is_temporary(name: &OsStr) -> bool {
 /// Removes the temporary files that killed processes left in `folder`: ours by name, and held by no process. What cannot be
 /// removed stays.
 pub fn sweep(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if is_temporary(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             let path = entry.path();
             // Open, and so locked, until it is removed.
             let file = OpenOptions::new().write(true).open(&path);
             if file.as_ref().is_ok_and(|file| file.try_lock().is_ok()) {
-                let _ = std::fs::remove_file(&path);
+                let _ = fs::remove_file(&path);
             }
         }
     }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let entries = std::fs::read_dir(folder).unwrap();
+        let entries = fs::read_dir(folder).unwrap();
         entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
     }
 
@@ -200,11 +200,11 @@ mod tests {
         write(&path, b"old").unwrap();
         let mut file = AtomicFile::create(&path).unwrap();
         file.write_all(b"new").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
         drop(file);
-        assert_eq!((std::fs::read(&path).unwrap(), names(folder.path())), (b"old".to_vec(), vec!["a".to_owned()]));
+        assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"old".to_vec(), vec!["a".to_owned()]));
         write(&path, b"new").unwrap();
-        assert_eq!((std::fs::read(&path).unwrap(), names(folder.path())), (b"new".to_vec(), vec!["a".to_owned()]));
+        assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"new".to_vec(), vec!["a".to_owned()]));
     }
 
     #[test]
@@ -212,9 +212,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [litter, foreign] =
             [format!("{PREFIX}a1B2c3"), ".partial-theirs".to_owned()].map(|n| folder.path().join(n));
-        std::fs::write(&litter, "half").unwrap();
-        std::fs::write(&foreign, "not ours").unwrap();
-        std::fs::create_dir(folder.path().join(format!("{PREFIX}folder"))).unwrap();
+        fs::write(&litter, "half").unwrap();
+        fs::write(&foreign, "not ours").unwrap();
+        fs::create_dir(folder.path().join(format!("{PREFIX}folder"))).unwrap();
         let mut written = AtomicFile::create(&folder.path().join("a")).unwrap();
         written.write_all(b"new").unwrap();
         assert!(!litter.exists());
@@ -222,7 +222,7 @@ mod tests {
         let before = names(folder.path()).len();
         assert_eq!(before, 3, "the foreign file, the folder, and what is being written");
         written.commit().unwrap();
-        assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"new");
+        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"new");
         assert!(foreign.exists() && names(folder.path()).len() == 3);
     }
 

@@ -624,7 +624,7 @@ mod tests {
         assert!(loader.wait_s() > 0.0);
         // The batch taken, one in the queue, one that waits to be put there.
         let ahead = || dataset.decoded.load(Ordering::SeqCst);
-        let pause = || std::thread::sleep(std::time::Duration::from_millis(20));
+        let pause = || std::thread::sleep(Duration::from_millis(20));
         while ahead() < 15 {
             pause();
         }

@@ -61,6 +61,7 @@ fn tuning_plan(settings: &FinetuneSettings, plan: &Plan, samples: usize, seed: u
         weight_decay: keys.weight_decay,
         warmup_epochs: 0.1 * epochs as f64,
         final_lr_share: 0.0,
+        ..plan.optimizer.common.clone()
     };
     let views = ViewSettings { count: 1, size: plan.data.size, augmentations: settings.augmentations.clone() };
     Plan {
@@ -150,7 +151,7 @@ pub struct Tuning<'a> {
 }
 
 /// Fine-tunes with each number of labels. `progress` is told what runs, how many steps are done, and of how many. `done` is
-/// given everything found so far after each number of labels; `warn` what should be known of the run's encoder.
+/// given everything found so far after each number of labels.
 ///
 /// # Errors
 /// Also if a sample's features, or a loss, are not finite.
@@ -160,7 +161,6 @@ pub fn finetune(
     settings: &FinetuneSettings,
     progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     done: &mut (dyn FnMut(&Finetuning) -> Result<(), Error> + Send),
-    warn: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), Error> {
     let plan = tuning.plan;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -182,11 +182,7 @@ struct Tuner<'a> {
 }
 
 impl<'a> Tuner<'a> {
-    fn new(
-        tuning: &'a Tuning<'a>,
-        settings: &'a FinetuneSettings,
-        warn: &mut dyn FnMut(String),
-    ) -> Result<Self, Error> {
+    fn new(tuning: &'a Tuning<'a>, settings: &'a FinetuneSettings) -> Result<Self, Error> {
         let plan = tuning.plan;
         let table =
             |data: &Arc<Dataset>| Tables::embed(tuning.branch, data, plan, None, Wanted::default(), &mut |_| {});

@@ -74,7 +74,7 @@ impl GoodRun {
     /// The encoder of the checkpoint as it lies there now.
     pub fn load(&self) -> Result<BTreeMap<String, Array>, selfsame::Error> {
         let method = Catalogue::default().method(&self.planned.plan)?;
-        let branch = (method.branch)(&self.planned.plan, WeightsOf::Trained)?;
+        let branch = (method.branch)(&self.planned.plan, WeightsOf::Trained, &mut |_| {})?;
         Ok(parameters::arrays(&branch.encoder))
     }
 

@@ -8,10 +8,10 @@ use selfsame_data::image::{Pixels, Size};
 pub fn image(bytes: &[u8]) {
     for channels in [1, 3] {
         // Small, so that a decoder's memory is: 24 MB by the limits that are derived from it.
-        let decoder = FileDecoder { channels, background: [255, 0, 127], max_megapixels: 0.25 };
+        let decoder = FileDecoder { channels, background: [255, 0, 127], max_megapixels: 0.25, memory_bytes: 64 << 20 };
         let header = decoder.probe(bytes, "a file").map_err(told).ok();
         match decoder.decode(bytes, "a file") {
-            Ok(image) => {
+            Ok((image, _)) => {
                 let size = Size { height: image.height, width: image.width };
                 assert_eq!(Some(size), header.map(|header| header.size), "a header of another size");
                 assert!(size.height * size.width <= 250_000, "more than the limit: {size:?}");

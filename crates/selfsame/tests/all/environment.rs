@@ -55,6 +55,6 @@ fn in_this_process() {
     let tuning = Tuning { plan: &plan, method: entry, branch: &branch, train: &dataset, test: &dataset };
     let settings = FinetuneSettings::parse(&[]).unwrap();
     let labels = [LabelBudget::All];
-    let tuned = finetune(&tuning, &labels, &settings, &mut |_, _, _| {}, &mut |_| Ok(()), &mut |_| {});
+    let tuned = finetune(&tuning, &labels, &settings, &mut |_, _, _| {}, &mut |_| Ok(()));
     is_told("finetune", tuned.err());
 }

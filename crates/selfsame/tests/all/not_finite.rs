@@ -82,15 +82,13 @@ fn a_checkpoint_of_nan_is_neither_tuned_nor_trained_further() {
     let checkpoint = Checkpoint { progress, model: poisoned(model, "conv1.weight", f32::NAN), optimizer };
     checkpoint::save(&plan.out.join("checkpoints"), &checkpoint, &plan, None).unwrap();
 
-    let branch = (method(&plan).branch)(&plan, WeightsOf::Trained).unwrap();
+    let branch = (method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap();
     let tuning = Tuning { plan: &plan, method: method(&plan), branch: &branch, train: &dataset, test: &dataset };
     let settings = FinetuneSettings::parse(&[]).unwrap();
-    let mut scored = |_: &_| panic!("scored");
-    let tuned = finetune(&tuning, &[LabelBudget::All], &settings, &mut |_, _, _| {}, &mut scored, &mut |_| {});
+    let tuned = finetune(&tuning, &[LabelBudget::All], &settings, &mut |_, _, _| {}, &mut |_| panic!("scored"));
     let error = tuned.unwrap_err().to_string();
     assert!(error.contains("conv1.weight is not finite") && !error.contains('\n'), "{error}");
 
-    let branch = (method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap();
     let embedded = Tables::embed(&branch, &dataset, &plan, None, Wanted::default(), &mut |_| {});
     assert!(embedded.unwrap_err().to_string().contains("not finite"));
     assert!(fs::read(plan.out.join("encoder.safetensors")).unwrap() == before);
