@@ -154,15 +154,16 @@ pub fn watch(mut command: Command, limit: Duration, mut answer: impl FnMut(&Call
     };
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            child.kill()?;
+            child.wait()?;
+            return Err(Error::new(ErrorKind::TimedOut, format!("still running after {} s", limit.as_secs())));
+        }
         let events = waiting(left.as_millis() as i32 + 1)?;
         if events & libc::POLLIN != 0 {
             serve(&listener, &mut child, &mut answer)?;
         } else if events & libc::POLLHUP != 0 {
             return child.wait();
-        } else if left.is_zero() {
-            child.kill()?;
-            child.wait()?;
-            return Err(Error::new(ErrorKind::TimedOut, format!("still running after {} s", limit.as_secs())));
         }
     }
 }

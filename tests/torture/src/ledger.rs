@@ -116,13 +116,15 @@ impl Tally {
         self
     }
 
-    /// Prints the line, and below it the failures that differ in more than their numbers; whether there are none.
+    /// Prints the line, and below it the failures that differ in more than numbers and what stands in brackets; whether there
+    /// are none.
     pub fn print(&self) -> bool {
         let Self { what, outcome, trials, failed } = self;
         println!("{what}: {} of {trials} {outcome}", trials - failed.len());
         let mut kinds: BTreeMap<String, Vec<&(String, Failure)>> = BTreeMap::new();
         for failure in failed {
-            let kind = failure.1.chars().filter(|c| !c.is_ascii_digit()).collect();
+            let kind = failure.1.split(" (").next().unwrap_or_default();
+            let kind = kind.chars().filter(|c| !c.is_ascii_digit()).collect();
             kinds.entry(kind).or_default().push(failure);
         }
         for failures in kinds.values() {

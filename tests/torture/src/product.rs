@@ -18,6 +18,7 @@ pub mod code {
     pub const OTHER: i32 = 1;
     pub const DIVERGED: i32 = 4;
     pub const OUT_OF_SPACE: i32 = 5;
+    pub const IN_USE: i32 = 6;
 }
 
 /// The run folder of every trial, within its place.
@@ -86,7 +87,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Place<'a> {
     pub binary: &'a Path,
     pub folder: PathBuf,
+    /// A session that takes longer counts as hanging.
     pub limit: Duration,
+    /// How the names of the files begin that hold what sessions print.
+    pub prints: &'static str,
 }
 
 /// How a session ended.
@@ -148,7 +152,7 @@ impl Place<'_> {
     /// A place that may be there already.
     pub fn at<'a>(binary: &'a Path, folder: PathBuf) -> Result<Place<'a>, Failure> {
         fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        Ok(Place { binary, folder, limit: LIMIT })
+        Ok(Place { binary, folder, limit: LIMIT, prints: "" })
     }
 
     /// A new place with the files of this one.
@@ -173,8 +177,13 @@ impl Place<'_> {
         Run(self.path(RUN))
     }
 
+    /// Where what sessions print goes; `name` is `stdout.txt` or `stderr.txt`.
+    pub fn printed(&self, name: &str) -> PathBuf {
+        self.path(&format!("{}{name}", self.prints))
+    }
+
     fn command(&self, words: &[String]) -> Result<Command, Failure> {
-        let output = |name| File::create(self.path(name)).map_err(|e| format!("{name}: {e}"));
+        let output = |name| File::create(self.printed(name)).map_err(|e| format!("{name}: {e}"));
         let mut command = Command::new(self.binary);
         command.args(words).current_dir(&self.folder).stdin(Stdio::null());
         command.stdout(output("stdout.txt")?).stderr(output("stderr.txt")?);
@@ -184,8 +193,10 @@ impl Place<'_> {
     fn session(&self, status: std::io::Result<ExitStatus>, started: Instant) -> Result<Session, Failure> {
         let took = started.elapsed();
         let status = status.map_err(|e| format!("the session: {e}"))?;
-        let text = |name| fs::read(self.path(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let text = |name| text(name).map_err(|e| format!("{name}: {e}"));
+        let text = |name| match fs::read(self.printed(name)) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) => Err(format!("{name}: {error}")),
+        };
         Ok(Session { status, stdout: text("stdout.txt")?, stderr: text("stderr.txt")?, took })
     }
 

@@ -1,10 +1,12 @@
 //! SIGKILL before every call that changes a file of a run: its creation, its saves, its end, and its being taken up again.
-//! And a disk that is full from one of these calls on, or that fails one of them.
+//! And faults that begin at each call of a save.
 
+use super::fault::{Fault, INPUT_OUTPUT_ERROR, LASTING};
 use crate::bench::{Bench, Good};
 use crate::calls::{Answer, Call, Kind};
 use crate::ledger::Tally;
-use crate::product::{CHECKPOINTS, Failure, Place, RUN, code, completes_a_checkpoint, go_on, pretrain, same_name};
+use crate::product::{CHECKPOINTS, Failure, Place, RUN, completes_a_checkpoint, go_on, pretrain, same_name};
+use std::path::Path;
 
 /// Two saves, of which the last is made twice: as one of those that come every two steps, and at the end.
 fn words(bench: &Bench, keep: usize) -> Vec<String> {
@@ -21,8 +23,11 @@ pub fn make(bench: &Bench) -> Result<Vec<Tally>, Failure> {
     }
     let words = words(bench, 3);
     let good = bench.undisturbed("failing-calls", &words)?;
-    tallies.push(failing(bench, &words, &good, Failing::Full)?);
-    tallies.push(failing(bench, &words, &good, Failing::Once(libc::EIO))?);
+    tallies.push(synced(bench, &words)?);
+    for fault in LASTING {
+        tallies.push(failing(bench, &words, &good, fault, true)?);
+    }
+    tallies.push(failing(bench, &words, &good, &INPUT_OUTPUT_ERROR, false)?);
     Ok(tallies)
 }
 
@@ -114,47 +119,54 @@ fn going_on(bench: &Bench, keep: usize, words: &[String], good: &Good) -> Result
     Ok(tally.named(what, "nothing lost, final encoder identical"))
 }
 
-/// How calls of a save fail.
-#[derive(Clone, Copy)]
-enum Failing {
-    /// From one on, whatever takes space does.
-    Full,
-    /// One alone, with this `errno`.
-    Once(i32),
+/// Every file is handed to the disk before it gets its final name, and the name after that.
+fn synced(bench: &Bench, words: &[String]) -> Result<Tally, Failure> {
+    let place = bench.place("synced")?;
+    let calls = changes(&place, words)?;
+    let trials = trials(bench, &calls, |call| call.kind == Kind::Rename);
+    let tally = bench.ledger.each("synced", &trials, |trial| {
+        let (before, rest) = calls.split_at(number(trial));
+        let (rename, after) = rest.split_first().expect("the call of this number");
+        let to = rename.to.as_deref().expect("the new name");
+        let is_synced = |calls: &[Call], path: &Path| calls.iter().any(|c| c.kind == Kind::Sync && c.path == path);
+        for (index, write) in before.iter().enumerate() {
+            let written = matches!(write.kind, Kind::Create | Kind::Write | Kind::Resize);
+            if written && write.path.starts_with(&rename.path) && !is_synced(&before[index..], &write.path) {
+                return Err(format!("{} is renamed before {} is synced", to.display(), write.path.display()));
+            }
+        }
+        let folder = to.parent().unwrap_or(to);
+        if is_synced(after, folder) { Ok(()) } else { Err(format!("the name of {} is not synced", to.display())) }
+    });
+    Ok(tally.named("files that get their names", "synced before, and the name after"))
 }
 
-fn failing(bench: &Bench, words: &[String], good: &Good, how: Failing) -> Result<Tally, Failure> {
-    let (part, what, code) = match how {
-        Failing::Full => ("full-from-call", "disk full from each call of a save on", code::OUT_OF_SPACE),
-        Failing::Once(_) => ("input-output-error", "input/output error at each call of a save", code::OTHER),
-    };
+/// A fault that begins at each call of a save, or that hits this call alone.
+fn failing(bench: &Bench, words: &[String], good: &Good, fault: &Fault, lasts: bool) -> Result<Tally, Failure> {
+    let part = format!("{}-at-call", fault.word());
     let place = bench.place(&format!("{part}-calls"))?;
-    let (calls, checkpoints) = (changes(&place, words)?, place.path(RUN).join(CHECKPOINTS));
-    let trials = trials(bench, &calls, |call| {
-        call.touches(&checkpoints) && (matches!(how, Failing::Once(_)) || call.takes_space())
-    });
-    let tally = bench.ledger.each(part, &trials, |trial| {
+    let (run, checkpoints) = (place.path(RUN), place.path(RUN).join(CHECKPOINTS));
+    let calls = changes(&place, words)?;
+    let trials = trials(bench, &calls, |call| call.touches(&checkpoints) && fault.hits(call, &run));
+    let tally = bench.ledger.each(&part, &trials, |trial| {
         bench.in_place(&format!("{part}-{}", number(trial)), |place| {
             let (run, mut seen) = (place.path(RUN), 0);
             let session = place.watched(words, |call| {
-                if !(call.touches(&run) && call.changes_files()) {
-                    return Answer::Pass;
-                }
-                seen += 1;
-                match how {
-                    Failing::Full if seen > number(trial) && call.takes_space() => Answer::Fail(libc::ENOSPC),
-                    Failing::Once(errno) if seen == number(trial) + 1 => Answer::Fail(errno),
-                    _ => Answer::Pass,
-                }
+                let counts = call.touches(&run) && call.changes_files();
+                seen += usize::from(counts);
+                let now = if lasts { seen > number(trial) } else { counts && seen == number(trial) + 1 };
+                if now { fault.answer(call, &run) } else { Answer::Pass }
             })?;
             // What does not matter to the run may fail without a word; then nothing may be missing.
             if session.status.success() {
                 place.run_folder().ends_in(good.encoder)?;
             } else {
-                session.failed_with(code)?;
+                session.failed_with(fault.code)?;
             }
             goes_on(&place, words, good)
         })
     });
-    Ok(tally.named(what, "nothing lost, one clear error, the right code, and the same encoder afterwards"))
+    let what = if lasts { "from each call of a save on" } else { "at each call of a save" };
+    let outcome = "nothing lost, one clear error, the right code, and the same encoder afterwards";
+    Ok(tally.named(format!("{} {what}", fault.name), outcome))
 }

@@ -5,9 +5,11 @@ mod corrupt;
 mod damage;
 mod divergence;
 mod every_call;
+mod fault;
 mod faults;
 mod random_kills;
 mod soak;
+mod two_at_once;
 
 use crate::bench::Bench;
 use crate::ledger::Tally;
@@ -25,5 +27,6 @@ pub const PARTS: &[Part] = &[
     ("faults", faults::make),
     ("corrupt", corrupt::make),
     ("divergence", divergence::make),
+    ("two-at-once", two_at_once::make),
     ("soak", soak::make),
 ];

@@ -23,7 +23,6 @@ fn kills(bench: &Bench, keep: usize) -> Result<Tally, Failure> {
     let good = bench.undisturbed(&part, &words)?;
     let place = Place::at(&bench.binary, bench.folder.join(&part))?;
     let run = place.run_folder();
-    let put_aside = |name: &str| fs::rename(&run.0, place.path(name)).map_err(|e| format!("{RUN}: {e}"));
     let kill = |trial: &str| -> Result<(), Failure> {
         let index: usize = trial.parse().expect("a number");
         for attempt in 0.. {
@@ -44,9 +43,9 @@ fn kills(bench: &Bench, keep: usize) -> Result<Tally, Failure> {
         }
         unreachable!("attempts have no end")
     };
-    let kills = bench.ledger.in_turn(&part, &numbered(bench.count(200, 20)), |trial| {
+    let kills = bench.ledger.in_turn(&part, &numbered(bench.count(200, 50)), |trial| {
         // What is lost stays to be looked at, and the next trial begins anew.
-        kill(trial).map_err(|failure| put_aside(&format!("failed-{trial}")).err().unwrap_or(failure))
+        kill(trial).inspect_err(|_| drop(fs::rename(&run.0, bench.folder.join(format!("{part}-failed-{trial}")))))
     });
     let rest = bench.ledger.in_turn(&part, &["rest".into()], |_| {
         let before = run.records();
