@@ -67,7 +67,7 @@ impl Code {
         if let Some(error) = cause.downcast_ref::<Error>() {
             return Some(match error {
                 Error::Data(error) => Self::of_data(error),
-                Error::Run { .. } => Self::BadInput,
+                Error::Run { .. } | Error::NoCheckpoint { .. } => Self::BadInput,
                 Error::InUse { .. } => Self::InUse,
                 Error::Diverged { .. } | Error::NotFinite { .. } => Self::Diverged,
                 Error::Device(_) => Self::Failed,

@@ -21,7 +21,6 @@ use selfsame_base::lookup;
 use selfsame_base::text::duration;
 use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
-use selfsame_evaluate::finetuning::Finetuning;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::representation::RepresentationName;
 use selfsame_evaluate::scores::{Metric, Scores};
