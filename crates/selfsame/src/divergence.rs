@@ -4,6 +4,7 @@
 //! checkpoint: so a training that diverges and goes on gives the same bytes however often it is stopped.
 
 use crate::tensor::parameters::Array;
+use crate::train_settings::TrainSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -44,8 +45,9 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A guard that has seen nothing. A spike is `spike_factor` times as long as the median before it, 0: none is.
-    pub fn new(spike_factor: f64) -> Self {
+    /// A guard that has seen nothing. A spike alone ends no training: with [`Policy::Stop`] none is looked for.
+    pub fn new(settings: &TrainSettings) -> Self {
+        let spike_factor = if settings.on_divergence == Policy::Stop { 0.0 } else { settings.spike_factor };
         Self { skipped: 0, rollbacks: 0, norms: VecDeque::new(), spike_factor }
     }
 
@@ -98,9 +100,14 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use selfsame_config::Settings;
+
+    fn unseen() -> Guard {
+        Guard::new(&TrainSettings { on_divergence: Policy::Skip, spike_factor: 10.0, ..Settings::defaults() })
+    }
 
     fn calm(steps: usize) -> Guard {
-        let mut guard = Guard::new(10.0);
+        let mut guard = unseen();
         (0..steps).for_each(|i| assert_eq!(guard.judge(1.0, 1.0 + 0.1 * (i % 3) as f64), None));
         guard
     }
@@ -124,7 +131,7 @@ mod tests {
     #[test]
     fn what_is_kept_reads_back() {
         let guard = Guard { skipped: 2, rollbacks: 3, ..calm(12) };
-        let mut read = Guard::new(10.0);
+        let mut read = unseen();
         read.restore(&guard.to_array());
         assert_eq!((&read, read.lr_factor()), (&guard, 0.125));
     }

@@ -245,7 +245,7 @@ impl<'a, M: Method> Session<'a, M> {
             observer,
             model: Some(model),
             optimizer,
-            guard: Guard::new(plan.train.spike_factor),
+            guard: Guard::new(&plan.train),
             done: 0,
             judged: None,
             saved: None,
@@ -421,6 +421,7 @@ impl<'a, M: Method> Session<'a, M> {
             Policy::Skip if self.guard.skipped + 1 < MOST_SKIPPED => {
                 self.guard.skipped += 1;
                 self.done += 1;
+                self.judged = None;
                 Taken::Skipped
             }
             Policy::Rollback if self.done > 0 && self.guard.rollbacks < MOST_ROLLBACKS => {
