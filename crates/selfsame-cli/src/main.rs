@@ -63,7 +63,9 @@ enum Command {
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("error: this is a bug in selfsame, please report it: {panic}");
+        if !selfsame_base::panics::are_caught() {
+            eprintln!("error: this is a bug in selfsame, please report it: {panic}");
+        }
     }));
     match run(Arguments::parse().command) {
         Ok(code) => code,

@@ -1,8 +1,7 @@
 //! JSON that people can read too: objects line by line, lists of numbers on one line, lists of objects with one object per
 //! line.
 
-use selfsame_base::DataError;
-use selfsame_base::atomic;
+use selfsame_base::{DataError, atomic, files};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
@@ -21,7 +20,7 @@ pub(crate) fn write(path: &Path, value: &impl Serialize) -> Result<(), DataError
 
 /// Reads what [`write`] wrote; keys that this version does not know are passed over.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, DataError> {
-    let bytes = std::fs::read(path).map_err(|cause| DataError::io(path, cause))?;
+    let bytes = files::read(path, files::MOST_TEXT_BYTES).map_err(|cause| DataError::io(path, cause))?;
     serde_json::from_slice(&bytes).map_err(|error| DataError::sample(path.display().to_string(), error.to_string()))
 }
 
