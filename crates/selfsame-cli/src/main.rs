@@ -74,7 +74,9 @@ const STACK_BYTES: usize = 8 << 20;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        note!("error: this is a bug in selfsame, please report it: {panic}");
+        if !selfsame_base::panics::are_caught() {
+            note!("error: this is a bug in selfsame, please report it: {panic}");
+        }
     }));
     let worker = std::thread::Builder::new().name("selfsame".into()).stack_size(STACK_BYTES).spawn(work);
     let code = match worker {

@@ -1,6 +1,6 @@
 //! The text of a recipe.
 
-use selfsame_base::{DataError, lookup};
+use selfsame_base::{DataError, files, lookup};
 use std::path::Path;
 
 /// The text of a recipe and what the user calls it.
@@ -15,7 +15,7 @@ pub struct Recipe {
 impl Recipe {
     /// Reads a recipe, or the `plan.toml` of a run.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        let text = std::fs::read_to_string(path).map_err(|e| DataError::io(path, e))?;
+        let text = files::read_text(path).map_err(|e| DataError::io(path, e))?;
         Ok(Self { name: path.display().to_string(), text })
     }
 

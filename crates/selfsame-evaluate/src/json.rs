@@ -1,8 +1,7 @@
 //! JSON that people can read too: objects line by line, lists of numbers on one line, lists of objects with one object per
 //! line. Each record tells its format, so that one of another version is not misread.
 
-use selfsame_base::DataError;
-use selfsame_base::atomic;
+use selfsame_base::{DataError, atomic, files};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
@@ -38,7 +37,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, format: u32) -> Result<T, D
         #[serde(default)]
         format: u32,
     }
-    let bytes = std::fs::read(path).map_err(|cause| DataError::io(path, cause))?;
+    let bytes = files::read(path, files::MOST_TEXT_BYTES).map_err(|cause| DataError::io(path, cause))?;
     let bad = |problem: String| DataError::sample(path.display().to_string(), problem);
     let parse = |error: serde_json::Error| bad(error.to_string());
     let Format { format: found } = serde_json::from_slice(&bytes).map_err(parse)?;

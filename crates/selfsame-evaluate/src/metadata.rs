@@ -4,7 +4,7 @@
 //! data's folder); of every other column, numbers that take many values are cut into ranges of equally many samples, and
 //! everything else is a name.
 
-use selfsame_base::DataError;
+use selfsame_base::{DataError, files};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Metadata {
             Some("tsv") => b'\t',
             _ => return Err(bad("metadata are kept in .csv or .tsv files; end the name in one of these".into())),
         };
-        let file = std::fs::File::open(path).map_err(|cause| DataError::io(path, cause))?;
+        let file = files::open(path).map_err(|cause| DataError::io(path, cause))?;
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file);
         let header = reader.headers().map_err(|error| bad(error.to_string()))?.clone();
         let Some(id) = header.iter().position(|name| name == ID) else {

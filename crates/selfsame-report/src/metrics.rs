@@ -1,10 +1,9 @@
 //! `metrics.jsonl`, read as it grows.
 
-use selfsame_base::DataError;
 use selfsame_base::events::{Event, FORMAT, StepRecord};
+use selfsame_base::{DataError, files};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Warnings that are kept.
@@ -101,12 +100,13 @@ impl Metrics {
     /// know are passed over.
     pub fn update(&mut self, path: &Path) -> Result<(), DataError> {
         let io = |cause| DataError::io(path, cause);
-        let mut file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.len() < self.read_bytes {
+        let mut file = files::open(path).map_err(io)?;
+        let size_bytes = file.metadata().map_err(io)?.len();
+        if size_bytes < self.read_bytes {
             *self = Self::default();
         }
         file.seek(SeekFrom::Start(self.read_bytes)).map_err(io)?;
-        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+        let (mut reader, mut line) = (BufReader::new(file.take(size_bytes - self.read_bytes)), Vec::new());
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line).map_err(io)?;

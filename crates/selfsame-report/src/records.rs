@@ -2,17 +2,18 @@
 //! version wrote, shows what there is.
 
 use crate::metrics::Metrics;
-use selfsame_base::DataError;
 use selfsame_base::seal::{self, SealedFile};
+use selfsame_base::{DataError, files};
 use selfsame_evaluate::diagnosis::{Diagnoses, DiagnosisRecord};
 use selfsame_evaluate::finetuning::Finetuning;
 use selfsame_evaluate::invariance::Profile;
 use selfsame_evaluate::scores::Scores;
 use serde::Deserialize;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Bytes of all pictures together that a page takes in.
-const PICTURE_BYTES: usize = 700 << 10;
+const PICTURE_BYTES: u64 = 700 << 10;
 
 /// A picture that the method drew.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,7 +123,7 @@ impl RunRecords {
         let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut run = Self { name, finished: is_finished(folder), ..Self::default() };
-        match std::fs::read_to_string(&plan_path) {
+        match files::read_text(&plan_path) {
             Ok(text) => run.take_plan(text),
             Err(error) => run.missing.push(format!("plan.toml cannot be read: {error}.")),
         }
@@ -218,15 +219,17 @@ impl RunRecords {
         let mut left = PICTURE_BYTES;
         for path in paths {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let size = std::fs::metadata(&path).map_or(0, |m| m.len() as usize);
-            if size > left {
-                self.missing
-                    .push(format!("pictures/{name}.png is too large to be taken in; it lies in the run folder."));
-                continue;
-            }
-            let Ok(png) = std::fs::read(&path) else { continue };
-            left -= size;
-            let caption = std::fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
+            let png = match files::read(&path, left) {
+                Ok(png) => png,
+                Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+                    let problem = "is too large to be taken in; it lies in the run folder.";
+                    self.missing.push(format!("pictures/{name}.png {problem}"));
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            left -= png.len() as u64;
+            let caption = files::read_text(&path.with_extension("txt")).unwrap_or_default();
             self.pictures.push(PictureFile { name, caption: caption.trim().to_owned(), png });
         }
     }

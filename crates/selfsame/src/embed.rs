@@ -150,9 +150,12 @@ impl Tables {
             let FeatureBatch { indices, h, z, raw, trivial } = batch;
             let all = [(&mut tables.h, h), (&mut tables.z, z), (&mut tables.raw, raw), (&mut tables.trivial, trivial)];
             for (table, values) in all {
-                // Growing by doubling would take up to three times the memory.
-                let missing = (values.len() / indices.len() * samples).saturating_sub(table.values.capacity());
-                table.values.reserve_exact(missing);
+                // All at once: growing by doubling would take up to three times the memory.
+                let width = values.len() / indices.len();
+                if table.values.try_reserve_exact((width * samples).saturating_sub(table.values.len())).is_err() {
+                    let problem = format!("no memory for {width} features of each of {samples} samples; give fewer samples");
+                    return Err(DataError::Data(problem).into());
+                }
                 table.values.extend(values);
             }
             tables.indices.extend(indices);

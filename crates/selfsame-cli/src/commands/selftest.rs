@@ -5,6 +5,7 @@ use crate::terminal;
 use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::selftest::{self, GRADIENT_TOLERANCE, VALUE_TOLERANCE};
+use selfsame_base::files;
 use selfsame_data::augment::golden;
 use selfsame_kernels::{Isa, conv};
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ pub struct Selftest {
 impl Selftest {
     pub fn run(self) -> Result<Code> {
         let read = |file: Option<PathBuf>, built_in: &str| match file {
-            Some(path) => std::fs::read_to_string(&path).with_context(|| format!("{}", path.display())),
+            Some(path) => files::read_text(&path).with_context(|| format!("{}", path.display())),
             None => Ok(built_in.to_owned()),
         };
         let device = selfsame::device::open(&self.device)?;

@@ -1,12 +1,11 @@
 //! NumPy's `.npy`, with ids and labels beside it in `.rows.jsonl`.
 
 use super::table::{FeatureTable, MOST_CLASSES, number_classes};
-use selfsame_base::DataError;
+use selfsame_base::{DataError, files};
 use selfsame_base::atomic::{AtomicFile, write_error};
 use selfsame_base::npy::{NpyHeader, npy_header};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -71,7 +70,7 @@ impl Writer {
 pub(super) fn read(path: &Path) -> Result<FeatureTable, DataError> {
     let io = |e| DataError::io(path, e);
     let bad = |problem: String| DataError::sample(path.display().to_string(), problem);
-    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    let mut file = BufReader::new(files::open(path).map_err(io)?);
     let header = NpyHeader::read(&mut file).map_err(|e| bad(e.to_string()))?;
     let width = match header.descr.as_str() {
         "<f4" => 4,
@@ -108,7 +107,7 @@ pub(super) fn read(path: &Path) -> Result<FeatureTable, DataError> {
 fn read_info(path: &Path, rows: usize, table: &mut FeatureTable) -> Result<(), DataError> {
     let info_path = rows_path(path);
     let bad = |problem: String| DataError::sample(info_path.display().to_string(), problem);
-    let file = match File::open(&info_path) {
+    let file = match files::open(&info_path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             table.ids = (0..rows).map(|row| format!("{}[{row}]", path.display())).collect();

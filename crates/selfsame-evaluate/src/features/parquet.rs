@@ -11,9 +11,8 @@ use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use selfsame_base::DataError;
+use selfsame_base::{DataError, files};
 use selfsame_base::atomic::{AtomicFile, write_error};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,7 +80,7 @@ fn failed_write(path: &Path, error: ParquetError) -> DataError {
 }
 
 pub(super) fn read(path: &Path) -> Result<FeatureTable, DataError> {
-    let file = File::open(path).map_err(|e| DataError::io(path, e))?;
+    let file = files::open(path).map_err(|e| DataError::io(path, e))?;
     let bad = |problem: String| DataError::sample(path.display().to_string(), problem.replace('\n', " "));
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| bad(e.to_string()))?;
     let metadata = builder.metadata().file_metadata().key_value_metadata();

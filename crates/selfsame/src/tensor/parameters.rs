@@ -4,6 +4,7 @@ use crate::error::Error;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use selfsame_base::files;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -132,7 +133,7 @@ pub fn to_safetensors(arrays: &BTreeMap<String, Array>) -> Vec<u8> {
 
 /// Reads what [`to_safetensors`] wrote.
 pub fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Array>, Error> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = files::read(path, u64::MAX).map_err(|e| Error::io(path, e))?;
     from_safetensors(&bytes).map_err(|problem| Error::run(path, problem))
 }
 

@@ -95,6 +95,10 @@ fn what_depends_on_the_data_is_filled_in_and_says_so() {
     assert_eq!(again.plan, first.plan);
     let error = planned(&text, &["data=demo/test"]).err().expect("other data").to_string();
     assert!(error.contains("data.fingerprint") && error.contains("my.toml:") && error.contains("drop"), "{error}");
+    let warned = planned(&text, &["data=demo/test", "data.on_data_change=warn"]).expect("told");
+    assert!(warned.notes().iter().any(|note| note.contains("data.fingerprint")), "{:?}", warned.notes());
+    assert_eq!(warned.plan.data.fingerprint, warned.dataset.fingerprint().unwrap());
+    assert_eq!(warned.plan.data.mean, first.plan.data.mean);
 }
 
 #[test]

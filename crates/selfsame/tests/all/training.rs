@@ -1,6 +1,7 @@
 //! The promises of a run: same plan, same bytes, whatever the threads and the interruptions; nothing overwritten.
 
 use selfsame::catalogue::{Catalogue, METHODS, MethodEntry};
+use selfsame::embed::{Pixels, Tables, Wanted};
 use selfsame::events::{Event, Observer, Silent};
 use selfsame::plan::Plan;
 use selfsame::tensor::parameters;
@@ -8,11 +9,13 @@ use selfsame::trainer::{Outcome, WeightsOf};
 use selfsame_base::npy::npy_header;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::dataset::Dataset;
-use selfsame_data::settings::DataRequest;
+use selfsame_data::settings::{DataRequest, DataSettings, OnDataChange};
+use selfsame_evaluate::sketch::{self, Sketch};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// 40 images of 12×12, as `[n, height, width]` u8.
 fn images(path: &Path) {
@@ -371,17 +374,71 @@ fn an_edited_plan_is_told_what_was_changed_and_what_changes_nothing_is_taken() {
 }
 
 #[test]
-fn data_that_are_no_longer_those_of_the_plan_are_refused() {
+fn data_that_have_changed_are_refused_or_told_in_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let (begun, dataset) = plan(folder.path(), "begun", &["epochs=2"]);
     let stop = AtomicBool::new(false);
     pretrain(&begun, &dataset, &mut StopAt(5, &stop), &stop);
+    let (path, record) = (folder.path().join("images.npy"), begun.out.join("data.bin"));
+    let attempt = |plan: &Plan, observer: &mut dyn Observer| {
+        let dataset = Arc::new(Dataset::open(&DataRequest::from(&plan.data)).unwrap());
+        (method(plan).pretrain)(plan, dataset, observer, &AtomicBool::new(false))
+    };
+    // Eight images more, and another one in the place of the fourth.
+    let mut bytes = fs::read(&path).unwrap().split_off(npy_header("|u1", &[40, 12, 12]).len());
+    bytes[3 * 144] ^= 1;
+    bytes.extend([7; 8 * 144]);
+    fs::write(&path, [npy_header("|u1", &[48, 12, 12]), bytes].concat()).unwrap();
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+    let error = attempt(&begun, &mut Silent).unwrap_err().to_string();
+    let numbers = "8 added, 0 removed, 1 replaced (the first: images.npy[3])";
+    assert!(error.starts_with("data.path: ") && error.contains(numbers) && error.contains("on_data_change"), "{error}");
+
+    // The record is for the numbers alone.
+    let whole = fs::read(&record).unwrap();
+    assert_eq!(whole.len(), 40 + 40 * 32 + 32);
+    for damaged in [&whole[..whole.len() - 1], b""] {
+        fs::write(&record, damaged).unwrap();
+        let error = attempt(&begun, &mut Silent).unwrap_err().to_string();
+        assert!(error.contains("samples were added, removed or replaced;"), "{error}");
+    }
+    fs::write(&record, whole).unwrap();
+    let data = DataSettings { on_data_change: OnDataChange::Warn, ..begun.data.clone() };
+    let (warned, mut warnings) = (Plan { data, ..begun.clone() }, Warnings::default());
+    assert_eq!(attempt(&warned, &mut warnings).unwrap(), Outcome::Finished { run: begun.out.clone() });
+    let [(5, told)] = &warnings.0[..] else { panic!("{:?}", warnings.0) };
+    assert!(told.contains(numbers) && told.contains("6 steps per epoch and 12 in all"), "{told}");
+    assert_eq!(losses(&begun).len(), 12);
+}
+
+#[test]
+fn a_copy_of_the_data_with_other_times_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, dataset) = plan(folder.path(), "whole", &["epochs=2"]);
+    train(&whole, &dataset);
+    let (begun, dataset) = plan(folder.path(), "begun", &["epochs=2"]);
+    let stop = AtomicBool::new(false);
+    pretrain(&begun, &dataset, &mut StopAt(5, &stop), &stop);
     let path = folder.path().join("images.npy");
-    let mut bytes = fs::read(&path).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let changed = Arc::new(Dataset::open(&DataRequest::from(&begun.data)).unwrap());
-    let error = (method(&begun).pretrain)(&begun, changed, &mut Silent, &AtomicBool::new(false));
-    let error = error.unwrap_err().to_string();
-    assert!(error.contains("data.path") && error.contains("images.npy") && error.contains("changed"), "{error}");
+    fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let dataset = Arc::new(Dataset::open(&DataRequest::from(&begun.data)).unwrap());
+    train(&begun, &dataset);
+    assert!(encoder(&whole) == encoder(&begun));
+}
+
+#[test]
+fn sketches_of_pixels_are_those_of_the_whole_pixels() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, dataset) = plan(folder.path(), "run", &["evaluate.batch_size=7"]);
+    let branch = (method(&plan).branch)(&plan, WeightsOf::Fresh).unwrap();
+    let sketch = Sketch::new(144, 3);
+    let tables = |raw| {
+        let wanted = Wanted { raw, ..Wanted::default() };
+        Tables::embed(&branch, &dataset, &plan, None, wanted, &mut |_| {}).unwrap()
+    };
+    let (whole, sketched) = (tables(Pixels::Whole), tables(Pixels::Sketched(&sketch)));
+    assert_eq!((whole.raw.dim, sketched.raw.dim, sketched.raw.len()), (144, sketch::WIDTH, 40));
+    assert_eq!(sketched.raw.values, sketch.apply(whole.raw.rows()));
+    assert_eq!((whole.h, tables(Pixels::None).raw.values), (sketched.h, Vec::new()));
 }
