@@ -23,16 +23,10 @@ use std::path::{Path, PathBuf};
 pub struct Run {
     path: PathBuf,
     metrics: Option<(File, EventFile)>,
-    held: Option<Held>,
-}
-
-/// What keeps a run folder to this process.
-#[derive(Debug)]
-struct Held {
-    _lock: File,
-    /// The folder, so that another one in its place can be told from it.
+    _lock: Option<File>,
+    /// The folder that was locked, so that another one in its place can be told from it.
     #[cfg(unix)]
-    folder: File,
+    folder: Option<File>,
 }
 
 /// Whether there is anything left to do.
@@ -91,14 +85,13 @@ impl Run {
         let lock = lock.map_err(|e| Error::io(&lock_path, e))?;
         locked(&lock, &path)?;
         // From here on there is no other process.
-        #[cfg(unix)]
-        let folder = File::open(&path).map_err(|e| Error::io(&path, e))?;
-        let held = Held {
-            _lock: lock,
+        let run = Self {
+            metrics: None,
+            _lock: Some(lock),
             #[cfg(unix)]
-            folder,
+            folder: Some(File::open(&path).map_err(|e| Error::io(&path, e))?),
+            path,
         };
-        let run = Self { path, metrics: None, held: Some(held) };
         run.check_place()?;
         atomic::sweep(&run.path);
         run.take_plan(plan, warn)?;
@@ -141,7 +134,13 @@ impl Run {
                 format!("is not a run folder (it has no {PLAN}); `selfsame pretrain` makes one"),
             ));
         }
-        Ok(Self { path: path.to_owned(), metrics: None, held: None })
+        Ok(Self {
+            path: path.to_owned(),
+            metrics: None,
+            _lock: None,
+            #[cfg(unix)]
+            folder: None,
+        })
     }
 
     /// The folder.
@@ -178,7 +177,7 @@ impl Run {
     /// If it was removed, renamed, or replaced by another.
     pub fn check_place(&self) -> Result<(), Error> {
         #[cfg(unix)]
-        if let Some(Held { folder, .. }) = &self.held {
+        if let Some(folder) = &self.folder {
             use std::os::unix::fs::MetadataExt;
             let there = match fs::metadata(&self.path) {
                 Ok(there) => Some((there.dev(), there.ino())),
