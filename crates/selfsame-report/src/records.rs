@@ -143,7 +143,7 @@ impl RunRecords {
     pub fn refresh(&mut self, folder: &Path) {
         let plan = std::fs::read_to_string(folder.join("plan.toml"));
         if let Err(error) = &plan
-            && error.kind() == std::io::ErrorKind::NotFound
+            && error.kind() == ErrorKind::NotFound
         {
             self.away = true;
             self.missing.retain(|note| note != GONE);

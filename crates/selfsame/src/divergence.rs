@@ -100,10 +100,11 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use selfsame_config::Settings;
+    use crate::catalogue::testing;
 
     fn unseen() -> Guard {
-        Guard::new(&TrainSettings { on_divergence: Policy::Skip, spike_factor: 10.0, ..Settings::defaults() })
+        let settings = testing::plan(1, 8, &["train.on_divergence=skip", "train.spike_factor=10.0"]).train;
+        Guard::new(&settings)
     }
 
     fn calm(steps: usize) -> Guard {

@@ -153,7 +153,8 @@ impl Tables {
                 // All at once: growing by doubling would take up to three times the memory.
                 let width = values.len() / indices.len();
                 if table.values.try_reserve_exact((width * samples).saturating_sub(table.values.len())).is_err() {
-                    let problem = format!("no memory for {width} features of each of {samples} samples; give fewer samples");
+                    let problem =
+                        format!("no memory for {width} features of each of {samples} samples; give fewer samples");
                     return Err(DataError::Data(problem).into());
                 }
                 table.values.extend(values);

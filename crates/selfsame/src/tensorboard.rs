@@ -200,6 +200,7 @@ mod tests {
         let expected = [
             ("loss/total", 2.0),
             ("train/lr", 0.125),
+            ("train/gradient_norm", 4.0),
             ("train/samples_per_s", 100.0),
             ("collapse/embedding_std", 0.75),
             ("collapse/effective_rank", 3.5),

@@ -1,9 +1,9 @@
 //! NumPy's `.npy`, with ids and labels beside it in `.rows.jsonl`.
 
 use super::table::{FeatureTable, MOST_CLASSES, number_classes};
-use selfsame_base::{DataError, files};
 use selfsame_base::atomic::{AtomicFile, write_error};
 use selfsame_base::npy::{NpyHeader, npy_header};
+use selfsame_base::{DataError, files};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};

@@ -11,8 +11,8 @@ use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use selfsame_base::{DataError, files};
 use selfsame_base::atomic::{AtomicFile, write_error};
+use selfsame_base::{DataError, files};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

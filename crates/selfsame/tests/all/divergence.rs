@@ -43,7 +43,11 @@ fn one_overflows(folder: &Path) {
 /// The run with a bad image: its normalization is stated, since the mean of the data would be useless.
 fn overflowing(folder: &Path, run: &str, policy: &str) -> (Plan, Arc<Dataset>) {
     let policy = format!("train.on_divergence={policy}");
-    plan(folder, run, &["data.mean=[0.5]", "data.std=[0.25]", "views=[{count=2}]", "backbone.norm=none", &policy])
+    plan(
+        folder,
+        run,
+        &["data.mean=[0.5]", "data.std=[0.25]", "views=[{count=2}]", "backbone.norm=none", "seed=2", &policy],
+    )
 }
 
 fn run(plan: &Plan, dataset: &Arc<Dataset>, heard: &mut Heard, stop: &AtomicBool) -> Result<Outcome, Error> {
@@ -61,24 +65,23 @@ fn a_batch_that_overflows_stops_is_left_out_or_is_gone_back_from() {
 
     let (plan, dataset) = overflowing(folder.path(), "stop", "stop");
     let error = run(&plan, &dataset, &mut Heard::default(), &never()).unwrap_err();
-    assert!(matches!(error, Error::Diverged { .. }) && error.to_string().contains("not finite"), "{error}");
+    assert!(matches!(error, Error::Diverged { .. }), "{error}");
 
     // Five steps in each of three epochs, and the image is in one of each.
-    let (plan, dataset) = overflowing(folder.path(), "skip", "skip");
+    let (skip, dataset) = overflowing(folder.path(), "skip", "skip");
     let mut heard = Heard::default();
-    assert!(matches!(run(&plan, &dataset, &mut heard, &never()), Ok(Outcome::Finished { .. })));
+    assert!(matches!(run(&skip, &dataset, &mut heard, &never()), Ok(Outcome::Finished { .. })));
     assert_eq!(heard.divergences.iter().map(|(step, ..)| step / 5).collect::<Vec<_>>(), [0, 1, 2]);
     assert!(heard.divergences.iter().all(|(step, next, factor)| *next == step + 1 && *factor == 1.0));
 
     // No learning rate helps against a bad image.
-    let (plan, dataset) = overflowing(folder.path(), "rollback", "rollback");
+    let (rollback, dataset) = overflowing(folder.path(), "rollback", "rollback");
     let mut heard = Heard::default();
-    let error = run(&plan, &dataset, &mut heard, &never()).unwrap_err();
-    let (first, rollbacks) = (heard.divergences[0].0, heard.divergences.len());
-    if first > 0 {
-        assert!(heard.divergences.iter().all(|&(step, next, _)| (step, next) == (first, 0)), "{:?}", heard.divergences);
-        assert_eq!((rollbacks as u32, heard.divergences[1].2), (MOST_ROLLBACKS, 0.25));
-    }
+    let error = run(&rollback, &dataset, &mut heard, &never()).unwrap_err();
+    let factors: Vec<f64> = heard.divergences.iter().map(|(.., factor)| *factor).collect();
+    assert_eq!(factors, (1..=MOST_ROLLBACKS).map(|n| 0.5f64.powi(n as i32)).collect::<Vec<_>>());
+    let first = heard.divergences[0].0;
+    assert!(heard.divergences.iter().all(|&(step, next, _)| (step, next) == (first, 0)), "{:?}", heard.divergences);
     assert!(matches!(error, Error::Diverged { .. }), "{error}");
 }
 
@@ -95,7 +98,7 @@ fn weights_that_are_broken_are_not_skipped_for_ever() {
 /// A training that diverges in its second epoch, goes back to its start, and arrives at a smaller learning rate.
 const TOO_HOT: [&str; 7] = [
     "method=barlow_twins",
-    "optimizer.base_lr=3000.0",
+    "optimizer.base_lr=300.0",
     "optimizer.warmup_epochs=2.0",
     "projector.norm=none",
     "backbone.norm=none",

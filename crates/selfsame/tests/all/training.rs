@@ -405,7 +405,8 @@ fn data_that_have_changed_are_refused_or_told_in_numbers() {
     }
     fs::write(&record, whole).unwrap();
     let data = DataSettings { on_data_change: OnDataChange::Warn, ..begun.data.clone() };
-    let (warned, mut warnings) = (Plan { data, ..begun.clone() }, Warnings::default());
+    let (mut warned, mut warnings) = (begun.clone(), Warnings::default());
+    warned.data = data;
     assert_eq!(attempt(&warned, &mut warnings).unwrap(), Outcome::Finished { run: begun.out.clone() });
     let [(5, told)] = &warnings.0[..] else { panic!("{:?}", warnings.0) };
     assert!(told.contains(numbers) && told.contains("6 steps per epoch and 12 in all"), "{told}");
@@ -431,7 +432,7 @@ fn a_copy_of_the_data_with_other_times_is_the_same() {
 fn sketches_of_pixels_are_those_of_the_whole_pixels() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, dataset) = plan(folder.path(), "run", &["evaluate.batch_size=7"]);
-    let branch = (method(&plan).branch)(&plan, WeightsOf::Fresh).unwrap();
+    let branch = (method(&plan).branch)(&plan, WeightsOf::Fresh, &mut |_| {}).unwrap();
     let sketch = Sketch::new(144, 3);
     let tables = |raw| {
         let wanted = Wanted { raw, ..Wanted::default() };
