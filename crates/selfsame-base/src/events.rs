@@ -71,12 +71,12 @@ pub enum Event {
     },
     /// A step could not be used: see `train.on_divergence`.
     Divergence {
-        /// Steps done.
+        /// Steps done after what was done about it: that step too where it was left out, fewer where training went back.
         step: u64,
+        /// The step, counted from 1.
+        unusable: u64,
         /// What was wrong with it, one line.
         reason: String,
-        /// Steps done after what was done about it: one more where it was skipped, fewer where training went back.
-        goes_on_from: u64,
         /// Factor on the learning rate from here.
         #[serde(default = "nan", deserialize_with = "nan_for_null")]
         lr_factor: f64,
@@ -109,11 +109,12 @@ impl Event {
     pub fn warning(&self) -> Option<String> {
         match self {
             Self::Warning { message, .. } => Some(message.clone()),
-            Self::Divergence { step, reason, goes_on_from, lr_factor } => {
-                let done = if goes_on_from > step { "its batch is left out" } else { "training goes back" };
-                let step = step + 1;
-                Some(format!("step {step}: {reason}; {done} (to step {goes_on_from}, learning rate × {lr_factor})"))
+            Self::Divergence { step, unusable, reason, .. } if step == unusable => {
+                Some(format!("step {unusable}: {reason}; its batch is left out"))
             }
+            Self::Divergence { step, unusable, reason, lr_factor } => Some(format!(
+                "step {unusable}: {reason}; training goes back to step {step}, at {lr_factor} times the learning rate"
+            )),
             _ => None,
         }
     }
@@ -229,7 +230,7 @@ mod tests {
             Event::Step(step()),
             Event::OnlineKnn { step: 3, epoch: 1, accuracy: 0.3 },
             Event::Checkpoint { step: 3, path: "runs/a/checkpoints/step-3".into() },
-            Event::Divergence { step: 3, reason: "the loss is NaN".into(), goes_on_from: 0, lr_factor: 0.5 },
+            Event::Divergence { step: 3, unusable: 5, reason: "the loss is NaN".into(), lr_factor: 0.5 },
             Event::Warning { step: 3, message: "careful".into() },
             Event::Finished { step: 30, elapsed_s: 1.5, wait_share: 0.1, skipped_files: 2 },
         ];

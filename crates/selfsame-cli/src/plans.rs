@@ -67,12 +67,7 @@ pub fn method(plan: &Plan) -> Result<&'static MethodEntry> {
 
 /// The branch of a run; what should be known of it goes to standard error.
 pub fn branch(plan: &Plan, weights: WeightsOf) -> Result<Branch> {
-    Ok((method(plan)?.branch)(plan, weights, &mut warn)?)
-}
-
-/// Says what should be known.
-pub fn warn(line: String) {
-    note!("warning: {line}");
+    Ok((method(plan)?.branch)(plan, weights, &mut |line| note!("warning: {line}"))?)
 }
 
 /// A plan with everything resolved, and the data it is about. What a person should know of it goes to standard error.

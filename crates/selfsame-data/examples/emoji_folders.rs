@@ -5,6 +5,8 @@
 //!
 //! `cargo run --release -p selfsame-data --example emoji_folders -- package/ OUT/`
 
+#![allow(clippy::print_stdout, reason = "nobody but a person who runs it reads along")]
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -4,6 +4,8 @@
 //! `views_throughput photo224 FOLDER SECONDS`, where every JPEG of FOLDER is decoded for each pair of views.
 //! Prints `{"views_per_s": …}`.
 
+#![allow(clippy::print_stdout, reason = "nobody but a person who runs it reads along")]
+
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::augment::{Normalization, Pipeline, View, ViewShape};
 use selfsame_data::decode::FileDecoder;

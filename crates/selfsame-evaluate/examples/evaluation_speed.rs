@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release -p selfsame-evaluate --example evaluation_speed`
 
+#![allow(clippy::print_stdout, reason = "nobody but a person who runs it reads along")]
+
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_evaluate::features::Rows;
 use selfsame_evaluate::knn::Neighbors;

@@ -56,7 +56,7 @@ pub struct FeatureWriter {
 
 enum Sink {
     Parquet(Box<parquet::Writer>),
-    Npy(npy::Writer),
+    Npy(Box<npy::Writer>),
 }
 
 impl FeatureWriter {
@@ -64,7 +64,7 @@ impl FeatureWriter {
     pub fn create(path: &Path, dim: usize, classes: &[String]) -> Result<Self, DataError> {
         let sink = match Format::of(path)? {
             Format::Parquet => Sink::Parquet(Box::new(parquet::Writer::create(path, dim, classes)?)),
-            Format::Npy => Sink::Npy(npy::Writer::create(path, dim, classes)?),
+            Format::Npy => Sink::Npy(Box::new(npy::Writer::create(path, dim, classes)?)),
         };
         Ok(Self { sink, dim, labeled: !classes.is_empty() })
     }

@@ -6,6 +6,8 @@
 //! pooling) at 32×32×3, batch 64; each with a linear head of 128. `mae` is a step of the masked autoencoder with W3's ViT and the
 //! defaults, three quarters of the patches removed. `infer` is inference with ResNet-18 at 224×224×3, batch 32.
 
+#![allow(clippy::print_stdout, reason = "nobody but a person who runs it reads along")]
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use selfsame::batch::Batch;

@@ -30,6 +30,9 @@ use std::sync::atomic::AtomicBool;
 /// [`trainer::pretrain`] of one method.
 pub type PretrainFn = fn(&Plan, Arc<Dataset>, &mut dyn Observer, &AtomicBool) -> Result<Outcome, Error>;
 
+/// Loads the branch of a plan; what should be known of its weights goes to the function.
+pub type LoadBranch = fn(&Plan, WeightsOf, &mut dyn FnMut(String)) -> Result<Branch, Error>;
+
 /// One line of the catalogue of methods: a name and the functions that know its type.
 pub struct MethodEntry {
     /// Name in recipes.
@@ -43,7 +46,7 @@ pub struct MethodEntry {
     /// Trains, or goes on training.
     pub pretrain: PretrainFn,
     /// [`trainer::branch`]: the branch of a run, trained or fresh.
-    pub branch: fn(&Plan, WeightsOf, &mut dyn FnMut(String)) -> Result<Branch, Error>,
+    pub branch: LoadBranch,
 }
 
 impl MethodEntry {

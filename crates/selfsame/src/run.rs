@@ -43,7 +43,7 @@ pub enum RunState {
 /// File of the plan.
 pub const PLAN: &str = "plan.toml";
 /// Its first line: the format of run folders.
-const PLAN_HEADER: &str = "# selfsame run, format 1\n";
+pub const PLAN_HEADER: &str = "# selfsame run, format 1\n";
 const METRICS: &str = "metrics.jsonl";
 const LOCK: &str = ".lock";
 const CHECKPOINTS: &str = "checkpoints";
@@ -323,7 +323,9 @@ impl Readable {
         let lines: Vec<(&[u8], Option<u64>)> = bytes
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
-            .map(|line| (line, serde_json::from_slice::<Line>(line).ok().map(|line| line.step)))
+            // As text first: what is passed over in a line is not looked at.
+            .map(|line| (line, str::from_utf8(line).ok().and_then(|line| serde_json::from_str::<Line>(line).ok())))
+            .map(|(line, read)| (line, read.map(|read| read.step)))
             .collect();
         let past = |step: &Option<u64>| step.is_some_and(|step| step > last);
         // Steps never fall, so a later one in front of those that are kept is a number that was damaged.

@@ -416,7 +416,7 @@ impl<'a, M: Method> Session<'a, M> {
 
     /// What the plan says about a step that cannot be used.
     fn cope(&mut self, reason: String, result: &Step<M::Outputs>, lr: f64) -> Result<Taken<M::Outputs>, Error> {
-        let step = self.done;
+        let unusable = self.done + 1;
         let taken = match self.plan.train.on_divergence {
             Policy::Skip if self.guard.skipped + 1 < MOST_SKIPPED => {
                 self.guard.skipped += 1;
@@ -430,8 +430,7 @@ impl<'a, M: Method> Session<'a, M> {
             }
             _ => return Err(self.diverged(reason, result, lr)),
         };
-        let (goes_on_from, lr_factor) = (self.done, self.guard.lr_factor());
-        self.tell(&Event::Divergence { step, reason, goes_on_from, lr_factor })?;
+        self.tell(&Event::Divergence { step: self.done, unusable, reason, lr_factor: self.guard.lr_factor() })?;
         Ok(taken)
     }
 
@@ -448,7 +447,8 @@ impl<'a, M: Method> Session<'a, M> {
         self.restore(checkpoint)?;
         self.guard.rollbacks += 1;
         self.judged = None;
-        // What was saved after it leads to where training cannot go on, and is dropped with this.
+        // What was recorded and saved after it leads to where training cannot go on.
+        self.run.start_records(self.done, &mut |_| {})?;
         self.save()
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{told, written};
 use selfsame::catalogue::Catalogue;
+use selfsame::run::PLAN_HEADER;
 use selfsame_config::Recipe;
 
 /// What the data would tell; a recipe is read without any.
@@ -38,7 +39,7 @@ pub fn plan(bytes: &[u8]) {
     let load = || Catalogue::default().load(path.parent().expect("a file in a folder"), &[]);
     match load() {
         Ok(plan) => {
-            written("run/plan.toml", plan.to_toml().as_bytes());
+            written("run/plan.toml", [PLAN_HEADER, &plan.to_toml()].concat().as_bytes());
             assert!(load().expect("a plan reads back") == plan, "another plan: {plan:?}");
         }
         Err(error) => told(error),

@@ -1,5 +1,7 @@
 //! Every reader of foreign bytes on its committed seeds, and on a fixed number of mutations of them.
 
+#![allow(clippy::print_stderr, reason = "nobody but a person who runs it reads along")]
+
 use mutations::TARGETS;
 use mutations::mutator::Mutator;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -195,7 +195,7 @@ fn corrupt(folder: &Path, index: usize, way: usize) -> (String, bool) {
         7 => symlink(folder.join("nowhere"), &path).unwrap(),
         8 => {
             fs::write(&path, &png).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
             read = File::open(&path).is_err();
         }
         9 => assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success()),

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Keeps `(step, goes_on_from, lr_factor)` of what could not be used, and stops a training at a step.
+/// Keeps `(unusable step, steps done after it, lr_factor)` of what could not be used, and stops a training at a step.
 #[derive(Default)]
 struct Heard<'a> {
     divergences: Vec<(u64, u64, f64)>,
@@ -22,8 +22,8 @@ struct Heard<'a> {
 
 impl Observer for Heard<'_> {
     fn event(&mut self, event: &Event) {
-        if let Event::Divergence { step, goes_on_from, lr_factor, .. } = event {
-            self.divergences.push((*step, *goes_on_from, *lr_factor));
+        if let Event::Divergence { step, unusable, lr_factor, .. } = event {
+            self.divergences.push((*unusable, *step, *lr_factor));
         }
         if let (Event::Step(record), Some((step, stop))) = (event, self.stop_at) {
             stop.fetch_or(record.step == step, Ordering::Relaxed);
@@ -71,8 +71,8 @@ fn a_batch_that_overflows_stops_is_left_out_or_is_gone_back_from() {
     let (skip, dataset) = overflowing(folder.path(), "skip", "skip");
     let mut heard = Heard::default();
     assert!(matches!(run(&skip, &dataset, &mut heard, &never()), Ok(Outcome::Finished { .. })));
-    assert_eq!(heard.divergences.iter().map(|(step, ..)| step / 5).collect::<Vec<_>>(), [0, 1, 2]);
-    assert!(heard.divergences.iter().all(|(step, next, factor)| *next == step + 1 && *factor == 1.0));
+    assert_eq!(heard.divergences.iter().map(|(step, ..)| (step - 1) / 5).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(heard.divergences.iter().all(|(step, next, factor)| next == step && *factor == 1.0));
 
     // No learning rate helps against a bad image.
     let (rollback, dataset) = overflowing(folder.path(), "rollback", "rollback");

@@ -5,6 +5,7 @@ use selfsame::Error;
 use selfsame::backbones::resnet::Stem;
 use selfsame::catalogue::{Catalogue, Planned};
 use selfsame::plan::Plan;
+use selfsame::run::PLAN_HEADER;
 use selfsame_config::{KeyRow, Origin, Recipe};
 use std::path::PathBuf;
 use toml::{Table, Value};
@@ -312,7 +313,7 @@ fn what_no_machine_could_do_is_refused_before_it_is_tried() {
         let mut edited: Table = whole.parse().unwrap();
         set(&mut edited, key, value);
         let in_a_recipe = Catalogue::default().plan_as_stated(Some(&recipe(&edited.to_string())), &[]);
-        std::fs::write(folder.path().join("plan.toml"), format!("# selfsame run, format 1\n{edited}")).unwrap();
+        std::fs::write(folder.path().join("plan.toml"), format!("{PLAN_HEADER}{edited}")).unwrap();
         let in_a_plan = Catalogue::default().load(folder.path(), &[]);
         let in_files = [in_a_recipe, in_a_plan].map(|plan| plan.expect_err(&argument).to_string());
         for message in [&on_the_command_line, &in_files[0], &in_files[1]] {
@@ -324,7 +325,7 @@ fn what_no_machine_could_do_is_refused_before_it_is_tried() {
     for key in ["size", "mean", "std"] {
         let mut edited: Table = whole.parse().unwrap();
         edited["data"].as_table_mut().unwrap().remove(key);
-        std::fs::write(folder.path().join("plan.toml"), edited.to_string()).unwrap();
+        std::fs::write(folder.path().join("plan.toml"), format!("{PLAN_HEADER}{edited}")).unwrap();
         let message = Catalogue::default().load(folder.path(), &[]).expect_err(key).to_string();
         assert!(
             message.contains(&format!("data.{key}: missing: ")) && message.contains("put the line back"),
