@@ -25,7 +25,7 @@ settings! {
     /// Keys that lie in no table.
     pub struct RootSettings {
         /// seed of every random stream
-        seed: u64 = 0, Kind::Integer(Range::Within(0.0, 9.2e18));
+        seed: u64 = 0, Kind::Integer(Range::Within(0.0, i64::MAX as f64));
         /// run folder
         #[serde(serialize_with = "readable")]
         out: PathBuf = (derived "runs/<method>-<data name>", default_out), Kind::Text, records;

@@ -2,6 +2,8 @@
 //!
 //! Linux alone: the kernel's way to hand over the calls of a process ([`calls`]) is its own.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints what it finds")]
+
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]

@@ -3,6 +3,8 @@
 //! Slow, so not part of the usual run: `cargo test --workspace --test all ablations -- --ignored --nocapture --test-threads=1`.
 //! The figures that it prints are in `BENCHMARKS.md`.
 
+#![allow(clippy::print_stdout, reason = "figures for who runs it with --nocapture")]
+
 use burn::module::Module;
 use selfsame::batch::Batch;
 use selfsame::branch::Branch;

@@ -391,7 +391,8 @@ fn a_run_does_not_depend_on_its_records() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, dataset) = plan(folder.path(), "whole", &["epochs=2"]);
     train(&whole, &dataset);
-    let damage: [(&str, &dyn Fn(&Path), usize); 5] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path), usize);
+    let damage: [Damage; 5] = [
         ("a flipped bit", &|path| flip(path, fs::read(path).unwrap().len() / 2, 7), 1),
         (
             "a torn end",
