@@ -10,7 +10,9 @@ use std::path::Path;
 const SIDE: usize = 8;
 
 /// The ways, by the ending that the file has.
-const WAYS: [(&str, fn() -> Vec<u8>); 12] = [
+type Way = (&'static str, fn() -> Vec<u8>);
+
+const WAYS: [Way; 12] = [
     ("pgm", Vec::new),
     ("jpg", || vec![0xff]),
     ("png", || b"<!doctype html><title>404 Not Found</title>\n".to_vec()),
