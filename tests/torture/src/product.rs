@@ -3,7 +3,6 @@
 use crate::calls::{self, Answer, Call};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -310,24 +309,14 @@ impl Run {
 
     /// What the run has recorded.
     pub fn records(&self) -> Records {
-        let mut text = String::new();
-        let mut bytes = Vec::new();
-        if let Ok(mut file) = File::open(self.path("metrics.jsonl")) {
-            let _ = file.read_to_end(&mut bytes);
-            text = String::from_utf8_lossy(&bytes).into_owned();
-        }
+        let text = fs::read(self.path("metrics.jsonl")).unwrap_or_default();
         let mut records = Records::default();
-        for line in text.lines() {
-            let Ok(record) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        for line in text.split(|&byte| byte == b'\n') {
+            let Ok(record) = serde_json::from_slice::<serde_json::Value>(line) else { continue };
             let step = record["step"].as_u64().unwrap_or_default();
-            records.step = records.step.max(step);
             match record["event"].as_str() {
                 Some("started") => records.sessions.push(step),
                 Some("checkpoint") => records.checkpoint = records.checkpoint.max(step),
-                Some("step") if record["total"].is_null() => records.not_finite.push(step),
-                Some("warning") => {
-                    records.warnings.push(record["message"].as_str().unwrap_or_default().to_owned());
-                }
                 _ => {}
             }
         }
@@ -348,17 +337,12 @@ fn checkpoint_step(path: &Path) -> Option<u64> {
 }
 
 /// What `metrics.jsonl` says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Records {
     /// The step at which each session started.
     pub sessions: Vec<u64>,
     /// The last checkpoint that was reported.
     pub checkpoint: u64,
-    /// The last step.
-    pub step: u64,
-    /// Steps whose loss is not a number.
-    pub not_finite: Vec<u64>,
-    pub warnings: Vec<String>,
 }
 
 impl Records {
