@@ -70,7 +70,7 @@ impl Code {
                 Error::Run { .. } | Error::NoCheckpoint { .. } => Self::BadInput,
                 Error::InUse { .. } => Self::InUse,
                 Error::Diverged { .. } | Error::NotFinite { .. } => Self::Diverged,
-                Error::Device(_) => Self::Failed,
+                Error::Device(_) | Error::Vanished { .. } => Self::Failed,
             });
         }
         let data = cause.downcast_ref::<DataError>().map(Self::of_data);

@@ -51,13 +51,16 @@ impl Guard {
         Self { skipped: 0, rollbacks: 0, norms: VecDeque::new(), spike_factor }
     }
 
-    /// What is wrong with a step of this loss and this length of its gradients. A usable one is remembered.
-    pub fn judge(&mut self, total: f32, norm: f64) -> Option<String> {
+    /// What is wrong with a step of this loss, this length of its gradients, and these statistics of normalization layers. A usable one is remembered.
+    pub fn judge(&mut self, total: f32, norm: f64, statistics_are_finite: bool) -> Option<String> {
         if !total.is_finite() {
             return Some(format!("the loss is {total}"));
         }
         if !norm.is_finite() {
             return Some(format!("the loss is {total} and its gradients are not finite"));
+        }
+        if !statistics_are_finite {
+            return Some("the statistics of a normalization are not finite".into());
         }
         let mut known: Vec<f32> = self.norms.iter().copied().collect();
         known.sort_by(f32::total_cmp);
@@ -109,7 +112,7 @@ mod tests {
 
     fn calm(steps: usize) -> Guard {
         let mut guard = unseen();
-        (0..steps).for_each(|i| assert_eq!(guard.judge(1.0, 1.0 + 0.1 * (i % 3) as f64), None));
+        (0..steps).for_each(|i| assert_eq!(guard.judge(1.0, 1.0 + 0.1 * (i % 3) as f64, true), None));
         guard
     }
 
@@ -117,16 +120,17 @@ mod tests {
     fn what_is_not_finite_and_what_is_a_spike_is_said_and_not_remembered() {
         let mut guard = calm(40);
         let before = guard.clone();
-        assert!(guard.judge(f32::NAN, 1.0).unwrap().contains("the loss is NaN"));
-        assert!(guard.judge(1.0, f64::INFINITY).unwrap().contains("gradients are not finite"));
-        assert!(guard.judge(1.0, 12.0).unwrap().contains("spike_factor = 10"));
-        assert_eq!((guard.judge(1.0, 10.9), guard.norms.len(), before.norms.len()), (None, NORMS, NORMS));
+        assert!(guard.judge(f32::NAN, 1.0, true).unwrap().contains("the loss is NaN"));
+        assert!(guard.judge(1.0, f64::INFINITY, true).unwrap().contains("gradients are not finite"));
+        assert!(guard.judge(1.0, 1.0, false).unwrap().contains("statistics"));
+        assert!(guard.judge(1.0, 12.0, true).unwrap().contains("spike_factor = 10"));
+        assert_eq!((guard.judge(1.0, 10.9, true), guard.norms.len(), before.norms.len()), (None, NORMS, NORMS));
     }
 
     #[test]
     fn a_beginning_has_no_spikes_and_a_factor_of_0_finds_none() {
-        assert_eq!(calm(FEWEST_NORMS - 1).judge(1.0, 1e6), None);
-        assert_eq!(Guard { spike_factor: 0.0, ..calm(20) }.judge(1.0, 1e6), None);
+        assert_eq!(calm(FEWEST_NORMS - 1).judge(1.0, 1e6, true), None);
+        assert_eq!(Guard { spike_factor: 0.0, ..calm(20) }.judge(1.0, 1e6, true), None);
     }
 
     #[test]

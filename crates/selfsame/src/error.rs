@@ -17,6 +17,12 @@ pub enum Error {
         /// What is wrong and what would work.
         problem: String,
     },
+    /// The run folder is no longer where it was when the training began.
+    #[error("{}: was removed, renamed or replaced while it was trained in, so the training has ended; if it was renamed, go on with: selfsame pretrain RUN, under its new name", run.display())]
+    Vanished {
+        /// Where it was.
+        run: PathBuf,
+    },
     /// Another process writes into the run folder.
     #[error("{}: another process is training in this folder; wait for it, or choose another out=…", run.display())]
     InUse {

@@ -186,8 +186,7 @@ impl Run {
             };
             let opened = folder.metadata().map_err(|e| Error::io(&self.path, e))?;
             if there != Some((opened.dev(), opened.ino())) {
-                let problem = "was removed, renamed or replaced while it was trained in, so the training has ended; if it was renamed, go on with: selfsame pretrain RUN, under its new name";
-                return Err(Error::run(&self.path, problem));
+                return Err(Error::Vanished { run: self.path.clone() });
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::run::{PLAN, Run, RunState};
 use crate::step::{Step, step};
-use crate::tensor::layers::{Draws, Pass, update_running_statistics};
+use crate::tensor::layers::{BatchStatistics, Draws, Pass, update_running_statistics};
 use crate::tensor::{parameters, to_vec, view_to_device};
 use crate::train_settings::BestBy;
 use burn::tensor::Device;
@@ -398,7 +398,8 @@ impl<'a, M: Method> Session<'a, M> {
             result.gradients.freeze(field);
         }
         result.gradient_norm = result.gradients.norm();
-        if let Some(reason) = self.guard.judge(result.total, result.gradient_norm) {
+        let statistics = result.statistics.iter().all(BatchStatistics::are_finite);
+        if let Some(reason) = self.guard.judge(result.total, result.gradient_norm, statistics) {
             return self.cope(reason, &result, lr);
         }
         let clip_norm = self.plan.optimizer.common.clip_norm;

@@ -66,6 +66,14 @@ pub struct BatchStatistics {
     pub variance: (ParamId, Tensor<1>),
 }
 
+impl BatchStatistics {
+    /// Whether all of them are numbers.
+    pub fn are_finite(&self) -> bool {
+        let finite = |values: &Tensor<1>| crate::tensor::to_vec(values.clone()).iter().all(|value| value.is_finite());
+        finite(&self.mean.1) && finite(&self.variance.1)
+    }
+}
+
 /// Folds what a step's passes recorded into the running statistics: `running ← 0.9 · running + 0.1 · batch`.
 pub fn update_running_statistics<M: Module>(module: M, statistics: Vec<BatchStatistics>) -> M {
     struct Fold(HashMap<ParamId, Vec<Tensor<1>>>);

@@ -41,13 +41,13 @@ pub fn make(bench: &Bench) -> Result<Vec<Tally>, Failure> {
                 }
                 "skip" => {
                     session.succeeded()?;
-                    records_say(&place, "skip")?;
+                    records_say_so(&place)?;
                     encoder_is_finite(&place)
                 }
                 // The sample comes again, so it cannot end well, and must end.
                 _ => {
                     session.failed_with(code::DIVERGED)?;
-                    records_say(&place, "roll")
+                    records_say_so(&place)
                 }
             }
         })
@@ -55,11 +55,13 @@ pub fn make(bench: &Bench) -> Result<Vec<Tally>, Failure> {
     Ok(vec![tally.named("policies for a loss that is not finite", "do what they say")])
 }
 
-/// Whether `metrics.jsonl` tells what the policy did, beside the number of skipped files.
-fn records_say(place: &Place, word: &str) -> Result<(), Failure> {
+/// Whether `metrics.jsonl` tells what the policy did.
+fn records_say_so(place: &Place) -> Result<(), Failure> {
     let text = fs::read_to_string(place.run_folder().path("metrics.jsonl")).map_err(|e| e.to_string())?;
-    let said = text.replace("skipped_files", "").to_lowercase().contains(word);
-    if said { Ok(()) } else { Err(format!("metrics.jsonl says nothing of \"{word}\"")) }
+    match text.contains(r#""event":"divergence""#) {
+        true => Ok(()),
+        false => Err("metrics.jsonl says nothing of a divergence".into()),
+    }
 }
 
 /// A safetensors file is a length, a header of that length, and here nothing but `f32`.
