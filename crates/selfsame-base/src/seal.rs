@@ -3,6 +3,7 @@
 //! A record tells its format by its field `format`. The way of sealing is the same in every format: what another version
 //! wrote can be told from what is damaged.
 
+use crate::files;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -59,7 +60,7 @@ impl SealedFile {
 
 /// The contents of a file; what stands in the way begins with its name.
 fn read(folder: &Path, name: &str) -> Result<Vec<u8>, Unusable> {
-    std::fs::read(folder.join(name)).map_err(|error| Unusable::Damaged(format!("{name}: {error}")))
+    files::read(&folder.join(name), u64::MAX).map_err(|error| Unusable::Damaged(format!("{name}: {error}")))
 }
 
 /// What stands between the contents of a record and its hash.
@@ -161,5 +162,18 @@ mod tests {
         let (folder, record) = folder();
         std::fs::write(folder.path().join("record.json"), seal(&Record { format: 2, ..record })).unwrap();
         assert_eq!(read(folder.path()), Err(Unusable::Format { found: 2, expected: 1 }));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_in_a_files_place_is_not_waited_for() {
+        let (folder, _) = folder();
+        for name in ["a", "record.json"] {
+            let path = folder.path().join(name);
+            std::fs::remove_file(&path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+            let problem = read(folder.path()).unwrap_err().to_string();
+            assert!(problem.starts_with(name) && problem.contains("pipe"), "{problem}");
+        }
     }
 }

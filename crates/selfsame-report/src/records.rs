@@ -141,7 +141,7 @@ impl RunRecords {
     /// Takes in what has changed in a folder that was read before and is still being written. What was read of a folder that
     /// is gone stays, and another run's in its place is read from the start.
     pub fn refresh(&mut self, folder: &Path) {
-        let plan = std::fs::read_to_string(folder.join("plan.toml"));
+        let plan = files::read_text(&folder.join("plan.toml"));
         if let Err(error) = &plan
             && error.kind() == ErrorKind::NotFound
         {

@@ -24,8 +24,8 @@ pub(crate) struct DataWatch {
 }
 
 impl DataWatch {
-    /// Compares the data with those that `plan` was made for, and takes up the record in the folder `run`. `None` with what is to
-    /// be told, where the training may go on with others.
+    /// Compares the data with those that `plan` was made for, and takes up the record in the folder `run`. The inner error is what is
+    /// to be told where the training may go on with others.
     ///
     /// # Errors
     /// If they have changed and may not have, or are gone.

@@ -8,8 +8,8 @@ use crate::picture::Picture;
 use crate::plan::{Plan, another_plan, listed};
 use crate::progress::Progress;
 use crate::tensorboard::EventFile;
-use selfsame_base::atomic;
 use selfsame_base::seal::Unusable;
+use selfsame_base::{atomic, files};
 use selfsame_config::{Draft, Recipe};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::DataSettings;
@@ -204,7 +204,7 @@ impl Run {
     /// a training does not depend on them.
     pub fn start_records(&mut self, step: u64, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
         let path = self.path.join(METRICS);
-        match fs::read(&path) {
+        match files::read(&path, u64::MAX) {
             Ok(bytes) => {
                 let Readable { kept, lost } = Readable::up_to(&bytes, step);
                 if lost > 0 {

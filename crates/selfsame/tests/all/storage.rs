@@ -1,6 +1,6 @@
 //! What lies in a run folder is whole, or is told not to be: at every byte, and at every moment at which a process can be killed.
 
-use crate::training::{StopAt, Warnings, encoder, losses, method, plan, pretrain, train};
+use crate::training::{Warnings, encoder, losses, method, plan, pretrain, train, train_to};
 use selfsame::Error;
 use selfsame::branch::Branch;
 use selfsame::checkpoint::{self, Checkpoint, Judged};
@@ -54,13 +54,6 @@ fn names(folder: &Path) -> Vec<String> {
 
 fn checkpoints(plan: &Plan) -> Vec<String> {
     names(&plan.out.join("checkpoints"))
-}
-
-/// Trains until `step` steps are done, and is stopped there.
-fn train_to(plan: &Plan, dataset: &Arc<Dataset>, step: u64) {
-    let stop = AtomicBool::new(false);
-    let outcome = pretrain(plan, dataset, &mut StopAt(step, &stop), &stop);
-    assert!(matches!(outcome, Outcome::Interrupted { step: at, .. } if at == step), "{outcome:?}");
 }
 
 /// Goes on to the end; the step that it begins after, and the warnings.

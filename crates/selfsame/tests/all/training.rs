@@ -151,7 +151,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 /// Raises the stop flag once `at` steps are done.
-pub struct StopAt<'a>(pub u64, pub &'a AtomicBool);
+struct StopAt<'a>(pub u64, pub &'a AtomicBool);
 
 impl Observer for StopAt<'_> {
     fn event(&mut self, event: &Event) {
@@ -159,6 +159,13 @@ impl Observer for StopAt<'_> {
             self.1.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// Trains until `step` steps are done, and is stopped there.
+pub fn train_to(plan: &Plan, dataset: &Arc<Dataset>, step: u64) {
+    let stop = AtomicBool::new(false);
+    let outcome = pretrain(plan, dataset, &mut StopAt(step, &stop), &stop);
+    assert!(matches!(outcome, Outcome::Interrupted { step: at, .. } if at == step), "{outcome:?}");
 }
 
 #[test]
@@ -255,8 +262,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
     let (whole, dataset) = plan(folder.path(), "whole", &[]);
     train(&whole, &dataset);
     let (damaged, dataset) = plan(folder.path(), "damaged", &[]);
-    let stop = AtomicBool::new(false);
-    pretrain(&damaged, &dataset, &mut StopAt(9, &stop), &stop);
+    train_to(&damaged, &dataset, 9);
     let newest = damaged.out.join("checkpoints/step-00000009/model.safetensors");
     let mut bytes = fs::read(&newest).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -342,8 +348,7 @@ fn an_edited_plan_is_told_what_was_changed_and_what_changes_nothing_is_taken() {
     let (whole, dataset) = plan(folder.path(), "whole", &["epochs=2"]);
     train(&whole, &dataset);
     let (begun, dataset) = plan(folder.path(), "begun", &["epochs=2"]);
-    let stop = AtomicBool::new(false);
-    pretrain(&begun, &dataset, &mut StopAt(5, &stop), &stop);
+    train_to(&begun, &dataset, 5);
 
     let file = begun.out.join("plan.toml");
     let text = fs::read_to_string(&file).unwrap();
@@ -377,8 +382,7 @@ fn an_edited_plan_is_told_what_was_changed_and_what_changes_nothing_is_taken() {
 fn data_that_have_changed_are_refused_or_told_in_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let (begun, dataset) = plan(folder.path(), "begun", &["epochs=2"]);
-    let stop = AtomicBool::new(false);
-    pretrain(&begun, &dataset, &mut StopAt(5, &stop), &stop);
+    train_to(&begun, &dataset, 5);
     let (path, record) = (folder.path().join("images.npy"), begun.out.join("data.bin"));
     let attempt = |plan: &Plan, observer: &mut dyn Observer| {
         let dataset = Arc::new(Dataset::open(&DataRequest::from(&plan.data)).unwrap());
@@ -419,8 +423,7 @@ fn a_copy_of_the_data_with_other_times_is_the_same() {
     let (whole, dataset) = plan(folder.path(), "whole", &["epochs=2"]);
     train(&whole, &dataset);
     let (begun, dataset) = plan(folder.path(), "begun", &["epochs=2"]);
-    let stop = AtomicBool::new(false);
-    pretrain(&begun, &dataset, &mut StopAt(5, &stop), &stop);
+    train_to(&begun, &dataset, 5);
     let path = folder.path().join("images.npy");
     fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     let dataset = Arc::new(Dataset::open(&DataRequest::from(&begun.data)).unwrap());
