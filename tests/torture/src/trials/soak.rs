@@ -67,17 +67,17 @@ fn last_step(records: &Path) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(whole.lines().next_back()?).ok()?["step"].as_u64()
 }
 
-/// The largest of the first fifth after the settling, and of the last fifth.
+/// The first fifth after the settling, and the last fifth: the most memory, and the fewest open files, since a leak raises these
+/// too, and a file that a save holds open at the moment of a sample does not.
 fn compare(samples: &[Sample], steps: u64) -> Result<String, Failure> {
     let fifth = (steps - SETTLED) / 5;
-    let most = |from: u64, to: u64, of: fn(&Sample) -> u64| {
-        samples.iter().filter(|sample| (from..to).contains(&sample.step)).map(of).max()
-    };
-    let both = |of| {
-        let (early, late) = (most(SETTLED, SETTLED + fifth, of), most(steps - fifth, steps, of));
-        early.zip(late).ok_or("too few samples: the steps are too fast")
-    };
-    let (resident, files) = (both(|sample| sample.resident_kib)?, both(|sample| sample.files)?);
+    let within = |from: u64, to: u64| samples.iter().filter(move |sample| (from..to).contains(&sample.step));
+    let (early, late) = (|| within(SETTLED, SETTLED + fifth), || within(steps - fifth, steps));
+    let too_few = "too few samples: the steps are too fast";
+    let resident = |sample: &Sample| sample.resident_kib;
+    let resident = early().map(resident).max().zip(late().map(resident).max()).ok_or(too_few)?;
+    let files = |sample: &Sample| sample.files;
+    let files = early().map(files).min().zip(late().map(files).min()).ok_or(too_few)?;
     let mib = |kib: u64| kib as f64 / 1024.0;
     let said = format!(
         " ({:.1} MiB after {SETTLED}, {:.1} MiB at the end; {} open files, then {})",
