@@ -374,6 +374,42 @@ fn every_command_that_loads_a_checkpoint_says_which_one_and_how_far_it_is() {
 }
 
 #[test]
+fn what_a_newcomer_types_is_answered_with_the_command_that_works() {
+    let place = Place::new();
+    place.images("my photos", 8);
+    place.images("other/my photos", 9);
+    fs::write(place.path("images.npy"), b"").unwrap();
+    // What a message tells to type, in a shell.
+    let pasted = |line: &str, more: &[&str]| {
+        let command = line[line.find("selfsame ").unwrap()..].replacen("selfsame", "\"$0\"", 1);
+        let command = format!("{} {}", command.trim_end_matches('`'), more.join(" "));
+        let binary = assert_cmd::cargo::cargo_bin!("selfsame");
+        Command::new("bash").current_dir(place.0.path()).args(["-c", &command]).arg(binary).output().unwrap()
+    };
+    let line = place.fails(&["pretrain", "my photos"]);
+    contains(&line, &["my photos: not a run folder", "selfsame pretrain 'data=my photos'"]);
+    let tiny = ["epochs=1", "data.size=12", "data.channels=1", "'backbone.widths=[4,8]'"];
+    succeeds(&pasted(&line, &tiny));
+    // The same data under the same name go on; others have a folder of their own.
+    let again = pasted(&line, &tiny);
+    succeeds(&again);
+    contains(&stderr(&again), &["runs/simclr-my photos is finished"]);
+    let other = pasted("selfsame pretrain 'data=other/my photos'", &tiny);
+    succeeds(&other);
+    contains(&stderr(&other), &["runs/simclr-my photos is the run of another plan", "runs/simclr-my photos-2"]);
+    assert_eq!(place.names("runs"), ["simclr-my photos", "simclr-my photos-2"]);
+
+    contains(&place.fails(&["pretrain", "data=my photos", "--epochs", "10"]), &["--epochs", "write epochs=10"]);
+    contains(&place.fails(&["pretrain", "data=x", "--batch-size=8"]), &["--batch-size", "write batch_size=8"]);
+    contains(&place.fails(&["pretrain", "images.npy"]), &["not a recipe", "selfsame pretrain data=images.npy"]);
+    let line = place.fails(&["evaluate", "simclr-my photo", "test=my photos"]);
+    contains(&line, &["no such run folder", "did you mean 'runs/simclr-my photos'?"]);
+    let words = ["evaluate", "runs/simclr-my photos", "test=other/my photos", "evaluate.knn_k=3"];
+    contains(&succeeds(&place.run(&words)), &["\nh "]);
+    contains(&place.text("runs/simclr-my photos/scores.json"), &["\"k\": 3"]);
+}
+
+#[test]
 fn a_run_is_judged_and_its_features_are_written() {
     let place = Place::new();
     place.images("photos", 24);

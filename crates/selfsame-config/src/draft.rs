@@ -26,13 +26,23 @@ impl<'s> Draft<'s> {
     /// # Errors
     /// If a key is unknown, or its value is not what it holds: which, where, what was expected and what would work.
     pub fn new(schema: &'s Schema, recipe: Option<&Recipe>, arguments: &[String]) -> Result<Self, DataError> {
-        let mut draft = Self { schema, tree: Node::empty(), notes: Vec::new() };
+        let tree = recipe.map_or(Ok(Node::empty()), |recipe| Node::parse(&recipe.name, &recipe.text))?;
+        Self::on(schema, tree, arguments)
+    }
+
+    /// The draft of `table`, which came about as `how` says, with `key=value` arguments laid over it.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn over(schema: &'s Schema, table: Table, how: &'static str, arguments: &[String]) -> Result<Self, DataError> {
+        Self::on(schema, Node::new(Value::Table(table), &Origin::Derived(how)), arguments)
+    }
+
+    fn on(schema: &'s Schema, tree: Node, arguments: &[String]) -> Result<Self, DataError> {
+        let mut draft = Self { schema, tree, notes: Vec::new() };
+        draft.correct_names()?;
         let split = |argument: &String| split_argument(schema, argument);
         let arguments = arguments.iter().map(split).collect::<Result<Vec<_>, _>>()?;
-        if let Some(recipe) = recipe {
-            draft.tree = Node::parse(&recipe.name, &recipe.text)?;
-            draft.correct_names()?;
-        }
         // Names first, since they decide which keys there are.
         let (names, rest): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|(path, _)| draft.is_name(path));
         for (path, text) in names {
@@ -63,6 +73,12 @@ impl<'s> Draft<'s> {
             *node = Node::new(value, &Origin::Derived(how));
             self.notes.push(note);
         }
+    }
+
+    /// The value that an argument gave.
+    pub fn given<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
+        let node = self.tree.get(path).filter(|node| *node.origin() == Origin::CommandLine)?;
+        node.clone().into_value().try_into().ok()
     }
 
     /// The table at `path`, with what is known so far.
@@ -138,9 +154,10 @@ impl<'s> Draft<'s> {
             };
             let mut dropped = Vec::new();
             if let Some(Node::Table(entries, _)) = self.tree.get_mut(&table) {
-                entries.retain(|name, _| {
+                entries.retain(|name, node| {
                     let kept = kept(name);
-                    if !kept {
+                    // What nobody wrote is not missed.
+                    if !kept && matches!(node.origin(), Origin::File { .. }) {
                         dropped.push(name.clone());
                     }
                     kept

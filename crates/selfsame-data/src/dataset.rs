@@ -59,6 +59,8 @@ pub struct Dataset {
     decoder: FileDecoder,
     /// Size of every image, as far as it is known to be one.
     uniform_size: Option<Size>,
+    /// Median of the shorter sides of the images that were looked at, px.
+    shorter_side: usize,
     /// Memory of an image, bytes: exact for arrays, else the mean of the probed headers.
     mean_image_bytes: usize,
     /// Values of an image, likewise.
@@ -91,6 +93,7 @@ impl Dataset {
             source,
             decoder,
             uniform_size: None,
+            shorter_side: 0,
             mean_image_bytes: 0,
             mean_image_values: 0,
             cache: None,
@@ -120,6 +123,7 @@ impl Dataset {
             return Err(DataError::setting("data.channels", problem));
         }
         self.uniform_size = Some(Size { height, width });
+        self.shorter_side = height.min(width);
         self.mean_image_values = height * width * wanted;
         self.mean_image_bytes = 4 * self.mean_image_values;
         Ok(())
@@ -166,11 +170,25 @@ impl Dataset {
         self.mean_image_values = headers.iter().map(values).sum::<usize>() / headers.len();
         self.mean_image_bytes = headers.iter().map(|h| values(h) * h.depth_bytes).sum::<usize>() / headers.len();
         self.uniform_size = headers.iter().all(|header| header.size == first.size).then_some(first.size);
+        let mut sides: Vec<usize> = headers.iter().map(|header| header.size.height.min(header.size.width)).collect();
+        let middle = sides.len() / 2;
+        self.shorter_side = *sides.select_nth_unstable(middle).1;
         let budget_bytes = settings.cache_mb << 20;
         if self.mean_image_bytes.saturating_mul(len) <= budget_bytes {
             self.cache = Some(Cache::new(len, budget_bytes));
         }
         self.check_bad_share()
+    }
+
+    /// Side of the square that an encoder sees unless told otherwise, px: the images' own where they are small squares of one
+    /// size; else their shorter side, so that none is blown up much, in steps that patches divide; at most 224.
+    pub fn default_size(&self) -> usize {
+        let side = self.shorter_side.min(DEFAULT_SIZE);
+        match self.uniform_size {
+            Some(Size { height, width }) if height == width => side,
+            _ if side < 32 => (side / 4 * 4).max(4),
+            _ => side / 8 * 8,
+        }
     }
 
     /// Number of samples, unreadable ones included.
@@ -389,8 +407,7 @@ impl Dataset {
         facts.insert("kind".into(), self.kind.into());
         facts.insert("channels".into(), Value::Integer(self.channels() as i64));
         facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
-        let own = self.uniform_size.filter(|size| size.height == size.width);
-        facts.insert("size".into(), Value::Integer(own.map_or(DEFAULT_SIZE, |size| size.height) as i64));
+        facts.insert("size".into(), Value::Integer(self.default_size() as i64));
         // A training will want to know what was read here.
         self.remember(None);
         facts.insert("fingerprint".into(), self.fingerprint()?.into());

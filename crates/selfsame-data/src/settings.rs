@@ -32,7 +32,7 @@ settings! {
         /// where labels are: first folder level, or the data file; used for scores only
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
         /// side of the square that the encoder sees, px
-        size: usize = (data "the data's own, else 224"), Kind::SIDE;
+        size: usize = (data "the images' shorter side, at most 224"), Kind::SIDE;
         /// per-channel mean, 0..1
         #[serde(serialize_with = "shortest")]
         mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Within(-1e6, 1e6), None);

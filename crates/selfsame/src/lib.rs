@@ -20,6 +20,7 @@ pub mod encoder_folder;
 pub mod error;
 pub mod events;
 pub mod finetune;
+pub mod fitted_recipe;
 pub mod judge;
 pub mod memory;
 pub mod method;

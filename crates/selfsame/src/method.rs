@@ -4,6 +4,7 @@ use crate::backbone::{Encoder, Role};
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
+use crate::fitted_recipe::Fit;
 use crate::objective::LossTerms;
 use crate::outputs::PerSample;
 use crate::picture::Picture;
@@ -17,6 +18,7 @@ use burn::tensor::Device;
 use selfsame_config::Settings;
 use selfsame_data::dataset::Dataset;
 use std::sync::Arc;
+use toml::Table;
 
 /// What a method is built from.
 #[derive(Debug)]
@@ -104,6 +106,9 @@ pub trait Method: Module + Sized + 'static {
 
     /// Whether the values make sense together and with the rest of the plan. Errors name the keys.
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error>;
+
+    /// Changes what the method's own recipe has in `[method]` to fit other data.
+    fn fit(_keys: &mut Table, _to: &Fit) {}
 
     /// Builds the method from its keys and the plan.
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error>;

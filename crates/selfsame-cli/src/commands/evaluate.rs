@@ -26,20 +26,22 @@ use std::sync::Arc;
 Examples:
   selfsame evaluate runs/mine train=labeled/ test=held-out/     folders with one sub-folder per class
   selfsame evaluate runs/simclr-demo test=demo/test             train=… defaults to the run's own data
+  selfsame evaluate runs/mine test=held-out/ evaluate.knn_k=5   any key of selfsame list keys evaluate
 
 The table goes to standard output and, as scores.json, into the run folder.")]
 pub struct Evaluate {
     /// A run folder
     run: PathBuf,
-    /// train=PATH test=PATH
+    /// train=PATH test=PATH, and keys of evaluate as key=value
     #[arg(value_name = "KEY=VALUE")]
     words: Vec<String>,
 }
 
 impl Evaluate {
     pub fn run(self) -> Result<Code> {
-        let plan = plans::run(&self.run)?;
-        let [train, test] = plans::values(&self.words, ["train", "test"])?;
+        let (keys, words): (Vec<_>, Vec<_>) = self.words.into_iter().partition(|word| word.starts_with("evaluate."));
+        let plan = plans::run_with(&self.run, &keys)?;
+        let [train, test] = plans::values(&words, ["train", "test"])?;
         let test =
             test.ok_or_else(|| bad_input("test: missing; say which labeled data to test on, e.g. test=held-out/"))?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());

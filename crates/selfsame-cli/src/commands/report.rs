@@ -12,6 +12,7 @@ use selfsame::plan::Plan;
 use selfsame::progress::Progress;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
+use selfsame_base::text::pasted;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::preview::{Preview, Shown, ShownView};
 use selfsame_data::settings::DataRequest;
@@ -269,7 +270,7 @@ pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>, plain: &Tables) {
 pub fn draw_again(plan: &Plan) {
     let drawn = || -> Result<PathBuf> {
         let found = Findings::read(&plan.out.join(FINDINGS))
-            .map_err(|error| format!("{error}; selfsame report {} looks at the samples.", plan.out.display()));
+            .map_err(|error| format!("{error}; selfsame report {} looks at the samples.", pasted(&plan.out)));
         let html = match opened(&plan.out) {
             Ok((plan, dataset)) => page(&plan.out, Some((&plan, &dataset)), &found)?,
             Err(error) => page(&plan.out, None, &Err(format!("the run's data cannot be opened: {error:#}")))?,

@@ -85,7 +85,8 @@ impl Filter {
             self.sums.iter_mut().for_each(|sum| *sum = gain / *sum);
         });
         for (i, (weights, factor)) in self.weights.chunks_exact_mut(self.taps).zip(&self.sums).enumerate() {
-            weights.iter_mut().enumerate().for_each(|(k, weight)| *weight = self.by_tap[k * output + i] * factor);
+            let unscaled = self.by_tap[i..].iter().step_by(output);
+            weights.iter_mut().zip(unscaled).for_each(|(weight, unscaled)| *weight = unscaled * factor);
         }
     }
 

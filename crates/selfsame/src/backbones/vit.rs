@@ -37,8 +37,10 @@ settings! {
     /// `[backbone]` of every vision transformer.
     pub struct VitSettings {
         /// side of a patch, px
-        patch_size: usize = (derived "4 up to 64 px, 16 above", |s| {
-            value(if s.count("data.size")? <= 64 { 4 } else { 16 })
+        patch_size: usize = (derived "4 up to 64 px, above 16 or what divides the side", |s| {
+            let side = s.count("data.size")?;
+            let largest = if side <= 64 { 4 } else { 16 };
+            value((1..=largest).rev().find(|&patch| side.is_multiple_of(patch) && largest.is_multiple_of(patch))?)
         }), Kind::Integer(Range::Within(1.0, 256.0));
         /// h is the class token, or the mean of the tokens
         pool: Pool = "class", Kind::Word(&["class", "mean"]);

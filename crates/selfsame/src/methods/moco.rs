@@ -8,6 +8,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
+use crate::fitted_recipe::Fit;
 use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, moco, moco_v3};
 use crate::outputs::Distillation;
@@ -19,6 +20,7 @@ use crate::require;
 use crate::teacher::{self, Teacher};
 use burn::module::Module;
 use selfsame_config::{Kind, Range, settings};
+use toml::Table;
 
 settings! {
     /// `[method] name = "moco"`
@@ -59,6 +61,10 @@ impl Method for Moco {
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::two_views(plan, Moco::NAME)?;
         if config.version == "v2" { Queue::check(config.queue, plan.train.batch_size) } else { Ok(()) }
+    }
+
+    fn fit(keys: &mut Table, to: &Fit) {
+        Queue::fit(keys, to);
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
