@@ -9,7 +9,7 @@
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::augment::{Normalization, Pipeline, View, ViewShape};
 use selfsame_data::decode::FileDecoder;
-use selfsame_data::image::{Image, Pixels};
+use selfsame_data::image::{Image, Pixels, ValueRange};
 use std::error::Error;
 use std::time::Instant;
 
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let recipe: toml::Table = toml::from_str(recipe)?;
     let choices: Vec<selfsame_config::Choice> = recipe["augmentations"].clone().try_into()?;
-    let normalization = Normalization::new(&vec![0.5; channels], &vec![0.25; channels]);
+    let normalization = Normalization::new(&vec![0.5; channels], &vec![0.25; channels], ValueRange::UNIT);
     let pipeline = Pipeline::new(&choices, "augmentations", ViewShape { size, channels }, normalization)?;
     let (mut view, mut draws, mut out) = (View::default(), Vec::new(), vec![0.0; size * size * channels]);
     let mut pass = |epoch: u64| {

@@ -12,7 +12,6 @@ use crate::source::{self, Encoded, IndexedSource, LabelSource, Stat};
 use crate::threads;
 use blake3::Hasher;
 use rayon::prelude::*;
-use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_base::{DataError, files};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -32,12 +31,6 @@ const COMPARED: usize = 1024;
 
 /// Larger files are not read: no image within the pixel limits needs so many bytes.
 const MOST_FILE_BYTES: u64 = 2 << 30;
-
-/// Values (pixels times channels) that [`Dataset::facts`] may look at for the normalization constants.
-const SURVEY_VALUES: usize = 1 << 27;
-
-/// Fewest and most images that [`Dataset::facts`] looks at for them.
-const SURVEY_IMAGES: [usize; 2] = [256, 10_000];
 
 /// Side of the view where neither the user nor the data say one, px.
 const DEFAULT_SIZE: usize = 224;
@@ -79,7 +72,7 @@ impl Dataset {
     pub fn open(settings: &DataRequest) -> Result<Self, DataError> {
         let labels = LabelSource::parse(settings.labels.as_deref())?;
         let entry = source::find(&settings.path, settings.kind.as_deref())?;
-        let source = (entry.open)(&settings.path, labels)?;
+        let source = (entry.open)(settings, labels)?;
         let channels = settings.channels.unwrap_or_else(|| source.shape().map_or(3, |[_, _, channels]| channels));
         let decoder = FileDecoder {
             channels,
@@ -231,6 +224,11 @@ impl Dataset {
         self.source.classes()
     }
 
+    /// What a person should know of what is read and what is not, one line each.
+    pub fn notes(&self) -> &[String] {
+        self.source.notes()
+    }
+
     /// Channels of every image that [`Self::sample`] gives.
     pub fn channels(&self) -> usize {
         self.decoder.channels
@@ -359,49 +357,9 @@ impl Dataset {
         self.bad.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Mean and standard deviation of each channel on the 0..1 scale (`f32` data: on their own), over up to
-    /// `max_samples` samples drawn without replacement. Each image weighs the same, as it does in training. The same
-    /// seed gives the same bytes for any number of threads; unreadable samples are left out.
-    ///
-    /// # Shapes
-    /// Both: `[channels]`.
-    pub fn mean_std(&self, max_samples: usize, seed: u64) -> Result<(Vec<f32>, Vec<f32>), DataError> {
-        let len = self.len();
-        let mut order: Vec<u32> = (0..len as u32).collect();
-        let count = len.min(max_samples);
-        if count < len {
-            let mut rng = StreamRng::new(seed, Purpose::Survey, 0, 0, 0);
-            (0..count).for_each(|i| order.swap(i, i + rng.below(len - i)));
-            order.truncate(count);
-            order.sort_unstable();
-        }
-        let moments = |&index: &u32| match self.with_sample(index as usize, moments) {
-            Ok(moments) => Ok(Some(moments)),
-            Err(DataError::Sample { .. }) => Ok(None),
-            Err(error) => Err(error),
-        };
-        let moments: Vec<Option<Vec<[f64; 2]>>> =
-            threads::pool(0)?.install(|| order.par_iter().map(moments).collect::<Result<_, _>>())?;
-        let mut sums = vec![[0.0; 2]; self.channels()];
-        let mut images = 0.0;
-        for image in moments.into_iter().flatten() {
-            images += 1.0;
-            sums.iter_mut().zip(image).for_each(|(sum, [mean, square])| *sum = [sum[0] + mean, sum[1] + square]);
-        }
-        if images == 0.0 {
-            return Err(DataError::Data(format!("none of {count} samples can be read, so there is no mean to take")));
-        }
-        let mean = |[sum, _]: &[f64; 2]| sum / images;
-        let variance = |sums: &[f64; 2]| sums[1] / images - mean(sums).powi(2);
-        Ok((
-            sums.iter().map(|sums| mean(sums) as f32).collect(),
-            sums.iter().map(|sums| variance(sums).max(0.0).sqrt() as f32).collect(),
-        ))
-    }
-
     /// What the data tell of `given`, a `[data]` table: kind, channels, labels, size (the side of the data's own square, else
-    /// 224), the normalization constants (from a sample of up to 10,000 images; a constant channel has deviation 1) and the
-    /// fingerprint.
+    /// 224), the normalization constants and the range of the values (from a sample of up to 10,000 images; a constant channel has
+    /// the range as its deviation) and the fingerprint.
     pub fn facts(&self, given: &Table) -> Result<Table, DataError> {
         let mut facts = Table::new();
         facts.insert("kind".into(), self.kind.into());
@@ -411,13 +369,17 @@ impl Dataset {
         // A training will want to know what was read here.
         self.remember(None);
         facts.insert("fingerprint".into(), self.fingerprint()?.into());
-        if !(given.contains_key("mean") && given.contains_key("std")) {
-            let [fewest, most] = SURVEY_IMAGES;
-            let samples = (SURVEY_VALUES / self.mean_image_values.max(1)).clamp(fewest, most);
-            let (mean, std) = self.mean_std(samples, 0)?;
-            let list = |values: Vec<f32>| Value::Array(values.into_iter().map(|v| f64::from(v).into()).collect());
-            facts.insert("mean".into(), list(mean));
-            facts.insert("std".into(), list(std.into_iter().map(|std| if std > 1e-6 { std } else { 1.0 }).collect()));
+        let normalized = given.contains_key("mean") && given.contains_key("std");
+        if !(normalized && given.contains_key("range")) {
+            let Survey { mean, std, range } = self.own_survey(normalized)?;
+            let list = |values: &[f32]| Value::Array(values.iter().map(|&v| f64::from(v).into()).collect());
+            let least = 1e-6 * range.span();
+            let std: Vec<f32> = std.into_iter().map(|std| if std > least { std } else { range.span() }).collect();
+            facts.insert("range".into(), list(&[range.low, range.high]));
+            if !normalized {
+                facts.insert("mean".into(), list(&mean));
+                facts.insert("std".into(), list(&std));
+            }
         }
         Ok(facts)
     }
@@ -587,27 +549,6 @@ impl SampleSource for Dataset {
     }
 }
 
-/// `[mean of x, mean of x²]` of each channel on the 0..1 scale, `[channels, 2]`.
-fn moments(image: &Image) -> Vec<[f64; 2]> {
-    fn sums<T: Copy + Into<f64>>(values: &[T], channels: usize, scale: f64) -> Vec<[f64; 2]> {
-        let mut sums = vec![[0.0; 2]; channels];
-        for pixel in values.chunks_exact(channels) {
-            for (sum, &value) in sums.iter_mut().zip(pixel) {
-                let value: f64 = value.into();
-                sum[0] += value;
-                sum[1] += value * value;
-            }
-        }
-        let pixels = (values.len() / channels) as f64;
-        sums.iter().map(|[sum, square]| [sum * scale / pixels, square * scale * scale / pixels]).collect()
-    }
-    match &image.pixels {
-        Pixels::U8(values) => sums(values, image.channels, 1.0 / 255.0),
-        Pixels::U16(values) => sums(values, image.channels, 1.0 / 65535.0),
-        Pixels::F32(values) => sums(values, image.channels, 1.0),
-    }
-}
-
 /// Decoded images of a data set that is expected to fit; whatever does not fit after all is decoded again.
 struct Cache {
     slots: Vec<OnceLock<Arc<Image>>>,
@@ -637,5 +578,8 @@ impl Cache {
     }
 }
 
+mod survey;
 #[cfg(test)]
 mod tests;
+
+pub use survey::Survey;

@@ -164,7 +164,7 @@ fn shape(data: &DataSettings) -> ViewShape {
 }
 
 fn normalization(data: &DataSettings) -> Normalization {
-    Normalization::new(&data.mean, &data.std)
+    Normalization::new(&data.mean, &data.std, data.range.into())
 }
 
 /// Batches for training, without end: every epoch in its own random order, its last incomplete batch dropped.
@@ -489,6 +489,7 @@ mod tests {
             channels = 3
             mean = [0.5, 0.4, 0.3]
             std = [0.2, 0.3, 0.4]
+            range = [0.0, 1.0]
             kind = "folder"
             labels = "none"
             fingerprint = "none"

@@ -1,6 +1,7 @@
 //! What can be set of data and views.
 
 use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS};
+use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
     Choice, Choices, Key, Kind, Part, Preset, Range, Settings, Settled, Variant, settings, shortest, value,
@@ -8,6 +9,9 @@ use selfsame_config::{
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toml::{Table, Value};
+
+/// The value of a key that is to be told by the data.
+pub const AUTO: &str = "auto";
 
 /// What happens when data are no longer those that a run began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +37,21 @@ settings! {
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
         /// side of the square that the encoder sees, px
         size: usize = (data "the images' shorter side, at most 224"), Kind::SIDE;
-        /// per-channel mean, 0..1
+        /// order of an array's axes: n images, height, width, channels; auto: told by the lengths
+        axes: String = "auto", Kind::Word(AXES);
+        /// the array of an .npz archive that holds the images; auto: told by the name
+        key: String = "auto", Kind::Text, records;
+        /// the array of an .npz archive that holds the labels; auto: told by the name
+        label_key: String = "auto", Kind::Text, records;
+        /// per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are
         #[serde(serialize_with = "shortest")]
-        mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Within(-1e6, 1e6), None);
-        /// per-channel standard deviation, 0..1
+        mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Within(-1e30, 1e30), None);
+        /// per-channel standard deviation, on the same scale
         #[serde(serialize_with = "shortest")]
-        std: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Over(0.0, 1e6), None);
+        std: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Over(0.0, 1e30), None);
+        /// what augmentations take for black and white, on the same scale, one for all channels
+        #[serde(serialize_with = "shortest")]
+        range: [f32; 2] = (data "0..1 for 8 bits, else the 0.1 % and 99.9 % quantiles", or [0.0, 1.0]), Kind::Interval(Range::Within(-1e30, 1e30));
         /// color under transparent pixels, [r, g, b]
         background: [u8; 3] = [0, 0, 0], Kind::Integers(Range::Within(0.0, 255.0), Some(3));
         /// larger images are refused before they are decoded
@@ -67,6 +80,12 @@ pub struct DataRequest {
     pub channels: Option<usize>,
     /// `none`, `folder`, `file`.
     pub labels: Option<String>,
+    /// One of [`AXES`].
+    pub axes: String,
+    /// The array that holds the images, or [`AUTO`].
+    pub key: String,
+    /// The array that holds the labels, or [`AUTO`].
+    pub label_key: String,
     /// Color on which alpha is composited, `[r, g, b]`.
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
@@ -95,6 +114,9 @@ impl From<&DataSettings> for DataRequest {
             kind: Some(settings.kind.clone()),
             channels: Some(settings.channels),
             labels: Some(settings.labels.clone()),
+            axes: settings.axes.clone(),
+            key: settings.key.clone(),
+            label_key: settings.label_key.clone(),
             background: settings.background,
             max_megapixels: settings.max_megapixels,
             max_bad_share: settings.max_bad_share,

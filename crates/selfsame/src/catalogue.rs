@@ -249,7 +249,7 @@ impl Catalogue {
         let found = facts["fingerprint"].as_str().expect("text");
         if let Some(told) = told.filter(|&told| told != found) {
             if given.get("on_data_change").and_then(Value::as_str) != Some("warn") {
-                let problem = "the data are not those of this fingerprint: names, sizes or contents differ; drop data.fingerprint, data.mean and data.std, or go on with what is there by data.on_data_change=warn";
+                let problem = "the data are not those of this fingerprint: names, sizes or contents differ; drop data.fingerprint, data.mean, data.std and data.range, or go on with what is there by data.on_data_change=warn";
                 return Err(draft.locate(selfsame_base::DataError::setting("data.fingerprint", problem)).into());
             }
             let note =

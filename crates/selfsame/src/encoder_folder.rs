@@ -45,10 +45,13 @@ pub struct EncoderConfig {
     pub channels: usize,
     /// Input side, px.
     pub size: usize,
-    /// Per-channel mean on the 0..1 scale.
+    /// Per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are.
     pub mean: Vec<f32>,
-    /// Per-channel standard deviation on the 0..1 scale.
+    /// Per-channel standard deviation, on the same scale.
     pub std: Vec<f32>,
+    /// What augmentations took for black and white, on the same scale.
+    #[serde(default = "unit_range")]
+    pub range: [f32; 2],
     /// Width of the representation.
     pub width: usize,
     /// How long it was trained.
@@ -59,11 +62,17 @@ pub struct EncoderConfig {
     pub weights: SealedFile,
 }
 
+/// What encoders were trained with before the range was kept.
+fn unit_range() -> [f32; 2] {
+    [0.0, 1.0]
+}
+
 impl EncoderConfig {
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
         let (mean, std) = (self.mean.clone(), self.std.clone());
-        let data = DataSettings { size: self.size, channels: self.channels, mean, std, ..data.clone() };
+        let (size, channels, range) = (self.size, self.channels, self.range);
+        let data = DataSettings { size, channels, mean, std, range, ..data.clone() };
         Ok(EvalPlan::plain(&data, batching)?)
     }
 }
@@ -143,7 +152,7 @@ impl EncoderFolder {
 
     /// Writes the encoder that `plan` has trained into `path`, its weights last.
     pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
-        let DataSettings { channels, size, mean, std, .. } = plan.data.clone();
+        let DataSettings { channels, size, mean, std, range, .. } = plan.data.clone();
         let weights = parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)));
         let config = EncoderConfig {
             format: FORMAT,
@@ -155,6 +164,7 @@ impl EncoderFolder {
             size,
             mean,
             std,
+            range,
             width: encoder.width(),
             trained,
             plan: plan.fingerprint(),

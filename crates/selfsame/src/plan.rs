@@ -131,7 +131,13 @@ impl Plan {
             let problem = "1 sample has no statistics for batch norm, so nothing would be learned; at least 2 works, or another norm in [backbone] and [projector]";
             return wrong("train.chunk_size", problem.into());
         }
-        let DataSettings { channels, mean, std, .. } = &self.data;
+        let DataSettings { channels, mean, std, range: [low, high], .. } = &self.data;
+        if low >= high {
+            return wrong(
+                "data.range",
+                format!("expected two different values, the smaller first, got [{low}, {high}]"),
+            );
+        }
         for (key, constants) in [("data.mean", mean), ("data.std", std)] {
             if constants.len() != *channels {
                 let problem = format!("expected one number per channel, {channels} in all, got {}", constants.len());

@@ -157,7 +157,8 @@ pub fn find(
     metadata: Option<&Metadata>,
 ) -> Result<Findings> {
     let plain = plain.of_samples(&plain.indices[..plain.indices.len().min(SAMPLES)]);
-    let thumbnails = Sheet::of_samples(dataset, &plain.indices, thumbnail_side(plan, THUMBNAIL_PX))?;
+    let thumbnails =
+        Sheet::of_samples(dataset, &plain.indices, plan.data.range.into(), thumbnail_side(plan, THUMBNAIL_PX))?;
     let findings = Findings::find(
         &plain.h,
         FindOptions {
@@ -220,7 +221,7 @@ fn pictures(findings: &Findings, plan: &Plan, dataset: &Dataset) -> Result<Sampl
     let indices: Vec<usize> = findings.samples.iter().map(|sample| sample.index).collect();
     let shown: Vec<usize> = pages::gallery_samples(findings).iter().map(|&sample| indices[sample]).collect();
     let sheet = |indices: &[usize], px: usize, bytes: usize| -> Result<TileSheet> {
-        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, thumbnail_side(plan, px))?, bytes))
+        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, plan.data.range.into(), thumbnail_side(plan, px))?, bytes))
     };
     Ok(SamplePictures {
         thumbnails: sheet(&indices, THUMBNAIL_PX, THUMBNAIL_BYTES)?,

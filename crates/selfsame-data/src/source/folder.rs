@@ -20,7 +20,7 @@ pub const ENTRY: SourceEntry = SourceEntry {
     name: "folder",
     summary: "a folder of image files (JPEG, PNG, WebP, TIFF, BMP, GIF, PNM), at any depth",
     detect: |path| path.is_dir(),
-    open: |path, labels| Ok(Box::new(Folder::open(path, labels)?)),
+    open: |request, labels| Ok(Box::new(Folder::open(&request.path, labels)?)),
 };
 
 /// Files that are looked for when one is not there: if none of them is, the folder is gone.

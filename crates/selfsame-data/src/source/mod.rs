@@ -5,15 +5,21 @@ mod cifar;
 mod demo;
 mod folder;
 mod idx;
+mod rows;
 mod unpack;
+mod values;
+
+pub use array::AXES;
 
 use crate::image::Image;
+use crate::settings::DataRequest;
 use selfsame_base::error::{is_gone, is_scarce};
 use selfsame_base::{DataError, files, lookup};
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
+use unicode_normalization::UnicodeNormalization;
 
 /// A sample as its source holds it.
 #[derive(Debug)]
@@ -52,6 +58,10 @@ pub trait IndexedSource: Send + Sync {
     /// `[height, width, channels]` that every sample has, where that is known without decoding.
     fn shape(&self) -> Option<[usize; 3]> {
         None
+    }
+    /// What a person should know of what is read and what is not, one line each.
+    fn notes(&self) -> &[String] {
+        &[]
     }
 }
 
@@ -99,7 +109,7 @@ impl LabelSource {
 }
 
 /// What [`SourceEntry::open`] is.
-pub type OpenSource = fn(&Path, LabelSource) -> Result<Box<dyn IndexedSource>, DataError>;
+pub type OpenSource = fn(&DataRequest, LabelSource) -> Result<Box<dyn IndexedSource>, DataError>;
 
 /// A line of the catalogue of sources.
 pub struct SourceEntry {
@@ -121,15 +131,17 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
     let entry = match kind {
         Some(name) => lookup::find(SOURCES, |entry| entry.name, "source", name)
             .map_err(|problem| DataError::setting("data.kind", problem))?,
-        None if (demo::ENTRY.detect)(path) => &SOURCES[0],
         None => {
-            std::fs::metadata(path).map_err(|cause| DataError::Io {
-                path: path.to_owned(),
-                cause,
-                hint: Some("data.path names a folder of images, a data file, or the bundled images: demo"),
-            })?;
-            if !path.is_dir() {
-                files::open(path).map_err(|cause| DataError::io(path, cause))?;
+            // What is named in another way than by the file system.
+            if !(demo::ENTRY.detect)(path) && array::Part::of(path).is_none() {
+                std::fs::metadata(path).map_err(|cause| DataError::Io {
+                    path: path.to_owned(),
+                    cause,
+                    hint: Some("data.path names a folder of images, a data file, or the bundled images: demo"),
+                })?;
+                if !path.is_dir() {
+                    files::open(path).map_err(|cause| DataError::io(path, cause))?;
+                }
             }
             SOURCES.iter().find(|entry| (entry.detect)(path)).ok_or_else(|| {
                 DataError::Data(format!(
@@ -182,6 +194,11 @@ pub(crate) fn failure(path: impl Into<PathBuf>, id: String, cause: io::Error) ->
 fn modified_ns(found: &Metadata) -> i64 {
     let since = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_nanos() as i64)
+}
+
+/// The name of a class. One name has several spellings in Unicode, and file systems differ in which they keep.
+fn class_name(name: &str) -> String {
+    name.nfc().collect()
 }
 
 /// An error about a data file as a whole.
