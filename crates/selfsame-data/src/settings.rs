@@ -1,6 +1,6 @@
 //! What can be set of data and views.
 
-use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS};
+use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS, Interpolation};
 use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
@@ -37,6 +37,8 @@ settings! {
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
         /// side of the square that the encoder sees, px
         size: usize = (data "the images' shorter side, at most 224"), Kind::SIDE;
+        /// how crops and whole images are resized
+        interpolation: Interpolation = "bicubic", Kind::Word(Interpolation::WORDS);
         /// order of an array's axes: n images, height, width, channels; auto: told by the lengths
         axes: String = "auto", Kind::Word(AXES);
         /// the array of an .npz archive that holds the images; auto: told by the name

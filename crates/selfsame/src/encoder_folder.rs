@@ -14,6 +14,7 @@ use burn::tensor::Device;
 use selfsame_base::atomic;
 use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_config::Choice;
+use selfsame_data::augment::Interpolation;
 use selfsame_data::loader::{Batching, EvalPlan};
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub struct EncoderConfig {
     /// What augmentations took for black and white, on the same scale.
     #[serde(default = "unit_range")]
     pub range: [f32; 2],
+    /// How crops and whole images were resized.
+    #[serde(default)]
+    pub interpolation: Interpolation,
     /// Width of the representation.
     pub width: usize,
     /// How long it was trained.
@@ -71,8 +75,8 @@ impl EncoderConfig {
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
         let (mean, std) = (self.mean.clone(), self.std.clone());
-        let (size, channels, range) = (self.size, self.channels, self.range);
-        let data = DataSettings { size, channels, mean, std, range, ..data.clone() };
+        let Self { size, channels, range, interpolation, .. } = *self;
+        let data = DataSettings { size, channels, mean, std, range, interpolation, ..data.clone() };
         Ok(EvalPlan::plain(&data, batching)?)
     }
 }
@@ -152,7 +156,7 @@ impl EncoderFolder {
 
     /// Writes the encoder that `plan` has trained into `path`, its weights last.
     pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
-        let DataSettings { channels, size, mean, std, range, .. } = plan.data.clone();
+        let DataSettings { channels, size, mean, std, range, interpolation, .. } = plan.data.clone();
         let weights = parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)));
         let config = EncoderConfig {
             format: FORMAT,
@@ -165,6 +169,7 @@ impl EncoderFolder {
             mean,
             std,
             range,
+            interpolation,
             width: encoder.width(),
             trained,
             plan: plan.fingerprint(),

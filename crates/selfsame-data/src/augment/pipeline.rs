@@ -1,6 +1,6 @@
 //! The augmentations of one group of views, in their order.
 
-use super::{Draw, ImageAugmentation, View, ViewShape, context};
+use super::{Draw, ImageAugmentation, Interpolation, View, ViewShape, context};
 use crate::image::{Image, Size, ValueRange};
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
@@ -39,6 +39,7 @@ pub struct Pipeline {
     steps: Vec<(&'static str, Box<dyn ImageAugmentation>)>,
     /// Whether a step brings the view to its size; if none does, the sample is fitted to it before the first.
     resizes: bool,
+    interpolation: Interpolation,
     normalization: Normalization,
 }
 
@@ -67,7 +68,7 @@ impl Pipeline {
             }
         };
         let resizes = steps.iter().any(|(_, step)| step.resizes());
-        Ok(Self { shape, steps, resizes, normalization })
+        Ok(Self { shape, steps, resizes, interpolation: Interpolation::default(), normalization })
     }
 
     /// One augmentation that is there already.
@@ -77,7 +78,14 @@ impl Pipeline {
         shape: ViewShape,
         normalization: Normalization,
     ) -> Self {
-        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], normalization }
+        let interpolation = Interpolation::default();
+        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], interpolation, normalization }
+    }
+
+    /// With another interpolation than the bicubic.
+    #[must_use]
+    pub fn resized_by(self, interpolation: Interpolation) -> Self {
+        Self { interpolation, ..self }
     }
 
     /// Size and channels of the views.
@@ -108,6 +116,7 @@ impl Pipeline {
     /// normalizes.
     pub fn apply(&self, sample: &Image, draws: &[Draw], view: &mut View) {
         view.set_range(self.normalization.range);
+        view.resampler.interpolation = self.interpolation;
         assert_eq!(draws.len(), self.steps.len(), "one draw per step");
         let mut steps =
             self.steps.iter().zip(draws).filter(|(_, draw)| draw.applied).map(|((_, step), draw)| (step, draw));

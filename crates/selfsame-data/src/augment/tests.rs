@@ -262,6 +262,28 @@ fn a_fitted_sample_is_its_centered_square() {
 }
 
 #[test]
+fn bilinear_interpolation_weighs_by_a_triangle() {
+    let fitted = |values: Vec<f32>, size: usize| {
+        let side = values.len().isqrt();
+        let image = Image::new(side, side, 1, Pixels::F32(values));
+        let shape = ViewShape { size, channels: 1 };
+        let pipeline =
+            Pipeline::new(&[], "", shape, Normalization::none(1)).unwrap().resized_by(Interpolation::Bilinear);
+        let mut view = View::default();
+        pipeline.apply(&image, &[], &mut view);
+        view.values().to_vec()
+    };
+    // Columns of a ramp, twice as large: between two centers a straight line, at the borders the nearest.
+    let ramp = |side: usize| (0..side * side).map(|i| (i % side) as f32).collect();
+    let large = fitted(ramp(4), 8);
+    assert!(largest_difference(&large[..8], &[0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]) < 1e-6, "{large:?}");
+    // Half as large: 1, 3, 3 and 1 eighths; at the border the first does not exist.
+    let point = (0..64).map(|i| if i % 8 == 3 { 1.0 } else { 0.0 }).collect();
+    let small = fitted(point, 4);
+    assert!(largest_difference(&small[..4], &[0.0, 0.375, 0.125, 0.0]) < 1e-6, "{small:?}");
+}
+
+#[test]
 fn blur_of_a_point_is_a_gaussian() {
     let blur = augmentation("name = \"gaussian_blur\"", RGB);
     let mut image = Image::new(41, 37, 1, Pixels::U8(vec![0; 41 * 37]));
