@@ -12,7 +12,7 @@ use crate::source::{self, Encoded, IndexedSource, LabelSource, Stat};
 use crate::threads;
 use blake3::Hasher;
 use rayon::prelude::*;
-use selfsame_base::{DataError, files};
+use selfsame_base::{DataError, files, machine};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -166,7 +166,9 @@ impl Dataset {
         let mut sides: Vec<usize> = headers.iter().map(|header| header.size.height.min(header.size.width)).collect();
         let middle = sides.len() / 2;
         self.shorter_side = *sides.select_nth_unstable(middle).1;
-        let budget_bytes = settings.cache_mb << 20;
+        // Others live on the machine, too.
+        let most = machine::memory_bytes().map_or(usize::MAX, |bytes| (bytes / 4.0) as usize);
+        let budget_bytes = (settings.cache_mb << 20).min(most);
         if self.mean_image_bytes.saturating_mul(len) <= budget_bytes {
             self.cache = Some(Cache::new(len, budget_bytes));
         }

@@ -60,7 +60,7 @@ settings! {
         max_megapixels: f64 = 100.0, Kind::Number(Range::Over(0.0, 10000.0));
         /// share of unreadable files at which the run fails
         max_bad_share: f64 = 0.05, Kind::SHARE, records;
-        /// decoded images stay in memory when they fit this, MB
+        /// decoded images stay in memory when they fit this, MB, and a quarter of the machine's
         cache_mb: usize = 2048, Kind::COUNT_OR_ZERO, records;
         /// images are decoded side by side while they fit this, MB; larger ones one after the other
         decode_mb: usize = 1024, Kind::COUNT_OR_ZERO, records;
