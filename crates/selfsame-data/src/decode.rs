@@ -1,23 +1,21 @@
-//! Decoding, and the one encoding there is: the only file that names the image codecs.
+//! Decoding, and the one encoding there is: nothing outside names an image codec.
 //!
-//! JPEG goes through `zune-jpeg`, single-channel `f32` TIFF through `tiff`, everything else through `image`. The format
+//! JPEG has a folder of its own (`jpeg.rs`), single-channel `f32` TIFF through `tiff`, everything else through `image`. The format
 //! is told by the content, never by the name. Width and height are read from the header and checked against the limit
 //! before a pixel is decoded, and so is the memory of what else is decoded at the time (see [`budget`]). A file that ends early
 //! or lies about its size is an error, never a half-gray image.
+
+mod jpeg;
 
 use crate::budget::{self, Share};
 use crate::image::{Image, Pixels, Size};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
+use jpeg::Jpeg;
 use selfsame_base::{DataError, panics};
-use std::borrow::Cow;
 use std::io::Cursor;
 use tiff::decoder::{Decoder as TiffDecoder, DecodingResult};
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
 
 /// Extensions by which a folder's images are known, in lower case.
 pub const EXTENSIONS: &[&str] = &[
@@ -70,7 +68,7 @@ impl FileDecoder {
         let mut share = budget::IMAGES.take(needed_bytes, self.memory_bytes);
         let image = guarded(what, || {
             let decoded = match opened {
-                Opened::Jpeg(jpeg) => decode_jpeg(*jpeg)?,
+                Opened::Jpeg(jpeg) => jpeg.decode()?,
                 Opened::GrayF32(tiff) => return decode_gray_f32(*tiff),
                 Opened::Other(mut decoder) => {
                     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -102,7 +100,7 @@ impl FileDecoder {
                 Ok(Header { size: Size { height, width }, depth_bytes })
             };
             match self.open(bytes)? {
-                Opened::Jpeg(jpeg) => header(jpeg.dimensions, jpeg.orientation, 1),
+                Opened::Jpeg(jpeg) => header(jpeg.dimensions(), jpeg.orientation, 1),
                 Opened::GrayF32(mut tiff) => {
                     let (width, height) = tiff.dimensions().map_err(one_line)?;
                     header((width as usize, height as usize), Orientation::NoTransforms, 4)
@@ -124,8 +122,9 @@ impl FileDecoder {
             return Err("an empty file".to_owned());
         }
         if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-            let jpeg = open_jpeg(bytes)?;
-            self.check_size(jpeg.dimensions.0, jpeg.dimensions.1)?;
+            let jpeg = Jpeg::open(bytes)?;
+            let (width, height) = jpeg.dimensions();
+            self.check_size(width, height)?;
             return Ok(Opened::Jpeg(Box::new(jpeg)));
         }
         let format = image::guess_format(bytes)
@@ -175,11 +174,8 @@ impl Opened<'_> {
     fn needed_bytes(&mut self, channels: usize) -> Result<u64, String> {
         let (pixels, pixel_bytes, depth_bytes) = match self {
             Self::Jpeg(jpeg) => {
-                let (width, height) = jpeg.dimensions;
-                let rotated = if jpeg.orientation == Orientation::NoTransforms { 0 } else { 3 };
-                // Of progressive files, three coefficients of 16 bits are kept for each pixel.
-                let kept = if jpeg.progressive { 6 } else { 0 };
-                (width as u64 * height as u64, 4 + rotated + kept, 1)
+                let (width, height) = jpeg.dimensions();
+                return Ok(jpeg.needed_bytes() + (width * height * channels) as u64);
             }
             Self::GrayF32(tiff) => {
                 let (width, height) = tiff.dimensions().map_err(one_line)?;
@@ -193,16 +189,6 @@ impl Opened<'_> {
         };
         Ok(pixels * (pixel_bytes + channels as u64 * depth_bytes))
     }
-}
-
-struct Jpeg<'a> {
-    decoder: JpegDecoder<ZCursor<Cow<'a, [u8]>>>,
-    /// Width and height as stored.
-    dimensions: (usize, usize),
-    orientation: Orientation,
-    progressive: bool,
-    /// Whether the file says by whom its CMYK is written: Adobe stores it inverted.
-    adobe: bool,
 }
 
 impl FileDecoder {
@@ -235,97 +221,6 @@ impl FileDecoder {
         };
         Ok(Image::new(height, width, channels, pixels))
     }
-}
-
-fn decode_jpeg(mut jpeg: Jpeg) -> Result<DynamicImage, String> {
-    let input = jpeg.decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
-    let output = match input {
-        ColorSpace::Luma | ColorSpace::CMYK => input,
-        _ => ColorSpace::RGB,
-    };
-    jpeg.decoder.set_options(jpeg.decoder.options().jpeg_set_out_colorspace(output));
-    let mut pixels = jpeg.decoder.decode().map_err(one_line)?;
-    if output == ColorSpace::CMYK {
-        pixels = cmyk_to_rgb(&pixels, jpeg.adobe);
-    }
-    let (width, height) = (jpeg.dimensions.0 as u32, jpeg.dimensions.1 as u32);
-    let image = if output == ColorSpace::Luma {
-        image::GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
-    } else {
-        image::RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
-    };
-    let mut image = image.ok_or("damaged: the decoder gave too few pixels")?;
-    image.apply_orientation(jpeg.orientation);
-    Ok(image)
-}
-
-/// Reads a JPEG's header, and sees to it that missing data are noticed.
-///
-/// Decoders fill what is missing after the end-of-image marker with gray, so a file without the marker is refused, and
-/// a baseline file is decoded without it: 16 zero bytes take its place, which lets the decoder read ahead (at most 8
-/// bytes), and asking for more is an error in strict mode. Progressive files keep their marker: their scans end at
-/// other markers.
-fn open_jpeg(bytes: &[u8]) -> Result<Jpeg<'_>, String> {
-    let layout = JpegLayout::read(bytes).ok_or("truncated: the file ends within the JPEG header")?;
-    let end =
-        memchr::memmem::find(&bytes[layout.scan..], &[0xff, 0xd9]).ok_or("truncated: no JPEG end-of-image marker")?;
-    let data = if layout.progressive {
-        Cow::Borrowed(bytes)
-    } else {
-        Cow::Owned([&bytes[..layout.scan + end], &[0; 16]].concat())
-    };
-    let options = DecoderOptions::new_fast()
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .set_strict_mode(true);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
-    decoder.decode_headers().map_err(one_line)?;
-    let orientation =
-        decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
-    let dimensions = decoder.dimensions().ok_or("truncated: no JPEG header")?;
-    Ok(Jpeg { decoder, dimensions, orientation, progressive: layout.progressive, adobe: layout.adobe })
-}
-
-/// What the segments before the first scan say.
-#[derive(Default)]
-struct JpegLayout {
-    progressive: bool,
-    adobe: bool,
-    /// Position of the first scan's header.
-    scan: usize,
-}
-
-impl JpegLayout {
-    /// `None` if the bytes end before the first scan.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let mut layout = Self::default();
-        let mut at = 2;
-        loop {
-            let marker = *bytes.get(at + 1)?;
-            if bytes[at] != 0xff || matches!(marker, 0xff | 0x00 | 0x01 | 0xd0..=0xd8) {
-                at += 1;
-                continue;
-            }
-            let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
-            match marker {
-                0xda => return Some(Self { scan: at, ..layout }),
-                0xc2 => layout.progressive = true,
-                0xee => layout.adobe |= bytes[at + 4..].starts_with(b"Adobe"),
-                _ => {}
-            }
-            at += 2 + length;
-        }
-    }
-}
-
-/// Ink to light: what is left after each ink and black have taken their share.
-fn cmyk_to_rgb(cmyk: &[u8], inverted: bool) -> Vec<u8> {
-    let flip = if inverted { 0 } else { 0xff };
-    let light = |ink: u8, black: u8| {
-        let product = u32::from(ink ^ flip) * u32::from(black ^ flip);
-        ((product + 127) / 255) as u8
-    };
-    cmyk.as_chunks().0.iter().flat_map(|&[c, m, y, k]| [light(c, k), light(m, k), light(y, k)]).collect()
 }
 
 fn decode_gray_f32(mut tiff: TiffDecoder<Cursor<&[u8]>>) -> Result<Image, String> {
