@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 # zune-jpeg's inverse DCT and its color conversion round differently from libjpeg's: up to this much of 255.
-NEAR = 4 / 255
+NEAR = 4.001 / 255
 # As the program: a file that ends early is an error.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = 100_000_000
@@ -55,9 +55,14 @@ def ours(program, paths):
 
 
 def composited(image):
-    """RGB on white in 8 bits, or gray, as the program flattens."""
+    """RGB on white, or gray, as the program flattens."""
+    clear = image.info.get("transparency")
+    if image.mode.startswith("I") and clear is not None:
+        # Pillow's own conversion to RGBA cuts 16 bits off at 255.
+        values = np.asarray(image).astype(np.uint16)
+        return np.where(values == clear, np.uint16(65535), values)
     if image.mode in ("L", "RGB", "I", "F", "1") or image.mode.startswith("I;16"):
-        if "transparency" not in image.info:
+        if clear is None:
             return np.asarray(image.convert("L") if image.mode == "1" else image)
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
         return np.asarray(image.convert("RGB"))
