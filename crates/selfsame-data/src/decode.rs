@@ -1,11 +1,12 @@
-//! Decoding, and the one encoding there is: the only file that names the image codecs.
+//! Decoding, and the one encoding there is: nothing outside names an image codec.
 //!
-//! JPEG goes through `zune-jpeg`, TIFF through a reader of our own (`tiff/`), everything else through `image`. The format
+//! JPEG and TIFF have folders of their own (`jpeg.rs`, `tiff/`), everything else goes through `image`. The format
 //! is told by the content, never by the name. Width and height are read from the header and checked against the limit
 //! before a pixel is decoded, and so is the memory of what else is decoded at the time (see [`budget`]). A file that ends early
 //! or lies about its size is an error, never a half-gray image.
 
 mod chunks;
+mod jpeg;
 mod orientation;
 mod select;
 mod tiff;
@@ -15,6 +16,7 @@ use crate::image::{Image, Pixels, Size};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
+use jpeg::Jpeg;
 use select::{Offered, Selection};
 use selfsame_base::{DataError, panics};
 use std::borrow::Cow;
@@ -22,10 +24,6 @@ use std::fs::File;
 use std::io::Cursor;
 use tiff::Tiff;
 use tiff::ifd::Stored;
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
 
 pub use select::Wanted;
 
@@ -117,7 +115,7 @@ impl FileDecoder {
         let mut share = budget::IMAGES.take(needed_bytes, self.memory_bytes);
         let image = guarded(what, || {
             let decoded = match opened {
-                Opened::Jpeg(jpeg) => decode_jpeg(*jpeg)?,
+                Opened::Jpeg(jpeg) => jpeg.decode()?,
                 Opened::Tiff(tiff) => return tiff.decode(self.background),
                 Opened::Other(decoder, orientation) => {
                     let mut image = DynamicImage::from_decoder(decoder).map_err(one_line)?;
@@ -148,7 +146,7 @@ impl FileDecoder {
                 Ok(Header { size: Size { height, width }, depth_bytes, unused_bands: 0, pages: 1 })
             };
             match self.open(bytes)? {
-                Opened::Jpeg(jpeg) => header(jpeg.dimensions, jpeg.orientation, 1),
+                Opened::Jpeg(jpeg) => header(jpeg.dimensions(), jpeg.orientation, 1),
                 Opened::Tiff(tiff) => Ok(Header { pages: tiff::pages(Stored::Memory(bytes)), ..tiff.header() }),
                 Opened::Other(decoder, orientation) => {
                     let (width, height) = decoder.dimensions();
@@ -169,9 +167,10 @@ impl FileDecoder {
             return Ok(Opened::Tiff(Box::new(tiff?)));
         }
         if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-            let jpeg = open_jpeg(bytes)?;
-            self.check_size(jpeg.dimensions.0, jpeg.dimensions.1)?;
-            self.selection(if jpeg.decoder.input_colorspace() == Some(ColorSpace::Luma) { 1 } else { 3 })?;
+            let jpeg = Jpeg::open(bytes)?;
+            let (width, height) = jpeg.dimensions();
+            self.check_size(width, height)?;
+            self.selection(if jpeg.components() == 1 { 1 } else { 3 })?;
             return Ok(Opened::Jpeg(Box::new(jpeg)));
         }
         let format = image::guess_format(bytes)
@@ -235,12 +234,9 @@ impl FileDecoder {
         let channels = self.wanted.channels as u64;
         let (needed, stored) = match opened {
             Opened::Jpeg(jpeg) => {
-                let (width, height) = jpeg.dimensions;
-                let rotated = if jpeg.orientation == Orientation::NoTransforms { 0 } else { 3 };
-                // Of progressive files, three coefficients of 16 bits are kept for each pixel.
-                let kept = if jpeg.progressive { 6 } else { 0 };
+                let (width, height) = jpeg.dimensions();
                 let pixels = width as u64 * height as u64;
-                (pixels * (4 + rotated + kept + channels), 3 * pixels)
+                (jpeg.needed_bytes() + pixels * channels, 3 * pixels)
             }
             Opened::Tiff(tiff) => {
                 let needed = tiff.needed_bytes(self.wanted.channels).expect("checked when it was opened");
@@ -263,16 +259,6 @@ impl FileDecoder {
         }
         Ok(needed)
     }
-}
-
-struct Jpeg<'a> {
-    decoder: JpegDecoder<ZCursor<Cow<'a, [u8]>>>,
-    /// Width and height as stored.
-    dimensions: (usize, usize),
-    orientation: Orientation,
-    progressive: bool,
-    /// Whether the file says by whom its CMYK is written: Adobe stores it inverted.
-    adobe: bool,
 }
 
 impl FileDecoder {
@@ -332,96 +318,6 @@ fn channels_of(mut image: DynamicImage, taken: &[usize]) -> Result<Pixels, Strin
     } else {
         Err(format!("pixels of type {:?} are not read", image.color()))
     }
-}
-
-fn decode_jpeg(mut jpeg: Jpeg) -> Result<DynamicImage, String> {
-    let input = jpeg.decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
-    let output = match input {
-        ColorSpace::Luma | ColorSpace::CMYK => input,
-        _ => ColorSpace::RGB,
-    };
-    jpeg.decoder.set_options(jpeg.decoder.options().jpeg_set_out_colorspace(output));
-    let mut pixels = jpeg.decoder.decode().map_err(one_line)?;
-    if output == ColorSpace::CMYK {
-        pixels = cmyk_to_rgb(&pixels, jpeg.adobe);
-    }
-    let (width, height) = (jpeg.dimensions.0 as u32, jpeg.dimensions.1 as u32);
-    let image = if output == ColorSpace::Luma {
-        image::GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
-    } else {
-        image::RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
-    };
-    let mut image = image.ok_or("damaged: the decoder gave too few pixels")?;
-    image.apply_orientation(jpeg.orientation);
-    Ok(image)
-}
-
-/// Reads a JPEG's header, and sees to it that missing data are noticed.
-///
-/// Decoders fill what is missing after the end-of-image marker with gray, so a file without the marker is refused, and
-/// a baseline file is decoded without it: 16 zero bytes take its place, which lets the decoder read ahead (at most 8
-/// bytes), and asking for more is an error in strict mode. Progressive files keep their marker: their scans end at
-/// other markers.
-fn open_jpeg(bytes: &[u8]) -> Result<Jpeg<'_>, String> {
-    let layout = JpegLayout::read(bytes).ok_or("truncated: the file ends within the JPEG header")?;
-    let end =
-        memchr::memmem::find(&bytes[layout.scan..], &[0xff, 0xd9]).ok_or("truncated: no JPEG end-of-image marker")?;
-    let data = if layout.progressive {
-        Cow::Borrowed(bytes)
-    } else {
-        Cow::Owned([&bytes[..layout.scan + end], &[0; 16]].concat())
-    };
-    let options = DecoderOptions::new_fast()
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .set_strict_mode(true);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
-    decoder.decode_headers().map_err(one_line)?;
-    let orientation = orientation::stated(decoder.exif().map(Vec::as_slice), decoder.xmp().map(Vec::as_slice));
-    let dimensions = decoder.dimensions().ok_or("truncated: no JPEG header")?;
-    Ok(Jpeg { decoder, dimensions, orientation, progressive: layout.progressive, adobe: layout.adobe })
-}
-
-/// What the segments before the first scan say.
-#[derive(Default)]
-struct JpegLayout {
-    progressive: bool,
-    adobe: bool,
-    /// Position of the first scan's header.
-    scan: usize,
-}
-
-impl JpegLayout {
-    /// `None` if the bytes end before the first scan.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let mut layout = Self::default();
-        let mut at = 2;
-        loop {
-            let marker = *bytes.get(at + 1)?;
-            if bytes[at] != 0xff || matches!(marker, 0xff | 0x00 | 0x01 | 0xd0..=0xd8) {
-                at += 1;
-                continue;
-            }
-            let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
-            match marker {
-                0xda => return Some(Self { scan: at, ..layout }),
-                0xc2 => layout.progressive = true,
-                0xee => layout.adobe |= bytes[at + 4..].starts_with(b"Adobe"),
-                _ => {}
-            }
-            at += 2 + length;
-        }
-    }
-}
-
-/// Ink to light: what is left after each ink and black have taken their share.
-fn cmyk_to_rgb(cmyk: &[u8], inverted: bool) -> Vec<u8> {
-    let flip = if inverted { 0 } else { 0xff };
-    let light = |ink: u8, black: u8| {
-        let product = u32::from(ink ^ flip) * u32::from(black ^ flip);
-        ((product + 127) / 255) as u8
-    };
-    cmyk.as_chunks().0.iter().flat_map(|&[c, m, y, k]| [light(c, k), light(m, k), light(y, k)]).collect()
 }
 
 /// The first line of a codec's message.

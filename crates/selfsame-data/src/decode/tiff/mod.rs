@@ -16,7 +16,7 @@ use super::{FileDecoder, Header, Value, orientation};
 use crate::image::{Image, Pixels, Size};
 use color::{over_background, straight};
 use ifd::{Directory, Reader};
-use layout::{Kind, Layout};
+use layout::{Compression, Kind, Layout};
 use samples::{Place, Raster};
 
 /// A page whose tags are read.
@@ -105,11 +105,13 @@ impl<'a> Tiff<'a> {
         let (width, height) = layout.chunk_size(0);
         let chunk = layout.color.packed_len([width, height]).unwrap_or(0).max(layout.row_bytes()?.checked_mul(height)?);
         // A chunk as it is packed with its bits turned or its tables before it, unpacked, and in its order.
+        // Of a JPEG, each value is a coefficient, and a sample, before it is one of a pixel.
+        let copies = if layout.compression == Compression::Jpeg { 5 } else { 2 };
         let packed = layout.chunks.places.iter().map(|&(_, len)| len).max().unwrap_or(0);
         pixels
             .checked_mul(values)?
             .checked_mul(layout.kind.depth_bytes() as u64)?
-            .checked_add((chunk as u64).checked_mul(2)?)?
+            .checked_add((chunk as u64).checked_mul(copies)?)?
             .checked_add(packed.checked_add(layout.jpeg_tables.len() as u64)?)
     }
 

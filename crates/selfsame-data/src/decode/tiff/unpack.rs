@@ -1,15 +1,13 @@
 //! From the packed bytes of a strip or a tile to its values as they would lie there unpacked.
 
 use super::layout::{Compression, Layout, Predictor};
+use crate::decode::jpeg::Jpeg;
 use flate2::read::ZlibDecoder;
 use image::ImageDecoder;
 use image::codecs::webp::WebPDecoder;
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
 use weezl::{BitOrder, LzwStatus};
-use zune_core::bytestream::ZCursor;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
 
 /// Unpacks a chunk of `[width, height]` px: `height · row_bytes` bytes, neither more nor fewer, with differences undone.
 pub fn unpack<'a>(layout: &Layout, packed: Cow<'a, [u8]>, size: [usize; 2]) -> Result<Cow<'a, [u8]>, String> {
@@ -146,65 +144,26 @@ fn pack_bits(packed: &[u8], len: usize) -> Result<Vec<u8>, String> {
 
 /// The components of a JPEG as they are stored: what they mean, the TIFF says.
 fn jpeg(layout: &Layout, packed: &[u8], [width, height]: [usize; 2]) -> Result<Vec<u8>, String> {
-    let samples = layout.chunk_samples();
-    let failed = |error: zune_jpeg::errors::DecodeErrors| {
-        format!("the JPEG inside: {}", error.to_string().lines().next().unwrap_or_default())
-    };
+    let failed = |problem: String| format!("the JPEG inside: {problem}");
     // Tables: SOI, tables, EOI; pixels: SOI, the rest.
     let tables = layout.jpeg_tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(&layout.jpeg_tables);
     let data = match packed.strip_prefix(&[0xff, 0xd8]) {
         Some(rest) if tables.starts_with(&[0xff, 0xd8]) => Cow::Owned([tables, rest].concat()),
-        _ => Cow::Borrowed(packed),
+        Some(_) => Cow::Borrowed(packed),
+        None => return Err(failed("damaged: it does not begin as one".to_owned())),
     };
-    if !is_plain(&data) {
-        return Err(
-            "a TIFF with a JPEG inside whose components are sampled or coded in an unusual way is not read".to_owned()
-        );
-    }
-    let options = DecoderOptions::new_fast()
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .set_strict_mode(true);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
-    decoder.decode_headers().map_err(failed)?;
-    let (found_width, found_height) = decoder.dimensions().ok_or("the JPEG inside has no size")?;
-    let found = decoder.info().map_or(0, |info| usize::from(info.components));
+    let jpeg = Jpeg::open(&data).map_err(failed)?;
+    let (samples, found) = (layout.chunk_samples(), jpeg.components());
+    let (found_width, found_height) = jpeg.dimensions();
+    // The last strip may be written as high as the others.
     if found_width != width || !(height..=layout.chunks.height).contains(&found_height) || found != samples {
-        return Err(format!(
-            "damaged: a JPEG of {found_width}×{found_height} px and {found} components where {width}×{height} px of {samples} \
-             are expected"
-        ));
+        return Err(failed(format!(
+            "damaged: {found_width}×{found_height} px and {found} components where {width}×{height} px of {samples} are expected"
+        )));
     }
-    let stored = decoder.input_colorspace().ok_or("the JPEG inside has no color")?;
-    decoder.set_options(decoder.options().jpeg_set_out_colorspace(stored));
-    let mut bytes = decoder.decode().map_err(failed)?;
+    let mut bytes = jpeg.decode_stored().map_err(failed)?;
     bytes.truncate(width * height * samples);
     Ok(bytes)
-}
-
-/// Whether `zune-jpeg` is known to be right about a JPEG: its first component has up to twice the samples of the others in each
-/// direction, and one scan has them all.
-fn is_plain(jpeg: &[u8]) -> bool {
-    let mut at = 2;
-    let mut sampling: &[u8] = &[];
-    while let Some(&[0xff, marker, high, low]) = jpeg.get(at..at + 4) {
-        let body = jpeg.get(at + 4..at + 2 + usize::from(u16::from_be_bytes([high, low]))).unwrap_or(&[]);
-        match marker {
-            0xc0..=0xc2 => sampling = body.get(6..).unwrap_or(&[]),
-            0xda => {
-                let mut parts = sampling.chunks_exact(3).map(|part| part[1]);
-                let count = parts.len();
-                let first = parts.next();
-                return count == 1
-                    || matches!(first, Some(0x11 | 0x12 | 0x21 | 0x22))
-                        && parts.all(|sampling| sampling == 0x11)
-                        && body.first() == Some(&(count as u8));
-            }
-            _ => {}
-        }
-        at += 4 + body.len();
-    }
-    false
 }
 
 fn web_p(packed: &[u8], [width, height]: [usize; 2], samples: usize) -> Result<Vec<u8>, String> {
