@@ -5,11 +5,14 @@ mod cifar;
 mod demo;
 mod folder;
 mod idx;
+mod pages;
 mod rows;
 mod unpack;
 mod values;
 
 pub use array::AXES;
+
+pub use pages::Pages;
 
 use crate::image::Image;
 use crate::settings::DataRequest;
@@ -26,6 +29,8 @@ use unicode_normalization::UnicodeNormalization;
 pub enum Encoded {
     /// An image file, open.
     File(File),
+    /// One of the pages of an image file, from 0.
+    Page(File, usize),
     /// A row of an array: nothing left to decode.
     Image(Image),
 }
