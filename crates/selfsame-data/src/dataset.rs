@@ -59,6 +59,7 @@ pub struct Dataset {
     cache: Option<Cache>,
     bad: Mutex<BTreeMap<usize, String>>,
     max_bad_share: f64,
+    notes: Vec<String>,
     /// One per sample, once they were asked for.
     stats: OnceLock<Vec<Stat>>,
     /// Hashes of what was read since [`Self::remember`], one per sample; 0 where nothing was.
@@ -74,6 +75,7 @@ impl Dataset {
         let channels = settings.channels.unwrap_or_else(|| source.shape().map_or(3, |[_, _, channels]| channels));
         let decoder = FileDecoder {
             channels,
+            gray_only: false,
             background: settings.background,
             max_megapixels: settings.max_megapixels,
             memory_bytes: (settings.decode_mb as u64) << 20,
@@ -89,6 +91,7 @@ impl Dataset {
             cache: None,
             bad: Mutex::default(),
             max_bad_share: settings.max_bad_share,
+            notes: Vec::new(),
             stats: OnceLock::new(),
             contents: OnceLock::new(),
         };
@@ -96,6 +99,7 @@ impl Dataset {
             Some(shape) => dataset.take_shape(shape)?,
             None => dataset.probe(settings)?,
         }
+        dataset.notes = dataset.source.notes().iter().cloned().chain(dataset.notes).collect();
         Ok(dataset)
     }
 
@@ -155,6 +159,24 @@ impl Dataset {
                 self.id(index)
             )));
         };
+        let gray = headers.iter().all(|header| !header.color);
+        if settings.channels.is_none() && gray {
+            self.decoder.channels = 1;
+            let (looked, path) = (headers.len(), settings.path.display());
+            self.notes.push(format!(
+                "{path}: all {looked} images looked at are gray, so images have 1 channel; data.channels=3 asks for color"
+            ));
+        }
+        if self.decoder.channels == 1 && !gray {
+            let path = settings.path.display();
+            self.notes.push(format!("{path}: images have color, of which data.channels = 1 keeps the luma"));
+        }
+        let chosen = match settings.on_color.as_deref() {
+            None => settings.channels.is_none(),
+            Some(on_color) => on_color == "refuse",
+        };
+        self.decoder.gray_only = chosen && gray && self.decoder.channels == 1;
+        let channels = self.decoder.channels;
         let values = |header: &Header| header.size.height * header.size.width * channels;
         self.mean_image_values = headers.iter().map(values).sum::<usize>() / headers.len();
         self.mean_image_bytes = headers.iter().map(|h| values(h) * h.depth_bytes).sum::<usize>() / headers.len();
@@ -208,7 +230,7 @@ impl Dataset {
 
     /// What a person should know of what is read and what is not, one line each.
     pub fn notes(&self) -> &[String] {
-        self.source.notes()
+        &self.notes
     }
 
     /// Channels of every image that [`Self::sample`] gives.
@@ -325,7 +347,25 @@ impl Dataset {
         let (&index, reason) = bad.first_key_value()?;
         let (count, len) = (bad.len(), self.len());
         let first = if count == 1 { "" } else { "the first, " };
-        Some(format!("{count} of {len} samples cannot be read and are left out: {first}{}: {reason}", self.id(index)))
+        let lost = match &self.lost_classes(&bad)[..] {
+            [] => String::new(),
+            lost => format!("; none is left of class {}", lost.join(", ")),
+        };
+        Some(format!(
+            "{count} of {len} samples cannot be read and are left out: {first}{}: {reason}{lost}",
+            self.id(index)
+        ))
+    }
+
+    /// Classes of which every sample is among `bad`.
+    fn lost_classes(&self, bad: &BTreeMap<usize, String>) -> Vec<&str> {
+        let mut left = vec![0i64; self.classes().len()];
+        let class = |index| self.label(index).map(|label| label as usize);
+        (0..self.len()).filter_map(class).for_each(|class| left[class] += 1);
+        let has_samples: Vec<bool> = left.iter().map(|&count| count > 0).collect();
+        bad.keys().filter_map(|&index| class(index)).for_each(|class| left[class] -= 1);
+        let lost = (0..left.len()).filter(|&class| has_samples[class] && left[class] == 0);
+        lost.map(|class| self.classes()[class].as_str()).collect()
     }
 
     fn count_bad(&self, index: usize, error: &DataError) {
@@ -346,6 +386,7 @@ impl Dataset {
         let mut facts = Table::new();
         facts.insert("kind".into(), self.kind.into());
         facts.insert("channels".into(), Value::Integer(self.channels() as i64));
+        facts.insert("on_color".into(), if self.decoder.gray_only { "refuse" } else { "convert" }.into());
         facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
         let own = self.uniform_size.filter(|size| size.height == size.width);
         facts.insert("size".into(), Value::Integer(own.map_or(DEFAULT_SIZE, |size| size.height) as i64));

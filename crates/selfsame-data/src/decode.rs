@@ -36,6 +36,8 @@ pub fn has_image_extension(name: &[u8]) -> bool {
 pub struct FileDecoder {
     /// Channels of the result: 1 (color becomes luma) or 3 (gray is replicated).
     pub channels: usize,
+    /// Whether color ends all reading: the data were taken for gray.
+    pub gray_only: bool,
     /// Color on which alpha is composited, `[r, g, b]`.
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
@@ -51,6 +53,8 @@ pub struct Header {
     pub size: Size,
     /// Bytes of one value: 1, 2 or 4.
     pub depth_bytes: usize,
+    /// Whether the pixels have color.
+    pub color: bool,
 }
 
 /// Bytes that a decoder may take for each pixel of the limit: `f32` RGBA, twice.
@@ -68,10 +72,10 @@ impl FileDecoder {
         let mut opened = guarded(what, || self.open(bytes))?;
         let needed_bytes = guarded(what, || opened.needed_bytes(self.channels))?;
         let mut share = budget::IMAGES.take(needed_bytes, self.memory_bytes);
-        let image = guarded(what, || {
+        let (image, color) = guarded(what, || {
             let decoded = match opened {
                 Opened::Jpeg(jpeg) => decode_jpeg(*jpeg)?,
-                Opened::GrayF32(tiff) => return decode_gray_f32(*tiff),
+                Opened::GrayF32(tiff) => return Ok((decode_gray_f32(*tiff)?, false)),
                 Opened::Other(mut decoder) => {
                     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
                     let mut image = DynamicImage::from_decoder(decoder).map_err(one_line)?;
@@ -79,8 +83,15 @@ impl FileDecoder {
                     image
                 }
             };
-            self.flatten(decoded)
+            let color = decoded.color().has_color();
+            Ok((self.flatten(decoded)?, color))
         })?;
+        if color && self.gray_only {
+            let problem = format!(
+                "{what} has color, the images looked at first are gray; set data.channels=3 to keep the color, or data.on_color=convert to drop it"
+            );
+            return Err(DataError::setting("data.channels", problem));
+        }
         let finite = match &image.pixels {
             Pixels::F32(values) => values.iter().all(|value| value.is_finite()),
             _ => true,
@@ -96,23 +107,27 @@ impl FileDecoder {
     /// Reads the header alone, under the same limits.
     pub fn probe(&self, bytes: &[u8], what: &str) -> Result<Header, DataError> {
         guarded(what, || {
-            let header = |(width, height): (usize, usize), orientation: Orientation, depth_bytes: usize| {
-                let upright = orientation.to_exif() < 5;
-                let (width, height) = if upright { (width, height) } else { (height, width) };
-                Ok(Header { size: Size { height, width }, depth_bytes })
-            };
+            let header =
+                |(width, height): (usize, usize), orientation: Orientation, depth_bytes: usize, color: bool| {
+                    let upright = orientation.to_exif() < 5;
+                    let (width, height) = if upright { (width, height) } else { (height, width) };
+                    Ok(Header { size: Size { height, width }, depth_bytes, color })
+                };
             match self.open(bytes)? {
-                Opened::Jpeg(jpeg) => header(jpeg.dimensions, jpeg.orientation, 1),
+                Opened::Jpeg(jpeg) => {
+                    let color = jpeg.decoder.input_colorspace() != Some(ColorSpace::Luma);
+                    header(jpeg.dimensions, jpeg.orientation, 1, color)
+                }
                 Opened::GrayF32(mut tiff) => {
                     let (width, height) = tiff.dimensions().map_err(one_line)?;
-                    header((width as usize, height as usize), Orientation::NoTransforms, 4)
+                    header((width as usize, height as usize), Orientation::NoTransforms, 4, false)
                 }
                 Opened::Other(mut decoder) => {
                     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
                     let (width, height) = decoder.dimensions();
                     let color = decoder.color_type();
                     let depth_bytes = usize::from(color.bytes_per_pixel() / color.channel_count());
-                    header((width as usize, height as usize), orientation, depth_bytes)
+                    header((width as usize, height as usize), orientation, depth_bytes, color.has_color())
                 }
             }
         })
