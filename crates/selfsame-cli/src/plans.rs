@@ -14,8 +14,9 @@ use selfsame_base::text::pasted;
 use selfsame_config::{KeyRow, Origin, Recipe};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::DataRequest;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a command is given besides `key=value`: a recipe's file, a recipe's name, or a run folder.
 pub enum Given {
@@ -112,6 +113,7 @@ pub fn resolve(recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned>
     for note in planned.notes() {
         note!("note: {note}");
     }
+    tell_notes(&planned.dataset);
     Ok(planned)
 }
 
@@ -148,6 +150,24 @@ fn own_folder(planned: &Planned) -> Result<PathBuf> {
     unreachable!("numbers do not end")
 }
 
+/// What of data is not read, and how the rest is; each line once, as often as the data may be opened.
+fn tell_notes(dataset: &Dataset) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    for note in dataset.notes() {
+        if told.insert(note.clone()) {
+            note!("note: {note}");
+        }
+    }
+}
+
+/// Tells of the samples that a command could not read.
+pub fn tell_skipped(dataset: &Dataset) {
+    if let Some(skipped) = dataset.skipped() {
+        note!("warning: {}: {skipped}", dataset.path().display());
+    }
+}
+
 /// The plan and the data that `words` name: a run's, or a recipe's with `key=value` arguments. Arguments to a run may change
 /// what does not change its results, such as `threads`.
 pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
@@ -164,6 +184,7 @@ pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
                 )));
             }
             let dataset = Arc::new(Dataset::open(&DataRequest::from(&plan.data))?);
+            tell_notes(&dataset);
             return Ok((plan, dataset));
         }
         (Some(Given::Recipe(recipe)), arguments) => (Some(recipe), arguments),
@@ -197,14 +218,12 @@ pub fn kept_sibling(plan: &Plan, path: &str) -> Result<Arc<Dataset>> {
 }
 
 fn open_sibling(plan: &Plan, path: &str, cache_mb: usize) -> Result<Arc<Dataset>> {
-    let request =
-        DataRequest { path: path.into(), kind: None, labels: None, cache_mb, ..DataRequest::from(&plan.data) };
-    let labeled = DataRequest { labels: Some("folder".into()), ..request.clone() };
-    // Labels are taken where there are any; a folder has them when its first level names the classes.
-    let folder = Path::new(path).is_dir();
-    let opened =
-        if folder { Dataset::open(&labeled).or_else(|_| Dataset::open(&request)) } else { Dataset::open(&request) };
-    Ok(Arc::new(opened?))
+    let (labels, on_color) = (Some("any".into()), Some("convert".into()));
+    let own = DataRequest::from(&plan.data);
+    let request = DataRequest { path: path.into(), kind: None, labels, on_color, cache_mb, ..own };
+    let dataset = Dataset::open(&request)?;
+    tell_notes(&dataset);
+    Ok(Arc::new(dataset))
 }
 
 /// The keys of plans.

@@ -48,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => std::fs::read(path)?.chunks_exact(size * size * channels).map(<[u8]>::to_vec).collect(),
     };
     let wanted = Wanted::channels(3);
-    let decoder = FileDecoder { wanted, background: [0; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
+    let decoder =
+        FileDecoder { wanted, gray_only: false, background: [0; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
     let decoded = |file: &Vec<u8>| match workload.as_str() {
         "photo224" => decoder.decode(file, "photo").expect("a JPEG").0,
         _ => Image::new(size, size, channels, Pixels::U8(file.clone())),

@@ -82,11 +82,11 @@ impl Dataset {
         let wanted = Wanted::new(settings, source.shape())?;
         let decoder = FileDecoder {
             wanted,
+            gray_only: false,
             background: settings.background,
             max_megapixels: settings.max_megapixels,
             memory_bytes: (settings.decode_mb as u64) << 20,
         };
-        let notes = source.notes().to_vec();
         let mut dataset = Self {
             kind: entry.name,
             path: settings.path.clone(),
@@ -96,7 +96,7 @@ impl Dataset {
             shorter_side: 0,
             mean_image_bytes: 0,
             mean_image_values: 0,
-            notes,
+            notes: Vec::new(),
             cache: None,
             bad: Mutex::default(),
             max_bad_share: settings.max_bad_share,
@@ -107,6 +107,7 @@ impl Dataset {
             Some(shape) => dataset.take_shape(shape)?,
             None => dataset.probe(settings)?,
         }
+        dataset.notes = dataset.source.notes().iter().cloned().chain(dataset.notes).collect();
         Ok(dataset)
     }
 
@@ -137,7 +138,6 @@ impl Dataset {
 
     /// Reads some headers: they tell how much memory the images take and whether they have one size.
     fn probe(&mut self, settings: &DataRequest) -> Result<(), DataError> {
-        let channels = self.decoder.wanted.channels;
         let len = self.len();
         let probes = len.min(PROBES);
         let header = |probe| {
@@ -172,6 +172,24 @@ impl Dataset {
             )));
         };
         self.notes.extend(left_out(&headers));
+        let gray = headers.iter().all(|header| !header.color);
+        if settings.channels.is_none() && settings.bands.is_empty() && gray {
+            self.decoder.wanted.channels = 1;
+            let (looked, path) = (headers.len(), settings.path.display());
+            self.notes.push(format!(
+                "{path}: all {looked} images looked at are gray, so images have 1 channel; data.channels=3 asks for color"
+            ));
+        }
+        if self.decoder.wanted.channels == 1 && settings.bands.is_empty() && !gray {
+            let path = settings.path.display();
+            self.notes.push(format!("{path}: images have color, of which data.channels = 1 keeps the luma"));
+        }
+        let chosen = match settings.on_color.as_deref() {
+            None => settings.channels.is_none(),
+            Some(on_color) => on_color == "refuse",
+        };
+        self.decoder.gray_only = chosen && gray && self.decoder.wanted.channels == 1;
+        let channels = self.decoder.wanted.channels;
         let values = |header: &Header| header.size.height * header.size.width * channels;
         self.mean_image_values = headers.iter().map(values).sum::<usize>() / headers.len();
         self.mean_image_bytes = headers.iter().map(|h| values(h) * h.depth_bytes).sum::<usize>() / headers.len();
@@ -358,7 +376,25 @@ impl Dataset {
         let (&index, reason) = bad.first_key_value()?;
         let (count, len) = (bad.len(), self.len());
         let first = if count == 1 { "" } else { "the first, " };
-        Some(format!("{count} of {len} samples cannot be read and are left out: {first}{}: {reason}", self.id(index)))
+        let lost = match &self.lost_classes(&bad)[..] {
+            [] => String::new(),
+            lost => format!("; none is left of class {}", lost.join(", ")),
+        };
+        Some(format!(
+            "{count} of {len} samples cannot be read and are left out: {first}{}: {reason}{lost}",
+            self.id(index)
+        ))
+    }
+
+    /// Classes of which every sample is among `bad`.
+    fn lost_classes(&self, bad: &BTreeMap<usize, String>) -> Vec<&str> {
+        let mut left = vec![0i64; self.classes().len()];
+        let class = |index| self.label(index).map(|label| label as usize);
+        (0..self.len()).filter_map(class).for_each(|class| left[class] += 1);
+        let has_samples: Vec<bool> = left.iter().map(|&count| count > 0).collect();
+        bad.keys().filter_map(|&index| class(index)).for_each(|class| left[class] -= 1);
+        let lost = (0..left.len()).filter(|&class| has_samples[class] && left[class] == 0);
+        lost.map(|class| self.classes()[class].as_str()).collect()
     }
 
     fn count_bad(&self, index: usize, error: &DataError) {
@@ -379,6 +415,7 @@ impl Dataset {
         let mut facts = Table::new();
         facts.insert("kind".into(), self.kind.into());
         facts.insert("channels".into(), Value::Integer(self.channels() as i64));
+        facts.insert("on_color".into(), if self.decoder.gray_only { "refuse" } else { "convert" }.into());
         facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
         facts.insert("size".into(), Value::Integer(self.default_size() as i64));
         // A training will want to know what was read here.

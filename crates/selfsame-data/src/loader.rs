@@ -491,6 +491,7 @@ mod tests {
             mean = [0.5, 0.4, 0.3]
             std = [0.2, 0.3, 0.4]
             range = [0.0, 1.0]
+            on_color = "convert"
             kind = "folder"
             labels = "none"
             fingerprint = "none"

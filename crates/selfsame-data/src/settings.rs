@@ -42,7 +42,9 @@ settings! {
         /// kind of source: selfsame list sources
         kind: String = (data "what knows the path"), Kind::Text;
         /// channels per pixel
-        channels: usize = (data "3 for folders, else what the data hold"), Kind::Integer(Range::Within(1.0, 16.0));
+        channels: usize = (data "of folders 1 where all images looked at are gray, else 3; else what the data hold"), Kind::Integer(Range::Within(1.0, 16.0));
+        /// what a color image does where channels = 1: refuse ends the run, convert drops the color
+        on_color: String = (data "refuse where nobody chose the channels, and all images looked at are gray", or "convert"), Kind::Word(&["refuse", "convert"]), records;
         /// bands of image files, counted from 1, in this order, e.g. [4, 3, 2]; empty: as channels says
         bands: Vec<usize> = [], Kind::Integers(Range::Within(1.0, 65535.0), None);
         /// pages of a TIFF: the first, or all, each as a sample
@@ -61,13 +63,13 @@ settings! {
         label_key: String = "auto", Kind::Text, records;
         /// per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are
         #[serde(serialize_with = "shortest")]
-        mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Within(-1e30, 1e30), None);
+        mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Any, None);
         /// per-channel standard deviation, on the same scale
         #[serde(serialize_with = "shortest")]
-        std: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Over(0.0, 1e30), None);
+        std: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Above(0.0), None);
         /// what augmentations take for black and white, on the same scale, one for all channels
         #[serde(serialize_with = "shortest")]
-        range: [f32; 2] = (data "0..1 for 8 bits, else the 0.1 % and 99.9 % quantiles", or [0.0, 1.0]), Kind::Interval(Range::Within(-1e30, 1e30));
+        range: [f32; 2] = (data "0..1 for 8 bits, else the 0.1 % and 99.9 % quantiles", or [0.0, 1.0]), Kind::Interval(Range::Any);
         /// color under transparent pixels, [r, g, b]
         background: [u8; 3] = [0, 0, 0], Kind::Integers(Range::Within(0.0, 255.0), Some(3));
         /// larger images are refused before they are decoded
@@ -92,13 +94,15 @@ pub struct DataRequest {
     pub path: PathBuf,
     /// Kind of source; detected when absent.
     pub kind: Option<String>,
-    /// Channels per pixel; folders have 3 when absent, others what they hold.
+    /// Channels per pixel; when absent, folders have 1 where all images looked at are gray, else 3, and others what they hold.
     pub channels: Option<usize>,
+    /// Where channels are 1, what a color image does: `refuse`, `convert`; when absent, `refuse` where channels are.
+    pub on_color: Option<String>,
     /// Bands of image files, counted from 1; empty: as `channels` says.
     pub bands: Vec<usize>,
     /// Pages of image files that are samples.
     pub pages: PageChoice,
-    /// `none`, `folder`, `file`.
+    /// `none`, `folder`, `file`, or `any` that there are.
     pub labels: Option<String>,
     /// One of [`AXES`].
     pub axes: String,
@@ -133,6 +137,7 @@ impl From<&DataSettings> for DataRequest {
             path: settings.path.clone(),
             kind: Some(settings.kind.clone()),
             channels: Some(settings.channels),
+            on_color: Some(settings.on_color.clone()),
             bands: settings.bands.clone(),
             pages: settings.pages,
             labels: Some(settings.labels.clone()),

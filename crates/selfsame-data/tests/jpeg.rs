@@ -9,6 +9,7 @@ use std::io::{Cursor, Read};
 
 const DECODER: FileDecoder = FileDecoder {
     wanted: Wanted { channels: 3, bands: Vec::new() },
+    gray_only: false,
     background: [0; 3],
     max_megapixels: 1.0,
     memory_bytes: 1 << 20,

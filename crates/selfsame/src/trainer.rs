@@ -289,6 +289,10 @@ impl<'a, M: Method> Session<'a, M> {
         for message in warnings {
             self.tell(&Event::Warning { step: self.done, message })?;
         }
+        // Who opened the data has told them.
+        for note in self.dataset.notes().iter().filter(|_| self.done == 0) {
+            self.run.record(&Event::Warning { step: 0, message: note.clone() })?;
+        }
         Ok(())
     }
 
@@ -562,6 +566,9 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn finish(&mut self, wait_s: f64) -> Result<(), Error> {
         self.save()?;
+        if let Some(message) = self.dataset.skipped() {
+            self.tell(&Event::Warning { step: self.done, message })?;
+        }
         // Neither is worth the encoder.
         for written in [self.run.write_skipped(&self.dataset), self.draw_pictures()] {
             if let Err(error) = written {

@@ -69,6 +69,7 @@ impl Diagnose {
         let (record, plain) = measure(examined, samples)?;
         terminal::print(format_args!("{}", diagnosis::page(&record.diagnosis, terminal::color()).trim_end()));
         kept.write(plan.out.join(FILE), |path| record.write(path));
+        plans::tell_skipped(&dataset);
         let profiled = if self.invariance { profile(examined, &plain, &mut kept) } else { Ok(()) };
         kept.finish();
         profiled?;

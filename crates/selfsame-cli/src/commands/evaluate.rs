@@ -65,6 +65,7 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<T
     let before = embed(plan, &untrained, [train, test], Wanted::default(), "untrained encoder")?;
     let mut scores = score(plan, &representations([&train_tables, &test_tables], Some(&before)))?;
     scores.warnings.extend(sketch.map(|sketch| sketch.warning("raw")));
+    [train, test].into_iter().for_each(|data| plans::tell_skipped(data));
     // Before the diagnosis, which takes its time and may be stopped.
     terminal::print(format_args!("{}", scores.table(terminal::color()).trim_end()));
     kept.write(scores_path.clone(), |path| scores.write(path));
@@ -85,8 +86,9 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<T
 pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Scores> {
     let branch = plans::branch(plan, WeightsOf::Trained)?;
     let wanted = Wanted { z: branch.has_z(), ..Wanted::default() };
-    let [train, test] = embed(plan, &branch, [train, test], wanted, "embedding")?;
-    score(plan, &representations([&train, &test], None))
+    let [train_tables, test_tables] = embed(plan, &branch, [train, test], wanted, "embedding")?;
+    [train, test].into_iter().for_each(|data| plans::tell_skipped(data));
+    score(plan, &representations([&train_tables, &test_tables], None))
 }
 
 fn embed(

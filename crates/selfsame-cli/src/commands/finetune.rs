@@ -61,6 +61,7 @@ impl Finetune {
             Ok(())
         });
         task.finish();
+        [&train, &test].into_iter().for_each(|data| plans::tell_skipped(data));
         if !table.is_empty() {
             terminal::print(format_args!("{}", table.trim_end()));
             kept.finish();

@@ -95,6 +95,7 @@ impl Report {
                 let html = match opened(folder) {
                     Ok((plan, dataset)) => {
                         let found = look(&plan, &dataset, self.samples, self.map.into(), metadata.as_ref());
+                        plans::tell_skipped(&dataset);
                         // A table that was given and cannot be used is an error, not a page without it.
                         let found = if metadata.is_some() { Ok(found?) } else { found.map_err(|e| format!("{e:#}.")) };
                         page(folder, Some((&plan, &dataset)), &found)?

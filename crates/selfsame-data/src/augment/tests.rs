@@ -179,12 +179,12 @@ fn wrong_recipes_are_refused_in_words() {
         (
             "name = \"color_jitter\"\nhue = 0",
             gray,
-            "views.0.augmentations.0.saturation: color_jitter: needs images of 3 channels (red, green, blue), these have 1; set saturation = 0 and hue = 0: brightness and contrast work on any channels",
+            "views.0.augmentations.0.saturation: color_jitter: needs images of 3 channels (red, green, blue), these have 1 (data.channels=3 asks for more); set saturation = 0 and hue = 0: brightness and contrast work on any channels",
         ),
         (
             "name = \"color_drop\"",
             gray,
-            "views.0.augmentations.0.name: color_drop: needs images of 3 channels (red, green, blue), these have 1; leave it out: there is no color to remove",
+            "views.0.augmentations.0.name: color_drop: needs images of 3 channels (red, green, blue), these have 1 (data.channels=3 asks for more); leave it out: there is no color to remove",
         ),
     ] {
         assert_eq!(refusal(text, shape), expected);

@@ -91,6 +91,8 @@ pub enum LabelSource {
     Auto,
     /// Nowhere.
     None,
+    /// Those that data files hold, or of a folder its first level, where that names classes: for commands that look at labels.
+    Any,
     /// The first folder level.
     Folder,
     /// Beside or within the data file.
@@ -102,6 +104,7 @@ impl LabelSource {
     pub fn parse(value: Option<&str>) -> Result<Self, DataError> {
         match value {
             None => Ok(Self::Auto),
+            Some("any") => Ok(Self::Any),
             Some("none") => Ok(Self::None),
             Some("folder") => Ok(Self::Folder),
             Some("file") => Ok(Self::File),
@@ -149,8 +152,11 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
                 }
             }
             SOURCES.iter().find(|entry| (entry.detect)(path)).ok_or_else(|| {
+                let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+                let remedy = extension.and_then(|extension| folder::remedy(&extension));
+                let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
                 DataError::Data(format!(
-                    "{}: not a data set of a known kind; expected a folder of images, an IDX file (MNIST family), a \
+                    "{}: not a data set of a known kind{remedy}; expected a folder of images, an IDX file (MNIST family), a \
                      CIFAR binary (.bin), .npy or .npz",
                     path.display()
                 ))

@@ -77,7 +77,7 @@ pub fn open(request: &DataRequest, labels: LabelSource) -> Result<ArraySource, D
     let chosen = choose(path, &archive.names, part.as_ref().map(|part| part.name), request)?;
     let (images, header, storage, offset) = archive.images(&chosen.images, &request.axes)?;
     let labels = match (labels, &chosen.labels) {
-        (LabelSource::None, _) | (LabelSource::Auto, None) => Labels::default(),
+        (LabelSource::None, _) | (LabelSource::Auto | LabelSource::Any, None) => Labels::default(),
         (_, None) => return Err(no_labels(path, &format!("an array named {}", one_of(&LABEL_KEYS)))),
         (_, Some(key)) => archive.labels(key, images.layout.images)?,
     };
