@@ -69,9 +69,16 @@ pub fn evaluate_targets(
     let (count, width) = (representations[0].test.len(), targets.names.len());
     let train_count = representations[0].train.len();
     assert_eq!((targets.train.len(), targets.test.len()), (train_count * width, count * width), "a target per sample");
+    let same = unvaried(targets.names, targets.test)?;
     let mut warnings = reductions(representations, settings);
+    let what = if targets.task == Task::Numbers { "numbers" } else { "labels" };
+    if !same.is_empty() {
+        let names = same.join(", ");
+        warnings.push(format!(
+            "{what} that are the same for all test samples cannot be scored and are left out of the means: {names}"
+        ));
+    }
     let exam = TargetExam { targets, groups, settings, seed };
-    warnings.extend(exam.unmeasured());
     let answers = representations.iter().map(|r| exam.answer(r, progress)).collect::<Result<Vec<_>, _>>()?;
     progress("intervals");
     let names: Vec<RepresentationName> = representations.iter().map(|r| r.name.clone()).collect();
@@ -141,25 +148,6 @@ impl TargetExam<'_> {
             Task::Numbers => &[Measure::R2, Measure::AbsoluteError],
             _ => &[Measure::Auroc, Measure::AveragePrecision, Measure::F1],
         }
-    }
-
-    /// Labels that no test sample has, or all have.
-    fn unmeasured(&self) -> Option<String> {
-        let SampleTargets { task, names, test, .. } = self.targets;
-        let varies = |&target: &usize| {
-            let mut values = test.iter().skip(target).step_by(names.len());
-            let first = values.next();
-            values.any(|value| Some(value) != first)
-        };
-        let same: Vec<&str> =
-            (0..names.len()).filter(|target| !varies(target)).map(|target| names[target].as_str()).collect();
-        let what = if task == Task::Numbers { "numbers" } else { "labels" };
-        (!same.is_empty()).then(|| {
-            let names = same.join(", ");
-            format!(
-                "{what} that are the same for all test samples cannot be scored and are left out of the means: {names}"
-            )
-        })
     }
 
     fn column(&self, values: &[f32], target: usize) -> Vec<f32> {
@@ -303,6 +291,20 @@ pub fn moments(rows: &[u32], values: &[f32]) -> [f64; 2] {
 /// A column of `values`, `[samples, width]`.
 pub fn column(values: &[f32], width: usize, target: usize) -> Vec<f32> {
     values.iter().skip(target).step_by(width).copied().collect()
+}
+
+/// Targets that are the same for all test samples: labels that none has, or all have. They cannot be scored.
+///
+/// # Errors
+/// If all are so, and nothing can be scored.
+pub fn unvaried<'a>(names: &'a [String], test: &[f32]) -> Result<Vec<&'a str>, DataError> {
+    let same = |target: &usize| column(test, names.len(), *target).windows(2).all(|pair| pair[0] == pair[1]);
+    let same: Vec<&str> = (0..names.len()).filter(same).map(|target| names[target].as_str()).collect();
+    if same.len() == names.len() {
+        let problem = "the same for all test samples, so nothing can be scored";
+        return Err(DataError::Data(format!("{}: {problem}", same.join(", "))));
+    }
+    Ok(same)
 }
 
 /// What was predicted of a target, `found` beside `truth`; above `threshold` a label is given.

@@ -133,3 +133,11 @@ fn intervals_are_of_groups_where_samples_come_in_groups() {
     assert_ne!(interval(&single), interval(&grouped));
     assert!(grouped.protocol.linear_probe.l2.ends_with("whole groups"));
 }
+
+#[test]
+fn what_never_varies_cannot_be_scored() {
+    let names = names(&["red", "round"]);
+    assert_eq!(unvaried(&names, &[0.0, 1.0, 1.0, 1.0]).unwrap(), ["round"]);
+    let error = unvaried(&names, &[0.0, 1.0, 0.0, 1.0]).unwrap_err().to_string();
+    assert_eq!(error, "red, round: the same for all test samples, so nothing can be scored");
+}

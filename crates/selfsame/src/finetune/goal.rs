@@ -11,7 +11,7 @@ use selfsame_evaluate::label_subsets::{self, LabelBudget};
 use selfsame_evaluate::linear_probe::{Coordinates, ProbeFeatures, Truth};
 use selfsame_evaluate::measures::{Macro, Measure, Predicted};
 use selfsame_evaluate::protocol::{match_classes, uneven};
-use selfsame_evaluate::target_protocol::{TargetProbe, column, moments, predicted};
+use selfsame_evaluate::target_protocol::{TargetProbe, column, moments, predicted, unvaried};
 use selfsame_evaluate::targets::Task;
 
 /// What is to be told of the samples.
@@ -45,11 +45,7 @@ impl Goal {
     /// If all test samples have the same of each: nothing could be scored.
     pub fn targets(task: Task, names: &[String], [train, test]: [Vec<f32>; 2]) -> Result<Self, DataError> {
         let width = names.len();
-        let varies = |target: usize| column(&test, width, target).windows(2).any(|pair| pair[0] != pair[1]);
-        if !(0..width).any(varies) {
-            let problem = "are the same for all test samples, so nothing can be scored";
-            return Err(DataError::Data(format!("{}: {problem}", names.join(", "))));
-        }
+        unvaried(names, &test)?;
         Ok(Self { task, width, train, test, classes: Default::default() })
     }
 
