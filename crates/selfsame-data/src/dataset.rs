@@ -511,6 +511,17 @@ impl Dataset {
         }
     }
 
+    /// Hash of a sample's content as it is stored, if it was read since [`Self::remember`].
+    pub fn content(&self, index: usize) -> Option<u64> {
+        let content = self.contents.get()?[index].load(Ordering::Relaxed);
+        (content != 0).then_some(content)
+    }
+
+    /// Size of all samples as they are stored.
+    pub fn size_bytes(&self) -> u64 {
+        self.stats().iter().map(|stat| stat.size_bytes).sum()
+    }
+
     /// Samples whose content is known, see [`Self::remember`].
     pub fn remembered(&self) -> usize {
         let known = |content: &&AtomicU64| content.load(Ordering::Relaxed) != 0;
@@ -519,12 +530,8 @@ impl Dataset {
 
     /// What these data, of this fingerprint, are now.
     pub fn to_record(&self, fingerprint: &str) -> DataRecord {
-        let content = |index: usize| {
-            let content = self.contents.get()?[index].load(Ordering::Relaxed);
-            (content != 0).then_some(content)
-        };
         let entries = self.stats().iter().enumerate();
-        let entries = entries.map(|(index, &stat)| Entry::new(self.key(index), stat, content(index)));
+        let entries = entries.map(|(index, &stat)| Entry::new(self.key(index), stat, self.content(index)));
         DataRecord::new(fingerprint.to_owned(), entries.collect())
     }
 

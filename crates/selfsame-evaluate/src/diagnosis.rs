@@ -254,7 +254,7 @@ mod tests {
         let whole = judge_all(&constructed(rows, attributes, dim, 1.0, 0.1), dim, attributes);
         let part = diagnose(&Observed::new(Rows::new(&normals(5, 3, 1), 3))).unwrap();
         let record = DiagnosisRecord {
-            measured_on: MeasuredOn { data: "photos".into(), method: "simclr".into(), step: 7, epochs: Some(0.1) },
+            measured_on: MeasuredOn { data: "photos".into(), step: 7, epochs: Some(0.1), ..MeasuredOn::default() },
             diagnosis: [(RepresentationName::H, whole), (RepresentationName::Other("w".into()), part)].into(),
         };
         let folder = tempfile::tempdir().unwrap();

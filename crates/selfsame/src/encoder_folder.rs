@@ -81,6 +81,11 @@ impl EncoderConfig {
     }
 }
 
+/// What [`WEIGHTS`] holds of an encoder.
+pub(crate) fn weights_file(encoder: &Encoder) -> Vec<u8> {
+    parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)))
+}
+
 /// A folder that holds an encoder: a finished run, or one that was made of it.
 #[derive(Clone, Debug)]
 pub struct EncoderFolder {
@@ -157,7 +162,7 @@ impl EncoderFolder {
     /// Writes the encoder that `plan` has trained into `path`, its weights last.
     pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
         let DataSettings { channels, size, mean, std, range, interpolation, .. } = plan.data.clone();
-        let weights = parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)));
+        let weights = weights_file(encoder);
         let config = EncoderConfig {
             format: FORMAT,
             layout: encoder.format().into(),

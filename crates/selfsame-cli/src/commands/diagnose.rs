@@ -12,6 +12,7 @@ use selfsame::diagnose::{self, Examined};
 use selfsame::embed::Tables;
 use selfsame::plan::Plan;
 use selfsame::progress::Progress;
+use selfsame::provenance;
 use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
@@ -100,19 +101,19 @@ pub fn of_tables(
 }
 
 fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<DiagnosisRecord> {
-    let Examined { plan, dataset, .. } = examined;
+    let Examined { plan, branch, dataset } = examined;
     let epochs = Run::existing(&plan.out)?.progress()?.map(Progress::epochs);
     let task = Task::new(diagnose::passes(plain.indices.len()), "diagnosing");
     let diagnosis = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| task.advance(done))?;
     task.finish();
-    Ok(DiagnosisRecord { measured_on: report::measured_on(plan, dataset)?, diagnosis })
+    Ok(DiagnosisRecord { measured_on: provenance::measured_on(plan, Some(branch), dataset)?, diagnosis })
 }
 
 /// Measures the invariance profile, prints it and writes its file.
 fn profile(examined: Examined, plain: &Tables, kept: &mut Kept) -> Result<()> {
     let task = Task::new(0, "turning dials");
-    let Examined { plan, dataset, .. } = examined;
-    let measured_on = report::measured_on(plan, dataset)?;
+    let Examined { plan, branch, dataset } = examined;
+    let measured_on = provenance::measured_on(plan, Some(branch), dataset)?;
     let mut progress = |done, all| task.follow("turning dials", done as u64, all as u64);
     let profile = diagnose::invariance(examined, plain, measured_on, &mut progress)?;
     task.finish();

@@ -9,7 +9,7 @@ use clap::Args;
 use selfsame::diagnose::Examined;
 use selfsame::embed::Tables;
 use selfsame::plan::Plan;
-use selfsame::progress::Progress;
+use selfsame::provenance;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_base::text::pasted;
@@ -19,8 +19,8 @@ use selfsame_data::settings::DataRequest;
 use selfsame_data::sheet::Sheet;
 use selfsame_evaluate::features::Rows;
 use selfsame_evaluate::findings::{FindOptions, Findings, MapKind};
-use selfsame_evaluate::metadata::Metadata;
-use selfsame_evaluate::representation::MeasuredOn;
+use selfsame_evaluate::metadata::groupings;
+use selfsame_evaluate::table::Table;
 use selfsame_report::{
     self as pages, GALLERY_BYTES, GALLERY_PX, RunRecords, SamplePictures, SheetSample, SheetStep, SheetView,
     THUMBNAIL_BYTES, THUMBNAIL_PX, TileSheet, VIEWS_BYTES, ViewSheet,
@@ -87,7 +87,7 @@ fn samples(text: &str) -> Result<usize, String> {
 
 impl Report {
     pub fn run(self) -> Result<Code> {
-        let metadata = self.metadata.as_deref().map(Metadata::read).transpose()?;
+        let metadata = self.metadata.as_deref().map(Table::read).transpose()?;
         let path = match &self.runs[..] {
             [folder] => {
                 let out = self.out.unwrap_or_else(|| folder.join("report.html"));
@@ -139,7 +139,7 @@ fn look(
     dataset: &Arc<Dataset>,
     samples: usize,
     map: MapKind,
-    metadata: Option<&Metadata>,
+    metadata: Option<&Table>,
 ) -> Result<Findings> {
     let branch = plans::branch(plan, WeightsOf::Trained)?;
     let task = Task::new(samples.min(dataset.len()), "embedding samples");
@@ -155,7 +155,7 @@ pub fn find(
     dataset: &Dataset,
     plain: &Tables,
     map: MapKind,
-    metadata: Option<&Metadata>,
+    metadata: Option<&Table>,
 ) -> Result<Findings> {
     let plain = plain.of_samples(&plain.indices[..plain.indices.len().min(SAMPLES)]);
     let thumbnails =
@@ -165,10 +165,10 @@ pub fn find(
         FindOptions {
             map,
             seed: plan.seed,
-            measured_on: measured_on(plan, dataset)?,
+            measured_on: provenance::measured_on(plan, None, dataset)?,
             indices: &plain.indices,
             data_samples: dataset.len(),
-            groupings: metadata.map(|table| table.groupings(&plain.h.ids)).transpose()?.unwrap_or_default(),
+            groupings: metadata.map(|table| groupings(table, &plain.h.ids)).transpose()?.unwrap_or_default(),
             appearance: Some(Rows::new(&thumbnails.values, thumbnails.tile.iter().product())),
         },
     )?;
@@ -176,17 +176,6 @@ pub fn find(
         note!("warning: {error}: what was found of the samples is in the report alone");
     }
     Ok(findings)
-}
-
-/// What a run's newest checkpoint is, and the data that it is looked at on.
-pub fn measured_on(plan: &Plan, dataset: &Dataset) -> Result<MeasuredOn> {
-    let progress = selfsame::run::Run::existing(&plan.out)?.progress()?;
-    Ok(MeasuredOn {
-        data: dataset.path().display().to_string(),
-        method: plan.method.name.clone(),
-        step: progress.map_or(0, |progress| progress.step),
-        epochs: progress.map(Progress::epochs),
-    })
 }
 
 fn thumbnail_side(plan: &Plan, most: usize) -> usize {
