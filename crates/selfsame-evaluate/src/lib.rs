@@ -15,6 +15,7 @@
 //! Every result is the same bits for any number of threads: work is split by fixed blocks, never by how many run. Features
 //! that hold a NaN or an infinity are an error everywhere, with the sample that holds it.
 
+pub mod advice;
 pub mod bootstrap;
 pub mod collapse;
 pub mod collapse_watch;
@@ -50,5 +51,6 @@ pub mod sketch;
 pub mod study;
 #[cfg(test)]
 mod testing;
+pub mod training;
 pub mod tsne;
 pub mod verdict;

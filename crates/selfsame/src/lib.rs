@@ -21,6 +21,7 @@ pub mod error;
 pub mod events;
 pub mod finetune;
 pub mod judge;
+pub mod known;
 pub mod memory;
 pub mod method;
 pub mod methods;

@@ -10,9 +10,8 @@ use clap::Args;
 use selfsame::branch::Branch;
 use selfsame::diagnose::{self, Examined};
 use selfsame::embed::Tables;
+use selfsame::known;
 use selfsame::plan::Plan;
-use selfsame::progress::Progress;
-use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::diagnosis::{self, DiagnosisRecord};
@@ -99,10 +98,11 @@ pub fn of_tables(
 }
 
 fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<DiagnosisRecord> {
-    let Examined { plan, dataset, .. } = examined;
-    let epochs = Run::existing(&plan.out)?.progress()?.map(Progress::epochs);
+    let Examined { plan, dataset, branch } = examined;
+    let training = known::of_run(plan, plans::method(plan)?, branch, untrained)?;
     let task = Task::new(diagnose::passes(plain.indices.len()), "diagnosing");
-    let diagnosis = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| task.advance(done))?;
+    let observations = diagnose::observe(examined, untrained, plain, training, &mut |done| task.advance(done))?;
+    let diagnosis = observations.diagnose()?;
     task.finish();
     Ok(DiagnosisRecord { measured_on: report::measured_on(plan, dataset)?, diagnosis })
 }

@@ -10,7 +10,7 @@ use crate::device;
 use crate::embed::{self, Wanted};
 use crate::encoder_folder::{EncoderConfig, EncoderFolder};
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
+use crate::method::{BuildContext, EmbedContext, Method, PrepareContext, TrivialLoss};
 use crate::objective::{LossTerms, cross_entropy};
 use crate::outputs::Logits;
 use crate::plan::Plan;
@@ -83,6 +83,10 @@ impl Method for Clusterfit {
             }
         }
         Ok(())
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        Some(TrivialLoss::ln(config.clusters, config.clusters.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

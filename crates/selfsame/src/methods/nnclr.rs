@@ -7,7 +7,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, nnclr};
 use crate::outputs::Predictions;
 use crate::plan::Plan;
@@ -49,6 +49,11 @@ impl Method for Nnclr {
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::two_views(plan, Nnclr::NAME)?;
         Queue::check(config.queue, plan.train.batch_size)
+    }
+
+    fn trivial_loss(_config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
+        let batch = plan.train.batch_size;
+        Some(TrivialLoss::ln(batch, batch.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

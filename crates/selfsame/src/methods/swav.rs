@@ -7,7 +7,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, Swap, swav};
 use crate::outputs::Embeddings;
 use crate::plan::Plan;
@@ -60,6 +60,10 @@ impl Method for Swav {
             "expected 2 to {batch}, got {prototypes}: the samples of a batch, train.batch_size = {batch}, are shared out equally over the prototypes; a larger batch fits in little memory with train.chunk_size"
         );
         Err(Error::setting("method.prototypes", problem))
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        Some(TrivialLoss::ln(config.prototypes, config.prototypes.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
