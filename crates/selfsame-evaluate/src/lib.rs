@@ -16,6 +16,7 @@
 //! Every result is the same bits for any number of threads: work is split by fixed blocks, never by how many run. Features
 //! that hold a NaN or an infinity are an error everywhere, with the sample that holds it.
 
+pub mod advice;
 pub mod bootstrap;
 mod chance;
 pub mod collapse;
@@ -60,5 +61,6 @@ pub mod target_protocol;
 pub mod targets;
 #[cfg(test)]
 mod testing;
+pub mod training;
 pub mod tsne;
 pub mod verdict;

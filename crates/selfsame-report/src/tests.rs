@@ -15,6 +15,7 @@ use selfsame_evaluate::representation::{DataOrigin, MeasuredOn, RepresentationNa
 use selfsame_evaluate::scores::Scores;
 use selfsame_evaluate::settings::EvaluateSettings;
 use selfsame_evaluate::targets::Task;
+use selfsame_evaluate::training::Training;
 use std::path::Path;
 
 const HOSTILE: &str = "<script>alert(\"&'1\")</script>";
@@ -177,7 +178,10 @@ fn scores() -> Scores {
 }
 
 fn diagnosis() -> DiagnosisRecord {
-    let mut diagnosis = diagnose(&Observed { epochs: Some(0.1), ..Observed::new(table(50).rows()) }).unwrap();
+    let training = Training { weights_turned: Some(0.0), ..Training::default() };
+    let seen = table(50);
+    let observed = Observed { training: Some(&training), ..Observed::new(seen.rows()) };
+    let mut diagnosis = diagnose(&observed).unwrap();
     diagnosis.evidence.push(HOSTILE.into());
     diagnosis.advice.push(HOSTILE.into());
     let measured_on = MeasuredOn { data: HOSTILE.into(), ..MeasuredOn::default() };

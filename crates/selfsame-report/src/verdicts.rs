@@ -10,7 +10,11 @@ use selfsame_evaluate::verdict::Verdict;
 pub(crate) fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Healthy => "good",
-        Verdict::CompleteCollapse | Verdict::DimensionalCollapse => "bad",
+        Verdict::CompleteCollapse
+        | Verdict::DimensionalCollapse
+        | Verdict::TrainedTowardsNothing
+        | Verdict::InputsAlike
+        | Verdict::NothingLearned => "bad",
         _ => "warn",
     }
 }

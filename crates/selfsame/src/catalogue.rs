@@ -6,7 +6,7 @@ use crate::branch::Branch;
 use crate::error::Error;
 use crate::events::Observer;
 use crate::fitted_recipe::{self, Fit, FitMethod};
-use crate::method::Method;
+use crate::method::{Method, TrivialLoss};
 use crate::methods::{
     barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, deep_belief_network::DeepBeliefNetwork,
     denoising_autoencoder::DenoisingAutoencoder, dino::Dino, inpainting::Inpainting, invariance_only::InvarianceOnly,
@@ -47,6 +47,8 @@ pub struct MethodEntry {
     pub fit: FitMethod,
     /// Whether the plan makes sense for the method.
     pub check: fn(&Plan) -> Result<(), Error>,
+    /// [`Method::trivial_loss`] of the plan.
+    pub trivial_loss: fn(&Plan) -> Result<Option<TrivialLoss>, Error>,
     /// Trains, or goes on training.
     pub pretrain: PretrainFn,
     /// [`trainer::branch`]: the branch of a run, trained or fresh.
@@ -62,6 +64,7 @@ impl MethodEntry {
             keys: M::Config::GROUP,
             fit: M::fit,
             check: |plan| M::check(&M::config(plan)?, plan),
+            trivial_loss: |plan| Ok(M::trivial_loss(&M::config(plan)?, plan)),
             pretrain: trainer::pretrain::<M>,
             branch: trainer::branch::<M>,
         }

@@ -98,7 +98,7 @@ pub fn for_each_views(
         let features = all.map(|(pixels, shape)| {
             let image_values = shape.iter().product();
             let trivial = match wanted.trivial {
-                true => pixels.chunks_exact(image_values).flat_map(|image| attributes(image, shape[2])).collect(),
+                true => pixels.chunks_exact(image_values).flat_map(|image| attributes(image, shape)).collect(),
                 false => Vec::new(),
             };
             let raw = match wanted.raw {

@@ -22,6 +22,7 @@ pub mod events;
 pub mod finetune;
 pub mod fitted_recipe;
 pub mod judge;
+pub mod known;
 pub mod labels;
 pub mod memory;
 pub mod method;

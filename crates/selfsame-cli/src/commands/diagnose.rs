@@ -10,10 +10,9 @@ use clap::Args;
 use selfsame::branch::Branch;
 use selfsame::diagnose::{self, Examined};
 use selfsame::embed::Tables;
+use selfsame::known;
 use selfsame::plan::Plan;
-use selfsame::progress::Progress;
 use selfsame::provenance;
-use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::diagnosis::{self, DiagnosisRecord};
@@ -101,10 +100,11 @@ pub fn of_tables(
 }
 
 fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<DiagnosisRecord> {
-    let Examined { plan, branch, dataset } = examined;
-    let epochs = Run::existing(&plan.out)?.progress()?.map(Progress::epochs);
+    let Examined { plan, dataset, branch } = examined;
+    let training = known::of_run(plan, plans::method(plan)?, branch, untrained)?;
     let task = Task::new(diagnose::passes(plain.indices.len()), "diagnosing");
-    let diagnosis = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| task.advance(done))?;
+    let observations = diagnose::observe(examined, untrained, plain, training, &mut |done| task.advance(done))?;
+    let diagnosis = observations.diagnose()?;
     task.finish();
     Ok(DiagnosisRecord { measured_on: provenance::measured_on(plan, Some(branch), dataset)?, diagnosis })
 }

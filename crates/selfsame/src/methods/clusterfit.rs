@@ -11,7 +11,7 @@ use crate::embed::{self, Wanted};
 use crate::encoder_folder::{EncoderConfig, EncoderFolder};
 use crate::error::Error;
 use crate::fitted_recipe::Fit;
-use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
+use crate::method::{BuildContext, EmbedContext, Method, PrepareContext, TrivialLoss};
 use crate::objective::{LossTerms, cross_entropy};
 use crate::outputs::Logits;
 use crate::plan::Plan;
@@ -93,6 +93,10 @@ impl Method for Clusterfit {
         if let Some(Value::Integer(own)) = keys.get("clusters") {
             keys.insert("clusters".into(), Value::Integer((*own).min(to.samples as i64 / 2).max(2)));
         }
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        Some(TrivialLoss::ln(config.clusters, config.clusters.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
 use crate::fitted_recipe::Fit;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, nnclr};
 use crate::outputs::Predictions;
 use crate::plan::Plan;
@@ -55,6 +55,11 @@ impl Method for Nnclr {
 
     fn fit(keys: &mut Table, to: &Fit) {
         Queue::fit(keys, to);
+    }
+
+    fn trivial_loss(_config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
+        let batch = plan.train.batch_size;
+        Some(TrivialLoss::ln(batch, batch.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

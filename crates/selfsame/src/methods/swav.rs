@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
 use crate::fitted_recipe::Fit;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, Swap, swav};
 use crate::outputs::Embeddings;
 use crate::plan::Plan;
@@ -69,6 +69,10 @@ impl Method for Swav {
         if let (Some(Value::Integer(own)), Some(batch)) = (keys.get("prototypes"), to.batch_size) {
             keys.insert("prototypes".into(), Value::Integer((*own).min(batch as i64)));
         }
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        Some(TrivialLoss::ln(config.prototypes, config.prototypes.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
