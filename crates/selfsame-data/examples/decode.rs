@@ -3,7 +3,7 @@
 //! `decode CHANNELS FILE...` writes for each file a line of JSON, `{"shape": [height, width, channels], "type": "u8"}` with the
 //! pixels behind it, row by row, little-endian; or `{"refused": "why"}` with nothing behind it.
 
-use selfsame_data::decode::FileDecoder;
+use selfsame_data::decode::{FileDecoder, Wanted};
 use selfsame_data::image::Pixels;
 use serde_json::json;
 use std::error::Error;
@@ -13,7 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let channels =
         arguments.next().and_then(|first| first.to_str()?.parse().ok()).ok_or("usage: decode CHANNELS FILE...")?;
-    let decoder = FileDecoder { channels, background: [255; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
+    let wanted = Wanted::channels(channels);
+    let decoder = FileDecoder { wanted, background: [255; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
     let mut out = BufWriter::new(std::io::stdout().lock());
     // What is caught becomes a refusal; a panic that is not caught is told by the exit code.
     std::panic::set_hook(Box::new(|_| {}));

@@ -8,7 +8,7 @@
 
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::augment::{Normalization, Pipeline, View, ViewShape};
-use selfsame_data::decode::FileDecoder;
+use selfsame_data::decode::{FileDecoder, Wanted};
 use selfsame_data::image::{Image, Pixels};
 use std::error::Error;
 use std::time::Instant;
@@ -47,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "photo224" => std::fs::read_dir(path)?.map(|entry| std::fs::read(entry?.path())).collect::<Result<_, _>>()?,
         _ => std::fs::read(path)?.chunks_exact(size * size * channels).map(<[u8]>::to_vec).collect(),
     };
-    let decoder = FileDecoder { channels: 3, background: [0; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
+    let wanted = Wanted::channels(3);
+    let decoder = FileDecoder { wanted, background: [0; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
     let decoded = |file: &Vec<u8>| match workload.as_str() {
         "photo224" => decoder.decode(file, "photo").expect("a JPEG").0,
         _ => Image::new(size, size, channels, Pixels::U8(file.clone())),

@@ -3,11 +3,11 @@
 //! Everything here may be called from any number of threads at once.
 
 use crate::budget::{self, Share};
-use crate::decode::{FileDecoder, Header, channels_convert, convert_channels};
+use crate::decode::{FileDecoder, Header, Wanted, channels_convert, convert_channels};
 use crate::image::{Image, Pixels, Size};
 use crate::loader::SampleSource;
 use crate::record::{Changes, DataRecord, Entry};
-use crate::settings::DataRequest;
+use crate::settings::{DataRequest, PageChoice};
 use crate::source::{self, Encoded, IndexedSource, LabelSource, Stat};
 use crate::threads;
 use blake3::Hasher;
@@ -63,6 +63,8 @@ pub struct Dataset {
     mean_image_bytes: usize,
     /// Values of an image, likewise.
     mean_image_values: usize,
+    /// What is told when the data are opened.
+    notes: Vec<String>,
     cache: Option<Cache>,
     bad: Mutex<BTreeMap<usize, String>>,
     max_bad_share: f64,
@@ -78,9 +80,13 @@ impl Dataset {
         let labels = LabelSource::parse(settings.labels.as_deref())?;
         let entry = source::find(&settings.path, settings.kind.as_deref())?;
         let source = (entry.open)(&settings.path, labels)?;
-        let channels = settings.channels.unwrap_or_else(|| source.shape().map_or(3, |[_, _, channels]| channels));
+        let source = match settings.pages {
+            PageChoice::All if source.shape().is_none() => Box::new(source::Pages::open(source)?),
+            _ => source,
+        };
+        let wanted = Wanted::new(settings, source.shape())?;
         let decoder = FileDecoder {
-            channels,
+            wanted,
             background: settings.background,
             max_megapixels: settings.max_megapixels,
             memory_bytes: (settings.decode_mb as u64) << 20,
@@ -93,6 +99,7 @@ impl Dataset {
             uniform_size: None,
             mean_image_bytes: 0,
             mean_image_values: 0,
+            notes: Vec::new(),
             cache: None,
             bad: Mutex::default(),
             max_bad_share: settings.max_bad_share,
@@ -106,9 +113,14 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// What a person should know of what is read and what is not, one line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Arrays state their shape; their rows are copied out of memory, so nothing is gained by keeping images.
     fn take_shape(&mut self, [height, width, channels]: [usize; 3]) -> Result<(), DataError> {
-        let (wanted, most) = (self.decoder.channels, self.decoder.max_megapixels);
+        let (wanted, most) = (self.decoder.wanted.channels, self.decoder.max_megapixels);
         let megapixels = height as f64 * width as f64 / 1e6;
         if megapixels > most {
             let problem =
@@ -127,20 +139,19 @@ impl Dataset {
 
     /// Reads some headers: they tell how much memory the images take and whether they have one size.
     fn probe(&mut self, settings: &DataRequest) -> Result<(), DataError> {
-        let channels = self.decoder.channels;
-        if !matches!(channels, 1 | 3) {
-            let problem = format!("image files give 1 or 3 channels, received {channels}");
-            return Err(DataError::setting("data.channels", problem));
-        }
+        let channels = self.decoder.wanted.channels;
         let len = self.len();
         let probes = len.min(PROBES);
         let header = |probe| {
             let index = probe * len / probes;
-            let Encoded::File(file) = self.source.get(index)? else {
-                unreachable!("sources of arrays state their shape")
-            };
-            let (bytes, _share) = self.read(index, &file)?;
-            self.decoder.probe(&bytes, &self.id(index))
+            match self.source.get(index)? {
+                Encoded::File(file) => {
+                    let (bytes, _share) = self.read(index, &file)?;
+                    self.decoder.probe(&bytes, &self.id(index))
+                }
+                Encoded::Page(file, page) => self.decoder.probe_page(&file, page, &self.id(index)),
+                Encoded::Image(_) => unreachable!("sources of arrays state their shape"),
+            }
         };
         let headers: Vec<Option<Header>> = threads::pool(0)?.install(|| {
             let headers = (0..probes).into_par_iter().map(|probe| match header(probe) {
@@ -162,6 +173,7 @@ impl Dataset {
                 self.id(index)
             )));
         };
+        self.notes.extend(left_out(&headers));
         let values = |header: &Header| header.size.height * header.size.width * channels;
         self.mean_image_values = headers.iter().map(values).sum::<usize>() / headers.len();
         self.mean_image_bytes = headers.iter().map(|h| values(h) * h.depth_bytes).sum::<usize>() / headers.len();
@@ -215,7 +227,7 @@ impl Dataset {
 
     /// Channels of every image that [`Self::sample`] gives.
     pub fn channels(&self) -> usize {
-        self.decoder.channels
+        self.decoder.wanted.channels
     }
 
     /// The size that all images have. Exact for arrays; for image files it is told from the headers of up to 64 of
@@ -277,7 +289,7 @@ impl Dataset {
                 {
                     return Err(DataError::sample(self.id(index), "holds values that are infinite or not a number"));
                 }
-                Ok((convert_channels(image, self.decoder.channels), share))
+                Ok((convert_channels(image, self.decoder.wanted.channels), share))
             }
             (Encoded::File(file), None) => {
                 let (bytes, _share) = self.read(index, &file)?;
@@ -286,6 +298,11 @@ impl Dataset {
                     hash.update(&bytes);
                 });
                 self.decoder.decode(&bytes, &self.id(index))
+            }
+            (Encoded::Page(file, page), None) => {
+                let page = self.decoder.decode_page(&file, page, &self.id(index))?;
+                self.learn(index, |hash| hash_pixels(&page.0.pixels, hash));
+                Ok(page)
             }
             _ => unreachable!("sources of arrays, and they alone, state their shape"),
         }
@@ -447,6 +464,10 @@ impl Dataset {
                 let (bytes, _share) = self.read(index, &file)?;
                 hash.update(&bytes);
             }
+            Encoded::Page(file, page) => {
+                let (image, _share) = self.decoder.decode_page(&file, page, &self.id(index))?;
+                hash_pixels(&image.pixels, hash);
+            }
             Encoded::Image(image) => hash_pixels(&image.pixels, hash),
         }
         Ok(())
@@ -532,6 +553,21 @@ impl Dataset {
         (changes.removed, changes.replaced) = (then.len() - known, replaced.len());
         Ok(changes)
     }
+}
+
+/// What is left out of the probed files, one line each: further pages, and further bands.
+fn left_out(headers: &[Header]) -> impl Iterator<Item = String> {
+    let line = |more: fn(&Header) -> usize, what: &str, remedy: &str| {
+        let (files, most) = (headers.iter().filter(|header| more(header) > 0).count(), headers.iter().map(more).max());
+        let most = most.filter(|_| files > 0)?;
+        Some(format!(
+            "{files} of {} files looked at have more {what}, up to {most}, that are left out; {remedy}",
+            headers.len()
+        ))
+    };
+    let pages = line(|header| header.pages - 1, "pages", "data.pages = \"all\" takes each as a sample");
+    let bands = line(|header| header.unused_bands, "bands", "data.channels takes all, data.bands some, e.g. [4, 3, 2]");
+    pages.into_iter().chain(bands)
 }
 
 /// The first 64 bits of a hash, never 0.

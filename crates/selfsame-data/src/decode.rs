@@ -1,11 +1,15 @@
 //! Decoding, and the one encoding there is: nothing outside names an image codec.
 //!
-//! JPEG has a folder of its own (`jpeg.rs`), single-channel `f32` TIFF through `tiff`, everything else through `image`. The format
+//! JPEG and TIFF have folders of their own (`jpeg.rs`, `tiff/`), everything else goes through `image`. The format
 //! is told by the content, never by the name. Width and height are read from the header and checked against the limit
 //! before a pixel is decoded, and so is the memory of what else is decoded at the time (see [`budget`]). A file that ends early
 //! or lies about its size is an error, never a half-gray image.
 
+mod chunks;
 mod jpeg;
+mod orientation;
+mod select;
+mod tiff;
 
 use crate::budget::{self, Share};
 use crate::image::{Image, Pixels, Size};
@@ -13,9 +17,15 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
 use jpeg::Jpeg;
+use select::{Offered, Selection};
 use selfsame_base::{DataError, panics};
+use std::borrow::Cow;
+use std::fs::File;
 use std::io::Cursor;
-use tiff::decoder::{Decoder as TiffDecoder, DecodingResult};
+use tiff::Tiff;
+use tiff::ifd::Stored;
+
+pub use select::Wanted;
 
 /// Extensions by which a folder's images are known, in lower case.
 pub const EXTENSIONS: &[&str] = &[
@@ -32,8 +42,8 @@ pub fn has_image_extension(name: &[u8]) -> bool {
 /// Turns the bytes of an image file into an [`Image`].
 #[derive(Clone, Debug)]
 pub struct FileDecoder {
-    /// Channels of the result: 1 (color becomes luma) or 3 (gray is replicated).
-    pub channels: usize,
+    /// Channels of the result: 1 (color becomes luma), 3 (gray is replicated), or those of the file or of its bands.
+    pub wanted: Wanted,
     /// Color on which alpha is composited, `[r, g, b]`.
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
@@ -49,29 +59,65 @@ pub struct Header {
     pub size: Size,
     /// Bytes of one value: 1, 2 or 4.
     pub depth_bytes: usize,
+    /// Bands of the file beyond those of a picture, which are left out.
+    pub unused_bands: usize,
+    /// Pages of the file.
+    pub pages: usize,
+}
+
+/// Pages of a file, 1 unless it is a TIFF with more. Thumbnails and masks are none. A link to a page that is not there counts as a
+/// page, which cannot be read.
+pub fn pages(file: &File) -> usize {
+    file.metadata().map_or(1, |found| tiff::pages(Stored::File(file, found.len())))
 }
 
 /// Bytes that a decoder may take for each pixel of the limit: `f32` RGBA, twice.
 const DECODER_BYTES_PER_PIXEL: f64 = 32.0;
 
+/// Images that take more than this for each pixel of the limit are read only if they are not packed beyond [`MOST_RATIO`].
+const BOMB_BYTES_PER_PIXEL: f64 = 4.0;
+
+/// Unpacked bytes for each packed one: photos have up to some dozens, empty pages up to a thousand.
+const MOST_RATIO: u64 = 200;
+
 /// Memory that a decoder may take whatever the size of the image, bytes.
 const DECODER_BASE_BYTES: u64 = 16 << 20;
 
 impl FileDecoder {
-    /// Decodes a file. `what` names it in errors.
+    /// Decodes a file, of more pages the first. `what` names it in errors.
     ///
     /// 8 bits stay 8 bits, 16 stay 16, `f32` stays `f32`. The orientation that the file states is applied. Waits until there is
     /// memory for the image, of which it holds a share until that is dropped.
     pub fn decode(&self, bytes: &[u8], what: &str) -> Result<(Image, Share), DataError> {
-        let mut opened = guarded(what, || self.open(bytes))?;
-        let needed_bytes = guarded(what, || opened.needed_bytes(self.channels))?;
+        let opened = guarded(what, || self.open(bytes))?;
+        self.finish(opened, bytes.len() as u64, what)
+    }
+
+    /// Decodes a page of a TIFF, of which it reads no more than that takes.
+    pub fn decode_page(&self, file: &File, page: usize, what: &str) -> Result<(Image, Share), DataError> {
+        let (tiff, size_bytes) = guarded(what, || self.open_page(file, page))?;
+        self.finish(Opened::Tiff(Box::new(tiff)), size_bytes, what)
+    }
+
+    /// Reads the tags of a page alone, under the same limits.
+    pub fn probe_page(&self, file: &File, page: usize, what: &str) -> Result<Header, DataError> {
+        guarded(what, || Ok(self.open_page(file, page)?.0.header()))
+    }
+
+    fn open_page<'a>(&self, file: &'a File, page: usize) -> Result<(Tiff<'a>, u64), String> {
+        let size_bytes = file.metadata().map_err(one_line)?.len();
+        let tiff = Tiff::open(Stored::File(file, size_bytes), page, self).ok_or("no TIFF any more")?;
+        Ok((tiff?, size_bytes))
+    }
+
+    fn finish(&self, opened: Opened, file_bytes: u64, what: &str) -> Result<(Image, Share), DataError> {
+        let needed_bytes = guarded(what, || self.needed_bytes(&opened, file_bytes))?;
         let mut share = budget::IMAGES.take(needed_bytes, self.memory_bytes);
         let image = guarded(what, || {
             let decoded = match opened {
                 Opened::Jpeg(jpeg) => jpeg.decode()?,
-                Opened::GrayF32(tiff) => return decode_gray_f32(*tiff),
-                Opened::Other(mut decoder) => {
-                    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+                Opened::Tiff(tiff) => return tiff.decode(self.background),
+                Opened::Other(decoder, orientation) => {
                     let mut image = DynamicImage::from_decoder(decoder).map_err(one_line)?;
                     image.apply_orientation(orientation);
                     image
@@ -86,7 +132,7 @@ impl FileDecoder {
         if !finite {
             return Err(DataError::sample(what, "holds values that are infinite or not a number"));
         }
-        let image = convert_channels(image, self.channels);
+        let image = convert_channels(image, self.wanted.channels);
         share.shrink(image.size_bytes() as u64);
         Ok((image, share))
     }
@@ -97,16 +143,12 @@ impl FileDecoder {
             let header = |(width, height): (usize, usize), orientation: Orientation, depth_bytes: usize| {
                 let upright = orientation.to_exif() < 5;
                 let (width, height) = if upright { (width, height) } else { (height, width) };
-                Ok(Header { size: Size { height, width }, depth_bytes })
+                Ok(Header { size: Size { height, width }, depth_bytes, unused_bands: 0, pages: 1 })
             };
             match self.open(bytes)? {
                 Opened::Jpeg(jpeg) => header(jpeg.dimensions(), jpeg.orientation, 1),
-                Opened::GrayF32(mut tiff) => {
-                    let (width, height) = tiff.dimensions().map_err(one_line)?;
-                    header((width as usize, height as usize), Orientation::NoTransforms, 4)
-                }
-                Opened::Other(mut decoder) => {
-                    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+                Opened::Tiff(tiff) => Ok(Header { pages: tiff::pages(Stored::Memory(bytes)), ..tiff.header() }),
+                Opened::Other(decoder, orientation) => {
                     let (width, height) = decoder.dimensions();
                     let color = decoder.color_type();
                     let depth_bytes = usize::from(color.bytes_per_pixel() / color.channel_count());
@@ -121,10 +163,14 @@ impl FileDecoder {
         if bytes.is_empty() {
             return Err("an empty file".to_owned());
         }
+        if let Some(tiff) = Tiff::open(Stored::Memory(bytes), 0, self) {
+            return Ok(Opened::Tiff(Box::new(tiff?)));
+        }
         if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
             let jpeg = Jpeg::open(bytes)?;
             let (width, height) = jpeg.dimensions();
             self.check_size(width, height)?;
+            self.selection(if jpeg.components() == 1 { 1 } else { 3 })?;
             return Ok(Opened::Jpeg(Box::new(jpeg)));
         }
         let format = image::guess_format(bytes)
@@ -132,25 +178,35 @@ impl FileDecoder {
             .filter(ImageFormat::reading_enabled)
             .ok_or("not an image in a format that is read (JPEG, PNG, WebP, TIFF, BMP, GIF, PNM)")?;
         let mut limits = Limits::no_limits();
-        limits.max_alloc = Some((self.max_megapixels * 1e6 * DECODER_BYTES_PER_PIXEL) as u64 + DECODER_BASE_BYTES);
-        if format == ImageFormat::Tiff {
-            let mut tiff = TiffDecoder::new(Cursor::new(bytes)).map_err(one_line)?;
-            if tiff.colortype().map_err(one_line)? == tiff::ColorType::Gray(32) {
-                let (width, height) = tiff.dimensions().map_err(one_line)?;
-                self.check_size(width as usize, height as usize)?;
-                let max_alloc = limits.max_alloc.unwrap_or(u64::MAX) as usize;
-                let mut tiff_limits = tiff::decoder::Limits::default();
-                tiff_limits.decoding_buffer_size = max_alloc;
-                tiff_limits.intermediate_buffer_size = max_alloc;
-                return Ok(Opened::GrayF32(Box::new(tiff.with_limits(tiff_limits))));
-            }
-        }
+        limits.max_alloc = Some(self.memory_limit());
+        let orientation = chunks::orientation(bytes, format);
+        let bytes = match format {
+            ImageFormat::Png => chunks::with_low_transparency(bytes),
+            _ => Cow::Borrowed(bytes),
+        };
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.limits(limits);
         let decoder = reader.into_decoder().map_err(one_line)?;
         let (width, height) = decoder.dimensions();
         self.check_size(width as usize, height as usize)?;
-        Ok(Opened::Other(Box::new(decoder)))
+        self.selection(usize::from(decoder.color_type().channel_count()))?;
+        Ok(Opened::Other(Box::new(decoder), orientation))
+    }
+
+    /// Memory that a decoder may take, bytes.
+    fn memory_limit(&self) -> u64 {
+        (self.max_megapixels * 1e6 * DECODER_BYTES_PER_PIXEL) as u64 + DECODER_BASE_BYTES
+    }
+
+    /// What is taken of a file of 1 to 4 channels: gray or RGB, perhaps with alpha.
+    fn selection(&self, channels: usize) -> Result<Selection, String> {
+        // An image without alpha is opaque.
+        let channels = match self.wanted.channels {
+            4 if self.wanted.bands.is_empty() => 4,
+            2 if self.wanted.bands.is_empty() && channels == 1 => 2,
+            _ => channels,
+        };
+        self.wanted.of(Offered { color: if channels < 3 { 1 } else { 3 }, alpha: channels.is_multiple_of(2), channels })
     }
 }
 
@@ -164,30 +220,44 @@ fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, String>) -> Result<T,
 /// A file whose header is read.
 enum Opened<'a> {
     Jpeg(Box<Jpeg<'a>>),
-    GrayF32(Box<TiffDecoder<Cursor<&'a [u8]>>>),
-    Other(Box<dyn ImageDecoder + 'a>),
+    Tiff(Box<Tiff<'a>>),
+    Other(Box<dyn ImageDecoder + 'a>, Orientation),
 }
 
-impl Opened<'_> {
-    /// Memory that decoding takes at most, as far as headers tell: what the decoder makes, what it or a rotation holds beside
-    /// it, and the image with its `channels`.
-    fn needed_bytes(&mut self, channels: usize) -> Result<u64, String> {
-        let (pixels, pixel_bytes, depth_bytes) = match self {
-            Self::Jpeg(jpeg) => {
+impl FileDecoder {
+    /// Memory that decoding a file of `file_bytes` takes at most, as far as headers tell: what the decoder makes, what it or a
+    /// rotation holds beside it, and the image with its channels.
+    ///
+    /// # Errors
+    /// If that is beyond a few bytes for each pixel of the limit and far beyond what images need that are not empty.
+    fn needed_bytes(&self, opened: &Opened, file_bytes: u64) -> Result<u64, String> {
+        let channels = self.wanted.channels as u64;
+        let (needed, stored) = match opened {
+            Opened::Jpeg(jpeg) => {
                 let (width, height) = jpeg.dimensions();
-                return Ok(jpeg.needed_bytes() + (width * height * channels) as u64);
+                let pixels = width as u64 * height as u64;
+                (jpeg.needed_bytes() + pixels * channels, 3 * pixels)
             }
-            Self::GrayF32(tiff) => {
-                let (width, height) = tiff.dimensions().map_err(one_line)?;
-                (u64::from(width) * u64::from(height), 2 * 4, 4)
+            Opened::Tiff(tiff) => {
+                let needed = tiff.needed_bytes(self.wanted.channels).expect("checked when it was opened");
+                (needed, tiff.stored_bytes())
             }
-            Self::Other(decoder) => {
+            Opened::Other(decoder, _) => {
                 let ((width, height), color) = (decoder.dimensions(), decoder.color_type());
                 let (pixel_bytes, values) = (u64::from(color.bytes_per_pixel()), u64::from(color.channel_count()));
-                (u64::from(width) * u64::from(height), 2 * pixel_bytes, pixel_bytes / values)
+                let pixels = u64::from(width) * u64::from(height);
+                (pixels * (2 * pixel_bytes + channels * (pixel_bytes / values)), pixels * pixel_bytes)
             }
         };
-        Ok(pixels * (pixel_bytes + channels as u64 * depth_bytes))
+        let ratio = stored / file_bytes.max(1);
+        if ratio > MOST_RATIO && stored as f64 > self.max_megapixels * 1e6 * BOMB_BYTES_PER_PIXEL {
+            return Err(format!(
+                "unpacks to {ratio} times its size, {} MB; if that is meant, raise data.max_megapixels = {}",
+                stored / 1_000_000,
+                self.max_megapixels
+            ));
+        }
+        Ok(needed)
     }
 }
 
@@ -201,35 +271,52 @@ impl FileDecoder {
         if width == 0 || height == 0 { Err(format!("an image of {width}×{height} px")) } else { Ok(()) }
     }
 
-    /// Gray or RGB in the depth of the file; alpha is composited on the background.
+    /// Gray or RGB in the depth of the file, alpha being composited on the background; or the channels that are asked for.
     fn flatten(&self, image: DynamicImage) -> Result<Image, String> {
-        use DynamicImage::{
-            ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgb32F, ImageRgba8,
-            ImageRgba16, ImageRgba32F,
-        };
         let (width, height) = (image.width() as usize, image.height() as usize);
-        let (channels, pixels) = match image {
-            ImageLuma8(gray) => (1, Pixels::U8(gray.into_raw())),
-            ImageLuma16(gray) => (1, Pixels::U16(gray.into_raw())),
-            ImageRgb8(rgb) => (3, Pixels::U8(rgb.into_raw())),
-            ImageRgb16(rgb) => (3, Pixels::U16(rgb.into_raw())),
-            ImageRgb32F(rgb) => (3, Pixels::F32(rgb.into_raw())),
-            ImageLumaA8(_) | ImageRgba8(_) => (3, Pixels::U8(composite(&image.into_rgba8(), self.background))),
-            ImageLumaA16(_) | ImageRgba16(_) => (3, Pixels::U16(composite(&image.into_rgba16(), self.background))),
-            ImageRgba32F(_) => (3, Pixels::F32(composite(&image.into_rgba32f(), self.background))),
-            other => return Err(format!("pixels of type {:?} are not read", other.color())),
+        let (channels, pixels) = match self.selection(usize::from(image.color().channel_count()))? {
+            Selection::Picture => picture(image, self.background)?,
+            Selection::Channels(taken) => (taken.len(), channels_of(image, &taken)?),
         };
         Ok(Image::new(height, width, channels, pixels))
     }
 }
 
-fn decode_gray_f32(mut tiff: TiffDecoder<Cursor<&[u8]>>) -> Result<Image, String> {
-    let (width, height) = tiff.dimensions().map_err(one_line)?;
-    match tiff.read_image().map_err(one_line)? {
-        DecodingResult::F32(values) if values.len() == width as usize * height as usize => {
-            Ok(Image::new(height as usize, width as usize, 1, Pixels::F32(values)))
-        }
-        _ => Err("a TIFF of 32-bit integers is not read; expected 8 or 16 bits, or 32-bit floats".to_owned()),
+fn picture(image: DynamicImage, background: [u8; 3]) -> Result<(usize, Pixels), String> {
+    use DynamicImage::{
+        ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgba8, ImageRgba16,
+    };
+    Ok(match image {
+        ImageLuma8(gray) => (1, Pixels::U8(gray.into_raw())),
+        ImageLuma16(gray) => (1, Pixels::U16(gray.into_raw())),
+        ImageRgb8(rgb) => (3, Pixels::U8(rgb.into_raw())),
+        ImageRgb16(rgb) => (3, Pixels::U16(rgb.into_raw())),
+        ImageLumaA8(_) | ImageRgba8(_) => (3, Pixels::U8(composite(&image.into_rgba8(), background))),
+        ImageLumaA16(_) | ImageRgba16(_) => (3, Pixels::U16(composite(&image.into_rgba16(), background))),
+        other => return Err(format!("pixels of type {:?} are not read", other.color())),
+    })
+}
+
+/// These channels of an image, after an opaque alpha is added where one is taken and there is none.
+fn channels_of(mut image: DynamicImage, taken: &[usize]) -> Result<Pixels, String> {
+    fn pick<T: Copy>(values: &[T], found: usize, taken: &[usize]) -> Vec<T> {
+        values.chunks_exact(found).flat_map(|pixel| taken.iter().map(|&channel| pixel[channel])).collect()
+    }
+    if taken.iter().any(|&channel| channel >= usize::from(image.color().channel_count())) {
+        image = match (taken.len(), image) {
+            (2, DynamicImage::ImageLuma8(gray)) => DynamicImage::ImageLuma8(gray).into_luma_alpha8().into(),
+            (2, DynamicImage::ImageLuma16(gray)) => DynamicImage::ImageLuma16(gray).into_luma_alpha16().into(),
+            (_, other) if other.as_flat_samples_u8().is_some() => other.into_rgba8().into(),
+            (_, other) => other.into_rgba16().into(),
+        };
+    }
+    let found = usize::from(image.color().channel_count());
+    if let Some(values) = image.as_flat_samples_u8() {
+        Ok(Pixels::U8(pick(values.samples, found, taken)))
+    } else if let Some(values) = image.as_flat_samples_u16() {
+        Ok(Pixels::U16(pick(values.samples, found, taken)))
+    } else {
+        Err(format!("pixels of type {:?} are not read", image.color()))
     }
 }
 
@@ -239,7 +326,11 @@ fn one_line(error: impl std::fmt::Display) -> String {
 }
 
 /// A value of a pixel.
-trait Value: Copy {
+pub(crate) trait Value: Copy {
+    /// From 0, none, to 1, the most that an integer holds; floats have values of their own.
+    fn to_unit(self) -> f64;
+    /// The reverse, rounded, and kept within what an integer holds.
+    fn from_unit(value: f64) -> Self;
     /// `alpha · self + (1 − alpha) · background`, rounded.
     fn over(self, alpha: Self, background: u8) -> Self;
     /// Luma of Rec. 601 in the 16-bit fixed point of PIL's `L`: `(19595 r + 38470 g + 7471 b + 2¹⁵) >> 16`.
@@ -247,6 +338,12 @@ trait Value: Copy {
 }
 
 impl Value for u8 {
+    fn to_unit(self) -> f64 {
+        f64::from(self) / 255.0
+    }
+    fn from_unit(value: f64) -> Self {
+        (value * 255.0).round() as Self
+    }
     fn over(self, alpha: u8, background: u8) -> u8 {
         let (value, alpha, background) = (u32::from(self), u32::from(alpha), u32::from(background));
         ((value * alpha + background * (255 - alpha) + 127) / 255) as u8
@@ -257,6 +354,12 @@ impl Value for u8 {
 }
 
 impl Value for u16 {
+    fn to_unit(self) -> f64 {
+        f64::from(self) / 65535.0
+    }
+    fn from_unit(value: f64) -> Self {
+        (value * 65535.0).round() as Self
+    }
     fn over(self, alpha: u16, background: u8) -> u16 {
         let (value, alpha, background) = (u64::from(self), u64::from(alpha), 257 * u64::from(background));
         ((value * alpha + background * (65535 - alpha) + 32767) / 65535) as u16
@@ -267,6 +370,12 @@ impl Value for u16 {
 }
 
 impl Value for f32 {
+    fn to_unit(self) -> f64 {
+        self.into()
+    }
+    fn from_unit(value: f64) -> Self {
+        value as Self
+    }
     fn over(self, alpha: f32, background: u8) -> f32 {
         self * alpha + f32::from(background) / 255.0 * (1.0 - alpha)
     }

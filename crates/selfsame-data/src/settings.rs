@@ -19,6 +19,16 @@ pub enum OnDataChange {
     Warn,
 }
 
+/// Which pages of a file with more than one are samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageChoice {
+    /// The first alone.
+    First,
+    /// Each of them.
+    All,
+}
+
 settings! {
     /// `[data]`
     pub struct DataSettings {
@@ -29,6 +39,10 @@ settings! {
         kind: String = (data "what knows the path"), Kind::Text;
         /// channels per pixel
         channels: usize = (data "3 for folders, else what the data hold"), Kind::Integer(Range::Within(1.0, 16.0));
+        /// bands of image files, counted from 1, in this order, e.g. [4, 3, 2]; empty: as channels says
+        bands: Vec<usize> = [], Kind::Integers(Range::Within(1.0, 65535.0), None);
+        /// pages of a TIFF: the first, or all, each as a sample
+        pages: PageChoice = "first", Kind::Word(&["first", "all"]);
         /// where labels are: first folder level, or the data file; used for scores only
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
         /// side of the square that the encoder sees, px
@@ -65,6 +79,10 @@ pub struct DataRequest {
     pub kind: Option<String>,
     /// Channels per pixel; folders have 3 when absent, others what they hold.
     pub channels: Option<usize>,
+    /// Bands of image files, counted from 1; empty: as `channels` says.
+    pub bands: Vec<usize>,
+    /// Pages of image files that are samples.
+    pub pages: PageChoice,
     /// `none`, `folder`, `file`.
     pub labels: Option<String>,
     /// Color on which alpha is composited, `[r, g, b]`.
@@ -94,6 +112,8 @@ impl From<&DataSettings> for DataRequest {
             path: settings.path.clone(),
             kind: Some(settings.kind.clone()),
             channels: Some(settings.channels),
+            bands: settings.bands.clone(),
+            pages: settings.pages,
             labels: Some(settings.labels.clone()),
             background: settings.background,
             max_megapixels: settings.max_megapixels,

@@ -151,12 +151,13 @@ pub(crate) fn tile(image: &Image, side: usize, view: &mut View, out: &mut Vec<f3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::FileDecoder;
+    use crate::decode::{FileDecoder, Wanted};
 
     #[test]
     fn tiles_lie_in_rows_enlarged_by_whole_pixels() {
         let sheet = Sheet { columns: 2, tile: [32, 32, 1], values: [0.0, 0.5, 2.0].map(|v| vec![v; 1024]).concat() };
-        let decoder = FileDecoder { channels: 1, background: [0; 3], max_megapixels: 1.0, memory_bytes: 1 << 20 };
+        let wanted = Wanted::channels(1);
+        let decoder = FileDecoder { wanted, background: [0; 3], max_megapixels: 1.0, memory_bytes: 1 << 20 };
         let (image, _) = decoder.decode(&sheet.to_png(), "a sheet").unwrap();
         let Pixels::U8(pixels) = &image.pixels else { panic!("8 bits") };
         assert_eq!([image.height, image.width], [2 * 66 + 2, 2 * 66 + 2]);

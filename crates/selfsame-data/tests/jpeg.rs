@@ -3,12 +3,16 @@
 //! `cases/jpeg/sweep.zip` is written by `benchmarks/conformance/jpeg_sweep.py --small`: files, the pixels that libjpeg-turbo
 //! makes of them, and `index.txt`, which says what belongs together.
 
-use selfsame_data::decode::FileDecoder;
+use selfsame_data::decode::{FileDecoder, Wanted};
 use selfsame_data::image::{Image, Pixels};
 use std::io::{Cursor, Read};
 
-const DECODER: FileDecoder =
-    FileDecoder { channels: 3, background: [0; 3], max_megapixels: 1.0, memory_bytes: 1 << 20 };
+const DECODER: FileDecoder = FileDecoder {
+    wanted: Wanted { channels: 3, bands: Vec::new() },
+    background: [0; 3],
+    max_megapixels: 1.0,
+    memory_bytes: 1 << 20,
+};
 
 /// Layouts that go to `zune-jpeg` may be off by its rounding in the inverse DCT and in the conversion of colors; a wrong block,
 /// or a wrong filter for chroma, is off by more. What is decoded here is equal, and most of the sweep is.

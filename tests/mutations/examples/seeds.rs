@@ -103,7 +103,6 @@ fn images(write: &impl Fn(&str, &str, &[u8])) {
     ] {
         for (ending, format) in [
             ("png", ImageFormat::Png),
-            ("tif", ImageFormat::Tiff),
             ("webp", ImageFormat::WebP),
             ("bmp", ImageFormat::Bmp),
             ("gif", ImageFormat::Gif),

@@ -1,14 +1,15 @@
 //! Image files.
 
 use crate::told;
-use selfsame_data::decode::FileDecoder;
+use selfsame_data::decode::{FileDecoder, Wanted};
 use selfsame_data::image::{Pixels, Size};
 
-/// An image, decoded as gray and as RGB. What decodes is what its header promises, finite, and all there.
+/// An image, decoded as gray, as RGB, and with all its channels. What decodes is what its header promises, finite, and all there.
 pub fn image(bytes: &[u8]) {
-    for channels in [1, 3] {
+    for channels in [1, 3, 4] {
         // Small, so that a decoder's memory is: 24 MB by the limits that are derived from it.
-        let decoder = FileDecoder { channels, background: [255, 0, 127], max_megapixels: 0.25, memory_bytes: 64 << 20 };
+        let wanted = Wanted::channels(channels);
+        let decoder = FileDecoder { wanted, background: [255, 0, 127], max_megapixels: 0.25, memory_bytes: 64 << 20 };
         let header = decoder.probe(bytes, "a file").map_err(told).ok();
         match decoder.decode(bytes, "a file") {
             Ok((image, _)) => {

@@ -9,7 +9,7 @@ mod coefficients;
 mod layout;
 mod pixels;
 
-use super::one_line;
+use super::{one_line, orientation};
 use image::DynamicImage;
 use image::metadata::Orientation;
 use layout::{Colors, DHT, DQT, EOI, Layout, SOI, SOS};
@@ -28,13 +28,24 @@ pub(super) struct Jpeg<'a> {
 impl<'a> Jpeg<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, String> {
         let layout = Layout::read(bytes)?;
-        let orientation = layout.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+        let orientation = orientation::stated(layout.exif, layout.xmp);
         Ok(Self { layout, orientation })
     }
 
     /// Width and height as stored.
     pub fn dimensions(&self) -> (usize, usize) {
         (self.layout.frame.width, self.layout.frame.height)
+    }
+
+    /// How many values a pixel has.
+    pub fn components(&self) -> usize {
+        self.layout.frame.components.len()
+    }
+
+    /// The values as they are stored, at full size, pixel by pixel: where another file says what they mean.
+    pub fn decode_stored(mut self) -> Result<Vec<u8>, String> {
+        self.layout.colors = Colors::Stored;
+        decode_any(&self.layout)
     }
 
     /// Memory that [`Self::decode`] takes at most, with what it gives.
@@ -121,7 +132,11 @@ fn decode_any(layout: &Layout) -> Result<Vec<u8>, String> {
     let samples: Vec<Samples> = samples.collect();
     let (width, height) = (layout.frame.width, layout.frame.height);
     let mut rows: Vec<Vec<u8>> = samples.iter().map(|samples| vec![0; samples.row_pixels()]).collect();
-    let channels = if layout.colors == Colors::Gray { 1 } else { 3 };
+    let channels = match layout.colors {
+        Colors::Gray => 1,
+        Colors::Stored => rows.len(),
+        _ => 3,
+    };
     let mut pixels = vec![0; width * height * channels];
     for (y, out) in pixels.chunks_exact_mut(width * channels).enumerate() {
         for (samples, row) in samples.iter().zip(&mut rows) {
@@ -129,6 +144,11 @@ fn decode_any(layout: &Layout) -> Result<Vec<u8>, String> {
         }
         let rgb = out.as_chunks_mut().0.iter_mut();
         match (layout.colors, &rows[..]) {
+            (Colors::Stored, rows) => {
+                for (x, out) in out.chunks_exact_mut(channels).enumerate() {
+                    out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[x]);
+                }
+            }
             (Colors::Gray, [gray]) => out.copy_from_slice(&gray[..width]),
             (Colors::Rgb, [r, g, b]) => {
                 for (((out, &r), &g), &b) in rgb.zip(r).zip(g).zip(b) {

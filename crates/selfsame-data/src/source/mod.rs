@@ -5,7 +5,10 @@ mod cifar;
 mod demo;
 mod folder;
 mod idx;
+mod pages;
 mod unpack;
+
+pub use pages::Pages;
 
 use crate::image::Image;
 use selfsame_base::error::{is_gone, is_scarce};
@@ -20,6 +23,8 @@ use std::time::{Duration, UNIX_EPOCH};
 pub enum Encoded {
     /// An image file, open.
     File(File),
+    /// One of the pages of an image file, from 0.
+    Page(File, usize),
     /// A row of an array: nothing left to decode.
     Image(Image),
 }

@@ -64,6 +64,8 @@ pub(super) enum Colors {
     Rgb,
     Cmyk,
     Ycck,
+    /// Nothing that the file could say.
+    Stored,
 }
 
 pub(super) struct Layout<'a> {
@@ -71,6 +73,7 @@ pub(super) struct Layout<'a> {
     pub colors: Colors,
     /// The EXIF data, from the TIFF header on.
     pub exif: Option<&'a [u8]>,
+    pub xmp: Option<&'a [u8]>,
     /// Tables, frame and scans in the order of the file.
     pub segments: Vec<Segment<'a>>,
 }
@@ -82,6 +85,7 @@ struct Reading<'a> {
     jfif: bool,
     adobe_transform: Option<u8>,
     exif: Option<&'a [u8]>,
+    xmp: Option<&'a [u8]>,
     segments: Vec<Segment<'a>>,
     scans: usize,
     /// For each component and coefficient the bits that are still to come; 16 where no scan has been.
@@ -185,7 +189,10 @@ impl<'a> Reading<'a> {
             DNL => {}
             SOS => self.scan(body)?,
             0xe0 => self.jfif |= body.len() >= 12 && body.starts_with(b"JFIF\0"),
-            0xe1 if self.exif.is_none() => self.exif = body.strip_prefix(b"Exif\0\0"),
+            0xe1 => {
+                self.exif = self.exif.or(body.strip_prefix(b"Exif\0\0"));
+                self.xmp = self.xmp.or(body.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0"));
+            }
             0xee if body.len() >= 12 && body.starts_with(b"Adobe") => self.adobe_transform = Some(body[11]),
             _ => {}
         }
@@ -264,7 +271,7 @@ impl<'a> Reading<'a> {
             (_, None | Some(0)) => Colors::Cmyk,
             (_, Some(_)) => Colors::Ycck,
         };
-        Ok(Layout { frame, colors, exif: self.exif, segments: self.segments })
+        Ok(Layout { frame, colors, exif: self.exif, xmp: self.xmp, segments: self.segments })
     }
 }
 
