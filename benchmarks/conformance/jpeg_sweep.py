@@ -455,7 +455,7 @@ def write_small(path):
             kept.append(name)
             seen |= pairs
     files = {name: cases[name] for name in sorted(kept)} | dict(headers())
-    for extra in ((1, 1), (2, 2), (5, 3), (17, 16)):
+    for extra in ((1, 1), (3, 4), (4, 3), (16, 17), (40, 24)):
         for name, data in sweep([extra]):
             if "rst" not in name and name.split("_")[1] in ("444", "422", "440", "420", "411", "11") and "adobe" not in name:
                 if "_one_" in name or "_alone_" in name or "_progressive_" in name:
@@ -488,7 +488,7 @@ def main():
         return
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    sizes = [(1, 1), (2, 2), (5, 3), (8, 8), (9, 17), (16, 16), (33, 21), (40, 24), (65, 65)]
+    sizes = [(1, 1), (2, 2), (3, 4), (4, 3), (5, 3), (8, 8), (9, 17), (16, 16), (33, 21), (40, 24), (48, 32), (65, 65)]
     made = itertools.chain(sweep(sizes), headers(), ((name, data) for name, data, _ in refused()))
     if shutil.which("cjpeg"):
         made = itertools.chain(made, by_cjpeg([*sizes, (100, 75), (129, 67)]))

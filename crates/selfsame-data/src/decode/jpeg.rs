@@ -2,8 +2,8 @@
 //!
 //! `zune-jpeg` is fast, and right for what cameras and programs usually write; for other layouts it may give wrong pixels
 //! without an error. So it gets the layouts of [`is_common`] alone, for which every file of the generated sweep
-//! (`benchmarks/conformance/jpeg_sweep.py`) comes out as from libjpeg, and it gets them in their plainest form. Every other file is decoded here
-//! ([`coefficients`], [`pixels`]), or refused by what it is ([`layout`]).
+//! (`benchmarks/conformance/jpeg_sweep.py`) comes out as from libjpeg, and it gets them in their plainest form. Every other
+//! file is decoded here ([`coefficients`], [`pixels`]), or refused by what it is ([`layout`]).
 
 mod coefficients;
 mod layout;
@@ -80,18 +80,24 @@ impl<'a> Jpeg<'a> {
 /// Gray, or Y, Cb and Cr of which Y has up to twice the samples of the others in each direction; sequential in one scan, or
 /// progressive; with the tables that its scans need, the same from its first scan to its last.
 fn is_common(layout: &Layout) -> bool {
-    let parts: Vec<(usize, usize)> = layout.frame.components.iter().map(|part| (part.across, part.down)).collect();
+    let frame = &layout.frame;
+    let parts: Vec<(usize, usize)> = frame.components.iter().map(|part| (part.across, part.down)).collect();
+    // Where two pixels share a sample, the last pixel must have no half in the block's padding, which `zune-jpeg` would mix in:
+    // with an odd size it has none, and with full MCUs there is no padding. libjpeg has no filter for the smallest sizes.
+    let has_edge =
+        |pixels: usize, shared: usize| shared == 1 || (pixels > 4 && (pixels % 2 == 1 || pixels.is_multiple_of(16)));
     let sampled = match (layout.colors, &parts[..]) {
         (Colors::Gray, [(1, 1)]) => true,
-        (Colors::YCbCr, [(1 | 2, 1 | 2), (1, 1), (1, 1)]) => {
-            layout.frame.components.iter().map(|part| part.id).ne(*b"RGB")
+        (Colors::YCbCr, &[(across @ (1 | 2), down @ (1 | 2)), (1, 1), (1, 1)]) => {
+            let named_rgb = frame.components.iter().map(|part| part.id).eq(*b"RGB");
+            has_edge(frame.width, across) && has_edge(frame.height, down) && !named_rgb
         }
         _ => false,
     };
     let mut markers = layout.segments.iter().map(|segment| segment.marker);
     let before_scans: Vec<u8> = markers.by_ref().take_while(|&marker| marker != SOS).collect();
     let after: Vec<u8> = markers.collect();
-    let scans = layout.frame.progressive || !after.contains(&SOS);
+    let scans = frame.progressive || !after.contains(&SOS);
     sampled && scans && before_scans.contains(&DHT) && !after.contains(&DQT)
 }
 
@@ -126,23 +132,44 @@ fn decode_any(layout: &Layout) -> Result<Vec<u8>, String> {
     let samples: Vec<Samples> = samples.collect();
     let (width, height) = (layout.frame.width, layout.frame.height);
     let mut rows: Vec<Vec<u8>> = samples.iter().map(|samples| vec![0; samples.row_pixels()]).collect();
-    let mut pixels = Vec::with_capacity(width * height * layout.frame.components.len());
-    for y in 0..height {
+    let channels = match layout.colors {
+        Colors::Gray => 1,
+        Colors::Stored => rows.len(),
+        _ => 3,
+    };
+    let mut pixels = vec![0; width * height * channels];
+    for (y, out) in pixels.chunks_exact_mut(width * channels).enumerate() {
         for (samples, row) in samples.iter().zip(&mut rows) {
             samples.upsample(y, row);
         }
+        let rgb = out.as_chunks_mut().0.iter_mut();
         match (layout.colors, &rows[..]) {
-            (Colors::Stored, rows) => (0..width).for_each(|x| pixels.extend(rows.iter().map(|row| row[x]))),
-            (Colors::Gray, [gray]) => pixels.extend(&gray[..width]),
-            (Colors::Rgb, [r, g, b]) => (0..width).for_each(|x| pixels.extend([r[x], g[x], b[x]])),
-            (Colors::YCbCr, [y, cb, cr]) => (0..width).for_each(|x| pixels.extend(ycbcr_to_rgb(y[x], cb[x], cr[x]))),
-            (Colors::Cmyk, [c, m, y, k]) => {
-                (0..width).for_each(|x| pixels.extend(cmyk_to_rgb([c[x], m[x], y[x]], k[x])));
+            (Colors::Stored, rows) => {
+                for (x, out) in out.chunks_exact_mut(channels).enumerate() {
+                    out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[x]);
+                }
             }
-            (Colors::Ycck, [y, cb, cr, k]) => (0..width).for_each(|x| {
-                let cmy = ycbcr_to_rgb(y[x], cb[x], cr[x]).map(|light| 255 - light);
-                pixels.extend(cmyk_to_rgb(cmy, k[x]));
-            }),
+            (Colors::Gray, [gray]) => out.copy_from_slice(&gray[..width]),
+            (Colors::Rgb, [r, g, b]) => {
+                for (((out, &r), &g), &b) in rgb.zip(r).zip(g).zip(b) {
+                    *out = [r, g, b];
+                }
+            }
+            (Colors::YCbCr, [y, cb, cr]) => {
+                for (((out, &y), &cb), &cr) in rgb.zip(y).zip(cb).zip(cr) {
+                    *out = ycbcr_to_rgb(y, cb, cr);
+                }
+            }
+            (Colors::Cmyk, [c, m, y, k]) => {
+                for ((((out, &c), &m), &y), &k) in rgb.zip(c).zip(m).zip(y).zip(k) {
+                    *out = cmyk_to_rgb([c, m, y], k);
+                }
+            }
+            (Colors::Ycck, [y, cb, cr, k]) => {
+                for ((((out, &y), &cb), &cr), &k) in rgb.zip(y).zip(cb).zip(cr).zip(k) {
+                    *out = cmyk_to_rgb(ycbcr_to_rgb(y, cb, cr).map(|light| 255 - light), k);
+                }
+            }
             (colors, rows) => unreachable!("{} components of {colors:?}", rows.len()),
         }
     }

@@ -159,6 +159,29 @@ impl Tables {
     }
 }
 
+/// What can be wrong with the data of a scan; a word, since it is asked after for every code.
+#[derive(Clone, Copy)]
+enum Damage {
+    End,
+    Code,
+    Block,
+    Refinement,
+    Restart,
+}
+
+impl From<Damage> for String {
+    fn from(damage: Damage) -> Self {
+        let words = match damage {
+            Damage::End => "truncated or damaged: a JPEG scan whose data end early",
+            Damage::Code => "damaged: a JPEG scan with a code that its table lacks",
+            Damage::Block => "damaged: a JPEG block of more than 64 coefficients",
+            Damage::Refinement => "damaged: a JPEG coefficient that is refined by more than a bit",
+            Damage::Restart => "damaged: a JPEG whose restarts are out of order",
+        };
+        words.to_owned()
+    }
+}
+
 /// Reads one scan block by block.
 struct Coder<'a> {
     bits: Bits<'a>,
@@ -201,7 +224,7 @@ impl<'a> Coder<'a> {
         })
     }
 
-    fn restart(&mut self) -> Result<(), String> {
+    fn restart(&mut self) -> Result<(), Damage> {
         self.bits.restart(0xd0 + self.restarts % 8)?;
         self.restarts = self.restarts.wrapping_add(1);
         self.predicted.fill(0);
@@ -209,7 +232,7 @@ impl<'a> Coder<'a> {
         Ok(())
     }
 
-    fn block(&mut self, part: usize, block: &mut [i16; 64]) -> Result<(), String> {
+    fn block(&mut self, part: usize, block: &mut [i16; 64]) -> Result<(), Damage> {
         let (dc, ac) = self.tables[part];
         match (self.progressive, self.first == 0, self.refines) {
             (false, ..) => {
@@ -229,14 +252,14 @@ impl<'a> Coder<'a> {
         }
     }
 
-    fn dc(&mut self, part: usize, table: &Huffman) -> Result<i32, String> {
+    fn dc(&mut self, part: usize, table: &Huffman) -> Result<i32, Damage> {
         let size = self.bits.symbol(table)?;
         let predicted = self.predicted[part].wrapping_add(self.bits.signed(size.into())?);
         self.predicted[part] = predicted;
         Ok(predicted)
     }
 
-    fn sequential(&mut self, table: &Huffman, block: &mut [i16; 64]) -> Result<(), String> {
+    fn sequential(&mut self, table: &Huffman, block: &mut [i16; 64]) -> Result<(), Damage> {
         let mut k = 1;
         while k < 64 {
             let (run, size) = nibbles(self.bits.symbol(table)?);
@@ -253,7 +276,7 @@ impl<'a> Coder<'a> {
         Ok(())
     }
 
-    fn first_of_band(&mut self, table: &Huffman, block: &mut [i16; 64]) -> Result<(), String> {
+    fn first_of_band(&mut self, table: &Huffman, block: &mut [i16; 64]) -> Result<(), Damage> {
         if self.ended > 0 {
             self.ended -= 1;
             return Ok(());
@@ -277,7 +300,7 @@ impl<'a> Coder<'a> {
         Ok(())
     }
 
-    fn refine_band(&mut self, table: &Huffman, block: &mut [i16; 64]) -> Result<(), String> {
+    fn refine_band(&mut self, table: &Huffman, block: &mut [i16; 64]) -> Result<(), Damage> {
         let step = 1 << self.low;
         let mut k = self.first;
         if self.ended == 0 {
@@ -291,7 +314,7 @@ impl<'a> Coder<'a> {
                     0 => 0,
                     1 if self.bits.take(1)? == 1 => step,
                     1 => -step,
-                    _ => return Err("damaged: a JPEG coefficient that is refined by more than a bit".to_owned()),
+                    _ => return Err(Damage::Refinement),
                 };
                 // Known coefficients on the way are refined; `run` counts those that stay zero.
                 while k <= self.last {
@@ -326,8 +349,8 @@ fn nibbles(symbol: u8) -> (usize, u32) {
     (usize::from(symbol >> 4), u32::from(symbol & 15))
 }
 
-fn coefficient(block: &mut [i16; 64], k: usize) -> Result<&mut i16, String> {
-    let at = ZIGZAG.get(k).ok_or("damaged: a JPEG block of more than 64 coefficients")?;
+fn coefficient(block: &mut [i16; 64], k: usize) -> Result<&mut i16, Damage> {
+    let at = ZIGZAG.get(k).ok_or(Damage::Block)?;
     Ok(&mut block[usize::from(*at)])
 }
 
@@ -360,7 +383,7 @@ impl Bits<'_> {
     }
 
     /// Takes up to 16 bits.
-    fn take(&mut self, count: u32) -> Result<u32, String> {
+    fn take(&mut self, count: u32) -> Result<u32, Damage> {
         if self.count < count {
             self.fill();
         }
@@ -369,9 +392,9 @@ impl Bits<'_> {
         Ok(bits)
     }
 
-    fn skip(&mut self, count: u32) -> Result<(), String> {
+    fn skip(&mut self, count: u32) -> Result<(), Damage> {
         if self.count < count {
-            return Err("truncated or damaged: a JPEG scan whose data end early".to_owned());
+            return Err(Damage::End);
         }
         self.buffer <<= count;
         self.count -= count;
@@ -379,24 +402,24 @@ impl Bits<'_> {
     }
 
     /// A number of `size` bits (F.2.2.1): those whose first bit is 0 are negative.
-    fn signed(&mut self, size: u32) -> Result<i32, String> {
+    fn signed(&mut self, size: u32) -> Result<i32, Damage> {
         let bits = self.take(size)? as i32;
         let is_negative = size > 0 && bits >> (size - 1) == 0;
         Ok(if is_negative { bits + 1 - (1 << size) } else { bits })
     }
 
-    fn symbol(&mut self, table: &Huffman) -> Result<u8, String> {
+    fn symbol(&mut self, table: &Huffman) -> Result<u8, Damage> {
         if self.count < 16 {
             self.fill();
         }
         let bits = (self.buffer >> 48) as u32;
-        let (length, symbol) = table.find(bits).ok_or("damaged: a JPEG scan with a code that its table lacks")?;
+        let (length, symbol) = table.find(bits).ok_or(Damage::Code)?;
         self.skip(length)?;
         Ok(symbol)
     }
 
     /// One more bit of a coefficient that is not zero.
-    fn refine(&mut self, known: &mut i16, step: i16) -> Result<(), String> {
+    fn refine(&mut self, known: &mut i16, step: i16) -> Result<(), Damage> {
         if self.take(1)? == 1 && *known & step == 0 {
             *known = known.wrapping_add(if *known < 0 { -step } else { step });
         }
@@ -404,7 +427,7 @@ impl Bits<'_> {
     }
 
     /// Goes on behind the next marker, which must be the restart `marker`.
-    fn restart(&mut self, marker: u8) -> Result<(), String> {
+    fn restart(&mut self, marker: u8) -> Result<(), Damage> {
         (self.buffer, self.count) = (0, 0);
         loop {
             self.at += memchr::memchr(0xff, &self.data[self.at..]).unwrap_or(self.data.len() - self.at);
@@ -414,8 +437,8 @@ impl Bits<'_> {
             match found {
                 Some(0) => {}
                 Some(found) if found == marker => return Ok(()),
-                Some(_) => return Err("damaged: a JPEG whose restarts are out of order".to_owned()),
-                None => return Err("truncated or damaged: a JPEG scan whose data end early".to_owned()),
+                Some(_) => return Err(Damage::Restart),
+                None => return Err(Damage::End),
             }
         }
     }
