@@ -193,9 +193,10 @@ impl FileDecoder {
         Ok(Opened::Other(Box::new(decoder), orientation))
     }
 
-    /// Memory that a decoder may take, bytes.
+    /// Memory that a decoder may take, bytes: more, where more than four channels are wanted.
     fn memory_limit(&self) -> u64 {
-        (self.max_megapixels * 1e6 * DECODER_BYTES_PER_PIXEL) as u64 + DECODER_BASE_BYTES
+        let pixel_bytes = DECODER_BYTES_PER_PIXEL * self.wanted.channels.max(4) as f64 / 4.0;
+        (self.max_megapixels * 1e6 * pixel_bytes) as u64 + DECODER_BASE_BYTES
     }
 
     /// What is taken of a file of 1 to 4 channels: gray or RGB, perhaps with alpha.

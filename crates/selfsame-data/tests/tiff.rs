@@ -178,7 +178,9 @@ fn bands_are_taken_by_number_or_all() {
 /// A folder with a copy of each of these files.
 fn folder(names: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    names.iter().for_each(|name| drop(fs::copy(cases().join("files").join(name), folder.path().join(name)).unwrap()));
+    for name in names {
+        fs::copy(cases().join("files").join(name), folder.path().join(name)).unwrap();
+    }
     folder
 }
 
@@ -216,6 +218,16 @@ fn pages_are_samples_on_request_and_else_told() {
     let touched = File::options().write(true).open(folder.path().join("stack_pages.tif")).unwrap();
     touched.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(again.changes(&then).unwrap(), selfsame_data::record::Changes::default());
+}
+
+#[test]
+fn a_thumbnail_is_no_page() {
+    let mut bytes = fs::read(cases().join("files/stack_pages.tif")).unwrap();
+    // The first page's resolution becomes the note that it is a smaller version of another.
+    let tag = bytes.windows(4).position(|entry| entry == [0x1a, 1, 5, 0]).unwrap();
+    bytes[tag..tag + 12].copy_from_slice(&[254, 0, 4, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+    holds(&decoded(&bytes, 1, &[]).unwrap(), 0.0, |x, y| vec![nir(x, y)]);
+    assert_eq!(decoder(1, &[]).probe(&bytes, "a file").unwrap().pages, 2);
 }
 
 #[test]

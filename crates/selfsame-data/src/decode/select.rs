@@ -65,7 +65,7 @@ impl Wanted {
     /// What is taken of a file that offers so much.
     pub fn of(&self, offered: Offered) -> Result<Selection, String> {
         let Offered { color, channels, .. } = offered;
-        if let Some(missing) = self.bands.iter().find(|&&band| band > channels) {
+        if let Some(missing) = self.bands.iter().find(|band| !(1..=channels).contains(*band)) {
             let noun = if channels == 1 { "band" } else { "bands" };
             return Err(format!("has {channels} {noun}, data.bands asks for band {missing}"));
         }

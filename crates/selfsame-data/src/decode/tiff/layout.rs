@@ -248,6 +248,9 @@ fn color(
         1 => Color::Gray { zero_is_white: false },
         2 => Color::Rgb,
         3 => {
+            if samples > 1 && bits != 8 {
+                return Err(format!("a TIFF palette of {bits} bits with alpha is not read; expected 8"));
+            }
             let map = tags.values(320)?;
             match kind {
                 Kind::Unsigned(1..=8) if map.len() == 3 << bits => Color::palette(&map),
@@ -340,6 +343,7 @@ fn chunks(
     let place = |(index, &offset): (usize, &u64)| {
         let rest = file_bytes.saturating_sub(offset);
         let len = match lengths.get(index) {
+            Some(0) if compression == Compression::None => rest,
             Some(&len) if compression == Compression::None => len.min(rest),
             Some(&len) => len,
             // Some writers leave the lengths out: what is not packed is as long as it must be.

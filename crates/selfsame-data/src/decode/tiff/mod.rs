@@ -76,13 +76,12 @@ impl<'a> Tiff<'a> {
             }
         }
         if let Selection::Channels(list) = &selection {
-            let extra = list.iter().filter_map(|channel| channel.checked_sub(color.channels()));
-            let missing: Vec<usize> = extra.map(|extra| extra + color.samples()).collect();
-            missing.into_iter().for_each(|sample| {
+            for extra in list.iter().filter_map(|channel| channel.checked_sub(color.channels())) {
+                let sample = color.samples() + extra;
                 if !kept.contains(&sample) {
                     kept.push(sample);
                 }
-            });
+            }
         }
         let tiff = Self { reader, layout, selection, kept, unused_bands };
         match tiff.needed_bytes(limits.wanted.channels) {
@@ -100,8 +99,13 @@ impl<'a> Tiff<'a> {
     pub fn needed_bytes(&self, channels: usize) -> Option<u64> {
         let layout = &self.layout;
         let pixels = (layout.width as u64).checked_mul(layout.height as u64)?;
-        // The samples, the image, and that again where it is turned or its channels change.
-        let values = (self.kept.len() as u64).checked_add(2 * channels.max(3) as u64)?;
+        let shown = match &self.selection {
+            Selection::Picture if layout.alpha.is_some() => 3,
+            Selection::Picture => layout.color.channels(),
+            Selection::Channels(list) => list.len(),
+        };
+        // The image beside the samples, or beside itself, turned or with other channels.
+        let values = (shown + self.kept.len().max(shown).max(channels)) as u64;
         let (width, height) = layout.chunk_size(0);
         let chunk = layout.color.packed_len([width, height]).unwrap_or(0).max(layout.row_bytes()?.checked_mul(height)?);
         // A chunk as it is packed with its bits turned or its tables before it, unpacked, and in its order.
@@ -161,7 +165,7 @@ impl<'a> Tiff<'a> {
         let (color, kept) = (&self.layout.color, self.kept.len());
         let at = |sample: usize| self.kept.iter().position(|&kept| kept == sample);
         let alpha = self.layout.alpha.and_then(|alpha| Some((at(alpha.sample)?, alpha.associated)));
-        let origins = match (&self.selection, alpha) {
+        let mut origins: Vec<Origin> = match (&self.selection, alpha) {
             (Selection::Picture, Some((alpha, associated))) => {
                 let over = |pixel: &[T]| {
                     let color = color.shown(pixel);
@@ -178,19 +182,17 @@ impl<'a> Tiff<'a> {
                     None => Origin::Color(channel),
                     Some(extra) => Origin::Kept(at(extra + color.samples()).expect("what is asked for is kept")),
                 };
-                list.iter().map(origin).collect::<Vec<_>>()
+                list.iter().map(origin).collect()
             }
         };
         let straighten = alpha.filter(|&(_, associated)| associated);
-        let origins: Vec<Origin> = match straighten {
-            None if color.is_plain() => origins
-                .into_iter()
-                .map(|origin| match origin {
-                    Origin::Color(channel) | Origin::Kept(channel) => Origin::Kept(channel),
-                })
-                .collect(),
-            _ => origins,
-        };
+        if straighten.is_none() && color.is_plain() {
+            for origin in &mut origins {
+                if let Origin::Color(channel) = *origin {
+                    *origin = Origin::Kept(channel);
+                }
+            }
+        }
         if origins.iter().copied().eq((0..kept).map(Origin::Kept)) {
             return (kept, pixels(stored));
         }
