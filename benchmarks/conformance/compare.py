@@ -112,11 +112,10 @@ def references(path):
     return found
 
 
-def unit(values):
-    """[height, width, 3] with integers taken to 0..1; alpha composited on white."""
+def unit(values, top):
+    """[height, width, 3], divided by `top`; alpha composited on white."""
     values = values[..., None] if values.ndim == 2 else values
-    top = {"u1": 255, "u2": 65535, "u4": 65535, "i4": 65535, "b1": 1}.get(values.dtype.str[1:])
-    values = values.astype(np.float64) / (top or 1)
+    values = values.astype(np.float64) / top
     if values.shape[-1] in (2, 4):
         color, alpha = values[..., :-1], values[..., -1:]
         values = color * alpha + 1 - alpha
@@ -125,7 +124,11 @@ def unit(values):
 
 def distance(ours, theirs):
     """Largest difference as a part of the range; infinite where the shapes differ."""
-    a, b = unit(ours), unit(theirs)
+    # Pillow has 16 bits in integers of 32; what the program has as floats keeps its own scale.
+    tops = {"u1": 255, "u2": 65535, "u4": 65535, "i4": 65535, "b1": 1}
+    own_scale = ours.dtype.kind == "f"
+    most = float(np.nanmax(np.abs(theirs.astype(np.float64)), initial=1)) if own_scale else 1
+    a, b = (unit(values, most if own_scale else tops.get(values.dtype.str[1:], 1)) for values in (ours, theirs))
     return float(np.max(np.abs(a - b), initial=0)) if a.shape == b.shape else float("inf")
 
 
