@@ -183,7 +183,7 @@ fn at_chance(scores: &Scores) -> Option<String> {
         Task::Classes => Metric::LinearProbe(LabelBudget::All),
     };
     let (score, chance) = (scores.get(&RepresentationName::H, metric)?, scores.chance(metric)?);
-    let [low, _] = score.interval?;
+    let [low, high] = score.interval?;
     let which = match metric {
         Metric::BalancedProbe => " by its balanced accuracy".to_owned(),
         Metric::Targets { measure, .. } => format!(" by {measure}"),
@@ -191,7 +191,8 @@ fn at_chance(scores: &Scores) -> Option<String> {
     };
     (low <= chance).then(|| {
         format!(
-            "The linear probe on h with all labels is not above chance{which}: {:.3}, chance is {chance:.3}.",
+            "The linear probe on h with all labels cannot be told from chance{which}: {:.3} ({low:.3} to {high:.3}), chance is \
+             {chance:.3}.",
             score.value
         )
     })

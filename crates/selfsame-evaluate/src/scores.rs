@@ -38,7 +38,7 @@ use crate::representation::{DataOrigin, MeasuredOn, RepresentationName};
 use crate::targets::Task;
 use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Format of `scores.json`.
@@ -440,6 +440,14 @@ impl Metric {
         matches!(self, Self::Targets { measure, .. } if measure.is_error())
     }
 
+    /// One line for each kind of these scores.
+    pub fn explanations(metrics: &[Self]) -> Vec<&'static str> {
+        let mut lines: Vec<&str> = metrics.iter().map(Self::explained).collect();
+        let mut seen = BTreeSet::new();
+        lines.retain(|line| seen.insert(*line));
+        lines
+    }
+
     /// What it says, and what is usual, in one line.
     pub fn explained(&self) -> &'static str {
         match self {
@@ -560,14 +568,6 @@ impl Scores {
     /// What `metric` would be without looking at the samples, where that is known.
     pub fn chance(&self, metric: Metric) -> Option<f64> {
         self.chance.iter().find(|chance| chance.metric == metric).map(|chance| chance.value)
-    }
-
-    /// One line for each kind of score: what it says, and what is usual.
-    pub fn explanations(&self) -> Vec<&'static str> {
-        let mut lines: Vec<&str> = self.metrics().iter().map(Metric::explained).collect();
-        let mut seen = std::collections::BTreeSet::new();
-        lines.retain(|line| seen.insert(*line));
-        lines
     }
 
     /// Writes `scores.json`.

@@ -47,9 +47,10 @@ impl Scores {
                 let shown = self.chance(*metric).map_or(String::new(), |chance| format!("{chance:.3}      "));
                 text += &format!("{shown:>width$}");
             }
+            text.truncate(text.trim_end().len());
         }
         text += &format!("\n±: half of the 95 % interval (bootstrap, {} resamples)\n", bootstrap::RESAMPLES);
-        self.explanations().into_iter().for_each(|line| text += &format!("{line}\n"));
+        Metric::explanations(&columns).into_iter().for_each(|line| text += &format!("{line}\n"));
         self.hardest_class().into_iter().for_each(|line| text += &format!("{line}\n"));
         if !self.diagnosis.is_empty() {
             text += &format!("\n{}", diagnosis::page(&self.diagnosis, color));

@@ -144,18 +144,17 @@ impl Table {
         let mut owner: HashMap<usize, String> = HashMap::new();
         let mut found = [const { Vec::new() }; N];
         for (Samples { root, ids }, found) in parts.into_iter().zip(&mut found) {
-            for id in ids {
-                let whole = format!("{}/{}", normal(root).trim_end_matches('/'), normal(id));
-                let row = self.find(&whole, whole.len() - normal(id).len(), &ends);
+            *found = self.find(root, ids, &ends);
+            for (id, row) in ids.iter().zip(&*found) {
+                let whole = Path::new(root).join(id).to_string_lossy().into_owned();
                 if let Some(other) = row.and_then(|row| owner.insert(row, whole.clone()))
                     && other != whole
                 {
-                    let (a, b, column) = (other.trim_start_matches('/'), whole.trim_start_matches('/'), &self.id);
+                    let column = &self.id;
                     return Err(bad(format!(
-                        "one row is that of both {a:?} and {b:?}; give more of the path in its column `{column}`"
+                        "one row is that of both {other:?} and {whole:?}; give more of the path in its column `{column}`"
                     )));
                 }
-                found.push(row);
             }
             if let (Some(id), true) = (ids.iter().min(), found.iter().all(Option::is_none)) {
                 let of_table = self.by_name.keys().min().map_or("", String::as_str);
@@ -168,18 +167,34 @@ impl Table {
         Ok(found.map(|rows| rows.into_iter().map(|row| row.map(|row| &self.rows[row][..])).collect()))
     }
 
-    /// The row of the sample at the path `whole`, whose id begins at the byte `id`. More of the path counts more than less.
-    fn find(&self, whole: &str, id: usize, ends: &HashMap<&str, Option<usize>>) -> Option<usize> {
+    /// The rows of samples, all found in the same way: by as much of the path as names any of them, so that a sample that the table
+    /// lacks is not taken for one of another folder.
+    fn find(&self, root: &str, ids: &[String], ends: &HashMap<&str, Option<usize>>) -> Vec<Option<usize>> {
         let exact = |name: &str| self.by_name.get(name).copied();
-        let starts = || std::iter::once(0).chain(whole.match_indices('/').map(|(at, _)| at + 1));
-        let suffix = |start: usize| {
-            let name = &whole[start..];
-            // Less than the id may be the end of another sample's path.
-            exact(name).or_else(|| ends.get(name).copied().flatten().filter(|_| start <= id))
+        let within = |prefix: &str, id: &str| {
+            let name = format!("{prefix}{id}");
+            exact(&name).or_else(|| ends.get(name.as_str()).copied().flatten())
         };
-        let stem = |start: usize| exact(whole[start..].rsplit_once('.')?.0);
-        let number = || exact(whole.rsplit_once('[')?.1.strip_suffix(']')?);
-        starts().find_map(suffix).or_else(|| starts().find_map(stem)).or_else(number)
+        let root = normal(root);
+        let root = root.trim_end_matches('/');
+        let starts = std::iter::once(0).chain(root.match_indices('/').map(|(at, _)| at + 1));
+        let folders = starts.map(|start| format!("{}/", &root[start..])).filter(|_| !root.is_empty());
+        let ids: Vec<String> = ids.iter().map(|id| normal(id)).collect();
+        let all = |way: &dyn Fn(&str) -> Option<usize>| -> Option<Vec<Option<usize>>> {
+            let found: Vec<Option<usize>> = ids.iter().map(|id| way(id)).collect();
+            found.iter().any(Option::is_some).then_some(found)
+        };
+        let shorter = |id: &str| id.match_indices('/').find_map(|(at, _)| exact(&id[at + 1..]));
+        let stem = |id: &str| {
+            let mut starts = std::iter::once(0).chain(id.match_indices('/').map(|(at, _)| at + 1));
+            starts.find_map(|start| exact(id[start..].rsplit_once('.')?.0))
+        };
+        let number = |id: &str| exact(id.rsplit_once('[')?.1.strip_suffix(']')?);
+        (folders.chain([String::new()]).find_map(|prefix| all(&|id| within(&prefix, id))))
+            .or_else(|| all(&shorter))
+            .or_else(|| all(&stem))
+            .or_else(|| all(&number))
+            .unwrap_or_else(|| vec![None; ids.len()])
     }
 }
 
@@ -217,7 +232,8 @@ mod tests {
             found("x,path\n5,/home/me/photos/a/1.png\n6,photos\\a\\2.png\n", &["a/1.png", "a/2.png"]),
             ["5", "6"]
         );
-        assert_eq!(found("\u{feff}filename,x\n1.png,5\n2,6\n", &["a/1.png", "b/2.png"]), ["5", "6"]);
+        assert_eq!(found("\u{feff}filename,x\n1.png,5\n2.png,6\n", &["a/1.png", "b/2.png"]), ["5", "6"]);
+        assert_eq!(found("image,x\n1,5\n2,6\n", &["a/1.png", "b/2.png"]), ["5", "6"]);
         assert_eq!(found("id,x\n0,5\n1,6\n", &["images.npy[1]", "images.npy[0]"]), ["6", "5"]);
         // The name of a file in another folder is not that of this one.
         assert_eq!(found("id,x\nb/1.png,5\na/2.png,6\n", &["a/1.png", "a/2.png"]), ["-", "6"]);
@@ -225,15 +241,17 @@ mod tests {
 
     #[test]
     fn parts_with_the_same_names_are_told_apart_by_their_folders() {
-        let ids = ["1.png".to_owned()];
+        let ids = ["1.png", "2.png"].map(String::from);
         let parts = || ["data/train", "data/test"].map(|root| Samples { root, ids: &ids });
-        let whole = table("a.csv", "path,x\ntrain/1.png,5\ntest/1.png,6\n").unwrap();
+        let whole = table("a.csv", "path,x\ntrain/1.png,5\ntest/1.png,6\ntest/2.png,7\n").unwrap();
         let [train, test] = whole.rows_of_parts(parts()).unwrap();
         assert_eq!((train[0].unwrap(), test[0].unwrap()), (&["5".to_owned()][..], &["6".to_owned()][..]));
+        // What one part lacks is not taken from the other.
+        assert!(train[1].is_none() && test[1].is_some());
         let short = table("a.csv", "path,x\n1.png,5\n").unwrap();
         let both = short.rows_of_parts(parts()).unwrap_err().to_string();
         assert!(both.contains("both \"data/train/1.png\" and \"data/test/1.png\""), "{both}");
-        assert!(whole.origin().samples == 2 && whole.origin().fingerprint.len() == 32);
+        assert!(whole.origin().samples == 3 && whole.origin().fingerprint.len() == 32);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) fn add_section(page: &mut Page, run: &RunRecords) {
     let mut body = format!("{}<div class=\"grid\">{charts}{}</div>", list(&scores.conclusion), per_class(scores));
     body += &per_target(scores);
     body += &table(scores, &metrics);
-    let explained = scores.explanations().into_iter().map(|line| format!("{}.", capitalized(line)));
+    let explained = Metric::explanations(&metrics).into_iter().map(|line| format!("{}.", capitalized(line)));
     body += &list(&explained.collect::<Vec<_>>());
     let _ = write!(body, "<p class=\"note\">{}</p>", escape(&protocol(scores)));
     for warning in &scores.warnings {

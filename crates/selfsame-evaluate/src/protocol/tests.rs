@@ -166,7 +166,7 @@ fn what_follows_is_said_in_words_and_kept() {
     // An encoder that knows nothing is at chance.
     let nothing = evaluate(&[h(&noise_train, &noise_test)], None, &settings(), 0, &mut |_| {}).unwrap();
     assert!(
-        nothing.conclusion[0].starts_with("The linear probe on h with all labels is not above chance: "),
+        nothing.conclusion[0].starts_with("The linear probe on h with all labels cannot be told from chance: "),
         "{:?}",
         nothing.conclusion
     );
@@ -186,7 +186,11 @@ fn uneven_classes_have_a_balanced_accuracy() {
     let [plain, balanced] = [PROBE, Metric::BalancedProbe].map(|metric| found.get(&H, metric).unwrap().value);
     assert!(plain > 0.85 && (0.4..0.6).contains(&balanced), "{plain} {balanced}");
     assert_eq!((found.chance(PROBE), found.chance(Metric::BalancedProbe)), (Some(0.9), Some(0.5)));
-    assert!(found.conclusion[0].contains("not above chance by its balanced accuracy"), "{:?}", found.conclusion);
+    assert!(
+        found.conclusion[0].contains("cannot be told from chance by its balanced accuracy: "),
+        "{:?}",
+        found.conclusion
+    );
     let text = found.table(false);
     assert!(text.contains("balanced") && text.contains("balanced: mean of the accuracies"), "{text}");
     assert_eq!(scores(&table(60, 1), &table(20, 2)).get(&H, Metric::BalancedProbe), None);
