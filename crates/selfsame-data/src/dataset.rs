@@ -182,7 +182,7 @@ impl Dataset {
         }
         if self.decoder.wanted.channels == 1 && settings.bands.is_empty() && !gray {
             let path = settings.path.display();
-            self.notes.push(format!("{path}: images have color, of which data.channels = 1 keeps the luma"));
+            self.notes.push(format!("{path}: images are stored in color, of which data.channels = 1 keeps the luma"));
         }
         let chosen = match settings.on_color.as_deref() {
             None => settings.channels.is_none(),

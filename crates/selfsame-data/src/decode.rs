@@ -124,7 +124,7 @@ impl FileDecoder {
         };
         if color && self.gray_only {
             let problem = format!(
-                "{what} has color, the images looked at first are gray; set data.channels=3 to keep the color, or data.on_color=convert to drop it"
+                "{what} is stored in color, the images looked at first are gray; set data.channels=3 to keep the color, or data.on_color=convert to drop it"
             );
             return Err(DataError::setting("data.channels", problem));
         }

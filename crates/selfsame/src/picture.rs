@@ -34,10 +34,11 @@ impl Picture {
     pub fn to_png(&self, data: &DataSettings) -> Vec<u8> {
         let [_, height, width, channels] = self.tiles.dims();
         let mut values = to_vec(self.tiles.clone());
-        let DataSettings { mean, std, .. } = data;
+        let DataSettings { mean, std, range: [low, high], .. } = data;
         match self.scale {
             Scale::Data => {
-                values.iter_mut().enumerate().for_each(|(i, v)| *v = *v * std[i % channels] + mean[i % channels]);
+                let pixel = |(i, v): (usize, f32)| (v * std[i % channels] + mean[i % channels] - low) / (high - low);
+                values = values.into_iter().enumerate().map(pixel).collect();
             }
             Scale::Tile => values.chunks_exact_mut(height * width * channels).for_each(stretch),
         }

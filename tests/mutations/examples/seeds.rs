@@ -80,12 +80,27 @@ fn arrays(write: &impl Fn(&str, &str, &[u8])) {
     write("npy", "floats", &array("<f4", &[1, 4, 4, 1], &floats));
     let labels = array("<i4", &[4], &[0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0]);
     write("npy", "labels", &labels);
+    let names: Vec<u8> = "catox\0catdog".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    write("npy", "names", &array("<U3", &[4], &names));
+    let mut fortran = array("<f8", &[2, 3, 3, 1], &pixels(144));
+    let order = fortran.windows(5).position(|word| word == b"False").unwrap();
+    fortran[order..order + 5].copy_from_slice(b"True ");
+    write("npy", "fortran", &fortran);
+    write("npy", "planar", &array(">i2", &[2, 3, 5, 5], &pixels(300)));
 
-    for (name, method) in [("stored", CompressionMethod::Stored), ("deflated", CompressionMethod::Deflated)] {
+    let gray = array("|u1", &[4, 4, 4], &pixels(64));
+    let (plain, parts) = (["x.npy", "y.npy", ""], ["x_train.npy", "y_train.npy", "x_test.npy"]);
+    for (name, method, [images, classes, more]) in [
+        ("stored", CompressionMethod::Stored, plain),
+        ("deflated", CompressionMethod::Deflated, plain),
+        ("parts", CompressionMethod::Deflated, parts),
+    ] {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-        for (entry, data) in [("x.npy", &array("|u1", &[4, 4, 4], &pixels(64))), ("y.npy", &labels)] {
-            archive.start_file(entry, SimpleFileOptions::default().compression_method(method)).unwrap();
-            archive.write_all(data).unwrap();
+        for (entry, data) in [(images, &gray), (classes, &labels), (more, &gray)] {
+            if !entry.is_empty() {
+                archive.start_file(entry, SimpleFileOptions::default().compression_method(method)).unwrap();
+                archive.write_all(data).unwrap();
+            }
         }
         write("npz", name, &archive.finish().unwrap().into_inner());
     }

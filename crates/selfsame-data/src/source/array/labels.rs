@@ -91,7 +91,8 @@ impl Labels {
             }
             items => {
                 let name = |bytes| name(bytes, &items).ok_or_else(|| unsupported(path, &header));
-                Self::of_names(data.map(name).collect::<Result<_, _>>()?).ok_or_else(|| {
+                let names = data.map(name).collect::<Result<Vec<_>, _>>()?;
+                Self::of_names(&names).ok_or_else(|| {
                     bad_file(
                         path,
                         format!("has more than {MAX_CLASSES} different labels; data.labels = \"none\" ignores them"),
@@ -102,7 +103,7 @@ impl Labels {
     }
 
     /// Classes in the order of their names.
-    fn of_names(names: Vec<String>) -> Option<Self> {
+    fn of_names(names: &[String]) -> Option<Self> {
         let mut classes: BTreeMap<&str, u32> = names.iter().map(|name| (name.as_str(), 0)).collect();
         classes.values_mut().zip(0..).for_each(|(class, index)| *class = index);
         let fits = classes.len() as u64 <= MAX_CLASSES;
@@ -122,11 +123,11 @@ fn number(bytes: &[u8], depth: Depth) -> Result<u32, String> {
                 Number::F32 => f64::from(f32::from_bits(bits as u32)),
                 _ => f64::from_bits(bits),
             };
-            // Beyond 2⁵³, and of what is no number, `as` gives a class that there cannot be.
+            // What is infinite or no number has no fraction of 0 either.
             if value < 0.0 || value.fract() != 0.0 {
                 return Err(value.to_string());
             }
-            if value.is_finite() { value as u64 } else { u64::MAX }
+            value as u64
         }
         Number::I8 | Number::I16 | Number::I32 | Number::I64 if bits >> (8 * bytes.len() - 1) == 1 => {
             return Err("negative".to_owned());

@@ -151,20 +151,21 @@ impl Folder {
             Self { root: root.to_owned(), paths, labels: Vec::new(), classes: Vec::new(), notes: Vec::new() };
         if ignored.total() > 0 {
             let (total, all) = (ignored.total(), ignored.total() + folder.len());
-            folder.tell(format!("{total} of {all} files are not read: {}", ignored.listed()));
+            folder.tell(&format!("{total} of {all} files are not read: {}", ignored.listed()));
         }
         for (link, listed) in repeated.iter().take(TOLD) {
-            folder
-                .tell(format!("{link} leads to {listed}, whose images are listed already: it adds none, and no class"));
+            folder.tell(&format!(
+                "{link} leads to {listed}, whose images are listed already: it adds none, and no class"
+            ));
         }
         if repeated.len() > TOLD {
-            folder.tell(format!("{} more links lead to folders that are listed already", repeated.len() - TOLD));
+            folder.tell(&format!("{} more links lead to folders that are listed already", repeated.len() - TOLD));
         }
         folder.take_classes(labels)?;
         Ok(folder)
     }
 
-    fn tell(&mut self, note: String) {
+    fn tell(&mut self, note: &str) {
         self.notes.push(format!("{}: {note}", self.root.display()));
     }
 
@@ -180,7 +181,7 @@ impl Folder {
                     "the folders of {root} are parts of a data set, not classes: {listed}; name one, e.g. {root}/{first}"
                 ));
             }
-            self.tell(format!("its folders are parts of a data set, all of which are read: {listed}; name one to read it alone, e.g. {root}/{first}"));
+            self.tell(&format!("its folders are parts of a data set, all of which are read: {listed}; name one to read it alone, e.g. {root}/{first}"));
             return Ok(());
         }
         if !matches!(labels, LabelSource::Folder | LabelSource::Any) {
@@ -202,7 +203,7 @@ impl Folder {
                 return Ok(());
             }
             let them = if count == 1 { "it has no class and is" } else { "they have no class and are" };
-            self.tell(format!("{stray}, beside folders of classes: {them} left out"));
+            self.tell(&format!("{stray}, beside folders of classes: {them} left out"));
             let mut kept = PathList::default();
             let labeled = (0..self.len()).filter(|&index| level.places[index].is_some());
             labeled.for_each(|index| kept.push(&[], self.paths.get(index)));

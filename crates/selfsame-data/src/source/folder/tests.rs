@@ -189,7 +189,7 @@ fn gray_folders_stay_gray_until_color_comes() {
         let error = data.sample(199).err().unwrap();
         assert!(matches!(error, DataError::Setting { .. }), "no bad sample, but an end: {error}");
         assert!(
-            error.to_string().contains("199.png has color") && error.to_string().contains("data.channels=3"),
+            error.to_string().contains("199.png is stored in color") && error.to_string().contains("data.channels=3"),
             "{error}"
         );
     }
