@@ -124,6 +124,11 @@ fn pictures_come_out_as_they_were_written() {
     for name in ["big", "lzw_tiled_edge_48x40", "rgb_lsb", "rgb_webp", "rgb_zstd"] {
         holds(&file(&format!("{name}.tif"), 3, &[]).unwrap(), 0.0, |x, y| rgb(x, y).to_vec());
     }
+    // A list of bits that goes on beyond the samples.
+    let mut bytes = fs::read(cases().join("files/rgb_zstd.tif")).unwrap();
+    let tag = bytes.windows(8).position(|entry| entry == [2, 1, 3, 0, 3, 0, 0, 0]).unwrap();
+    bytes[tag + 4] = 4;
+    holds(&decoded(&bytes, 3, &[]).unwrap(), 0.0, |x, y| rgb(x, y).to_vec());
     // Written as luma and chroma.
     holds(&file("rgb_jpeg_ycbcr.tif", 3, &[]).unwrap(), 12.0, |x, y| {
         let [luma, cb, cr] = rgb(x, y);
