@@ -24,12 +24,25 @@ pub struct NpyHeader {
 
 impl NpyHeader {
     /// Reads a header and leaves the reader at the first byte of the data.
+    ///
+    /// # Errors
+    /// If there is none, with what there is instead.
     pub fn read(reader: &mut impl Read) -> io::Result<Self> {
         let invalid = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, format!("not a .npy file: {problem}"));
-        let mut start = [0; 8];
-        reader.read_exact(&mut start)?;
+        let mut start = Vec::with_capacity(8);
+        reader.by_ref().take(8).read_to_end(&mut start)?;
         if !start.starts_with(MAGIC) {
-            return Err(invalid("no \\x93NUMPY at its start"));
+            return Err(match *start {
+                [] => io::Error::new(io::ErrorKind::InvalidData, "an empty file"),
+                [0x80, 2..=5, ..] => invalid(
+                    "it is a Python pickle, which is not run; save one array of numbers with np.save(path, array)",
+                ),
+                [b'P', b'K', ..] => invalid("it is a .npz archive, or another kind of zip; name it so"),
+                _ => invalid("no \\x93NUMPY at its start"),
+            });
+        }
+        if start.len() < 8 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut length = [0; 4];
         let length_bytes = if start[6] == 1 { 2 } else { 4 };
@@ -111,6 +124,19 @@ mod tests {
         bytes.extend(format!("{text:<117}\n").bytes());
         let header = NpyHeader::read(&mut bytes.as_slice()).unwrap();
         assert_eq!((header.descr.as_str(), header.fortran_order, header.shape), ("<f8", true, vec![2, 3]));
+    }
+
+    #[test]
+    fn what_is_no_array_is_called_what_it_is() {
+        for (bytes, expected) in [
+            (&b""[..], "an empty file"),
+            (b"\x80\x04K\x01.", "a Python pickle"),
+            (b"PK\x03\x04\x14\x00\x00\x00", "a .npz archive"),
+            (b"P5\n4 4\n255\n", "no \\x93NUMPY"),
+        ] {
+            let error = NpyHeader::read(&mut &*bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

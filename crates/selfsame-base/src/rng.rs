@@ -49,16 +49,19 @@ impl StreamRng {
     }
 
     /// 32 random bits.
+    #[inline]
     pub fn bits(&mut self) -> u32 {
         self.0.next_u32()
     }
 
     /// Uniform in `[0, 1)`, 24 bits.
+    #[inline]
     pub fn unit(&mut self) -> f32 {
         (self.bits() >> 8) as f32 / (1u32 << 24) as f32
     }
 
     /// Uniform in `[low, high)`; `low` when the two are equal.
+    #[inline]
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }
@@ -76,6 +79,7 @@ impl StreamRng {
     }
 
     /// `true` with probability `p`.
+    #[inline]
     pub fn chance(&mut self, p: f32) -> bool {
         self.unit() < p
     }

@@ -24,6 +24,21 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A path, or any word, as it is pasted into a shell: quoted where it must be.
+///
+/// ```
+/// assert_eq!(selfsame_base::text::pasted("runs/simclr-my photos"), "'runs/simclr-my photos'");
+/// assert_eq!(selfsame_base::text::pasted("runs/simclr-demo"), "runs/simclr-demo");
+/// ```
+pub fn pasted(word: impl AsRef<std::path::Path>) -> String {
+    let word = word.as_ref().to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c) || cfg!(windows) && c == '\\';
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// Writes a path as people read it, whatever its bytes.
 ///
 /// # Errors

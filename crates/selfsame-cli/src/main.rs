@@ -11,12 +11,14 @@ mod studies;
 mod terminal;
 
 use anyhow::Result;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use commands::{
     demo, diagnose, embed, evaluate, finetune, list, plan, pretrain, preview, report, selftest, study, watch,
 };
 use exit::Code;
 use selfsame_base::DataError;
+use selfsame_base::text::pasted;
 use std::process::ExitCode;
 use terminal::note;
 
@@ -89,6 +91,10 @@ fn main() -> ExitCode {
 fn work() -> Code {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
+        Err(shown) if let Some(hint) = meant_as_key(&shown) => {
+            note!("error: {hint}");
+            return Code::BadInput;
+        }
         Err(shown) => {
             let printed = shown.print();
             if shown.use_stderr() {
@@ -99,6 +105,26 @@ fn work() -> Code {
         }
     };
     run(arguments.command).unwrap_or_else(|error| failed(&error))
+}
+
+/// What to write for `--epochs 10`, where settings are `epochs=10`.
+fn meant_as_key(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let key = flag.strip_prefix("--")?.split('=').next()?.replace('-', "_");
+    let is_key = |row: &selfsame_config::KeyRow| row.path == key || row.path.ends_with(&format!(".{key}"));
+    let known = ["data", "method", "backbone", "train", "test", "out"].contains(&key.as_str());
+    if !known && !plans::plan_keys().iter().any(is_key) {
+        return None;
+    }
+    let mut words = std::env::args().skip_while(|word| word != flag && !word.starts_with(&format!("{flag}=")));
+    let value = match words.next()?.split_once('=') {
+        Some((_, value)) => value.to_owned(),
+        None => words.next().unwrap_or_else(|| "…".into()),
+    };
+    Some(format!("{flag}: settings are given as key=value; write {}", pasted(format!("{key}={value}"))))
 }
 
 fn failed(error: &anyhow::Error) -> Code {

@@ -10,11 +10,13 @@ use selfsame::plan::Plan;
 use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::lookup;
-use selfsame_config::{KeyRow, Recipe};
+use selfsame_base::text::pasted;
+use selfsame_config::{KeyRow, Origin, Recipe};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::DataRequest;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a command is given besides `key=value`: a recipe's file, a recipe's name, or a run folder.
 pub enum Given {
@@ -35,13 +37,48 @@ pub fn split(words: &[String]) -> Result<(Option<Given>, &[String])> {
 fn given(word: &str) -> Result<Given> {
     let path = Path::new(word);
     if path.is_dir() {
+        check_run(path)?;
         return Ok(Given::Run(path.to_owned()));
     }
     if path.is_file() {
-        return Ok(Given::Recipe(Recipe::read(path)?));
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+            return Ok(Given::Recipe(Recipe::read(path)?));
+        }
+        return Err(bad_input(format!("{word}: not a recipe (.toml); to train on it: {}", train_on(path))));
     }
     let recipe = Recipe::builtin(word).with_context(|| format!("{word}: no file and no run folder"));
     Ok(Given::Recipe(recipe?))
+}
+
+/// The command that trains on the data at `path`.
+fn train_on(path: &Path) -> String {
+    format!("selfsame pretrain {}", pasted(format!("data={}", path.display())))
+}
+
+/// Checks that `path` is a run folder; an error says which are, or what else was meant.
+fn check_run(path: &Path) -> Result<()> {
+    if path.join("plan.toml").is_file() {
+        return Ok(());
+    }
+    let shown = path.display();
+    if path.is_dir() {
+        let train = train_on(path);
+        return Err(bad_input(format!(
+            "{shown}: not a run folder (it has no plan.toml); to train on what it holds: {train}"
+        )));
+    }
+    let is_run = |folder: &PathBuf| folder.join("plan.toml").is_file();
+    let runs = std::fs::read_dir("runs").into_iter().flatten().flatten().map(|entry| entry.path()).filter(is_run);
+    let mut runs: Vec<String> = runs.map(|run| run.display().to_string()).collect();
+    runs.sort();
+    let meant = lookup::nearest(&Path::new("runs").join(path).display().to_string(), runs.iter().map(String::as_str))
+        .or_else(|| lookup::nearest(&path.display().to_string(), runs.iter().map(String::as_str)));
+    let hint = match (meant, runs.len()) {
+        (Some(meant), _) => format!("did you mean {}?", pasted(meant)),
+        (None, 0) => "`selfsame pretrain data=…` makes one".into(),
+        (None, _) => format!("there are {}", runs.join(", ")),
+    };
+    Err(bad_input(format!("{shown}: no such run folder; {hint}")))
 }
 
 /// The plan of a run folder, wherever the folder lies now.
@@ -51,12 +88,7 @@ pub fn run(path: &Path) -> Result<Plan> {
 
 /// The plan of a run folder with arguments laid over it.
 pub fn run_with(path: &Path, arguments: &[String]) -> Result<Plan> {
-    if !path.join("plan.toml").is_file() {
-        return Err(bad_input(format!(
-            "{}: not a run folder (it has no plan.toml); `selfsame pretrain` makes one",
-            path.display()
-        )));
-    }
+    check_run(path)?;
     Ok(Catalogue::default().load(path, arguments)?)
 }
 
@@ -72,11 +104,68 @@ pub fn branch(plan: &Plan, weights: WeightsOf) -> Result<Branch> {
 
 /// A plan with everything resolved, and the data it is about. What a person should know of it goes to standard error.
 pub fn resolve(recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned> {
-    let planned = Catalogue::default().plan(recipe, arguments)?;
+    let catalogue = Catalogue::default();
+    let mut planned = match recipe {
+        Some(_) => catalogue.plan(recipe, arguments)?,
+        None => catalogue.plan_fitted(arguments)?,
+    };
+    planned.plan.out = own_folder(&planned)?;
     for note in planned.notes() {
         note!("note: {note}");
     }
+    tell_notes(&planned.dataset);
     Ok(planned)
+}
+
+/// The run folder of a plan: as it says, or, where nobody said and another plan's run is there, the next that is free.
+fn own_folder(planned: &Planned) -> Result<PathBuf> {
+    let out = &planned.plan.out;
+    if !matches!(planned.resolved.origin("out"), Some(Origin::Derived(_))) {
+        return Ok(out.clone());
+    }
+    let is_free = |folder: &Path| -> Result<bool> {
+        if !folder.join("plan.toml").is_file() {
+            return Ok(true);
+        }
+        let same = |other: &Plan| planned.plan.differences(&other.identity()).is_empty();
+        // As long as nothing has come of it, training tries another plan.
+        Ok(run(folder).is_ok_and(|other| same(&other)) || Run::existing(folder)?.is_blank()?)
+    };
+    if is_free(out)? {
+        return Ok(out.clone());
+    }
+    let numbered = |number: usize| PathBuf::from(format!("{}-{number}", out.display()));
+    for folder in (2..).map(numbered) {
+        if is_free(&folder)? {
+            let differences = run(out).map(|other| planned.plan.differences(&other.identity()).join(", "));
+            let differences = differences.map_or(String::new(), |lines| format!(" ({lines})"));
+            note!(
+                "note: {} is the run of another plan{differences}; this one's is {}",
+                out.display(),
+                folder.display()
+            );
+            return Ok(folder);
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+/// What of data is not read, and how the rest is; each line once, as often as the data may be opened.
+fn tell_notes(dataset: &Dataset) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    for note in dataset.notes() {
+        if told.insert(note.clone()) {
+            note!("note: {note}");
+        }
+    }
+}
+
+/// Tells of the samples that a command could not read.
+pub fn tell_skipped(dataset: &Dataset) {
+    if let Some(skipped) = dataset.skipped() {
+        note!("warning: {}: {skipped}", dataset.path().display());
+    }
 }
 
 /// The plan and the data that `words` name: a run's, or a recipe's with `key=value` arguments. Arguments to a run may change
@@ -95,6 +184,7 @@ pub fn open(words: &[String]) -> Result<(Plan, Arc<Dataset>)> {
                 )));
             }
             let dataset = Arc::new(Dataset::open(&DataRequest::from(&plan.data))?);
+            tell_notes(&dataset);
             return Ok((plan, dataset));
         }
         (Some(Given::Recipe(recipe)), arguments) => (Some(recipe), arguments),
@@ -128,14 +218,12 @@ pub fn kept_sibling(plan: &Plan, path: &str) -> Result<Arc<Dataset>> {
 }
 
 fn open_sibling(plan: &Plan, path: &str, cache_mb: usize) -> Result<Arc<Dataset>> {
-    let request =
-        DataRequest { path: path.into(), kind: None, labels: None, cache_mb, ..DataRequest::from(&plan.data) };
-    let labeled = DataRequest { labels: Some("folder".into()), ..request.clone() };
-    // Labels are taken where there are any; a folder has them when its first level names the classes.
-    let folder = Path::new(path).is_dir();
-    let opened =
-        if folder { Dataset::open(&labeled).or_else(|_| Dataset::open(&request)) } else { Dataset::open(&request) };
-    Ok(Arc::new(opened?))
+    let (labels, on_color) = (Some("any".into()), Some("convert".into()));
+    let own = DataRequest::from(&plan.data);
+    let request = DataRequest { path: path.into(), kind: None, labels, on_color, cache_mb, ..own };
+    let dataset = Dataset::open(&request)?;
+    tell_notes(&dataset);
+    Ok(Arc::new(dataset))
 }
 
 /// The keys of plans.

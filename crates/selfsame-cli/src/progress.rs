@@ -177,9 +177,9 @@ impl Log {
 }
 
 /// Hands events on, and prints them as JSON lines on standard output.
-pub struct Records<'a>(pub &'a mut dyn Observer);
+pub struct Records(pub Box<dyn Observer>);
 
-impl Observer for Records<'_> {
+impl Observer for Records {
     fn event(&mut self, event: &Event) {
         // While something is prepared, one line at its end says as much as all.
         if !matches!(event, Event::Preparing { done, total, .. } if done < total) {

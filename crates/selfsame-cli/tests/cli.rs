@@ -374,6 +374,42 @@ fn every_command_that_loads_a_checkpoint_says_which_one_and_how_far_it_is() {
 }
 
 #[test]
+fn what_a_newcomer_types_is_answered_with_the_command_that_works() {
+    let place = Place::new();
+    place.images("my photos", 8);
+    place.images("other/my photos", 9);
+    fs::write(place.path("images.npy"), b"").unwrap();
+    // What a message tells to type, in a shell.
+    let pasted = |line: &str, more: &[&str]| {
+        let command = line[line.find("selfsame ").unwrap()..].replacen("selfsame", "\"$0\"", 1);
+        let command = format!("{} {}", command.trim_end_matches('`'), more.join(" "));
+        let binary = assert_cmd::cargo::cargo_bin!("selfsame");
+        Command::new("bash").current_dir(place.0.path()).args(["-c", &command]).arg(binary).output().unwrap()
+    };
+    let line = place.fails(&["pretrain", "my photos"]);
+    contains(&line, &["my photos: not a run folder", "selfsame pretrain 'data=my photos'"]);
+    let tiny = ["epochs=1", "data.size=12", "data.channels=1", "'backbone.widths=[4,8]'"];
+    succeeds(&pasted(&line, &tiny));
+    // The same data under the same name go on; others have a folder of their own.
+    let again = pasted(&line, &tiny);
+    succeeds(&again);
+    contains(&stderr(&again), &["runs/simclr-my photos is finished"]);
+    let other = pasted("selfsame pretrain 'data=other/my photos'", &tiny);
+    succeeds(&other);
+    contains(&stderr(&other), &["runs/simclr-my photos is the run of another plan", "runs/simclr-my photos-2"]);
+    assert_eq!(place.names("runs"), ["simclr-my photos", "simclr-my photos-2"]);
+
+    contains(&place.fails(&["pretrain", "data=my photos", "--epochs", "10"]), &["--epochs", "write epochs=10"]);
+    contains(&place.fails(&["pretrain", "data=x", "--batch-size=8"]), &["--batch-size", "write batch_size=8"]);
+    contains(&place.fails(&["pretrain", "images.npy"]), &["not a recipe", "selfsame pretrain data=images.npy"]);
+    let line = place.fails(&["evaluate", "simclr-my photo", "test=my photos"]);
+    contains(&line, &["no such run folder", "did you mean 'runs/simclr-my photos'?"]);
+    let words = ["evaluate", "runs/simclr-my photos", "test=other/my photos", "evaluate.knn_k=3"];
+    contains(&succeeds(&place.run(&words)), &["\nh "]);
+    contains(&place.text("runs/simclr-my photos/scores.json"), &["\"k\": 3"]);
+}
+
+#[test]
 fn a_run_is_judged_and_its_features_are_written() {
     let place = Place::new();
     place.images("photos", 24);
@@ -382,6 +418,21 @@ fn a_run_is_judged_and_its_features_are_written() {
     let table = succeeds(&place.run(&["evaluate", "run", "train=photos", "test=held-out"]));
     contains(&table, &["kNN", "probe", "\nh ", "\nz ", "\nraw ", "\nuntrained "]);
     contains(&place.text("run/scores.json"), &["\"linear_probe\"", "\"all_labels\"", "\"untrained\""]);
+    // What follows stands first, and that the test samples are training samples before it.
+    let copies = "16 of 16 test samples are among the labeled training samples (16 with the same content, 0 near-duplicates; the \
+                  first: dark/00.pgm is dark/00.pgm): the scores are too high.\nh is ";
+    assert!(table.starts_with(copies), "{table}");
+    contains(&table, &["Linear probe: With 1 label per class ", "\nchance ", "kNN: share of the test samples"]);
+    let weights = place.text("run/config.json");
+    let weights = weights.split("\"blake3\": \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let of_weights = format!("\"fingerprint\": \"{weights}\"");
+    let of_data = ["\"data\": \"held-out\"", "\"data\": \"photos\"", "\"samples\": 16", &of_weights];
+    contains(&place.text("run/scores.json"), &of_data);
+    contains(&place.text("run/diagnosis.json"), &[&of_weights]);
+    contains(
+        &place.text("run/report.html"),
+        &["Judged on held-out (16 samples, ", "<li>16 of 16 test samples are among"],
+    );
     contains(&place.fails(&["evaluate", "run", "train=photos"]), &["test"]);
     contains(&place.fails(&["evaluate", "run", "train=photos/dark", "test=held-out"]), &["labels"]);
 
@@ -396,6 +447,78 @@ fn a_run_is_judged_and_its_features_are_written() {
     contains(&place.fails(&["embed", "run", "data=photos", "out=no/h.npy"]), &["no/h.npy", "folder"]);
     contains(&place.fails(&["embed", "photos", "out=h.npy"]), &["photos", "not a run folder"]);
     assert_eq!(place.names("."), ["h.npy", "h.parquet", "h.rows.jsonl", "held-out", "photos", "run"]);
+}
+
+#[test]
+fn labels_numbers_and_groups_come_from_a_table() {
+    let place = Place::new();
+    place.images("photos", 24);
+    place.images("held-out", 8);
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    let mut table = String::from("path,bright,even,level,film,kind\n");
+    for (part, per_class) in [("photos", 24), ("held-out", 8)] {
+        for (bright, class) in ["dark", "light"].iter().enumerate() {
+            for index in 0..per_class {
+                let film = index / 4 + if part == "photos" { 0 } else { 5 };
+                let level = 40.0 + 120.5 * bright as f64 + f64::from(index) / 10.0;
+                let row = format!("{part}/{class}/{index:02}.pgm,{bright},{},{level},f{film},{class}", index % 2);
+                table += &(row + "\n");
+            }
+        }
+    }
+    // One sample is unknown to the table, one has no number.
+    let table = table.replace("photos/dark/00.pgm,0,0,40,f0,dark\n", "").replace(",40.1,f0", ",,f0");
+    fs::write(place.path("about.csv"), table).unwrap();
+    let judge =
+        |words: &[&str]| place.run(&[&["evaluate", "run", "test=held-out", "labels=about.csv"], words].concat());
+
+    let numbers = judge(&["targets=level"]);
+    contains(&succeeds(&numbers), &["probe R²", "kNN MAE", "R²: share of the variance", "\nchance "]);
+    let told = String::from_utf8_lossy(&numbers.stderr).into_owned();
+    contains(&told, &["2 of 48 train samples have no label in about.csv and are left out"]);
+    let scores = place.text("run/scores.json");
+    contains(
+        &scores,
+        &["\"task\": \"numbers\"", "\"label_table\"", "\"r2\"", "\"train_samples\": 46", "\"test_samples\": 16"],
+    );
+    contains(&place.text("run/report.html"), &["By target, linear probe on h", "by the table about.csv (63 samples, "]);
+
+    // Films f5 and f6 are in both parts: their frames are left out of the training data.
+    let labels = judge(&["targets=bright,even", "groups=film"]);
+    contains(&succeeds(&labels), &["probe AUROC", "probe macro F1", "mean AP"]);
+    let told = String::from_utf8_lossy(&labels.stderr).into_owned();
+    contains(&told, &["8 of 47 train samples are of groups that are in the test data too and are left out"]);
+    contains(
+        &place.text("run/scores.json"),
+        &["\"task\": \"multi_label\"", "\"train_samples\": 39", "\"test_groups\": 2"],
+    );
+
+    let classes = judge(&["targets=kind", "groups=film"]);
+    contains(&succeeds(&classes), &["kNN", "probe", "1 per class", "hardest class"]);
+    contains(&place.text("run/scores.json"), &["\"classes\": [\"dark\", \"light\"]", "\"test_groups\": 2"]);
+    let grouped = place.run(&["evaluate", "run", "test=held-out", "groups={group}.pgm"]);
+    contains(&String::from_utf8_lossy(&grouped.stderr), &["16 of 48 train samples are of groups"]);
+
+    let quick = ["test=held-out", "labels=about.csv", "draws=1", "min_steps=4", "epochs=1"];
+    let tune = |words: &[&str]| place.run(&[&["finetune", "run"], &quick[..], words].concat());
+    contains(
+        &succeeds(&tune(&["targets=level", "labels=50%,all"])),
+        &["labels, R²", "50 % (23)", "all (46)", "MAE", "by chance: 0.000"],
+    );
+    let grouped = tune(&["targets=bright,even", "groups=film", "labels=all"]);
+    contains(&succeeds(&grouped), &["labels, AUROC", "all (39)", "mean AP", "macro F1", "by chance: 0.500"]);
+    contains(&place.text("run/finetune.json"), &["\"task\": \"multi_label\"", "\"test_groups\": 2", "\"label_table\""]);
+    contains(&succeeds(&tune(&["targets=kind", "labels=2"])), &["labels, accuracy", "2 per class (4)"]);
+    let wrong = place.fails(&[&["finetune", "run"], &quick[..], &["targets=level", "labels=5"]].concat());
+    contains(&wrong, &["labels", "percentages or all", "received 5"]);
+
+    let fails = |words: &[&str]| place.fails(&[&["evaluate", "run", "test=held-out"], words].concat());
+    contains(&fails(&["labels=about.csv"]), &["about.csv", "bright, even, level, film, kind", "targets=COLUMN"]);
+    contains(&fails(&["labels=about.csv", "targets=hue"]), &["no column `hue`"]);
+    contains(&fails(&["labels=none.csv"]), &["none.csv"]);
+    contains(&fails(&["targets=level"]), &["targets", "labels=TABLE.csv"]);
+    contains(&fails(&["groups=folder:3"]), &["48 of 48 samples have no group", "dark/00.pgm"]);
+    contains(&fails(&["groups=folder"]), &["nothing is left to learn from"]);
 }
 
 #[test]
@@ -418,6 +541,12 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     let tune = |words: &[&str]| place.run(&[&["finetune", "run"], &quick[..], words].concat());
     let table = succeeds(&tune(&["labels=2,50%,all", "stages=1"]));
     contains(&table, &["fine-tuned", "from scratch", "linear probe", "2 per class (4)", "50 % (24)", "all (48)"]);
+    assert!(table.starts_with("16 of 16 test samples are among the labeled training samples"), "{table}");
+    contains(&table, &["fine-tuning", "training from scratch", "labels, accuracy", "accuracy by chance: 0.500"]);
+    contains(
+        &place.text("run/finetune.json"),
+        &["\"data\": \"held-out\"", "\"over_scratch\"", "\"conclusion\"", "\"weights\""],
+    );
     let written = place.read("run/finetune.json");
     succeeds(
         &place
@@ -522,13 +651,13 @@ fn a_run_is_reported_compared_previewed_and_watched() {
     assert!(place.text("run/report.html") == written, "the same run gives the same bytes");
     succeeds(&place.run(&["report", "run", "--map", "tsne"]));
     whole("run/report.html", &["t-SNE on cosine neighbors"]);
-    for (name, id) in [("about.csv", "dark/00.pgm"), ("others.csv", "00.pgm")] {
+    for (name, id) in [("about.csv", "dark/00.pgm"), ("others.csv", "other.pgm")] {
         fs::write(place.path(name), format!("id,camera\n{id},left\n")).unwrap();
     }
     succeeds(&place.run(&["report", "run", "--metadata", "about.csv"]));
     whole("run/report.html", &["by camera", "camera: left", "camera: unknown"]);
     let unknown = place.fails(&["report", "run", "--metadata", "others.csv"]);
-    contains(&unknown, &["others.csv", "names none of the samples", "\"00.pgm\"", "\"dark/00.pgm\""]);
+    contains(&unknown, &["others.csv", "names none of the samples", "\"other.pgm\"", "\"dark/00.pgm\""]);
     contains(&place.fails(&["report", "run", "run", "--metadata", "about.csv"]), &["--metadata", "comparison"]);
     contains(&place.fails(&["pretrain", "data=photos", "--tui"]), &["--tui", "terminal"]);
     succeeds(&place.pretrain(&["data=photos", "epochs=1", "seed=1", "out=other"]));

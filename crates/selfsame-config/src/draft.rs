@@ -26,13 +26,23 @@ impl<'s> Draft<'s> {
     /// # Errors
     /// If a key is unknown, or its value is not what it holds: which, where, what was expected and what would work.
     pub fn new(schema: &'s Schema, recipe: Option<&Recipe>, arguments: &[String]) -> Result<Self, DataError> {
-        let mut draft = Self { schema, tree: Node::empty(), notes: Vec::new() };
+        let tree = recipe.map_or(Ok(Node::empty()), |recipe| Node::parse(&recipe.name, &recipe.text))?;
+        Self::on(schema, tree, arguments)
+    }
+
+    /// The draft of `table`, which came about as `how` says, with `key=value` arguments laid over it.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn over(schema: &'s Schema, table: Table, how: &'static str, arguments: &[String]) -> Result<Self, DataError> {
+        Self::on(schema, Node::new(Value::Table(table), &Origin::Derived(how)), arguments)
+    }
+
+    fn on(schema: &'s Schema, tree: Node, arguments: &[String]) -> Result<Self, DataError> {
+        let mut draft = Self { schema, tree, notes: Vec::new() };
+        draft.correct_names()?;
         let split = |argument: &String| split_argument(schema, argument);
         let arguments = arguments.iter().map(split).collect::<Result<Vec<_>, _>>()?;
-        if let Some(recipe) = recipe {
-            draft.tree = Node::parse(&recipe.name, &recipe.text)?;
-            draft.correct_names()?;
-        }
         // Names first, since they decide which keys there are.
         let (names, rest): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|(path, _)| draft.is_name(path));
         for (path, text) in names {
@@ -65,6 +75,12 @@ impl<'s> Draft<'s> {
         }
     }
 
+    /// The value that an argument gave.
+    pub fn given<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
+        let node = self.tree.get(path).filter(|node| *node.origin() == Origin::CommandLine)?;
+        node.clone().into_value().try_into().ok()
+    }
+
     /// The table at `path`, with what is known so far.
     ///
     /// # Errors
@@ -79,11 +95,31 @@ impl<'s> Draft<'s> {
         locate(&origins(&self.tree), error)
     }
 
+    /// Puts the value for no data where data told none.
+    fn go_without_data(&mut self) {
+        let mut found = Vec::new();
+        for part in self.schema.parts() {
+            for table in self.tree.tables(part.path()) {
+                let empty = Node::empty();
+                let node = self.tree.get(&table).unwrap_or(&empty);
+                for key in part.keys(node).filter(|key| matches!(key.preset, Preset::DataOr(..))) {
+                    let value = key.preset_value().expect("it has one");
+                    found.push((joined(&table, key.name), Node::new(value, &Origin::Default)));
+                }
+            }
+        }
+        for (path, node) in found {
+            self.tree.put(&path, node);
+        }
+        self.settle();
+    }
+
     /// Everything resolved. `of_run` says that the recipe is the `plan.toml` of a run, which states every value.
     ///
     /// # Errors
     /// If a value is missing, with what it is for.
-    pub fn resolve(self, of_run: bool) -> Result<Resolved, DataError> {
+    pub fn resolve(mut self, of_run: bool) -> Result<Resolved, DataError> {
+        self.go_without_data();
         // What must be given first: what follows from it is missing too.
         for required in [true, false] {
             for part in self.schema.parts() {
@@ -138,9 +174,10 @@ impl<'s> Draft<'s> {
             };
             let mut dropped = Vec::new();
             if let Some(Node::Table(entries, _)) = self.tree.get_mut(&table) {
-                entries.retain(|name, _| {
+                entries.retain(|name, node| {
                     let kept = kept(name);
-                    if !kept {
+                    // What nobody wrote is not missed.
+                    if !kept && matches!(node.origin(), Origin::File { .. }) {
                         dropped.push(name.clone());
                     }
                     kept
@@ -334,7 +371,7 @@ impl<'s> Draft<'s> {
             let (value, origin) = match key.preset {
                 Preset::Value(_) => (key.preset_value(), Origin::Default),
                 Preset::Derived(how, derive) => (derive(&Settled(&self.tree)), Origin::Derived(how)),
-                Preset::Data(_) | Preset::Required => continue,
+                Preset::Data(_) | Preset::DataOr(..) | Preset::Required => continue,
             };
             if let Some(mut value) = value {
                 if key.kind.is_floating() {
@@ -456,7 +493,8 @@ mod tests {
     }
 
     const ROOT: &[Key] = &[key("from", Kind::Text, Preset::Required)];
-    const DATA: &[Key] = &[key("size", Kind::SIDE, Preset::Data("found"))];
+    const DATA: &[Key] =
+        &[key("size", Kind::SIDE, Preset::Data("found")), key("depth", Kind::COUNT, Preset::DataOr("found", "8"))];
     const OVEN: &[Key] = &[key("heat", Kind::POSITIVE, Preset::Value("180"))];
     const PAN: &[Key] = &[
         key("heat", Kind::POSITIVE, Preset::Value("3")),
@@ -506,8 +544,12 @@ mod tests {
         assert_eq!(error, "data.size: missing: a test");
         assert_eq!(draft.read::<Table>("stove").unwrap()["oil"].as_float(), Some(0.5));
         assert!(draft.read::<Value>("plates").unwrap().as_table().is_some_and(Table::is_empty), "not before the size");
+        let mut told = draft.clone();
+        told.add_facts("data", &"size = 8\ndepth = 16".parse().unwrap());
+        assert_eq!(told.resolve(false).unwrap().table("data")["depth"].as_integer(), Some(16));
         draft.add_facts("data", &"size = 8".parse().unwrap());
         let resolved = draft.resolve(false).unwrap();
+        assert_eq!(resolved.table("data")["depth"].as_integer(), Some(8), "no data told it");
         let plates = resolved.list::<Table>("plates").unwrap();
         assert_eq!((plates.len(), plates[0]["size"].as_integer()), (1, Some(8)));
         assert_eq!(resolved.choice("stove").name, "pan");

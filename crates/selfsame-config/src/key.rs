@@ -21,9 +21,9 @@ pub struct Key {
 }
 
 impl Key {
-    /// The value of [`Preset::Value`].
+    /// The value of [`Preset::Value`], or that of [`Preset::DataOr`] where the data tell nothing.
     pub fn preset_value(&self) -> Option<Value> {
-        let Preset::Value(text) = self.preset else { return None };
+        let (Preset::Value(text) | Preset::DataOr(_, text)) = self.preset else { return None };
         let table = format!("value = {text}").parse::<toml::Table>();
         Some(table.unwrap_or_else(|e| panic!("the default of {}: {e}", self.name)).remove("value").expect("one value"))
     }
@@ -38,6 +38,8 @@ pub enum Preset {
     Derived(&'static str, fn(&Settled) -> Option<Value>),
     /// From the data: how, in words.
     Data(&'static str),
+    /// From the data, or this, as TOML, where no data are opened: the key came later than plans that lack it.
+    DataOr(&'static str, &'static str),
     /// From nowhere.
     Required,
 }
@@ -46,7 +48,7 @@ impl std::fmt::Display for Preset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Value(text) => f.write_str(text),
-            Self::Derived(how, _) | Self::Data(how) => f.write_str(how),
+            Self::Derived(how, _) | Self::Data(how) | Self::DataOr(how, _) => f.write_str(how),
             Self::Required => f.write_str("must be given"),
         }
     }

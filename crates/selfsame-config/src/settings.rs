@@ -1,7 +1,7 @@
 //! A part's settings, stated once: the struct that its code reads, and the keys that recipes, `selfsame list keys` and
 //! `docs/keys.md` are made of.
 
-use crate::key::Key;
+use crate::key::{Key, Preset};
 use selfsame_base::DataError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,7 +35,8 @@ pub trait Settings: Serialize + DeserializeOwned {
 
     /// The values of the keys that have one by themselves.
     fn preset() -> Table {
-        Self::KEYS.iter().filter_map(|key| Some((key.name.to_owned(), key.preset_value()?))).collect()
+        let own = Self::KEYS.iter().filter(|key| matches!(key.preset, Preset::Value(_)));
+        own.filter_map(|key| Some((key.name.to_owned(), key.preset_value()?))).collect()
     }
 }
 
@@ -89,7 +90,8 @@ pub fn value(from: impl Serialize) -> Option<Value> {
 /// assert!(!MineSettings::KEYS[2].changes_training);
 /// ```
 ///
-/// A preset is a TOML value, `(derived "how", function of what is settled)`, `(data "how")` or `(required)`. `records`
+/// A preset is a TOML value, `(derived "how", function of what is settled)`, `(data "how")`, `(data "how", or value)` or
+/// `(required)`. `records`
 /// marks a key that changes no result of a training.
 #[macro_export]
 macro_rules! settings {
@@ -127,6 +129,7 @@ macro_rules! settings {
         }
     };
     (@preset (derived $how:literal, $derive:expr)) => { $crate::Preset::Derived($how, $derive) };
+    (@preset (data $how:literal, or $value:tt)) => { $crate::Preset::DataOr($how, stringify!($value)) };
     (@preset (data $how:literal)) => { $crate::Preset::Data($how) };
     (@preset (required)) => { $crate::Preset::Required };
     (@preset $value:tt) => { $crate::Preset::Value(stringify!($value)) };

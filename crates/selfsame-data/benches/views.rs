@@ -4,7 +4,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Choice;
 use selfsame_data::augment::{Draw, IMAGE_AUGMENTATIONS, Normalization, Pipeline, View, ViewShape, build};
-use selfsame_data::image::{Image, Pixels};
+use selfsame_data::image::{Image, Pixels, ValueRange};
 use std::hint::black_box;
 
 fn rng(key: u64) -> StreamRng {
@@ -71,7 +71,7 @@ fn views(criterion: &mut Criterion) {
     ] {
         let recipe: toml::Table = toml::from_str(recipe).expect("a recipe");
         let choices: Vec<Choice> = recipe["augmentations"].clone().try_into().expect("tables");
-        let constants = Normalization::new(&[0.5; 3], &[0.25; 3]);
+        let constants = Normalization::new(&[0.5; 3], &[0.25; 3], ValueRange::UNIT);
         let pipeline = Pipeline::new(&choices, "", ViewShape { size, channels: 3 }, constants).expect("a valid recipe");
         let (mut view, mut draws, mut out) = (View::default(), Vec::<Draw>::new(), vec![0.0; size * size * 3]);
         let mut key = 0;

@@ -14,7 +14,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let channels =
         arguments.next().and_then(|first| first.to_str()?.parse().ok()).ok_or("usage: decode CHANNELS FILE...")?;
     let wanted = Wanted::channels(channels);
-    let decoder = FileDecoder { wanted, background: [255; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
+    let decoder =
+        FileDecoder { wanted, gray_only: false, background: [255; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
     let mut out = BufWriter::new(std::io::stdout().lock());
     // What is caught becomes a refusal; a panic that is not caught is told by the exit code.
     std::panic::set_hook(Box::new(|_| {}));

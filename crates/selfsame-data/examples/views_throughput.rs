@@ -9,7 +9,7 @@
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::augment::{Normalization, Pipeline, View, ViewShape};
 use selfsame_data::decode::{FileDecoder, Wanted};
-use selfsame_data::image::{Image, Pixels};
+use selfsame_data::image::{Image, Pixels, ValueRange};
 use std::error::Error;
 use std::time::Instant;
 
@@ -48,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => std::fs::read(path)?.chunks_exact(size * size * channels).map(<[u8]>::to_vec).collect(),
     };
     let wanted = Wanted::channels(3);
-    let decoder = FileDecoder { wanted, background: [0; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
+    let decoder =
+        FileDecoder { wanted, gray_only: false, background: [0; 3], max_megapixels: 100.0, memory_bytes: 1 << 30 };
     let decoded = |file: &Vec<u8>| match workload.as_str() {
         "photo224" => decoder.decode(file, "photo").expect("a JPEG").0,
         _ => Image::new(size, size, channels, Pixels::U8(file.clone())),
@@ -57,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let recipe: toml::Table = toml::from_str(recipe)?;
     let choices: Vec<selfsame_config::Choice> = recipe["augmentations"].clone().try_into()?;
-    let normalization = Normalization::new(&vec![0.5; channels], &vec![0.25; channels]);
+    let normalization = Normalization::new(&vec![0.5; channels], &vec![0.25; channels], ValueRange::UNIT);
     let pipeline = Pipeline::new(&choices, "augmentations", ViewShape { size, channels }, normalization)?;
     let (mut view, mut draws, mut out) = (View::default(), Vec::new(), vec![0.0; size * size * channels]);
     let mut pass = |epoch: u64| {

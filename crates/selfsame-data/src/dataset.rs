@@ -12,8 +12,7 @@ use crate::source::{self, Encoded, IndexedSource, LabelSource, Stat};
 use crate::threads;
 use blake3::Hasher;
 use rayon::prelude::*;
-use selfsame_base::rng::{Purpose, StreamRng};
-use selfsame_base::{DataError, files};
+use selfsame_base::{DataError, files, machine};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,12 +31,6 @@ const COMPARED: usize = 1024;
 
 /// Larger files are not read: no image within the pixel limits needs so many bytes.
 const MOST_FILE_BYTES: u64 = 2 << 30;
-
-/// Values (pixels times channels) that [`Dataset::facts`] may look at for the normalization constants.
-const SURVEY_VALUES: usize = 1 << 27;
-
-/// Fewest and most images that [`Dataset::facts`] looks at for them.
-const SURVEY_IMAGES: [usize; 2] = [256, 10_000];
 
 /// Side of the view where neither the user nor the data say one, px.
 const DEFAULT_SIZE: usize = 224;
@@ -59,6 +52,8 @@ pub struct Dataset {
     decoder: FileDecoder,
     /// Size of every image, as far as it is known to be one.
     uniform_size: Option<Size>,
+    /// Median of the shorter sides of the images that were looked at, px.
+    shorter_side: usize,
     /// Memory of an image, bytes: exact for arrays, else the mean of the probed headers.
     mean_image_bytes: usize,
     /// Values of an image, likewise.
@@ -79,7 +74,7 @@ impl Dataset {
     pub fn open(settings: &DataRequest) -> Result<Self, DataError> {
         let labels = LabelSource::parse(settings.labels.as_deref())?;
         let entry = source::find(&settings.path, settings.kind.as_deref())?;
-        let source = (entry.open)(&settings.path, labels)?;
+        let source = (entry.open)(settings, labels)?;
         let source = match settings.pages {
             PageChoice::All if source.shape().is_none() => Box::new(source::Pages::open(source)?),
             _ => source,
@@ -87,6 +82,7 @@ impl Dataset {
         let wanted = Wanted::new(settings, source.shape())?;
         let decoder = FileDecoder {
             wanted,
+            gray_only: false,
             background: settings.background,
             max_megapixels: settings.max_megapixels,
             memory_bytes: (settings.decode_mb as u64) << 20,
@@ -97,6 +93,7 @@ impl Dataset {
             source,
             decoder,
             uniform_size: None,
+            shorter_side: 0,
             mean_image_bytes: 0,
             mean_image_values: 0,
             notes: Vec::new(),
@@ -110,6 +107,7 @@ impl Dataset {
             Some(shape) => dataset.take_shape(shape)?,
             None => dataset.probe(settings)?,
         }
+        dataset.notes = dataset.source.notes().iter().cloned().chain(dataset.notes).collect();
         Ok(dataset)
     }
 
@@ -132,6 +130,7 @@ impl Dataset {
             return Err(DataError::setting("data.channels", problem));
         }
         self.uniform_size = Some(Size { height, width });
+        self.shorter_side = height.min(width);
         self.mean_image_values = height * width * wanted;
         self.mean_image_bytes = 4 * self.mean_image_values;
         Ok(())
@@ -139,7 +138,6 @@ impl Dataset {
 
     /// Reads some headers: they tell how much memory the images take and whether they have one size.
     fn probe(&mut self, settings: &DataRequest) -> Result<(), DataError> {
-        let channels = self.decoder.wanted.channels;
         let len = self.len();
         let probes = len.min(PROBES);
         let header = |probe| {
@@ -174,15 +172,49 @@ impl Dataset {
             )));
         };
         self.notes.extend(left_out(&headers));
+        let gray = headers.iter().all(|header| !header.color);
+        if settings.channels.is_none() && settings.bands.is_empty() && gray {
+            self.decoder.wanted.channels = 1;
+            let (looked, path) = (headers.len(), settings.path.display());
+            self.notes.push(format!(
+                "{path}: all {looked} images looked at are gray, so images have 1 channel; data.channels=3 asks for color"
+            ));
+        }
+        if self.decoder.wanted.channels == 1 && settings.bands.is_empty() && !gray {
+            let path = settings.path.display();
+            self.notes.push(format!("{path}: images have color, of which data.channels = 1 keeps the luma"));
+        }
+        let chosen = match settings.on_color.as_deref() {
+            None => settings.channels.is_none(),
+            Some(on_color) => on_color == "refuse",
+        };
+        self.decoder.gray_only = chosen && gray && self.decoder.wanted.channels == 1;
+        let channels = self.decoder.wanted.channels;
         let values = |header: &Header| header.size.height * header.size.width * channels;
         self.mean_image_values = headers.iter().map(values).sum::<usize>() / headers.len();
         self.mean_image_bytes = headers.iter().map(|h| values(h) * h.depth_bytes).sum::<usize>() / headers.len();
         self.uniform_size = headers.iter().all(|header| header.size == first.size).then_some(first.size);
-        let budget_bytes = settings.cache_mb << 20;
+        let mut sides: Vec<usize> = headers.iter().map(|header| header.size.height.min(header.size.width)).collect();
+        let middle = sides.len() / 2;
+        self.shorter_side = *sides.select_nth_unstable(middle).1;
+        // Others live on the machine, too.
+        let most = machine::memory_bytes().map_or(usize::MAX, |bytes| (bytes / 4.0) as usize);
+        let budget_bytes = (settings.cache_mb << 20).min(most);
         if self.mean_image_bytes.saturating_mul(len) <= budget_bytes {
             self.cache = Some(Cache::new(len, budget_bytes));
         }
         self.check_bad_share()
+    }
+
+    /// Side of the square that an encoder sees unless told otherwise, px: the images' own where they are small squares of one
+    /// size; else their shorter side, so that none is blown up much, in steps that patches divide; at most 224.
+    pub fn default_size(&self) -> usize {
+        let side = self.shorter_side.min(DEFAULT_SIZE);
+        match self.uniform_size {
+            Some(Size { height, width }) if height == width => side,
+            _ if side < 32 => (side / 4 * 4).max(4),
+            _ => side / 8 * 8,
+        }
     }
 
     /// Number of samples, unreadable ones included.
@@ -344,7 +376,25 @@ impl Dataset {
         let (&index, reason) = bad.first_key_value()?;
         let (count, len) = (bad.len(), self.len());
         let first = if count == 1 { "" } else { "the first, " };
-        Some(format!("{count} of {len} samples cannot be read and are left out: {first}{}: {reason}", self.id(index)))
+        let lost = match &self.lost_classes(&bad)[..] {
+            [] => String::new(),
+            lost => format!("; none is left of class {}", lost.join(", ")),
+        };
+        Some(format!(
+            "{count} of {len} samples cannot be read and are left out: {first}{}: {reason}{lost}",
+            self.id(index)
+        ))
+    }
+
+    /// Classes of which every sample is among `bad`.
+    fn lost_classes(&self, bad: &BTreeMap<usize, String>) -> Vec<&str> {
+        let mut left = vec![0i64; self.classes().len()];
+        let class = |index| self.label(index).map(|label| label as usize);
+        (0..self.len()).filter_map(class).for_each(|class| left[class] += 1);
+        let has_samples: Vec<bool> = left.iter().map(|&count| count > 0).collect();
+        bad.keys().filter_map(|&index| class(index)).for_each(|class| left[class] -= 1);
+        let lost = (0..left.len()).filter(|&class| has_samples[class] && left[class] == 0);
+        lost.map(|class| self.classes()[class].as_str()).collect()
     }
 
     fn count_bad(&self, index: usize, error: &DataError) {
@@ -358,66 +408,30 @@ impl Dataset {
         self.bad.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Mean and standard deviation of each channel on the 0..1 scale (`f32` data: on their own), over up to
-    /// `max_samples` samples drawn without replacement. Each image weighs the same, as it does in training. The same
-    /// seed gives the same bytes for any number of threads; unreadable samples are left out.
-    ///
-    /// # Shapes
-    /// Both: `[channels]`.
-    pub fn mean_std(&self, max_samples: usize, seed: u64) -> Result<(Vec<f32>, Vec<f32>), DataError> {
-        let len = self.len();
-        let mut order: Vec<u32> = (0..len as u32).collect();
-        let count = len.min(max_samples);
-        if count < len {
-            let mut rng = StreamRng::new(seed, Purpose::Survey, 0, 0, 0);
-            (0..count).for_each(|i| order.swap(i, i + rng.below(len - i)));
-            order.truncate(count);
-            order.sort_unstable();
-        }
-        let moments = |&index: &u32| match self.with_sample(index as usize, moments) {
-            Ok(moments) => Ok(Some(moments)),
-            Err(DataError::Sample { .. }) => Ok(None),
-            Err(error) => Err(error),
-        };
-        let moments: Vec<Option<Vec<[f64; 2]>>> =
-            threads::pool(0)?.install(|| order.par_iter().map(moments).collect::<Result<_, _>>())?;
-        let mut sums = vec![[0.0; 2]; self.channels()];
-        let mut images = 0.0;
-        for image in moments.into_iter().flatten() {
-            images += 1.0;
-            sums.iter_mut().zip(image).for_each(|(sum, [mean, square])| *sum = [sum[0] + mean, sum[1] + square]);
-        }
-        if images == 0.0 {
-            return Err(DataError::Data(format!("none of {count} samples can be read, so there is no mean to take")));
-        }
-        let mean = |[sum, _]: &[f64; 2]| sum / images;
-        let variance = |sums: &[f64; 2]| sums[1] / images - mean(sums).powi(2);
-        Ok((
-            sums.iter().map(|sums| mean(sums) as f32).collect(),
-            sums.iter().map(|sums| variance(sums).max(0.0).sqrt() as f32).collect(),
-        ))
-    }
-
     /// What the data tell of `given`, a `[data]` table: kind, channels, labels, size (the side of the data's own square, else
-    /// 224), the normalization constants (from a sample of up to 10,000 images; a constant channel has deviation 1) and the
-    /// fingerprint.
+    /// 224), the normalization constants and the range of the values (from a sample of up to 10,000 images; a constant channel has
+    /// the range as its deviation) and the fingerprint.
     pub fn facts(&self, given: &Table) -> Result<Table, DataError> {
         let mut facts = Table::new();
         facts.insert("kind".into(), self.kind.into());
         facts.insert("channels".into(), Value::Integer(self.channels() as i64));
+        facts.insert("on_color".into(), if self.decoder.gray_only { "refuse" } else { "convert" }.into());
         facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
-        let own = self.uniform_size.filter(|size| size.height == size.width);
-        facts.insert("size".into(), Value::Integer(own.map_or(DEFAULT_SIZE, |size| size.height) as i64));
+        facts.insert("size".into(), Value::Integer(self.default_size() as i64));
         // A training will want to know what was read here.
         self.remember(None);
         facts.insert("fingerprint".into(), self.fingerprint()?.into());
-        if !(given.contains_key("mean") && given.contains_key("std")) {
-            let [fewest, most] = SURVEY_IMAGES;
-            let samples = (SURVEY_VALUES / self.mean_image_values.max(1)).clamp(fewest, most);
-            let (mean, std) = self.mean_std(samples, 0)?;
-            let list = |values: Vec<f32>| Value::Array(values.into_iter().map(|v| f64::from(v).into()).collect());
-            facts.insert("mean".into(), list(mean));
-            facts.insert("std".into(), list(std.into_iter().map(|std| if std > 1e-6 { std } else { 1.0 }).collect()));
+        let normalized = given.contains_key("mean") && given.contains_key("std");
+        if !(normalized && given.contains_key("range")) {
+            let Survey { mean, std, range } = self.own_survey(normalized)?;
+            let list = |values: &[f32]| Value::Array(values.iter().map(|&v| f64::from(v).into()).collect());
+            let least = 1e-6 * range.span();
+            let std: Vec<f32> = std.into_iter().map(|std| if std > least { std } else { range.span() }).collect();
+            facts.insert("range".into(), list(&[range.low, range.high]));
+            if !normalized {
+                facts.insert("mean".into(), list(&mean));
+                facts.insert("std".into(), list(&std));
+            }
         }
         Ok(facts)
     }
@@ -497,6 +511,17 @@ impl Dataset {
         }
     }
 
+    /// Hash of a sample's content as it is stored, if it was read since [`Self::remember`].
+    pub fn content(&self, index: usize) -> Option<u64> {
+        let content = self.contents.get()?[index].load(Ordering::Relaxed);
+        (content != 0).then_some(content)
+    }
+
+    /// Size of all samples as they are stored.
+    pub fn size_bytes(&self) -> u64 {
+        self.stats().iter().map(|stat| stat.size_bytes).sum()
+    }
+
     /// Samples whose content is known, see [`Self::remember`].
     pub fn remembered(&self) -> usize {
         let known = |content: &&AtomicU64| content.load(Ordering::Relaxed) != 0;
@@ -505,12 +530,8 @@ impl Dataset {
 
     /// What these data, of this fingerprint, are now.
     pub fn to_record(&self, fingerprint: &str) -> DataRecord {
-        let content = |index: usize| {
-            let content = self.contents.get()?[index].load(Ordering::Relaxed);
-            (content != 0).then_some(content)
-        };
         let entries = self.stats().iter().enumerate();
-        let entries = entries.map(|(index, &stat)| Entry::new(self.key(index), stat, content(index)));
+        let entries = entries.map(|(index, &stat)| Entry::new(self.key(index), stat, self.content(index)));
         DataRecord::new(fingerprint.to_owned(), entries.collect())
     }
 
@@ -606,27 +627,6 @@ impl SampleSource for Dataset {
     }
 }
 
-/// `[mean of x, mean of x²]` of each channel on the 0..1 scale, `[channels, 2]`.
-fn moments(image: &Image) -> Vec<[f64; 2]> {
-    fn sums<T: Copy + Into<f64>>(values: &[T], channels: usize, scale: f64) -> Vec<[f64; 2]> {
-        let mut sums = vec![[0.0; 2]; channels];
-        for pixel in values.chunks_exact(channels) {
-            for (sum, &value) in sums.iter_mut().zip(pixel) {
-                let value: f64 = value.into();
-                sum[0] += value;
-                sum[1] += value * value;
-            }
-        }
-        let pixels = (values.len() / channels) as f64;
-        sums.iter().map(|[sum, square]| [sum * scale / pixels, square * scale * scale / pixels]).collect()
-    }
-    match &image.pixels {
-        Pixels::U8(values) => sums(values, image.channels, 1.0 / 255.0),
-        Pixels::U16(values) => sums(values, image.channels, 1.0 / 65535.0),
-        Pixels::F32(values) => sums(values, image.channels, 1.0),
-    }
-}
-
 /// Decoded images of a data set that is expected to fit; whatever does not fit after all is decoded again.
 struct Cache {
     slots: Vec<OnceLock<Arc<Image>>>,
@@ -656,5 +656,8 @@ impl Cache {
     }
 }
 
+mod survey;
 #[cfg(test)]
 mod tests;
+
+pub use survey::Survey;

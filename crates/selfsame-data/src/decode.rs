@@ -44,6 +44,8 @@ pub fn has_image_extension(name: &[u8]) -> bool {
 pub struct FileDecoder {
     /// Channels of the result: 1 (color becomes luma), 3 (gray is replicated), or those of the file or of its bands.
     pub wanted: Wanted,
+    /// Whether color ends all reading: the data were taken for gray.
+    pub gray_only: bool,
     /// Color on which alpha is composited, `[r, g, b]`.
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
@@ -59,6 +61,8 @@ pub struct Header {
     pub size: Size,
     /// Bytes of one value: 1, 2 or 4.
     pub depth_bytes: usize,
+    /// Whether the pixels have color.
+    pub color: bool,
     /// Bands of the file beyond those of a picture, which are left out.
     pub unused_bands: usize,
     /// Pages of the file.
@@ -113,6 +117,17 @@ impl FileDecoder {
     fn finish(&self, opened: Opened, file_bytes: u64, what: &str) -> Result<(Image, Share), DataError> {
         let needed_bytes = guarded(what, || self.needed_bytes(&opened, file_bytes))?;
         let mut share = budget::IMAGES.take(needed_bytes, self.memory_bytes);
+        let color = match &opened {
+            Opened::Jpeg(jpeg) => jpeg.components() > 1,
+            Opened::Tiff(tiff) => tiff.has_color(),
+            Opened::Other(decoder, _) => decoder.color_type().has_color(),
+        };
+        if color && self.gray_only {
+            let problem = format!(
+                "{what} has color, the images looked at first are gray; set data.channels=3 to keep the color, or data.on_color=convert to drop it"
+            );
+            return Err(DataError::setting("data.channels", problem));
+        }
         let image = guarded(what, || {
             let decoded = match opened {
                 Opened::Jpeg(jpeg) => jpeg.decode()?,
@@ -140,19 +155,20 @@ impl FileDecoder {
     /// Reads the header alone, under the same limits.
     pub fn probe(&self, bytes: &[u8], what: &str) -> Result<Header, DataError> {
         guarded(what, || {
-            let header = |(width, height): (usize, usize), orientation: Orientation, depth_bytes: usize| {
-                let upright = orientation.to_exif() < 5;
-                let (width, height) = if upright { (width, height) } else { (height, width) };
-                Ok(Header { size: Size { height, width }, depth_bytes, unused_bands: 0, pages: 1 })
-            };
+            let header =
+                |(width, height): (usize, usize), orientation: Orientation, depth_bytes: usize, color: bool| {
+                    let upright = orientation.to_exif() < 5;
+                    let (width, height) = if upright { (width, height) } else { (height, width) };
+                    Ok(Header { size: Size { height, width }, depth_bytes, color, unused_bands: 0, pages: 1 })
+                };
             match self.open(bytes)? {
-                Opened::Jpeg(jpeg) => header(jpeg.dimensions(), jpeg.orientation, 1),
+                Opened::Jpeg(jpeg) => header(jpeg.dimensions(), jpeg.orientation, 1, jpeg.components() > 1),
                 Opened::Tiff(tiff) => Ok(Header { pages: tiff::pages(Stored::Memory(bytes)), ..tiff.header() }),
                 Opened::Other(decoder, orientation) => {
                     let (width, height) = decoder.dimensions();
                     let color = decoder.color_type();
                     let depth_bytes = usize::from(color.bytes_per_pixel() / color.channel_count());
-                    header((width as usize, height as usize), orientation, depth_bytes)
+                    header((width as usize, height as usize), orientation, depth_bytes, color.has_color())
                 }
             }
         })

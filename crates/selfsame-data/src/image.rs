@@ -11,6 +11,38 @@ pub enum Pixels {
     F32(Vec<f32>),
 }
 
+/// The values that augmentations take for 0 and 1 (`data.range`), on the scale of the data: 8 and 16 bits on 0..1, all other
+/// numbers on their own. One for all channels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValueRange {
+    /// What is black.
+    pub low: f32,
+    /// What is white.
+    pub high: f32,
+}
+
+impl ValueRange {
+    /// 8 bits as they are.
+    pub const UNIT: Self = Self { low: 0.0, high: 1.0 };
+
+    /// Length.
+    pub fn span(self) -> f32 {
+        self.high - self.low
+    }
+}
+
+impl Default for ValueRange {
+    fn default() -> Self {
+        Self::UNIT
+    }
+}
+
+impl From<[f32; 2]> for ValueRange {
+    fn from([low, high]: [f32; 2]) -> Self {
+        Self { low, high }
+    }
+}
+
 /// An image of any channel count and depth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {

@@ -113,7 +113,7 @@ const EVALUATION_EPOCH: u64 = u64::MAX;
 impl EvalPlan {
     /// The plain view: the centered square at its size, normalized.
     pub fn plain(data: &DataSettings, batching: Batching) -> Result<Self, DataError> {
-        let pipeline = Pipeline::new(&[], "", shape(data), normalization(data))?;
+        let pipeline = Pipeline::new(&[], "", shape(data), normalization(data))?.resized_by(data.interpolation);
         Ok(Self::of(batching, vec![Group { count: 1, pipeline }]))
     }
 
@@ -138,7 +138,7 @@ impl EvalPlan {
         let steps = dial.build(shape)?.into_iter();
         let groups = steps.map(|step| Group {
             count: 1,
-            pipeline: Pipeline::of(dial.augmentation, step, shape, normalization(data)),
+            pipeline: Pipeline::of(dial.augmentation, step, shape, normalization(data)).resized_by(data.interpolation),
         });
         Some(Self::of(batching, groups.collect()))
     }
@@ -156,7 +156,8 @@ impl EvalPlan {
 fn augmented(data: &DataSettings, index: usize, group: &ViewSettings) -> Result<Group, DataError> {
     let shape = ViewShape { size: group.size, ..shape(data) };
     let path = format!("views.{index}.augmentations");
-    Ok(Group { count: 1, pipeline: Pipeline::new(&group.augmentations, &path, shape, normalization(data))? })
+    let pipeline = Pipeline::new(&group.augmentations, &path, shape, normalization(data))?;
+    Ok(Group { count: 1, pipeline: pipeline.resized_by(data.interpolation) })
 }
 
 fn shape(data: &DataSettings) -> ViewShape {
@@ -164,7 +165,7 @@ fn shape(data: &DataSettings) -> ViewShape {
 }
 
 fn normalization(data: &DataSettings) -> Normalization {
-    Normalization::new(&data.mean, &data.std)
+    Normalization::new(&data.mean, &data.std, data.range.into())
 }
 
 /// Batches for training, without end: every epoch in its own random order, its last incomplete batch dropped.
@@ -489,6 +490,8 @@ mod tests {
             channels = 3
             mean = [0.5, 0.4, 0.3]
             std = [0.2, 0.3, 0.4]
+            range = [0.0, 1.0]
+            on_color = "convert"
             kind = "folder"
             labels = "none"
             fingerprint = "none"

@@ -3,7 +3,7 @@
 
 use crate::augment::{Draw, View};
 use crate::dataset::Dataset;
-use crate::image::{Image, Pixels};
+use crate::image::{Image, Pixels, ValueRange};
 use crate::loader::{Batching, TrainLoader, ViewPlan};
 use crate::settings::{DataSettings, ViewSettings};
 use crate::sheet::{Sheet, tile};
@@ -105,7 +105,7 @@ impl<'a> Tiles<'a> {
     }
 
     fn sample(&mut self, sample: &Image, out: &mut Vec<f32>) {
-        tile(sample, self.side, &mut self.view, out);
+        tile(sample, self.data.range.into(), self.side, &mut self.view, out);
     }
 
     /// `own`: normalized by constants of the recipe's list, not by the data's.
@@ -115,7 +115,8 @@ impl<'a> Tiles<'a> {
             let DataSettings { mean, std, .. } = self.data;
             values.iter_mut().enumerate().for_each(|(i, v)| *v = *v * std[i % channels] + mean[i % channels]);
         }
-        tile(&Image::new(height, width, channels, Pixels::F32(values)), self.side, &mut self.view, out);
+        let range = if own { ValueRange::UNIT } else { self.data.range.into() };
+        tile(&Image::new(height, width, channels, Pixels::F32(values)), range, self.side, &mut self.view, out);
     }
 }
 

@@ -59,6 +59,11 @@ impl DataRecord {
         self.entries.is_empty()
     }
 
+    /// Hashes of the contents that were read.
+    pub fn contents(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.iter().filter_map(|entry| entry.content)
+    }
+
     pub(crate) fn get(&self, key: u64) -> Option<&Entry> {
         self.entries.binary_search_by_key(&key, |entry| entry.key).ok().map(|at| &self.entries[at])
     }
@@ -150,6 +155,7 @@ mod tests {
         let read = DataRecord::read(&path).unwrap();
         assert_eq!(read, record());
         assert_eq!((read.get(9).unwrap().content, read.get(4)), (Some(u64::MAX), None));
+        assert_eq!(read.contents().collect::<Vec<_>>(), [u64::MAX, 7]);
     }
 
     #[test]

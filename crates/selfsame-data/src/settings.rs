@@ -1,6 +1,7 @@
 //! What can be set of data and views.
 
-use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS};
+use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS, Interpolation};
+use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
     Choice, Choices, Key, Kind, Part, Preset, Range, Settings, Settled, Variant, settings, shortest, value,
@@ -8,6 +9,9 @@ use selfsame_config::{
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toml::{Table, Value};
+
+/// The value of a key that is to be told by the data.
+pub const AUTO: &str = "auto";
 
 /// What happens when data are no longer those that a run began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +42,9 @@ settings! {
         /// kind of source: selfsame list sources
         kind: String = (data "what knows the path"), Kind::Text;
         /// channels per pixel
-        channels: usize = (data "3 for folders, else what the data hold"), Kind::Integer(Range::Within(1.0, 16.0));
+        channels: usize = (data "of folders 1 where all images looked at are gray, else 3; else what the data hold"), Kind::Integer(Range::Within(1.0, 16.0));
+        /// what a color image does where channels = 1: refuse ends the run, convert drops the color
+        on_color: String = (data "refuse where nobody chose the channels, and all images looked at are gray", or "convert"), Kind::Word(&["refuse", "convert"]), records;
         /// bands of image files, counted from 1, in this order, e.g. [4, 3, 2]; empty: as channels says
         bands: Vec<usize> = [], Kind::Integers(Range::Within(1.0, 65535.0), None);
         /// pages of a TIFF: the first, or all, each as a sample
@@ -46,20 +52,31 @@ settings! {
         /// where labels are: first folder level, or the data file; used for scores only
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
         /// side of the square that the encoder sees, px
-        size: usize = (data "the data's own, else 224"), Kind::SIDE;
-        /// per-channel mean, 0..1
+        size: usize = (data "the images' shorter side, at most 224"), Kind::SIDE;
+        /// how crops and whole images are resized
+        interpolation: Interpolation = "bicubic", Kind::Word(Interpolation::WORDS);
+        /// order of an array's axes: n images, height, width, channels; auto: told by the lengths
+        axes: String = "auto", Kind::Word(AXES);
+        /// the array of an .npz archive that holds the images; auto: told by the name
+        key: String = "auto", Kind::Text, records;
+        /// the array of an .npz archive that holds the labels; auto: told by the name
+        label_key: String = "auto", Kind::Text, records;
+        /// per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are
         #[serde(serialize_with = "shortest")]
-        mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Within(-1e6, 1e6), None);
-        /// per-channel standard deviation, 0..1
+        mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Any, None);
+        /// per-channel standard deviation, on the same scale
         #[serde(serialize_with = "shortest")]
-        std: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Over(0.0, 1e6), None);
+        std: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Above(0.0), None);
+        /// what augmentations take for black and white, on the same scale, one for all channels
+        #[serde(serialize_with = "shortest")]
+        range: [f32; 2] = (data "0..1 for 8 bits, else the 0.1 % and 99.9 % quantiles", or [0.0, 1.0]), Kind::Interval(Range::Any);
         /// color under transparent pixels, [r, g, b]
         background: [u8; 3] = [0, 0, 0], Kind::Integers(Range::Within(0.0, 255.0), Some(3));
         /// larger images are refused before they are decoded
         max_megapixels: f64 = 100.0, Kind::Number(Range::Over(0.0, 10000.0));
         /// share of unreadable files at which the run fails
         max_bad_share: f64 = 0.05, Kind::SHARE, records;
-        /// decoded images stay in memory when they fit this, MB
+        /// decoded images stay in memory when they fit this, MB, and a quarter of the machine's
         cache_mb: usize = 2048, Kind::COUNT_OR_ZERO, records;
         /// images are decoded side by side while they fit this, MB; larger ones one after the other
         decode_mb: usize = 1024, Kind::COUNT_OR_ZERO, records;
@@ -77,14 +94,22 @@ pub struct DataRequest {
     pub path: PathBuf,
     /// Kind of source; detected when absent.
     pub kind: Option<String>,
-    /// Channels per pixel; folders have 3 when absent, others what they hold.
+    /// Channels per pixel; when absent, folders have 1 where all images looked at are gray, else 3, and others what they hold.
     pub channels: Option<usize>,
+    /// Where channels are 1, what a color image does: `refuse`, `convert`; when absent, `refuse` where channels are.
+    pub on_color: Option<String>,
     /// Bands of image files, counted from 1; empty: as `channels` says.
     pub bands: Vec<usize>,
     /// Pages of image files that are samples.
     pub pages: PageChoice,
-    /// `none`, `folder`, `file`.
+    /// `none`, `folder`, `file`, or `any` that there are.
     pub labels: Option<String>,
+    /// One of [`AXES`].
+    pub axes: String,
+    /// The array that holds the images, or [`AUTO`].
+    pub key: String,
+    /// The array that holds the labels, or [`AUTO`].
+    pub label_key: String,
     /// Color on which alpha is composited, `[r, g, b]`.
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
@@ -112,9 +137,13 @@ impl From<&DataSettings> for DataRequest {
             path: settings.path.clone(),
             kind: Some(settings.kind.clone()),
             channels: Some(settings.channels),
+            on_color: Some(settings.on_color.clone()),
             bands: settings.bands.clone(),
             pages: settings.pages,
             labels: Some(settings.labels.clone()),
+            axes: settings.axes.clone(),
+            key: settings.key.clone(),
+            label_key: settings.label_key.clone(),
             background: settings.background,
             max_megapixels: settings.max_megapixels,
             max_bad_share: settings.max_bad_share,

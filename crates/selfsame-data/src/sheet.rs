@@ -3,7 +3,7 @@
 use crate::augment::View;
 use crate::dataset::Dataset;
 use crate::decode;
-use crate::image::{Image, Pixels};
+use crate::image::{Image, Pixels, ValueRange};
 use crate::threads;
 use rayon::prelude::*;
 use selfsame_base::DataError;
@@ -49,7 +49,8 @@ impl Sheet {
             side = (side - 1).min((side as f64 * (most_bytes as f64 / png.len() as f64).sqrt()) as usize).max(SMALLEST);
             let mut smaller = Self { columns: self.columns, tile: [side, side, self.tile[2]], values: Vec::new() };
             let mut view = View::default();
-            (0..self.len()).for_each(|index| tile(&self.image(index), side, &mut view, &mut smaller.values));
+            (0..self.len())
+                .for_each(|index| tile(&self.image(index), ValueRange::UNIT, side, &mut view, &mut smaller.values));
             png = smaller.to_sprite();
         }
         (png, side)
@@ -64,12 +65,12 @@ impl Sheet {
     ///
     /// # Errors
     /// If threads cannot be started, or the data are gone. A sample that cannot be read is gray.
-    pub fn of_samples(dataset: &Dataset, indices: &[usize], side: usize) -> Result<Self, DataError> {
+    pub fn of_samples(dataset: &Dataset, indices: &[usize], range: ValueRange, side: usize) -> Result<Self, DataError> {
         let channels = dataset.channels();
         let each = side * side * channels;
         let row = |view: &mut View, &index: &usize| {
             let mut values = Vec::with_capacity(each);
-            match dataset.with_sample(index, |sample| tile(sample, side, view, &mut values)) {
+            match dataset.with_sample(index, |sample| tile(sample, range, side, view, &mut values)) {
                 Ok(()) => {}
                 // It could be read when it was embedded.
                 Err(DataError::Sample { .. }) => values.resize(each, 0.5),
@@ -136,7 +137,8 @@ pub fn stretch(tile: &mut [f32]) {
 
 /// Appends the centered square of `image` in `side` × `side` px, `[side, side, channels]`; what does not lie on the 0..1
 /// scale is stretched over it.
-pub(crate) fn tile(image: &Image, side: usize, view: &mut View, out: &mut Vec<f32>) {
+pub(crate) fn tile(image: &Image, range: ValueRange, side: usize, view: &mut View, out: &mut Vec<f32>) {
+    view.set_range(range);
     view.fit(image, side);
     let start = out.len();
     out.resize(start + side * side * image.channels, 0.0);
@@ -156,8 +158,13 @@ mod tests {
     #[test]
     fn tiles_lie_in_rows_enlarged_by_whole_pixels() {
         let sheet = Sheet { columns: 2, tile: [32, 32, 1], values: [0.0, 0.5, 2.0].map(|v| vec![v; 1024]).concat() };
-        let wanted = Wanted::channels(1);
-        let decoder = FileDecoder { wanted, background: [0; 3], max_megapixels: 1.0, memory_bytes: 1 << 20 };
+        let decoder = FileDecoder {
+            wanted: Wanted::channels(1),
+            gray_only: false,
+            background: [0; 3],
+            max_megapixels: 1.0,
+            memory_bytes: 1 << 20,
+        };
         let (image, _) = decoder.decode(&sheet.to_png(), "a sheet").unwrap();
         let Pixels::U8(pixels) = &image.pixels else { panic!("8 bits") };
         assert_eq!([image.height, image.width], [2 * 66 + 2, 2 * 66 + 2]);

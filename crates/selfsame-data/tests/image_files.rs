@@ -7,7 +7,7 @@ use std::path::Path;
 
 fn decoder(channels: usize, bands: &[usize], max_megapixels: f64) -> FileDecoder {
     let wanted = Wanted { channels, bands: bands.to_vec() };
-    FileDecoder { wanted, background: [9, 99, 199], max_megapixels, memory_bytes: 64 << 20 }
+    FileDecoder { wanted, gray_only: false, background: [9, 99, 199], max_megapixels, memory_bytes: 64 << 20 }
 }
 
 fn decoded(bytes: &[u8], channels: usize, bands: &[usize]) -> Result<Image, String> {

@@ -9,6 +9,7 @@ use std::io::{Cursor, Read};
 
 const DECODER: FileDecoder = FileDecoder {
     wanted: Wanted { channels: 3, bands: Vec::new() },
+    gray_only: false,
     background: [0; 3],
     max_megapixels: 1.0,
     memory_bytes: 1 << 20,
@@ -51,7 +52,7 @@ fn every_layout_is_read_as_by_libjpeg_or_refused_by_its_name() {
             match decoded {
                 Ok(_) => wrong.push(format!("{name}: read, expected a refusal with {words:?}")),
                 Err(said) if !said.contains(words) || said.contains('\n') || said.contains("gave up") => {
-                    wrong.push(said)
+                    wrong.push(said);
                 }
                 Err(_) => {}
             }

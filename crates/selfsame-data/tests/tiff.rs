@@ -16,7 +16,7 @@ fn cases() -> PathBuf {
 
 fn decoder(channels: usize, bands: &[usize]) -> FileDecoder {
     let wanted = Wanted { channels, bands: bands.to_vec() };
-    FileDecoder { wanted, background: [30, 120, 250], max_megapixels: 1.0, memory_bytes: 64 << 20 }
+    FileDecoder { wanted, gray_only: false, background: [30, 120, 250], max_megapixels: 1.0, memory_bytes: 64 << 20 }
 }
 
 /// The decoded file, or what is said of it.

@@ -62,16 +62,10 @@ pub struct Statistics {
     pub spectrum: Vec<f64>,
 }
 
-impl Statistics {
-    /// The largest centered effective rank that so many rows of this width can have.
-    pub fn largest_rank(&self) -> usize {
-        largest_rank(self.dim, self.samples)
-    }
-}
-
-/// The largest rank of `samples` centered rows of width `dim`.
-pub(crate) fn largest_rank(dim: usize, samples: usize) -> usize {
-    dim.min(samples.saturating_sub(1)).max(1)
+/// The largest rank that can be asked of `samples` centered rows of width `dim`, made of rows of width `source`: a projector's
+/// layers bend what they are given, and hardly add a dimension to it.
+pub(crate) fn largest_rank(dim: usize, source: usize, samples: usize) -> usize {
+    dim.min(source).min(samples.saturating_sub(1)).max(1)
 }
 
 /// What the gauge of a training run shows: the statistics that are cheap enough for every step.
@@ -85,14 +79,16 @@ pub struct Gauge {
     pub mean_cosine: f64,
     /// As [`Statistics::centered_norm_ratio`].
     pub centered_norm_ratio: f64,
-    /// As [`Statistics::largest_rank`]: a batch shows no more dimensions than it has samples to tell apart.
+    /// The most that can be asked of the rank: a batch shows no more dimensions than it has samples to tell apart, and an
+    /// embedding hardly more than the representation that it is made of.
     pub largest_rank: usize,
 }
 
-/// The gauge of one batch of embeddings, `[samples, dim]`. A batch that is not finite has a gauge of NaN.
-pub fn gauge(embeddings: Rows) -> Gauge {
+/// The gauge of one batch of embeddings, `[samples, dim]`, made of representations of width `source`. A batch that is not finite
+/// has a gauge of NaN.
+pub fn gauge(embeddings: Rows, source: usize) -> Gauge {
     let moments = Moments::of(embeddings);
-    let largest_rank = largest_rank(embeddings.dim, embeddings.len());
+    let largest_rank = largest_rank(embeddings.dim, source, embeddings.len());
     if !moments.energy.is_finite() {
         let nan = f64::NAN;
         return Gauge { std: nan, effective_rank: nan, mean_cosine: nan, centered_norm_ratio: nan, largest_rank };
@@ -297,11 +293,11 @@ mod tests {
         };
         close(found.std, (0..dim).map(spread).sum::<f64>() / dim as f64 * (dim as f64).sqrt(), 1e-5);
         close(found.spectrum.iter().sum(), 1.0, 1e-9);
-        let gauge = gauge(z);
+        let gauge = gauge(z, 5);
         assert_eq!((gauge.std, gauge.effective_rank), (found.std, found.centered_effective_rank));
         assert_eq!(
             (gauge.mean_cosine, gauge.centered_norm_ratio, gauge.largest_rank),
-            (found.mean_cosine, found.centered_norm_ratio, 7)
+            (found.mean_cosine, found.centered_norm_ratio, 5)
         );
     }
 
@@ -321,6 +317,6 @@ mod tests {
         let error = |values: &[f32]| statistics(Rows::new(values, 2)).unwrap_err().to_string();
         assert!(error(&[1.0, 2.0]).contains("at least 2 samples, received 1"));
         assert!(error(&[1.0, 2.0, 3.0, f32::NAN]).contains("row 1"));
-        assert!(gauge(Rows::new(&[1.0, f32::INFINITY, 0.0, 1.0], 2)).std.is_nan());
+        assert!(gauge(Rows::new(&[1.0, f32::INFINITY, 0.0, 1.0], 2), 2).std.is_nan());
     }
 }

@@ -5,9 +5,9 @@
 //!
 //! | key | meaning |
 //! | --- | --- |
-//! | `verdict` | `not yet trained`, `complete collapse`, `dimensional collapse`, `shortcut suspected` or `healthy` |
+//! | `verdict` | in words: see [`Verdict`] |
 //! | `evidence` | lines of facts, those that speak for the verdict first |
-//! | `advice` | lines of what to try, the likeliest remedy first; empty when healthy |
+//! | `advice` | lines of what to try, the likeliest remedy first; empty when nothing is wrong |
 //! | all others | what was measured: see [`crate::measurements`] and [`crate::collapse`] |
 //!
 //! The file `diagnosis.json` holds these objects under `diagnosis`, and under `measured_on` the `data`, `method`, `step` and
@@ -47,9 +47,26 @@ pub struct Diagnosis {
 /// If there are fewer samples, or a value is not finite.
 pub fn diagnose(observed: &Observed) -> Result<Diagnosis, DataError> {
     let measurements = measure(observed)?;
-    let Judgement { verdict, evidence, advice } = weigh(&measurements);
-    let advice = advice.iter().map(|line| (*line).to_owned()).collect();
+    let Judgement { verdict, evidence, advice } = weigh(&measurements, observed.training);
     Ok(Diagnosis { verdict, evidence, advice, measurements })
+}
+
+impl Diagnosis {
+    /// The diagnosis of a representation, knowing that of the embedding made of it. Where that has collapsed, the objective was met
+    /// whatever the representation says; so it cannot be called healthy.
+    #[must_use]
+    pub fn knowing(mut self, embedding: &Self) -> Self {
+        use Verdict::{CompleteCollapse, Healthy, ShortcutSuspected, TooFewSamples, TrainedTowardsNothing};
+        let says_little = matches!(self.verdict, Healthy | ShortcutSuspected | TooFewSamples);
+        if embedding.verdict == CompleteCollapse && says_little {
+            self.verdict = TrainedTowardsNothing;
+            let line = "the embedding z has collapsed, so the objective asks nothing of h: what h still tells of samples was not learned";
+            let of_z = embedding.evidence.first().map(|line| format!("z: {line}"));
+            self.evidence = std::iter::once(line.to_owned()).chain(of_z).chain(self.evidence).collect();
+            self.advice = embedding.advice.clone();
+        }
+        self
+    }
 }
 
 /// The diagnoses of a run's representations.
@@ -100,6 +117,8 @@ mod tests {
     use crate::features::Rows;
     use crate::shortcut::TrivialAttributes;
     use crate::testing::{normals, rng};
+    use crate::training::{LossEnd, Training};
+    use crate::verdict::ENOUGH;
 
     fn close(a: f64, b: f64, relative: f64) {
         assert!((a - b).abs() <= relative * b.abs(), "{a} for {b}");
@@ -194,10 +213,12 @@ mod tests {
     }
 
     fn judge_all(c: &Constructed, dim: usize, attributes: usize) -> Diagnosis {
-        let names: Vec<String> = (0..attributes).map(|i| format!("attribute {i}")).collect();
         let observed = Observed {
             views: Some((Rows::new(&c.views, dim), 2)),
-            trivial: Some(TrivialAttributes { values: Rows::new(&c.trivial, attributes), names: &names }),
+            trivial: Some(TrivialAttributes {
+                values: Rows::new(&c.trivial, attributes),
+                kinds: &[("color", attributes)],
+            }),
             ..Observed::new(Rows::new(&c.h, dim))
         };
         diagnose(&observed).unwrap()
@@ -232,20 +253,97 @@ mod tests {
         let (rows, dim) = (400, 16);
         let (before, change) = (normals(rows, dim, 30), normals(rows, dim, 31));
         let moved = |by: f32| -> Vec<f32> { before.iter().zip(&change).map(|(b, c)| b + by * c).collect() };
-        let judge = |after: &[f32], epochs| {
+        let judge = |after: &[f32], weights_turned| {
+            let training = Training { weights_turned, ..Training::default() };
             let untrained = Some(Rows::new(&before, dim));
-            diagnose(&Observed { untrained, epochs, ..Observed::new(Rows::new(after, dim)) }).unwrap()
+            let observed = Observed { untrained, training: Some(&training), ..Observed::new(Rows::new(after, dim)) };
+            diagnose(&observed).unwrap()
         };
-        let same = judge(&before, Some(8.0));
+        let same = judge(&before, None);
         assert_eq!((same.verdict, same.measurements.untrained_agreement), (Verdict::NotYetTrained, Some(1.0)));
-        assert_eq!(judge(&moved(0.02), None).verdict, Verdict::NotYetTrained);
-        let trained = judge(&moved(3.0), Some(8.0));
+        assert_eq!(judge(&moved(0.02), Some(30.0)).verdict, Verdict::NotYetTrained);
+        let trained = judge(&moved(3.0), Some(30.0));
         assert_eq!(trained.verdict, Verdict::Healthy, "{:?}", trained.evidence);
-        assert!(judge(&moved(3.0), Some(0.4)).evidence[0].contains("epochs of training is 0.4000, under 1"));
+        // Whatever became of the batch norms' statistics.
+        let still = judge(&moved(3.0), Some(0.01));
+        assert!(still.verdict == Verdict::NotYetTrained && still.evidence[0].contains("0.0100, under"));
         // Untrained embeddings that look collapsed are called untrained, and how they look is said.
         let flat = vec![1.0; rows * dim];
-        let flat = judge(&flat, Some(0.1));
+        let flat = judge(&flat, Some(0.0));
         assert!(flat.verdict == Verdict::NotYetTrained && flat.evidence[1].contains("complete collapse"));
+    }
+
+    #[test]
+    fn agreement_is_counted_beyond_chance() {
+        let dim = 16;
+        for rows in [50, 80, 2000] {
+            let (a, b) = (normals(rows, dim, 40), normals(rows, dim, 41));
+            let observed = Observed { untrained: Some(Rows::new(&b, dim)), ..Observed::new(Rows::new(&a, dim)) };
+            let found = diagnose(&observed).unwrap();
+            let agreement = found.measurements.untrained_agreement.unwrap();
+            assert!(agreement.abs() < 0.05, "{agreement} of {rows}");
+            let expected = if rows < ENOUGH { Verdict::TooFewSamples } else { Verdict::Healthy };
+            assert_eq!(found.verdict, expected, "{rows}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_of_few_dimensions_is_asked_for_few() {
+        let (rows, narrow, wide) = (600, 8, 128);
+        let (h, map) = (normals(rows, narrow, 50), normals(narrow, wide, 51));
+        let made = |h: &[f32]| -> Vec<f32> {
+            let row = |h: &[f32]| -> Vec<f32> {
+                (0..wide).map(|j| h.iter().enumerate().map(|(k, h)| h * map[k * wide + j]).sum()).collect()
+            };
+            h.chunks_exact(narrow).flat_map(row).collect()
+        };
+        let judge =
+            |z: &[f32], source_dim| diagnose(&Observed { source_dim, ..Observed::new(Rows::new(z, wide)) }).unwrap();
+        let z = made(&h);
+        assert_eq!(judge(&z, None).verdict, Verdict::DimensionalCollapse);
+        let known = judge(&z, Some(narrow));
+        assert!(known.verdict == Verdict::Healthy && known.measurements.largest_rank() == narrow);
+        // In one dimension it has collapsed, whatever it is made of.
+        let line: Vec<f32> = h.chunks_exact(narrow).flat_map(|row| [row[0]].into_iter().chain([0.0; 7])).collect();
+        assert_eq!(judge(&made(&line), Some(narrow)).verdict, Verdict::DimensionalCollapse);
+    }
+
+    #[test]
+    fn a_representation_is_not_healthy_where_its_embedding_is_constant() {
+        let (rows, dim) = (400, 16);
+        let training = Training { method: "invariance_only".into(), ..Training::default() };
+        let judge = |values: &[f32]| {
+            diagnose(&Observed { training: Some(&training), ..Observed::new(Rows::new(values, dim)) }).unwrap()
+        };
+        let (h, constant) = (judge(&normals(rows, dim, 60)), judge(&vec![1.0; rows * dim]));
+        assert_eq!((h.verdict, constant.verdict), (Verdict::Healthy, Verdict::CompleteCollapse));
+        assert_eq!(h.clone().knowing(&h), h);
+        let diagnoses = [(RepresentationName::H, h.knowing(&constant)), (RepresentationName::Z, constant)];
+        let page = page(&diagnoses.into(), false);
+        assert!(page.starts_with("h: trained towards nothing\n  the embedding z has collapsed"), "{page}");
+        assert!(page.contains("try: take another method than invariance_only"), "{page}");
+    }
+
+    #[test]
+    fn inputs_that_are_alike_and_a_loss_that_stays_are_named() {
+        let (rows, dim) = (400, 16);
+        let h = normals(rows, dim, 70);
+        let alike: Vec<f32> = normals(rows, 2, 71).iter().map(|v| 0.5 + 1e-3 * v).collect();
+        let judge = |trivial: &[f32], loss| {
+            let training = Training { weights_turned: Some(30.0), loss, ..Training::default() };
+            let trivial = Some(TrivialAttributes { values: Rows::new(trivial, 2), kinds: &[("color", 2)] });
+            diagnose(&Observed { trivial, training: Some(&training), ..Observed::new(Rows::new(&h, dim)) }).unwrap()
+        };
+        let found = judge(&alike, None);
+        assert!(found.verdict == Verdict::InputsAlike && found.advice[0].contains("preview"), "{found:?}");
+        let different = normals(rows, 2, 71);
+        let loss = |last| Some(LossEnd { last, trivial: 199f64.ln(), formula: "ln(2·100 − 1)".into() });
+        let found = judge(&different, loss(5.29));
+        assert_eq!(found.verdict, Verdict::NothingLearned, "{found:?}");
+        assert!(
+            found.evidence.iter().any(|line| line.contains("5.2900; constant outputs have ln(2·100 − 1) = 5.2933"))
+        );
+        assert_eq!(judge(&different, loss(3.1)).verdict, Verdict::Healthy);
     }
 
     #[test]
@@ -254,7 +352,7 @@ mod tests {
         let whole = judge_all(&constructed(rows, attributes, dim, 1.0, 0.1), dim, attributes);
         let part = diagnose(&Observed::new(Rows::new(&normals(5, 3, 1), 3))).unwrap();
         let record = DiagnosisRecord {
-            measured_on: MeasuredOn { data: "photos".into(), method: "simclr".into(), step: 7, epochs: Some(0.1) },
+            measured_on: MeasuredOn { data: "photos".into(), step: 7, epochs: Some(0.1), ..MeasuredOn::default() },
             diagnosis: [(RepresentationName::H, whole), (RepresentationName::Other("w".into()), part)].into(),
         };
         let folder = tempfile::tempdir().unwrap();
@@ -263,7 +361,7 @@ mod tests {
         assert_eq!(DiagnosisRecord::read(&path).unwrap(), record);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(
-            text.contains("\"verdict\": \"") && text.contains("\"dim\": 8") && text.contains("\"predicted\""),
+            text.contains("\"verdict\": \"") && text.contains("\"dim\": 8") && text.contains("\"explained\""),
             "{text}"
         );
         let changed = text.replace("\"std\"", "\"newer\": [{}], \"std\"").replace("      \"lidar\": null,\n", "");

@@ -189,7 +189,7 @@ fn response(dial: &DialRange, features: &Turned, random_pair: f64) -> Result<Res
     }
     let [train, test] = parts.each_ref().map(|[features, targets]| [Rows::new(features, dim), Rows::new(targets, 1)]);
     let seen = !test[0].is_empty() && train[0].len() > 2;
-    let r2 = if seen { ridge::held_out(train, test).r2()[0] } else { 0.0 };
+    let r2 = if seen { ridge::held_out(train, test).r2_of(0..1) } else { 0.0 };
     Ok(Response { invariance: cosine.iter().map(|&c| invariance(c, random_pair)).collect(), cosine, r2 })
 }
 

@@ -172,6 +172,27 @@ impl Neighbors {
     }
 }
 
+impl Neighbors {
+    /// The mean of what the first `k` neighbors of each query have, weighted as they vote, `[queries, targets]`.
+    ///
+    /// `values` are those of the bank, `[bank, targets]`; `k` is from 1 to [`Self::k`].
+    pub fn mean(&self, values: Rows, k: usize, temperature: f64) -> Vec<f32> {
+        assert!(k > 0 && k <= self.k, "a mean of {k} among {} neighbors", self.k);
+        let queries = self.indices.par_chunks_exact(self.k).zip(self.cosines.par_chunks_exact(self.k));
+        let of_query = |(indices, cosines): (&[u32], &[f32])| {
+            let (mut sums, mut total) = (vec![0.0f64; values.dim], 0.0);
+            for (&index, &cosine) in indices.iter().zip(cosines).take(k) {
+                let weight = (f64::from(cosine - cosines[0]) / temperature).exp();
+                total += weight;
+                let row = values.row(index as usize);
+                sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += weight * f64::from(value));
+            }
+            sums.into_iter().map(move |sum| (sum / total) as f32)
+        };
+        queries.flat_map_iter(of_query).collect()
+    }
+}
+
 /// Share of the `k` nearest other rows that two representations of the same samples have in common; 0 for a single row.
 ///
 /// # Shapes
@@ -262,6 +283,16 @@ mod tests {
             assert_eq!(found.vote(&labels, 2, 3, temperature)[0], outvoted(temperature), "T = {temperature}");
         }
         assert_ne!(outvoted(1.0), outvoted(0.07), "both outcomes are tried");
+        // What neighbors have is averaged with the same weights.
+        let values = [1.0, 0.0, 3.0, 10.0, 7.0, 0.0, 0.0, 5.0, 0.0, 5.0];
+        let mean = found.mean(Rows::new(&values, 2), 2, 0.5);
+        let [first, second] = [4.0f64, 6.0].map(|d| (d.to_radians().cos() / 0.5).exp());
+        let expected = [(first + 3.0 * second) / (first + second), 10.0 * second / (first + second)];
+        assert!(
+            mean[..2].iter().zip(expected).all(|(found, exact)| (f64::from(*found) - exact).abs() < 1e-6),
+            "{mean:?}"
+        );
+        assert_eq!(found.mean(Rows::new(&values, 2), 1, 0.07), [1.0, 0.0, 0.0, 5.0, 7.0, 0.0]);
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl LabelBudget {
 }
 
 /// Rows of each class.
-pub(crate) fn members(labels: &[u32], classes: usize) -> Vec<Vec<u32>> {
+pub fn members(labels: &[u32], classes: usize) -> Vec<Vec<u32>> {
     let mut members = vec![Vec::new(); classes];
     labels.iter().zip(0u32..).for_each(|(&label, row)| members[label as usize].push(row));
     members

@@ -3,6 +3,7 @@
 //! | question | module | file |
 //! | --- | --- | --- |
 //! | How well do the representations tell the classes apart? | [`protocol`] → [`scores`] | `scores.json` |
+//! | And labels, any number per sample, or numbers? | [`targets`] → [`target_protocol`] → [`scores`] | `scores.json` |
 //! | Has the representation collapsed, stayed untrained, found a shortcut? | [`measurements`] → [`verdict`] → [`diagnosis`] | `diagnosis.json` |
 //! | What has it become invariant to? | [`invariance`] | `invariance.json` |
 //! | What can be seen of single samples: a map, neighbors, the unusual, copies? | [`findings`] | `findings.json` |
@@ -15,16 +16,20 @@
 //! Every result is the same bits for any number of threads: work is split by fixed blocks, never by how many run. Features
 //! that hold a NaN or an infinity are an error everywhere, with the sample that holds it.
 
+pub mod advice;
 pub mod bootstrap;
+mod chance;
 pub mod collapse;
 pub mod collapse_watch;
 mod columns;
+mod conclusion;
 pub mod diagnosis;
 mod duplicates;
 mod eigen;
 pub mod features;
 pub mod findings;
 pub mod finetuning;
+pub mod groups;
 pub mod invariance;
 mod json;
 pub mod kmeans;
@@ -34,8 +39,10 @@ pub mod lidar;
 pub mod linear_probe;
 mod matmul;
 pub mod measurements;
+pub mod measures;
 pub mod metadata;
 mod neighborhoods;
+pub mod overlap;
 pub mod pca;
 pub mod protocol;
 pub mod representation;
@@ -48,7 +55,12 @@ pub mod settings;
 pub mod shortcut;
 pub mod sketch;
 pub mod study;
+pub mod table;
+mod tally;
+pub mod target_protocol;
+pub mod targets;
 #[cfg(test)]
 mod testing;
+pub mod training;
 pub mod tsne;
 pub mod verdict;

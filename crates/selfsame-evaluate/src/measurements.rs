@@ -7,21 +7,27 @@
 //! | `alignment` | `mean ‖u − u⁺‖²` over two views of each sample (Wang & Isola 2020); near 0 is aligned |
 //! | `view_retrieval` | share of samples whose second view is the nearest to their first among the second views of all |
 //! | `lidar` | see [`crate::lidar`] |
-//! | `untrained_agreement` | share of the 20 nearest neighbors that the untrained encoder of the same plan gives too |
+//! | `untrained_agreement` | share of the nearest neighbors that the untrained encoder of the same plan gives too, beyond chance: 0 is chance, 1 is all |
+//! | `source_dim` | width of the representation that an embedding is made of |
+//! | `input_spread` | how far samples differ in what is trivial of their pixels: root mean square, over attributes, of the standard deviation over samples |
+//! | `weights_turned` | mean angle, in degrees, by which the encoder's weights have turned from their initial values |
+//! | `loss` | `last`, `trivial`, `formula`: where the loss ended, and where constant outputs would leave it |
 //! | `epochs` | passes over the data that the training has made |
 //! | `shortcut` | how much of the representation is trivial: see [`crate::shortcut`] |
 //!
 //! What was not measured is missing (`null`).
 
-use crate::collapse::{Statistics, statistics};
+use crate::collapse::{Statistics, largest_rank, statistics};
+use crate::columns::mean_and_squares;
 use crate::features::Rows;
 use crate::knn::{Neighbors, graph_agreement, unit_rows};
 use crate::lidar::lidar;
 use crate::shortcut::{Shortcut, TrivialAttributes, shortcut};
+use crate::training::{LossEnd, Training};
 use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
 
-/// Neighbors by which two kNN graphs are compared.
+/// Neighbors by which two kNN graphs are compared, at most: a fifth of few samples.
 const GRAPH_K: usize = 20;
 /// Samples by which they are compared, at most.
 const GRAPH_SAMPLES: usize = 4096;
@@ -37,14 +43,16 @@ pub struct Observed<'a> {
     pub untrained: Option<Rows<'a>>,
     /// Trivial attributes of the same samples.
     pub trivial: Option<TrivialAttributes<'a>>,
-    /// Passes over the data that the training has made.
-    pub epochs: Option<f64>,
+    /// Width of the representation that these embeddings are made of; none where they are it.
+    pub source_dim: Option<usize>,
+    /// What is known of the training.
+    pub training: Option<&'a Training>,
 }
 
 impl<'a> Observed<'a> {
     /// Embeddings alone.
     pub fn new(embeddings: Rows<'a>) -> Self {
-        Self { embeddings, views: None, untrained: None, trivial: None, epochs: None }
+        Self { embeddings, views: None, untrained: None, trivial: None, source_dim: None, training: None }
     }
 }
 
@@ -62,8 +70,16 @@ pub struct Measurements {
     pub view_retrieval: Option<f64>,
     /// Effective rank of the ratios of variance between samples to that within.
     pub lidar: Option<f64>,
-    /// Share of neighbors that are also the untrained network's.
+    /// Share of neighbors that are also the untrained network's, beyond chance.
     pub untrained_agreement: Option<f64>,
+    /// Width of the representation that the embeddings are made of.
+    pub source_dim: Option<usize>,
+    /// How far the inputs differ.
+    pub input_spread: Option<f64>,
+    /// Degrees by which the weights have turned.
+    pub weights_turned: Option<f64>,
+    /// Where the loss ended.
+    pub loss: Option<LossEnd>,
     /// Passes over the data.
     pub epochs: Option<f64>,
     /// How much of it is trivial.
@@ -75,7 +91,7 @@ pub struct Measurements {
 /// # Errors
 /// If there are fewer samples, or a value is not finite.
 pub fn measure(observed: &Observed) -> Result<Measurements, DataError> {
-    let Observed { embeddings, views, untrained, trivial, epochs } = *observed;
+    let Observed { embeddings, views, untrained, trivial, source_dim, training } = *observed;
     let statistics = statistics(embeddings)?;
     if let Some((views, _)) = views {
         views.check_finite("the embeddings of augmented views")?;
@@ -87,20 +103,36 @@ pub fn measure(observed: &Observed) -> Result<Measurements, DataError> {
     let pair = several.map(|(rows, count)| [0, 1].map(|view| of_view(rows, count, view)));
     let dim = embeddings.dim;
     let pair = pair.as_ref().map(|[a, b]| [Rows::new(a, dim), Rows::new(b, dim)]);
-    let agreement = |untrained: Rows| {
-        let count = embeddings.len().min(GRAPH_SAMPLES);
-        graph_agreement(embeddings.slice(0, count), untrained.slice(0, count), GRAPH_K)
-    };
     Ok(Measurements {
         statistics,
         views: views.map(|(_, count)| count),
         alignment: pair.map(|[a, b]| alignment(a, b)),
         view_retrieval: pair.map(|[a, b]| view_retrieval(a, b)).transpose()?,
         lidar: several.map(|(rows, count)| lidar(rows, count)).transpose()?,
-        untrained_agreement: untrained.map(agreement).transpose()?,
-        epochs,
-        shortcut: trivial.map(|trivial| shortcut(embeddings, trivial)).transpose()?.flatten(),
+        untrained_agreement: untrained.map(|untrained| agreement(embeddings, untrained)).transpose()?,
+        source_dim,
+        input_spread: trivial.map(input_spread),
+        weights_turned: training.and_then(|training| training.weights_turned),
+        loss: training.and_then(|training| training.loss.clone()),
+        epochs: training.and_then(|training| training.epochs),
+        shortcut: trivial.map(|trivial| shortcut(embeddings, untrained, trivial)).transpose()?.flatten(),
     })
+}
+
+/// Share of the neighbors that two representations have in common, beyond what chance would give: `(a − c) / (1 − c)` with
+/// `c = k / (samples − 1)`.
+fn agreement(embeddings: Rows, untrained: Rows) -> Result<f64, DataError> {
+    let count = embeddings.len().min(GRAPH_SAMPLES);
+    let k = GRAPH_K.min(count / 5).max(1);
+    let found = graph_agreement(embeddings.slice(0, count), untrained.slice(0, count), k)?;
+    let chance = k as f64 / (count.max(2) - 1) as f64;
+    Ok(if chance < 1.0 { (found - chance) / (1.0 - chance) } else { 0.0 })
+}
+
+/// Root mean square, over attributes, of their standard deviations over samples.
+fn input_spread(trivial: TrivialAttributes) -> f64 {
+    let (_, squares) = mean_and_squares(trivial.values);
+    (squares.iter().sum::<f64>() / trivial.values.values.len().max(1) as f64).sqrt()
 }
 
 /// Rows of one view, `[samples, dim]`.
@@ -122,6 +154,12 @@ fn view_retrieval(rows: Rows, others: Rows) -> Result<f64, DataError> {
 }
 
 impl Measurements {
+    /// The largest centered effective rank that can be asked of so many samples of these widths.
+    pub fn largest_rank(&self) -> usize {
+        let Statistics { dim, samples, .. } = self.statistics;
+        largest_rank(dim, self.source_dim.unwrap_or(dim), samples)
+    }
+
     /// Every number that was measured, with its name.
     pub fn numbers(&self) -> Vec<(&'static str, f64)> {
         let s = &self.statistics;
@@ -140,6 +178,9 @@ impl Measurements {
             ("view retrieval", self.view_retrieval),
             ("lidar", self.lidar),
             ("untrained agreement", self.untrained_agreement),
+            ("input spread", self.input_spread),
+            ("weights turned", self.weights_turned),
+            ("last loss", self.loss.as_ref().map(|loss| loss.last)),
             ("epochs", self.epochs),
         ];
         measured.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -170,13 +211,13 @@ mod tests {
     fn numbers_that_are_none_are_said_with_where_they_are() {
         let (good, mut bad) = (normals(80, 4, 1), normals(80, 4, 1));
         bad[41] = f32::NAN;
-        let (good, bad, names) = (Rows::new(&good, 4), Rows::new(&bad, 4), vec!["a".to_owned(); 4]);
+        let (good, bad) = (Rows::new(&good, 4), Rows::new(&bad, 4));
         let problem = |observed: Observed| measure(&observed).unwrap_err().to_string();
         let plain = Observed::new(good);
         assert!(problem(Observed::new(bad)).contains("row 10 of the embeddings is not finite"));
         assert!(problem(Observed { views: Some((bad, 2)), ..plain }).contains("augmented views"));
         assert!(problem(Observed { untrained: Some(bad), ..plain }).contains("untrained network"));
-        let trivial = Some(TrivialAttributes { values: bad, names: &names });
+        let trivial = Some(TrivialAttributes { values: bad, kinds: &[("a", 4)] });
         assert!(problem(Observed { trivial, ..plain }).contains("trivial attributes"));
         assert!(problem(Observed::new(good.slice(0, 1))).contains("at least 2 samples"));
     }

@@ -1,16 +1,11 @@
-//! What else is known of samples: a table with one row per sample, by whose columns a map is colored.
-//!
-//! A `.csv` or `.tsv` file with a header. The column `id` names the samples as `selfsame embed` does (the path within the
-//! data's folder); of every other column, numbers that take many values are cut into ranges of equally many samples, and
-//! everything else is a name.
+//! What else is known of samples: a [table](crate::table) with one row per sample, by whose columns a map is colored. Numbers
+//! that take many values are cut into ranges of equally many samples, and everything else is a name.
 
-use selfsame_base::{DataError, files};
+use crate::table::{Samples, Table};
+use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-/// The column that names the samples.
-const ID: &str = "id";
 /// Ranges that numbers are cut into, where they take more different values than that.
 const RANGES: usize = 8;
 /// Names that are told apart, the most frequent ones.
@@ -18,15 +13,6 @@ const NAMES: usize = 20;
 /// Groups of what has none of these names, and of what has no value.
 const OTHER: &str = "other";
 const UNKNOWN: &str = "unknown";
-
-/// A table of what else is known of samples.
-#[derive(Clone, Debug)]
-pub struct Metadata {
-    path: PathBuf,
-    columns: Vec<String>,
-    /// By id, a value for every column; empty where there is none.
-    rows: HashMap<String, Vec<String>>,
-}
 
 /// Samples in groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,55 +27,18 @@ pub struct Grouping {
     pub of: Vec<Option<u32>>,
 }
 
-impl Metadata {
-    /// Reads a table (see the [module](self) for the format).
-    pub fn read(path: &Path) -> Result<Self, DataError> {
-        let bad = |problem: String| DataError::Data(format!("{}: {problem}", path.display()));
-        let delimiter = match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => b',',
-            Some("tsv") => b'\t',
-            _ => return Err(bad("metadata are kept in .csv or .tsv files; end the name in one of these".into())),
-        };
-        let file = files::open(path).map_err(|cause| DataError::io(path, cause))?;
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file);
-        let header = reader.headers().map_err(|error| bad(error.to_string()))?.clone();
-        let Some(id) = header.iter().position(|name| name == ID) else {
-            let found: Vec<&str> = header.iter().collect();
-            return Err(bad(format!(
-                "has no column `{ID}`, which names the samples; its columns are {}",
-                found.join(", ")
-            )));
-        };
-        let others = |record: &csv::StringRecord| -> Vec<String> {
-            let values = record.iter().enumerate().filter(|(column, _)| *column != id);
-            values.map(|(_, value)| value.trim().to_owned()).collect()
-        };
-        let mut rows = HashMap::new();
-        for record in reader.records() {
-            let record = record.map_err(|error| bad(error.to_string()))?;
-            rows.insert(record[id].to_owned(), others(&record));
-        }
-        Ok(Self { path: path.into(), columns: others(&header), rows })
-    }
-
-    /// The samples `ids` grouped by each column.
-    ///
-    /// # Errors
-    /// When the table knows none of them.
-    pub fn groupings(&self, ids: &[String]) -> Result<Vec<Grouping>, DataError> {
-        if let (Some(id), false) = (ids.iter().min(), ids.iter().any(|id| self.rows.contains_key(id))) {
-            let of_table = self.rows.keys().min().map_or("", String::as_str);
-            return Err(DataError::Data(format!(
-                "{}: its column `{ID}` names none of the samples; it has {of_table:?} where the data have {id:?}",
-                self.path.display()
-            )));
-        }
-        let of_column = |(column, name): (usize, &String)| {
-            let value = |id: &String| self.rows.get(id).map(|row| row[column].as_str()).filter(|v| !v.is_empty());
-            grouping(name, &ids.iter().map(value).collect::<Vec<_>>())
-        };
-        Ok(self.columns.iter().enumerate().map(of_column).collect())
-    }
+/// The samples `ids` grouped by each column of `table`.
+///
+/// # Errors
+/// When the table knows none of them.
+pub fn groupings(table: &Table, ids: &[String]) -> Result<Vec<Grouping>, DataError> {
+    let rows = table.rows_of(Samples { root: "", ids })?;
+    let of_column = |(column, name): (usize, &String)| {
+        let value = |row: &Option<&[String]>| -> Option<String> { Some(row.as_ref()?[column].clone()) };
+        let values: Vec<Option<String>> = rows.iter().map(|row| value(row).filter(|v| !v.is_empty())).collect();
+        grouping(name, &values.iter().map(Option::as_deref).collect::<Vec<_>>())
+    };
+    Ok(table.columns().iter().enumerate().map(of_column).collect())
 }
 
 fn grouping(name: &str, values: &[Option<&str>]) -> Grouping {
@@ -144,23 +93,18 @@ impl Grouping {
 mod tests {
     use super::*;
 
-    fn table(name: &str, text: &str) -> (tempfile::TempDir, Result<Metadata, DataError>) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        let read = Metadata::read(&path);
-        (folder, read)
-    }
-
     #[test]
     fn names_are_groups_and_numbers_are_ranges() {
         let mut text = String::from("camera\tid\tseen\n");
         for i in 0..100 {
             text += &format!("{}\tday/{i}.png\t{}\n", ["left", "right", "", "left"][i % 4], 10 * i);
         }
-        let (_folder, read) = table("about.tsv", &text);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("about.tsv");
+        std::fs::write(&path, text).unwrap();
+        let table = Table::read(&path).unwrap();
         let ids: Vec<String> = (0..101).map(|i| format!("day/{i}.png")).collect();
-        let [camera, seen] = &read.unwrap().groupings(&ids).unwrap()[..] else { panic!("two columns") };
+        let [camera, seen] = &groupings(&table, &ids).unwrap()[..] else { panic!("two columns") };
         assert_eq!(
             (camera.name.as_str(), &camera.groups[..], camera.ordered),
             ("camera", &["left", "right"].map(String::from)[..], false)
@@ -181,17 +125,5 @@ mod tests {
         let skewed: Vec<String> = (0..100).map(|i| if i < 80 { 0 } else { i }.to_string()).collect();
         let found = grouping("x", &skewed.iter().map(|v| Some(v.as_str())).collect::<Vec<_>>());
         assert_eq!(found.groups, ["0 – 86", "87 – 99"]);
-    }
-
-    #[test]
-    fn bad_tables_are_one_clear_line() {
-        let problem = |name, text| table(name, text).1.unwrap_err().to_string();
-        assert!(
-            problem("a.csv", "name,x\n1,2\n").contains("no column `id`") && problem("a.txt", "id\n").contains(".csv")
-        );
-        assert!(problem("a.csv", "id,x\na,2\nb\n").contains("a.csv: CSV error: record 2"));
-        let (_folder, read) = table("a.csv", "id,x\na.png,2\n");
-        let error = read.unwrap().groupings(&["b.png".into()]).unwrap_err().to_string();
-        assert!(error.contains("\"a.png\"") && error.contains("\"b.png\""), "{error}");
     }
 }

@@ -55,16 +55,110 @@ impl From<RepresentationName> for String {
     }
 }
 
-/// What was measured on what: stands in `diagnosis.json`, `invariance.json` and `findings.json`.
+/// Data that something was judged on or learned from, by what they are and not only by where they lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DataOrigin {
+    /// Their path.
+    #[serde(rename = "data")]
+    pub path: String,
+    /// Number of samples, unreadable ones included.
+    pub samples: usize,
+    /// Size of all samples as they are stored.
+    pub bytes: u64,
+    /// Hash of their names, sizes and of some of their contents; empty where a record of an older version does not tell.
+    pub fingerprint: String,
+}
+
+impl From<&str> for DataOrigin {
+    /// Of which nothing but the path is known.
+    fn from(path: &str) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+}
+
+impl DataOrigin {
+    /// Whether both are known to be the same samples, wherever they lie.
+    pub fn is(&self, other: &Self) -> bool {
+        !self.fingerprint.is_empty() && self.fingerprint == other.fingerprint
+    }
+}
+
+impl std::fmt::Display for DataOrigin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.path.is_empty() { "unknown data" } else { &self.path })?;
+        if self.fingerprint.is_empty() {
+            return Ok(());
+        }
+        let megabytes = self.bytes as f64 / 1e6;
+        write!(f, " ({} samples, {megabytes:.1} MB, fingerprint {:.8})", self.samples, self.fingerprint)
+    }
+}
+
+/// Weights of an encoder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WeightsOrigin {
+    /// Length of `encoder.safetensors` with these weights.
+    pub bytes: u64,
+    /// Its BLAKE3 hash, as `config.json` has it, and `b3sum` prints it.
+    pub fingerprint: String,
+}
+
+/// What was measured on what: stands in `scores.json`, `finetune.json`, `diagnosis.json`, `invariance.json` and `findings.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MeasuredOn {
-    /// Path of the data.
-    pub data: String,
+    /// The data.
+    #[serde(flatten)]
+    pub data: DataOrigin,
     /// Name of the method.
     pub method: String,
     /// Steps of training behind the encoder.
     pub step: u64,
     /// The same in passes over the training data, where that is known.
     pub epochs: Option<f64>,
+    /// The encoder's weights, where they are told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightsOrigin>,
+}
+
+impl std::fmt::Display for MeasuredOn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.data.fmt(f)?;
+        if self.step > 0 {
+            write!(f, " after step {}", self.step)?;
+        }
+        match &self.weights {
+            Some(weights) => {
+                write!(f, ", weights of {:.1} MB, {:.8}", weights.bytes as f64 / 1e6, weights.fingerprint)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_judged_reads_back_and_is_told_with_what_older_records_lack() {
+        let data = DataOrigin {
+            path: "held-out".into(),
+            samples: 300,
+            bytes: 2_350_000,
+            fingerprint: "0123456789abcdef0123456789abcdef".into(),
+        };
+        let weights = WeightsOrigin { bytes: 44_000_000, fingerprint: "fedcba9876543210".into() };
+        let on = MeasuredOn { data, step: 7, weights: Some(weights), ..MeasuredOn::default() };
+        let text = serde_json::to_string(&on).unwrap();
+        assert_eq!(serde_json::from_str::<MeasuredOn>(&text).unwrap(), on);
+        let said = "held-out (300 samples, 2.4 MB, fingerprint 01234567) after step 7, weights of 44.0 MB, fedcba98";
+        assert_eq!(on.to_string(), said);
+        let old: MeasuredOn = serde_json::from_str("{\"data\": \"photos\", \"step\": 3}").unwrap();
+        assert_eq!((old.to_string().as_str(), old.data.is(&old.data)), ("photos after step 3", false));
+        let moved = DataOrigin { path: "elsewhere".into(), ..on.data.clone() };
+        assert!(on.data.is(&moved) && !on.data.is(&old.data));
+    }
 }

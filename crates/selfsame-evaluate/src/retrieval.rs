@@ -8,6 +8,9 @@
 //! AP = (1/R) Σₖ k / rₖ       recall@k = [r₁ ≤ k]
 //! ```
 //!
+//! Where samples come in groups (frames of one film), those of the query's own group are left out of its ranking: they would be
+//! found by whatever tells the films apart.
+//!
 //! `map` is the mean of AP. A sample alone in its class has nothing to find and does not count. Rankings are exact: blocks
 //! of queries against all samples, so memory is that of a block. Ties go to the lower index.
 
@@ -34,14 +37,14 @@ pub struct Retrieval {
     pub recall: [Outcomes; 3],
 }
 
-/// Ranks all rows for every query.
+/// Ranks all rows for every query, but for those of its group, where `groups` has that of every row.
 ///
 /// # Shapes
 /// `rows: [rows, dim]`, `labels: [rows]`
 ///
 /// # Errors
 /// If a value is not finite.
-pub fn retrieve(rows: Rows, labels: &[u32]) -> Result<Retrieval, DataError> {
+pub fn retrieve(rows: Rows, labels: &[u32], groups: Option<&[u32]>) -> Result<Retrieval, DataError> {
     let (count, dim) = (rows.len(), rows.dim);
     assert_eq!(count, labels.len(), "a label per row");
     rows.check_finite("the features among which is searched")?;
@@ -59,7 +62,7 @@ pub fn retrieve(rows: Rows, labels: &[u32]) -> Result<Retrieval, DataError> {
                 queries.iter().for_each(|&q| chosen.extend_from_slice(&units[q * dim..][..dim]));
                 cosines.resize(queries.len() * count, 0.0f32);
                 matmul(Strided::new(chosen, queries.len(), dim), all.t(), cosines); // [queries, rows]
-                let of_query = |(&query, cosines): (&usize, &[f32])| rank(query, cosines, labels, order);
+                let of_query = |(&query, cosines): (&usize, &[f32])| rank(query, cosines, labels, groups, order);
                 queries.iter().zip(cosines.chunks_exact(count)).map(of_query).collect()
             },
         )
@@ -80,9 +83,16 @@ pub fn retrieve(rows: Rows, labels: &[u32]) -> Result<Retrieval, DataError> {
 }
 
 /// Average precision and rank of the first relevant row.
-fn rank(query: usize, cosines: &[f32], labels: &[u32], order: &mut Vec<u64>) -> Option<(f64, usize)> {
+fn rank(
+    query: usize,
+    cosines: &[f32],
+    labels: &[u32],
+    groups: Option<&[u32]>,
+    order: &mut Vec<u64>,
+) -> Option<(f64, usize)> {
     order.clear();
-    order.extend(cosines.iter().enumerate().filter(|(i, _)| *i != query).map(|(i, &cosine)| {
+    let other = |i: usize| groups.map_or(i != query, |of| of[i] != of[query]);
+    order.extend(cosines.iter().enumerate().filter(|(i, _)| other(*i)).map(|(i, &cosine)| {
         // Bits of a float whose order as whole numbers is falling cosine, then rising index.
         let bits = cosine.to_bits();
         let rising = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
@@ -114,13 +124,13 @@ mod tests {
             .flat_map(|d| [d.to_radians().cos(), d.to_radians().sin()])
             .collect();
         let labels = [0, 1, 0, 0, 2, 0];
-        let found = retrieve(Rows::new(&rows, 2), &labels).unwrap();
+        let found = retrieve(Rows::new(&rows, 2), &labels, None).unwrap();
         let expected = (1.0 / 2.0 + 2.0 / 3.0 + 3.0 / 5.0) / 3.0;
         assert!((found.map.draws[0][0] - expected as f32).abs() < 1e-6);
         assert_eq!([0, 1].map(|k| found.recall[k].draws[0][0]), [0.0, 1.0]);
         // Rows 1 and 4 are alone in their classes and have nothing to find.
         assert_eq!(found.map.samples, Some(vec![0, 2, 3, 5]));
-        let broken = retrieve(Rows::new(&[1.0, f32::NAN], 1), &[0, 0]).unwrap_err();
+        let broken = retrieve(Rows::new(&[1.0, f32::NAN], 1), &[0, 0], None).unwrap_err();
         assert!(broken.to_string().contains("row 1"), "{broken}");
     }
 
@@ -131,9 +141,12 @@ mod tests {
         let cosines = [1.0, 0.0, 0.0, 0.5, -0.25, -1.0];
         let at = |relevant: usize| {
             let labels: Vec<u32> = (0..6).map(|i| u32::from(i != 0 && i != relevant)).collect();
-            rank(0, &cosines, &labels, &mut Vec::new()).unwrap().1
+            rank(0, &cosines, &labels, None, &mut Vec::new()).unwrap().1
         };
         assert_eq!([3, 1, 2, 4, 5].map(at), [1, 2, 3, 4, 5]);
-        assert_eq!(rank(0, &cosines, &[0, 1, 1, 1, 1, 1], &mut order), None);
+        assert_eq!(rank(0, &cosines, &[0, 1, 1, 1, 1, 1], None, &mut order), None);
+        // Sample 3, the nearest, is of the query's group: without it 1 is first, and of its class.
+        let found = rank(0, &cosines, &[0, 0, 1, 0, 1, 1], Some(&[0, 1, 1, 0, 2, 2]), &mut order);
+        assert_eq!(found, Some((1.0, 1)));
     }
 }

@@ -3,33 +3,32 @@
 use crate::bootstrap;
 use crate::diagnosis;
 use crate::label_subsets::LabelBudget;
-use crate::protocol::WIDE_K;
 use crate::representation::RepresentationName;
-use crate::scores::{Metric, Scores};
+use crate::scores::{Metric, Predictor, Scores};
 
 /// Characters of a column.
 const WIDTH: usize = 13;
 
 impl Scores {
-    /// The table for a terminal, and below it the verdicts; `color` makes the best of each column bold.
+    /// The conclusion and the table for a terminal, and below it what the scores are and the verdicts; `color` makes bold what is
+    /// better than the rest of its column by more than chance.
     pub fn table(&self, color: bool) -> String {
-        let mut columns = vec![
-            ("kNN".to_owned(), Metric::Knn(self.protocol.knn.k)),
-            (format!("kNN {WIDE_K}"), Metric::Knn(WIDE_K)),
-            ("mAP".into(), Metric::MeanAveragePrecision),
-            ("probe".into(), Metric::LinearProbe(LabelBudget::All)),
-        ];
-        let few = self.protocol.linear_probe.per_class.iter().rev().map(|&count| LabelBudget::PerClass(count));
-        columns.extend(few.map(|labels| (labels.to_string(), Metric::LinearProbe(labels))));
+        let shown = |metric: &Metric| !matches!(metric, Metric::RecallAt(_));
+        let columns: Vec<Metric> = self.metrics().into_iter().filter(shown).collect();
+        let titles: Vec<String> = columns.iter().map(|metric| self.title(*metric)).collect();
         // One column is at least as wide as its title and a space.
-        let widths: Vec<usize> = columns.iter().map(|(title, _)| WIDTH.max(title.chars().count() + 1)).collect();
-        let value = |name: &RepresentationName, metric| self.get(name, metric).map_or(f64::NEG_INFINITY, |s| s.value);
-        let mut text = format!("{:10}", "");
-        columns.iter().zip(&widths).for_each(|((title, _), width)| text += &format!("{title:>width$}"));
+        let widths: Vec<usize> = titles.iter().map(|title| WIDTH.max(title.chars().count() + 1)).collect();
+        let mut text: String = self.conclusion.iter().map(|line| format!("{line}\n")).collect();
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &format!("{:10}", "");
+        titles.iter().zip(&widths).for_each(|(title, width)| text += &format!("{title:>width$}"));
         for name in self.representations.keys() {
             text += &format!("\n{name:10}");
-            for ((_, metric), width) in columns.iter().zip(&widths) {
-                let shown = self.get(name, *metric).map(|score| match score.interval {
+            for (metric, width) in columns.iter().zip(&widths) {
+                let score = self.get(name, *metric);
+                let shown = score.map(|score| match score.interval {
                     Some([low, high]) => {
                         let half = format!("{:.3}", (high - low) / 2.0);
                         format!("{:.3} ±{}", score.value, half.trim_start_matches('0'))
@@ -37,18 +36,43 @@ impl Scores {
                     None => format!("{:.3}", score.value),
                 });
                 let padded = format!("{:>width$}", shown.unwrap_or_default());
-                let own = value(name, *metric);
-                let best = self.representations.keys().all(|other| value(other, *metric) <= own);
-                text += &if best && color { format!("\x1b[1m{padded}\x1b[0m") } else { padded };
+                let leads = score.is_some_and(|score| score.leads);
+                text += &if leads && color { format!("\x1b[1m{padded}\x1b[0m") } else { padded };
+            }
+        }
+        if !self.chance.is_empty() {
+            text += &format!("\n{:10}", "chance");
+            for (metric, width) in columns.iter().zip(&widths) {
+                // In line with the values, not with their spreads.
+                let shown = self.chance(*metric).map_or(String::new(), |chance| format!("{chance:.3}      "));
+                text += &format!("{shown:>width$}");
             }
         }
         text += &format!("\n±: half of the 95 % interval (bootstrap, {} resamples)\n", bootstrap::RESAMPLES);
+        self.explanations().into_iter().for_each(|line| text += &format!("{line}\n"));
         self.hardest_class().into_iter().for_each(|line| text += &format!("{line}\n"));
         if !self.diagnosis.is_empty() {
             text += &format!("\n{}", diagnosis::page(&self.diagnosis, color));
         }
         self.warnings.iter().for_each(|warning| text += &format!("warning: {warning}\n"));
         text
+    }
+
+    /// What a column is called.
+    fn title(&self, metric: Metric) -> String {
+        match metric {
+            Metric::Knn(k) if k == self.protocol.knn.k => "kNN".into(),
+            Metric::Knn(k) => format!("kNN {k}"),
+            Metric::BalancedKnn(_) => "balanced".into(),
+            Metric::LinearProbe(LabelBudget::All) => "probe".into(),
+            Metric::LinearProbe(labels) => labels.to_string(),
+            Metric::BalancedProbe => "balanced".into(),
+            Metric::MeanAveragePrecision => "mAP".into(),
+            Metric::RecallAt(at) => format!("recall@{at}"),
+            Metric::Targets { measure, by: Predictor::Knn(_) } => format!("kNN {measure}"),
+            Metric::Targets { measure, by: Predictor::LinearProbe(LabelBudget::All) } => format!("probe {measure}"),
+            Metric::Targets { measure, by: Predictor::LinearProbe(labels) } => format!("{measure}, {labels}"),
+        }
     }
 
     /// The class that the probe on `h` knows least, and what it takes it for.

@@ -1,22 +1,23 @@
 //! Has the objective been solved by something trivial?
 //!
-//! Crops of one image share their histogram: without augmentations that change it, a network can match views by
-//! brightness and color and learn nothing else (Chen et al. 2020, §3.1; Geirhos et al. 2020 on shortcuts in general).
-//! Which attributes of a sample are trivial is for the data side to say: of images, what survives a shuffling of the pixels.
-//! Two ridge regressions on held-out samples (every fourth) relate them to the representation:
+//! Crops of one image share its colors, its background, a frame, a stripe pattern, a watermark: a network can match views by
+//! these and learn nothing else (Chen et al. 2020, §3.1; Geirhos et al. 2020 on shortcuts in general). Which attributes of a
+//! sample are trivial, and of which kind each is, is for the data side to say. For every kind, a kernel ridge regression on
+//! held-out samples (every fourth) says how much of the representation is a function of that kind's attributes alone, however
+//! bent: an objective that spreads embeddings over a sphere folds a color many times.
 //!
 //! | number | definition |
 //! | --- | --- |
-//! | `predicted` | `R²` of the trivial attribute that `h` predicts best |
-//! | `explained` | share of `h`'s variance that all trivial attributes together explain |
-//!
-//! Healthy encoders know the brightness too, so `predicted` alone proves nothing; suspicious is a representation of which
-//! trivial attributes explain most *and* which still finds the other view of a sample (the rule in [`crate::verdict`]).
+//! | `kind` | the kind of attributes that explains most beyond the untrained encoder |
+//! | `explained` | share of the representation's variance that it explains |
+//! | `untrained` | the same of the untrained encoder, which knows colors and textures too |
+//! | `kinds` | both for every kind |
 
 use crate::columns::mean_and_squares;
 use crate::features::Rows;
 use crate::ridge;
 use selfsame_base::DataError;
+use selfsame_base::rng::{Purpose, StreamRng};
 use serde::{Deserialize, Serialize};
 
 /// One sample of so many is held out.
@@ -24,17 +25,35 @@ const HELD_OUT: usize = 4;
 /// Fewest samples of which a regression says anything.
 const FEWEST: usize = 64;
 /// Most training samples of a regression.
-const MOST: usize = 12_000;
+const MOST: usize = 4_000;
+/// Waves of each width by which a kernel is approximated.
+const WAVES: usize = 64;
+/// Widths of the Gaussian kernels, in units of the mean distance of two samples.
+const WIDTHS: [f64; 2] = [0.5, 1.0];
 
 /// How much of a representation is trivial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shortcut {
-    /// The attribute that is predicted best.
-    pub attribute: String,
-    /// `R²` of its prediction.
-    pub predicted: f64,
-    /// Share of the variance that all attributes explain.
+    /// The kind of attributes that explains most beyond the untrained encoder.
+    pub kind: String,
+    /// Share of the variance that it explains.
     pub explained: f64,
+    /// Share of the untrained encoder's variance that it explains.
+    pub untrained: Option<f64>,
+    /// The same of every kind.
+    #[serde(default)]
+    pub kinds: Vec<Explained>,
+}
+
+/// How much a kind of attributes explains.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The kind.
+    pub kind: String,
+    /// Share of the representation's variance.
+    pub trained: f64,
+    /// Share of the untrained encoder's.
+    pub untrained: Option<f64>,
 }
 
 /// Attributes of samples that an objective may be solved by.
@@ -42,45 +61,100 @@ pub struct Shortcut {
 pub struct TrivialAttributes<'a> {
     /// `[samples, attributes]`
     pub values: Rows<'a>,
-    /// `[attributes]`: what they are.
-    pub names: &'a [String],
+    /// What they are: names of kinds, and how many attributes are of each, in their order.
+    pub kinds: &'a [(&'a str, usize)],
 }
 
-/// How much of `embeddings` is in `trivial`, of the same samples; `None` for fewer than 64 samples.
+/// How much of `embeddings` is in `trivial`, of the same samples, kind by kind, and of what the untrained encoder makes of them;
+/// `None` for fewer than 64 samples.
 ///
 /// # Shapes
-/// `embeddings: [samples, dim]`
+/// `embeddings: [samples, dim]`, `untrained: [samples, any]`
 ///
 /// # Errors
 /// If a value is not finite.
-pub fn shortcut(embeddings: Rows, trivial: TrivialAttributes) -> Result<Option<Shortcut>, DataError> {
-    let TrivialAttributes { values: trivial, names } = trivial;
+pub fn shortcut(
+    embeddings: Rows,
+    untrained: Option<Rows>,
+    trivial: TrivialAttributes,
+) -> Result<Option<Shortcut>, DataError> {
+    let TrivialAttributes { values: trivial, kinds } = trivial;
     assert_eq!(embeddings.len(), trivial.len(), "attributes of every sample");
     embeddings.check_finite("the embeddings")?;
     trivial.check_finite("the trivial attributes")?;
     if embeddings.len() < FEWEST || trivial.is_empty() {
         return Ok(None);
     }
-    assert_eq!(names.len(), trivial.dim, "a name for every attribute");
-    let (trivial, attributes) = (standardized(trivial), trivial.dim);
-    let trivial = Rows::new(&trivial, attributes);
-    let split = |rows: Rows| -> [Vec<f32>; 2] {
+    assert_eq!(kinds.iter().map(|(_, count)| count).sum::<usize>(), trivial.dim, "a kind for every attribute");
+    let count = embeddings.len().min(MOST);
+    let targets: Vec<f32> = (0..count)
+        .flat_map(|i| embeddings.row(i).iter().chain(untrained.iter().flat_map(move |rows| rows.row(i))))
+        .copied()
+        .collect();
+    let targets = Split::of(Rows::new(&targets, embeddings.dim + untrained.map_or(0, |rows| rows.dim)));
+    let trivial = standardized(trivial.slice(0, count));
+    let all: usize = kinds.iter().map(|(_, count)| count).sum();
+    let mut start = 0;
+    let mut found = Vec::with_capacity(kinds.len());
+    for &(kind, width) in kinds {
+        let values: Vec<f32> = trivial.chunks_exact(all).flat_map(|row| &row[start..start + width]).copied().collect();
+        start += width;
+        let features = lifted(Rows::new(&values, width));
+        let features = Split::of(Rows::new(&features, width + 2 * WAVES * WIDTHS.len()));
+        let fit = ridge::held_out([features.train(), targets.train()], [features.test(), targets.test()]);
+        found.push(Explained {
+            kind: kind.into(),
+            trained: fit.r2_of(0..embeddings.dim),
+            untrained: untrained.map(|rows| fit.r2_of(embeddings.dim..embeddings.dim + rows.dim)),
+        });
+    }
+    let beyond = |e: &Explained| e.trained - e.untrained.unwrap_or(0.0);
+    let Some(most) = found.iter().max_by(|a, b| beyond(a).total_cmp(&beyond(b))).cloned() else { return Ok(None) };
+    Ok(Some(Shortcut { kind: most.kind, explained: most.trained, untrained: most.untrained, kinds: found }))
+}
+
+/// Rows that are fitted, and rows that are held out.
+struct Split {
+    train: Vec<f32>,
+    test: Vec<f32>,
+    dim: usize,
+}
+
+impl Split {
+    fn of(rows: Rows) -> Self {
         let pick = |held_out: bool| -> Vec<f32> {
-            let chosen = (0..rows.len().min(MOST)).filter(|i| (i % HELD_OUT == HELD_OUT - 1) == held_out);
+            let chosen = (0..rows.len()).filter(|i| (i % HELD_OUT == HELD_OUT - 1) == held_out);
             chosen.flat_map(|i| rows.row(i)).copied().collect()
         };
-        [pick(false), pick(true)]
+        Self { train: pick(false), test: pick(true), dim: rows.dim }
+    }
+
+    fn train(&self) -> Rows<'_> {
+        Rows::new(&self.train, self.dim)
+    }
+
+    fn test(&self) -> Rows<'_> {
+        Rows::new(&self.test, self.dim)
+    }
+}
+
+/// Rows with sines and cosines of random projections beside them: a ridge on these is one with Gaussian kernels of [`WIDTHS`]
+/// (Rahimi & Recht 2007), and a linear one.
+fn lifted(rows: Rows) -> Vec<f32> {
+    // Standardized columns: the mean squared distance of two rows is twice the number of columns that vary.
+    let distance = (2.0 * rows.dim as f64).sqrt();
+    let mut random = StreamRng::new(0, Purpose::Survey, 4, rows.dim as u64, 0);
+    let waves: Vec<f32> = WIDTHS
+        .iter()
+        .flat_map(|width| std::iter::repeat_n(1.0 / (width * distance), WAVES * rows.dim))
+        .map(|scale| scale as f32 * random.normal())
+        .collect();
+    let row = |row: &[f32]| {
+        let turned = |wave: &[f32]| row.iter().zip(wave).map(|(a, b)| a * b).sum::<f32>().sin_cos();
+        let waves = waves.chunks_exact(row.len()).flat_map(|wave| <[f32; 2]>::from(turned(wave)));
+        row.iter().copied().chain(waves).collect::<Vec<f32>>()
     };
-    let (h, t) = (split(embeddings), split(trivial));
-    let [h_train, h_test] = h.each_ref().map(|values| Rows::new(values, embeddings.dim));
-    let [t_train, t_test] = t.each_ref().map(|values| Rows::new(values, attributes));
-    let predicted = ridge::held_out([h_train, t_train], [h_test, t_test]).r2();
-    let best = (0..attributes).fold(0, |best, i| if predicted[i] > predicted[best] { i } else { best });
-    Ok(Some(Shortcut {
-        attribute: names[best].clone(),
-        predicted: predicted[best],
-        explained: ridge::held_out([t_train, h_train], [t_test, h_test]).r2_of_all(),
-    }))
+    rows.values.chunks_exact(rows.dim).flat_map(row).collect()
 }
 
 /// Columns with mean 0 and variance 1, so that one strength suits them all; constant columns become 0.
@@ -96,26 +170,39 @@ mod tests {
     use super::*;
     use crate::testing::normals;
 
+    const KINDS: [(&str, usize); 2] = [("one", 1), ("two", 2)];
+
+    fn of(h: &[f32], dim: usize, trivial: &[f32]) -> Result<Option<Shortcut>, DataError> {
+        let attributes = TrivialAttributes { values: Rows::new(trivial, 3), kinds: &KINDS };
+        shortcut(Rows::new(h, dim), None, attributes)
+    }
+
     #[test]
-    fn the_attribute_that_is_passed_on_is_named() {
-        let (rows, names) = (200, ["one", "two", "three"].map(String::from));
+    fn the_kind_that_is_passed_on_is_named() {
+        let rows = 400;
         let trivial = normals(rows, 3, 1);
-        // The second attribute as it is, and noise.
+        // The first of the second kind as it is, and noise.
         let noise = normals(rows, 2, 2);
         let h: Vec<f32> =
             (0..rows).flat_map(|i| [noise[2 * i], 5.0 * trivial[3 * i + 1] + 2.0, noise[2 * i + 1]]).collect();
-        let of = |h: &[f32], trivial: &[f32]| {
-            let attributes = TrivialAttributes { values: Rows::new(trivial, 3), names: &names };
-            shortcut(Rows::new(h, 3), attributes)
-        };
-        let found = of(&h, &trivial).unwrap().unwrap();
+        let found = of(&h, 3, &trivial).unwrap().unwrap();
         // 25 of a variance of 27 is explained.
-        assert!(found.attribute == "two" && found.predicted > 0.99, "{found:?}");
-        assert!((found.explained - 25.0 / 27.0).abs() < 0.05, "{found:?}");
-        assert_eq!(of(&h[..180], &trivial[..180]).unwrap(), None, "too few samples");
+        assert_eq!(found.kind, "two", "{found:?}");
+        assert!((found.explained - 25.0 / 27.0).abs() < 0.05 && found.kinds[0].trained.abs() < 0.05, "{found:?}");
+        assert_eq!(of(&h[..180], 3, &trivial[..180]).unwrap(), None, "too few samples");
         let mut broken = h.clone();
         broken[7] = f32::NAN;
-        assert!(of(&broken, &trivial).unwrap_err().to_string().contains("row 2 of the embeddings"));
-        assert!(of(&trivial, &broken).unwrap_err().to_string().contains("trivial attributes"));
+        assert!(of(&broken, 3, &trivial).unwrap_err().to_string().contains("row 2 of the embeddings"));
+        assert!(of(&trivial, 3, &broken).unwrap_err().to_string().contains("trivial attributes"));
+    }
+
+    #[test]
+    fn what_is_folded_is_explained_too() {
+        // On a circle that is run through three times: no linear function of the attribute explains any of it.
+        let rows = 600;
+        let trivial = normals(rows, 3, 3);
+        let h: Vec<f32> = (0..rows).flat_map(|i| <[f32; 2]>::from((3.0 * trivial[3 * i]).sin_cos())).collect();
+        let found = of(&h, 2, &trivial).unwrap().unwrap();
+        assert!(found.kind == "one" && found.explained > 0.9, "{found:?}");
     }
 }

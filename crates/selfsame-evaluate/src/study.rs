@@ -1,6 +1,7 @@
 //! `study.json`: a grid of real runs that answers a question, as far as it has come.
 
 use crate::json;
+use crate::representation::DataOrigin;
 use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -53,6 +54,9 @@ pub struct StudyRecord {
     pub jobs: Vec<StudyJob>,
     /// Jobs in all.
     pub planned: usize,
+    /// What all runs were judged on, and the data that their labels are from; `None` before the first.
+    #[serde(default)]
+    pub judged_on: Option<[DataOrigin; 2]>,
 }
 
 impl StudyRecord {
@@ -64,6 +68,25 @@ impl StudyRecord {
     /// Reads `study.json`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         json::read(path, FORMAT)
+    }
+
+    /// Takes down what a run was judged on, the test data and the labeled training data.
+    ///
+    /// # Errors
+    /// If other runs of this study were judged on others: their scores would not compare.
+    pub fn judged_on(&mut self, found: [DataOrigin; 2]) -> Result<(), DataError> {
+        for (before, now) in self.judged_on.iter().flatten().zip(&found) {
+            if !before.is(now) {
+                let problem =
+                    "scores of different data do not compare; put the data back, or begin anew with another out=…";
+                return Err(DataError::Data(format!(
+                    "{}: earlier runs of this study were judged with {before}, now it is {now}: {problem}",
+                    self.name
+                )));
+            }
+        }
+        self.judged_on = Some(found);
+        Ok(())
     }
 
     /// Whether the job of that name is done.
@@ -139,7 +162,14 @@ mod tests {
             symmetric: true,
             jobs: vec![StudyJob { name: "a-b".into(), points: vec![point("a", "a", 0.5), point("a", "b", 0.625)] }],
             planned: 2,
+            judged_on: None,
         };
+        let of = |fingerprint: &str| DataOrigin { fingerprint: fingerprint.into(), ..DataOrigin::from("photos") };
+        let mut record = record;
+        record.judged_on([of("1"), of("2")]).unwrap();
+        record.judged_on([of("1"), of("2")]).unwrap();
+        let error = record.judged_on([of("1"), of("3")]).unwrap_err().to_string();
+        assert!(error.contains("fingerprint 2), now it is photos (0 samples, 0.0 MB, fingerprint 3)"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("study.json");
         record.write(&path).unwrap();

@@ -1,27 +1,42 @@
-//! What a diagnosis says in words: the verdicts, the table of thresholds that give them, and what to try.
+//! What a diagnosis says in words: the verdicts and the table of thresholds that give them.
 //!
 //! The rules of [`RULES`] are read from the top; the first whose thresholds are all crossed gives the verdict, and none:
-//! healthy. A threshold on something that was not measured (no untrained encoder at hand, no views) is not crossed.
+//! healthy, or too few samples to say where they are under [`ENOUGH`]. A threshold on something that was not measured (no untrained
+//! encoder at hand, no views) is not crossed, and a rule needs as many samples as it says.
 
+use crate::advice::advise;
 use crate::measurements::Measurements;
+use crate::training::Training;
 use serde::{Deserialize, Serialize};
 
 /// What a diagnosis says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Verdict {
+    /// The inputs hardly differ, so there is nothing to tell them apart by.
+    #[serde(rename = "inputs all alike")]
+    InputsAlike,
     /// The network is still about what it was before training.
     #[serde(rename = "not yet trained")]
     NotYetTrained,
     /// All samples have nearly the same embedding.
     #[serde(rename = "complete collapse")]
     CompleteCollapse,
+    /// The weights have moved, and the loss is still that of constant outputs.
+    #[serde(rename = "nothing learned")]
+    NothingLearned,
     /// Embeddings differ, but in few dimensions.
     #[serde(rename = "dimensional collapse")]
     DimensionalCollapse,
+    /// Of a representation whose embedding has collapsed: whatever it says, the objective did not ask for it.
+    #[serde(rename = "trained towards nothing")]
+    TrainedTowardsNothing,
     /// The objective may have been solved by something trivial, such as brightness or color.
     #[serde(rename = "shortcut suspected")]
     ShortcutSuspected,
+    /// Nothing is found, and too few samples were looked at to call it healthy.
+    #[serde(rename = "too few samples to say")]
+    TooFewSamples,
     /// None of these.
     #[serde(rename = "healthy")]
     Healthy,
@@ -33,41 +48,17 @@ pub enum Verdict {
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.write_str(match self {
+            Self::InputsAlike => "inputs all alike",
             Self::NotYetTrained => "not yet trained",
             Self::CompleteCollapse => "complete collapse",
+            Self::NothingLearned => "nothing learned",
             Self::DimensionalCollapse => "dimensional collapse",
+            Self::TrainedTowardsNothing => "trained towards nothing",
             Self::ShortcutSuspected => "shortcut suspected",
+            Self::TooFewSamples => "too few samples to say",
             Self::Healthy => "healthy",
             Self::Unknown => "unknown verdict",
         })
-    }
-}
-
-impl Verdict {
-    /// What to try, the likeliest remedy first; nothing where nothing is wrong.
-    pub fn advice(self) -> &'static [&'static str] {
-        match self {
-            Self::NotYetTrained => &[
-                "train longer: `selfsame pretrain RUN` goes on with a run that is not finished",
-                "if the loss does not move, raise optimizer.base_lr; a tenth of the epochs of warm-up is usual",
-            ],
-            Self::CompleteCollapse => &[
-                "take a method that has something against collapse: negatives (simclr, moco), decorrelation (barlow_twins, vicreg), or a predictor with a stopped gradient (byol, simsiam)",
-                "if it has, lower optimizer.base_lr or lengthen optimizer.warmup_epochs: too large first steps collapse an encoder that a good rate would not",
-                "keep batch normalization in the projector (projector.norm = \"batch\"): byol and simsiam depend on it",
-            ],
-            Self::DimensionalCollapse => &[
-                "raise what spreads the dimensions: the redundancy weight (barlow_twins), the covariance weight (vicreg), the batch size or a lower temperature (simclr, moco)",
-                "give the projector a hidden layer (projector.layers = 2 or 3) and more width: what it loses, h need not lose",
-                "weaken augmentations that remove most of what tells samples apart: see `selfsame diagnose RUN --invariance`",
-            ],
-            Self::ShortcutSuspected => &[
-                "add or strengthen augmentations that change brightness and color (color_jitter, color_drop, solarize), so that views cannot be matched by them",
-                "look at what the encoder is shown: smaller crops share less of their histogram (random_resized_crop scale)",
-                "see `selfsame diagnose RUN --invariance`: an augmentation with high R² is one that the encoder has not learned to ignore",
-            ],
-            Self::Healthy | Self::Unknown => &[],
-        }
     }
 }
 
@@ -109,9 +100,14 @@ impl Threshold {
 pub struct Rule {
     /// The verdict.
     pub verdict: Verdict,
+    /// Fewest samples by which it can be told.
+    pub samples: usize,
     /// All must be crossed.
     pub thresholds: &'static [Threshold],
 }
+
+/// Samples from which on nothing found means healthy: by fewer a shortcut cannot be told.
+pub const ENOUGH: usize = 256;
 
 /// Mean cosine above which all embeddings are nearly one.
 pub const SAME: f64 = 0.99;
@@ -120,31 +116,34 @@ pub const CENTERED: f64 = 0.01;
 /// Centered effective rank below which embeddings lie in few dimensions, as a share of the largest possible.
 pub const RANK_SHARE: f64 = 0.1;
 
-/// Every rule there is, in their order. `not yet trained` comes first: what an untrained network's embeddings look like
-/// says nothing of the training.
+/// Every rule there is, in their order. What the inputs are and whether the weights have moved comes first: what an untrained
+/// network's embeddings look like says nothing of the training.
 pub static RULES: &[Rule] = &[
     Rule {
-        verdict: Verdict::NotYetTrained,
+        verdict: Verdict::InputsAlike,
+        samples: 2,
         thresholds: &[Threshold {
-            statistic: "epochs of training",
+            statistic: "spread of the inputs' brightness, colors and layout over samples (1: all of the pixels' variance)",
             side: Side::Below,
-            bound: 1.0,
-            reason: "not every sample has been seen once, and the warm-up is hardly over",
-            value: |d| d.epochs,
+            bound: 0.01,
+            reason: "next to how their pixels differ, the samples do not differ from each other",
+            value: |d| d.input_spread,
         }],
     },
     Rule {
         verdict: Verdict::NotYetTrained,
+        samples: 2,
         thresholds: &[Threshold {
-            statistic: "agreement of the kNN graph with the untrained encoder's",
-            side: Side::Above,
-            bound: AGREEMENT,
-            reason: "two of five neighbors are those that the random initial weights gave; of trained encoders it was 4 to 29 %, of one whose weights hardly moved 54 to 59 %",
-            value: |d| d.untrained_agreement,
+            statistic: "mean angle by which the weights have turned, in degrees",
+            side: Side::Below,
+            bound: TURNED,
+            reason: "the weights are those that were drawn before training",
+            value: |d| d.weights_turned,
         }],
     },
     Rule {
         verdict: Verdict::CompleteCollapse,
+        samples: FEW,
         thresholds: &[Threshold {
             statistic: "mean pairwise cosine",
             side: Side::Above,
@@ -155,6 +154,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         verdict: Verdict::CompleteCollapse,
+        samples: FEW,
         thresholds: &[Threshold {
             statistic: "centered norm / norm",
             side: Side::Below,
@@ -164,17 +164,52 @@ pub static RULES: &[Rule] = &[
         }],
     },
     Rule {
-        verdict: Verdict::DimensionalCollapse,
+        verdict: Verdict::NothingLearned,
+        samples: 2,
         thresholds: &[Threshold {
-            statistic: "centered effective rank / min(dimensions, samples − 1)",
-            side: Side::Below,
-            bound: RANK_SHARE,
-            reason: "trained encoders of the literature use a third of their dimensions or more; a tenth leaves a wide margin",
-            value: |d| Some(d.statistics.centered_effective_rank / d.statistics.largest_rank() as f64),
+            statistic: "last loss / that of constant outputs",
+            side: Side::Above,
+            bound: TRIVIAL,
+            reason: "the objective is met no better than by the same output for every input",
+            value: |d| d.loss.as_ref().map(|loss| loss.last / loss.trivial),
+        }],
+    },
+    Rule {
+        verdict: Verdict::NotYetTrained,
+        samples: SOME,
+        thresholds: &[Threshold {
+            statistic: "agreement of the kNN graph with the untrained encoder's, beyond chance",
+            side: Side::Above,
+            bound: AGREEMENT,
+            reason: "most neighbors are those that the random initial weights gave",
+            value: |d| d.untrained_agreement,
         }],
     },
     Rule {
         verdict: Verdict::DimensionalCollapse,
+        samples: SOME,
+        thresholds: &[Threshold {
+            statistic: "centered effective rank / min(dimensions, those of h, samples − 1)",
+            side: Side::Below,
+            bound: RANK_SHARE,
+            reason: "trained encoders of the literature use a third of their dimensions or more; a tenth leaves a wide margin",
+            value: |d| Some(d.statistics.centered_effective_rank / d.largest_rank() as f64),
+        }],
+    },
+    Rule {
+        verdict: Verdict::DimensionalCollapse,
+        samples: SOME,
+        thresholds: &[Threshold {
+            statistic: "centered effective rank",
+            side: Side::Below,
+            bound: 1.5,
+            reason: "the samples lie on a line, whatever the width",
+            value: |d| (d.largest_rank() >= 4).then_some(d.statistics.centered_effective_rank),
+        }],
+    },
+    Rule {
+        verdict: Verdict::DimensionalCollapse,
+        samples: SOME,
         thresholds: &[Threshold {
             statistic: "share of dead dimensions",
             side: Side::Above,
@@ -185,19 +220,13 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         verdict: Verdict::ShortcutSuspected,
+        samples: 64,
         thresholds: &[
             Threshold {
-                statistic: "R² of the best-predicted trivial attribute",
-                side: Side::Above,
-                bound: 0.9,
-                reason: "the encoder passes it on nearly unchanged",
-                value: |d| d.shortcut.as_ref().map(|s| s.predicted),
-            },
-            Threshold {
-                statistic: "share of the variance that trivial attributes explain",
+                statistic: "share of the variance that one kind of trivial attributes explains",
                 side: Side::Above,
                 bound: EXPLAINED,
-                reason: "three quarters of what the representation says is trivial, so a probe reads them about as well as its whole variance allows; of sound encoders it was 19 to 31 %",
+                reason: "most of what the representation says can be read off without knowing what is in the image",
                 value: |d| d.shortcut.as_ref().map(|s| s.explained),
             },
             Threshold {
@@ -211,6 +240,13 @@ pub static RULES: &[Rule] = &[
     },
 ];
 
+/// Samples by which a collapse can be told, and by which dimensions and neighbors can.
+const FEW: usize = 8;
+const SOME: usize = 40;
+/// Degrees under which weights count as those of the start.
+const TURNED: f64 = 1.0;
+/// Share of the loss of constant outputs above which nothing counts as learned.
+const TRIVIAL: f64 = 0.99;
 /// Agreement above which an encoder counts as untrained.
 const AGREEMENT: f64 = 0.4;
 /// Share of the variance above which trivial attributes are most of a representation.
@@ -227,20 +263,23 @@ pub struct Judgement {
     /// One line per fact: those that speak for the verdict first, then what a reader wants to know whatever the verdict.
     pub evidence: Vec<String>,
     /// What to try, the likeliest remedy first.
-    pub advice: &'static [&'static str],
+    pub advice: Vec<String>,
 }
 
-/// Weighs everything measured.
-pub fn weigh(measurements: &Measurements) -> Judgement {
+/// Weighs everything measured, with what is known of the training.
+pub fn weigh(measurements: &Measurements, training: Option<&Training>) -> Judgement {
     let (verdict, mut evidence) = by_rules(measurements);
     evidence.extend(facts(measurements));
-    Judgement { verdict, evidence, advice: verdict.advice() }
+    Judgement { verdict, evidence, advice: advise(verdict, training, Some(measurements)) }
 }
 
 /// The verdict, and the facts that speak for it.
 fn by_rules(measurements: &Measurements) -> (Verdict, Vec<String>) {
-    let met = |rule: &&Rule| rule.thresholds.iter().all(|t| t.crossed(measurements).is_some());
-    let verdict = RULES.iter().find(met).map_or(Verdict::Healthy, |rule| rule.verdict);
+    let samples = measurements.statistics.samples;
+    let met =
+        |rule: &&Rule| samples >= rule.samples && rule.thresholds.iter().all(|t| t.crossed(measurements).is_some());
+    let nothing = if samples < ENOUGH { Verdict::TooFewSamples } else { Verdict::Healthy };
+    let verdict = RULES.iter().find(met).map_or(nothing, |rule| rule.verdict);
     let speaking = RULES.iter().filter(|rule| rule.verdict == verdict).filter(met);
     let mut evidence: Vec<String> = speaking
         .flat_map(|rule| rule.thresholds)
@@ -254,6 +293,11 @@ fn by_rules(measurements: &Measurements) -> (Verdict, Vec<String>) {
         && let Some(rule) = RULES.iter().filter(|rule| rule.verdict != verdict).find(met)
     {
         evidence.push(format!("judged by these embeddings alone, the verdict would be: {}", rule.verdict));
+    }
+    if verdict == Verdict::TooFewSamples {
+        evidence.push(format!(
+            "{samples} samples, under {ENOUGH}: nothing is found, and by so few a shortcut cannot be told"
+        ));
     }
     if let (Verdict::Healthy, Some(found)) = (verdict, measurements.view_retrieval.filter(|&found| found > EASY)) {
         evidence.push(format!(
@@ -271,7 +315,7 @@ fn facts(measurements: &Measurements) -> Vec<String> {
         format!(
             "centered effective rank {:.1} of {}, uncentered {:.1}",
             s.centered_effective_rank,
-            s.largest_rank(),
+            measurements.largest_rank(),
             s.effective_rank
         ),
         format!("std of unit embeddings {:.3} (isotropic: 1), mean pairwise cosine {:.3}", s.std, s.mean_cosine),
@@ -288,14 +332,25 @@ fn facts(measurements: &Measurements) -> Vec<String> {
         ));
     }
     if let Some(agreement) = measurements.untrained_agreement {
-        facts.push(format!("{:.0} % of the neighbors are the untrained encoder's", 100.0 * agreement));
+        facts.push(format!("{:.0} % of the neighbors, beyond chance, are the untrained encoder's", 100.0 * agreement));
+    }
+    if let Some(degrees) = measurements.weights_turned {
+        facts.push(format!("the weights have turned by {degrees:.1} degrees"));
+    }
+    if let Some(loss) = &measurements.loss {
+        facts.push(format!(
+            "the loss ended at {:.4}; constant outputs have {} = {:.4}",
+            loss.last, loss.formula, loss.trivial
+        ));
     }
     if let Some(shortcut) = &measurements.shortcut {
         facts.push(format!(
-            "trivial attributes explain {:.0} % of the variance; {} is predicted with R² {:.2}",
+            "{} explains {:.0} % of the variance{}",
+            shortcut.kind,
             100.0 * shortcut.explained.max(0.0),
-            shortcut.attribute,
-            shortcut.predicted
+            shortcut
+                .untrained
+                .map_or(String::new(), |u| format!(", and {:.0} % of the untrained encoder's", 100.0 * u.max(0.0)))
         ));
     }
     facts

@@ -17,9 +17,10 @@ pub(crate) fn add_section(page: &mut Page, run: &RunRecords, found: Option<&Diag
         body += &series_chart(run, &Series::EmbeddingStd, note, vec![(1.0, "isotropic")]);
     }
     if run.metrics.series.contains_key(&Series::EffectiveRank) {
-        // The same bound as in the verdict, for embeddings as wide as the plan's and batches as large.
+        // The same bound as in the verdict, for embeddings as wide as the plan's, batches as large, and h as wide.
+        let h = run.diagnoses().and_then(|d| d.get(&RepresentationName::H)).map(|h| h.measurements.statistics.dim);
         let widths = run.facts.projector.out.zip(run.facts.train.batch_size);
-        let width = widths.map(|(out, batch)| out.min(batch.saturating_sub(1)) as f64);
+        let width = widths.map(|(out, batch)| out.min(batch.saturating_sub(1)).min(h.map_or(out, |h| h as u64)) as f64);
         let bound = width.map(|width| (width * RANK_SHARE, "dimensional collapse below"));
         let note = width
             .map_or("Of one batch, centered.".into(), |w| format!("Of one batch, centered; at most {}.", number(w)));

@@ -3,12 +3,12 @@
 use crate::html::{Page, capitalized, escape, footer, list, missing};
 use crate::metrics::Series;
 use crate::records::RunRecords;
-use crate::scores::{score_cell, table_head};
+use crate::scores::{score_cell, table_head, titled};
 use crate::svg::{self, Curve, Dot, LineChart};
 use crate::verdicts::tone;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::representation::RepresentationName;
-use selfsame_evaluate::scores::{Metric, Score, Scores};
+use selfsame_evaluate::scores::{Metric, Predictor, Score, Scores};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -50,7 +50,10 @@ fn add_verdicts(page: &mut Page, runs: &[RunRecords], names: &[String]) {
             "<div class=\"panel verdict {class}\"><strong class=\"v\">{}</strong> <span class=\"over\">{}, {}</span>{}</div>",
             escape(&words),
             escape(name),
-            escape(run.method()),
+            escape(&match diagnosis {
+                Some(_) => format!("{}, on {}", run.method(), run.diagnosed_on()),
+                None => run.method().to_owned(),
+            }),
             list(evidence)
         )
     });
@@ -70,7 +73,24 @@ fn add_scores(page: &mut Page, runs: &[RunRecords], names: &[String]) {
     if columns.is_empty() {
         return page.section("scores", "Scores", "Scores", "", &missing("None of the runs is evaluated."));
     }
-    let charted = |metric: &&Metric| matches!(metric, Metric::Knn(_) | Metric::LinearProbe(LabelBudget::All));
+    let judged: Vec<Option<String>> = runs.iter().map(judged_on).collect();
+    let alike = alike(runs);
+    let mut body = String::new();
+    if !alike {
+        body += &missing(
+            "Not all runs are known to be judged on the same data with the same labels, so their scores do not compare: nothing is \
+             drawn side by side, and nothing is bold.",
+        );
+    }
+    let charted = |metric: &&Metric| {
+        let whole = Predictor::LinearProbe(LabelBudget::All);
+        alike
+            && match metric {
+                Metric::Knn(_) | Metric::LinearProbe(LabelBudget::All) => true,
+                Metric::Targets { by, .. } => *by == whole,
+                _ => false,
+            }
+    };
     let charts = columns.iter().filter(charted).take(3).map(|&metric| {
         let dots: Vec<Dot> = (0..runs.len())
             .filter_map(|run| {
@@ -78,26 +98,59 @@ fn add_scores(page: &mut Page, runs: &[RunRecords], names: &[String]) {
                 Some(Dot { name: names[run].chars().take(13).collect(), value, interval, color: run })
             })
             .collect();
-        svg::dot_chart(&format!("{}: accuracy of h", capitalized(&metric.to_string())), "", &dots, None)
+        svg::dot_chart(&format!("{} of h", titled(metric)), "", &dots, None)
     });
-    let mut body = format!("<div class=\"grid\">{}</div><h3>Scores of h</h3>", charts.collect::<String>());
-    body += &table_head(&columns);
+    let charts: String = charts.collect();
+    if !charts.is_empty() {
+        let _ = write!(body, "<div class=\"grid\">{charts}</div>");
+    }
+    let _ = write!(body, "<h3>Scores of h</h3>{}", table_head(&columns));
     for (run, name) in names.iter().enumerate() {
         let _ = write!(body, "<tr><td>{}</td>", escape(name));
         for &metric in &columns {
-            let best = (0..runs.len()).filter_map(|r| score(r, metric)).map(|s| s.value).fold(f64::MIN, f64::max);
-            body += &score(run, metric).map_or("<td>–</td>".to_owned(), |s| score_cell(s, s.value == best));
+            let others = || (0..runs.len()).filter(|&other| other != run).filter_map(|other| score(other, metric));
+            let best = |own: Score| {
+                let better = |other: Score| (own.value > other.value) != metric.less_is_better();
+                alike && others().next().is_some() && others().all(|other| apart(own, other) && better(other))
+            };
+            body += &score(run, metric).map_or("<td>–</td>".to_owned(), |own| score_cell(own, best(own)));
         }
         body.push_str("</tr>");
     }
     body.push_str("</table></div>");
+    let on = names.iter().zip(&judged).filter_map(|(name, on)| Some(format!("{name}: {}", on.as_deref()?)));
+    body += &list(&on.collect::<Vec<_>>());
+    let conclusions = names
+        .iter()
+        .zip(runs)
+        .filter_map(|(name, run)| Some(format!("{name}: {}", run.scores.as_ref()?.conclusion.first()?)));
+    body += &list(&conclusions.collect::<Vec<_>>());
     page.section(
         "scores",
         "Scores",
         "Scores",
-        "A difference within the intervals, where there are any, may be chance.",
+        "Bold: the best of its column, where its interval is apart from all others.",
         &body,
     );
+}
+
+/// Whether two intervals have nothing in common; unknown ones are not apart.
+fn apart(a: Score, b: Score) -> bool {
+    let intervals = a.interval.zip(b.interval);
+    intervals.is_some_and(|([a_low, a_high], [b_low, b_high])| a_low > b_high || b_low > a_high)
+}
+
+/// What a run's scores are of, in words.
+fn judged_on(run: &RunRecords) -> Option<String> {
+    let scores = run.scores.as_ref()?;
+    Some(format!("judged on {}", crate::scores::judged_on(scores)))
+}
+
+/// Whether all scores are known to be of the same data.
+fn alike(runs: &[RunRecords]) -> bool {
+    let mut scores = runs.iter().filter_map(|run| run.scores.as_ref());
+    let Some(first) = scores.next() else { return true };
+    scores.all(|other| first.measured_on.data.is(&other.measured_on.data) && first.labels_from.is(&other.labels_from))
 }
 
 fn add_curves(page: &mut Page, runs: &[RunRecords], names: &[String]) {

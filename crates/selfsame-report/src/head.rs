@@ -1,6 +1,6 @@
 //! The head of a run's page.
 
-use crate::html::{escape, missing, number};
+use crate::html::{escape, list, missing, number};
 use crate::records::RunRecords;
 use selfsame_base::text::duration;
 
@@ -39,6 +39,10 @@ pub(crate) fn head(run: &RunRecords) -> String {
         escape(&state),
         facts.concat()
     );
+    let first = |conclusion: &[String]| conclusion.first().cloned();
+    let of_scores = run.scores.as_ref().and_then(|scores| first(&scores.conclusion));
+    let of_labels = run.finetuning.as_ref().and_then(|found| first(&found.conclusion));
+    html += &list(&of_scores.into_iter().chain(of_labels).collect::<Vec<_>>());
     let mut notes = run.missing.clone();
     if let Some(format) = metrics.other_format {
         let known = selfsame_base::events::FORMAT;

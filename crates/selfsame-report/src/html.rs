@@ -21,6 +21,25 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
+/// Plain text in which words between backticks are commands, as HTML.
+pub(crate) fn prose(text: &str) -> String {
+    let parts: Vec<String> = text.split('`').map(escape).collect();
+    // A lone backtick is one.
+    let pairs = (parts.len() - 1) / 2;
+    let mut html = String::new();
+    for (i, part) in parts.iter().enumerate() {
+        let mark = match i {
+            0 => "",
+            i if i > 2 * pairs => "`",
+            i if i % 2 == 1 => "<code>",
+            _ => "</code>",
+        };
+        html.push_str(mark);
+        html.push_str(part);
+    }
+    html
+}
+
 /// The address of bytes that lie within the page.
 pub(crate) fn data_uri(png: &[u8]) -> String {
     format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
@@ -44,7 +63,7 @@ pub(crate) struct Page {
 impl Page {
     /// Appends a section; `lead` is one line of plain text below its title.
     pub fn section(&mut self, id: &'static str, short: &'static str, title: &str, lead: &str, body: &str) {
-        let lead = if lead.is_empty() { String::new() } else { format!("<p class=\"sub\">{}</p>", escape(lead)) };
+        let lead = if lead.is_empty() { String::new() } else { format!("<p class=\"sub\">{}</p>", prose(lead)) };
         let html = format!("<section id=\"{id}\"><h2>{}</h2>{lead}{body}</section>", escape(title));
         self.sections.push((id, short, html));
     }
@@ -81,7 +100,7 @@ impl Page {
 
 /// A note in the place of what cannot be shown.
 pub(crate) fn missing(what: &str) -> String {
-    format!("<p class=\"missing\">{}</p>", escape(what))
+    format!("<p class=\"missing\">{}</p>", prose(what))
 }
 
 /// Whole numbers, with thin spaces between thousands from five digits on; others with up to three significant digits.
@@ -110,7 +129,7 @@ pub(crate) fn number(value: f64) -> String {
 
 /// A list of texts; nothing where there are none.
 pub(crate) fn list(items: &[String]) -> String {
-    let items: String = items.iter().map(|item| format!("<li>{}</li>", escape(item))).collect();
+    let items: String = items.iter().map(|item| format!("<li>{}</li>", prose(item))).collect();
     if items.is_empty() { items } else { format!("<ul>{items}</ul>") }
 }
 
@@ -137,6 +156,13 @@ pub(crate) fn footer() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_between_backticks_are_code() {
+        assert_eq!(prose("see `selfsame diagnose a&b`: <x>"), "see <code>selfsame diagnose a&amp;b</code>: &lt;x&gt;");
+        assert_eq!(prose("`a` and a lone ` stays"), "<code>a</code> and a lone ` stays");
+        assert_eq!(prose("none"), "none");
+    }
 
     #[test]
     fn numbers_are_short() {

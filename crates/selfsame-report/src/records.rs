@@ -176,10 +176,11 @@ impl RunRecords {
     pub fn diagnosed_on(&self) -> String {
         let Some(record) = &self.diagnosis else { return "its data".into() };
         let samples = record.diagnosis.values().next().map_or(0, |d| d.measurements.statistics.samples);
-        let (data, step) = (&record.measured_on.data, record.measured_on.step);
-        let data = if data.is_empty() { "its data" } else { data };
-        let after = if step > 0 { format!(" after step {step}") } else { String::new() };
-        format!("{samples} samples of {data}{after}")
+        let on = match &record.measured_on {
+            on if on.data.path.is_empty() => "its data".into(),
+            on => on.to_string(),
+        };
+        format!("{samples} samples of {on}")
     }
 
     /// Name of the method.

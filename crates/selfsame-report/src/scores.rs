@@ -1,10 +1,13 @@
 //! How well the representations tell the classes apart.
 
-use crate::html::{Page, capitalized, escape, missing, number};
+use crate::html::{Page, capitalized, escape, list, missing, number};
 use crate::records::RunRecords;
 use crate::svg::{self, Dot};
+use selfsame_evaluate::label_subsets::LabelBudget;
+use selfsame_evaluate::measures::Measure;
 use selfsame_evaluate::representation::RepresentationName;
-use selfsame_evaluate::scores::{Metric, RepresentationScores, Score, Scores};
+use selfsame_evaluate::scores::{Metric, Predictor, RepresentationScores, Score, Scores};
+use selfsame_evaluate::targets::Task;
 use std::fmt::Write;
 
 /// Classes whose accuracies are drawn, and most classes of a confusion matrix that is.
@@ -36,23 +39,27 @@ pub(crate) fn add_section(page: &mut Page, run: &RunRecords) {
         return page.section("scores", "Scores", "Scores", "", &missing(&what));
     };
     let metrics = scores.metrics();
-    let chance = Some(scores.protocol.classes).filter(|classes| *classes > 1).map(|classes| 1.0 / classes as f64);
     let mut charts = String::new();
     let first = |kind: fn(&Metric) -> bool| metrics.iter().copied().find(kind);
-    let knn = first(|metric| matches!(metric, Metric::Knn(_)));
-    let probe = first(|metric| matches!(metric, Metric::LinearProbe(_)));
+    let knn = first(|metric| matches!(metric, Metric::Knn(_) | Metric::Targets { by: Predictor::Knn(_), .. }));
+    let probe = first(|metric| {
+        matches!(metric, Metric::LinearProbe(_) | Metric::Targets { by: Predictor::LinearProbe(LabelBudget::All), .. })
+    });
     for metric in [knn, probe].into_iter().flatten() {
         let dot = |(name, scores): (&RepresentationName, &RepresentationScores)| {
             let Score { value, interval, .. } = scores.get(metric)?;
             Some(Dot { name: described(name).to_owned(), value, interval, color: color(name) })
         };
         let dots: Vec<Dot> = scores.representations.iter().filter_map(dot).collect();
-        let near = chance.filter(|c| dots.iter().any(|d| d.value < 3.0 * c));
+        let near = scores.chance(metric).filter(|c| dots.iter().any(|d| d.value < 3.0 * c));
         let note = if dots.iter().any(|d| d.interval.is_some()) { "Bars: confidence intervals." } else { "" };
-        charts += &svg::dot_chart(&format!("{}: accuracy", capitalized(&metric.to_string())), note, &dots, near);
+        charts += &svg::dot_chart(&titled(metric), note, &dots, near);
     }
-    let mut body = format!("<div class=\"grid\">{charts}{}</div>", per_class(scores));
+    let mut body = format!("{}<div class=\"grid\">{charts}{}</div>", list(&scores.conclusion), per_class(scores));
+    body += &per_target(scores);
     body += &table(scores, &metrics);
+    let explained = scores.explanations().into_iter().map(|line| format!("{}.", capitalized(line)));
+    body += &list(&explained.collect::<Vec<_>>());
     let _ = write!(body, "<p class=\"note\">{}</p>", escape(&protocol(scores)));
     for warning in &scores.warnings {
         let _ = write!(body, "<p class=\"note\">{}</p>", escape(warning));
@@ -61,24 +68,60 @@ pub(crate) fn add_section(page: &mut Page, run: &RunRecords) {
     page.section("scores", "Scores", "Scores", lead, &body);
 }
 
+/// Title of a chart of a score.
+pub(crate) fn titled(metric: Metric) -> String {
+    let name = capitalized(&metric.to_string());
+    if matches!(metric, Metric::Targets { .. }) { name } else { format!("{name}: accuracy") }
+}
+
+/// Every label or number by itself, of the linear probe on `h`.
+fn per_target(scores: &Scores) -> String {
+    let of_h = scores.representations.get(&RepresentationName::H);
+    let Some(found) = of_h.and_then(|h| h.targets.as_ref()).map(|targets| &targets.per_target) else {
+        return String::new();
+    };
+    let mut measures: Vec<Measure> = found.iter().map(|one| one.measure).collect();
+    measures.sort_unstable();
+    measures.dedup();
+    let mut html =
+        String::from("<h3>By target, linear probe on h</h3><div class=\"panel scroll\"><table><tr><th></th>");
+    measures.iter().for_each(|measure| {
+        let _ = write!(html, "<th>{measure}</th>");
+    });
+    for target in &scores.classes {
+        let _ = write!(html, "</tr><tr><td>{}</td>", escape(target));
+        for measure in &measures {
+            let one = found.iter().find(|one| one.target == *target && one.measure == *measure);
+            html += &one.and_then(|one| one.score).map_or("<td>–</td>".to_owned(), |score| score_cell(score, false));
+        }
+    }
+    html + "</tr></table></div>"
+}
+
 fn table(scores: &Scores, metrics: &[Metric]) -> String {
     if scores.representations.is_empty() {
         return missing("scores.json holds no scores.");
     }
     let mut html = format!("<h3>All scores</h3>{}", table_head(metrics));
-    let best = |metric| {
-        let values = scores.representations.values().filter_map(|scores| scores.get(metric));
-        values.map(|score| score.value).fold(f64::MIN, f64::max)
-    };
-    for (name, scores) in &scores.representations {
+    for (name, of_name) in &scores.representations {
         let _ = write!(html, "<tr><td>{}</td>", escape(described(name)));
         for &metric in metrics {
-            let cell = scores.get(metric).map(|score| score_cell(score, score.value == best(metric)));
+            let cell = of_name.get(metric).map(|score| score_cell(score, score.leads));
             html += &cell.unwrap_or_else(|| "<td></td>".to_owned());
         }
         html.push_str("</tr>");
     }
-    html + "</table></div>"
+    if !scores.chance.is_empty() {
+        html += "<tr><td>chance</td>";
+        for &metric in metrics {
+            let chance = scores.chance(metric).map_or(String::new(), |chance| format!("{chance:.3}"));
+            let _ = write!(html, "<td>{chance}</td>");
+        }
+        html += "</tr>";
+    }
+    let note = "Bold: better than all others of its column by more than chance would explain (no 95 % interval of a difference, over \
+                the same resamples, holds 0).";
+    html + "</table></div>" + &format!("<p class=\"note\">{note}</p>")
 }
 
 /// The beginning of a table with a column for every metric.
@@ -102,11 +145,27 @@ fn protocol(scores: &Scores) -> String {
     let p = &scores.protocol;
     let [train, test, classes, draws] =
         [p.train_samples, p.test_samples, p.classes, p.linear_probe.draws].map(|count| number(count as f64));
+    let on = judged_on(scores);
+    let what = match p.task {
+        Task::Classes => "classes",
+        Task::MultiLabel => "labels",
+        Task::Numbers => "numbers",
+    };
+    let groups = p.test_groups.map_or(String::new(), |groups| {
+        format!(" The test samples are of {} groups, which are resampled whole.", number(groups as f64))
+    });
     format!(
-        "{train} training and {test} test samples, {classes} classes; kNN: cosine, temperature {}; probe: L2 chosen on held-out \
-         training labels; few labels: means over {draws} draws.",
-        number(p.knn.temperature)
+        "Judged on {on}. {train} training and {test} test samples, {classes} {what}; kNN: cosine, temperature {}; probe: L2 {}; few \
+         labels: means over {draws} draws.{groups}",
+        number(p.knn.temperature),
+        p.linear_probe.l2
     )
+}
+
+/// What scores are of, in words.
+pub(crate) fn judged_on(scores: &Scores) -> String {
+    let table = scores.label_table.as_ref().map_or(String::new(), |table| format!(" by the table {table}"));
+    format!("{}, with labels from {}{table}", scores.measured_on, scores.labels_from)
 }
 
 /// Accuracies by class and the confusion matrix, of the linear probe on `h`.

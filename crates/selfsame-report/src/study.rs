@@ -54,8 +54,17 @@ pub fn study_page(study: &StudyRecord, environment: &str) -> String {
     page.section("answer", "Answer", "What was measured", "", &body);
     let claim = format!("<div class=\"panel\"><p>{}</p></div>", escape(&study.claim));
     page.section("literature", "Literature", "What the literature says", "", &claim);
+    let judged = study
+        .judged_on
+        .as_ref()
+        .map_or(String::new(), |[test, train]| format!(" All runs were judged on {test}, with labels from {train}."));
     let overrides = if study.overrides.is_empty() { "none".into() } else { study.overrides.join(" ") };
-    let body = format!("<p class=\"note\">Keys given: {}. Written by {}.</p>", escape(&overrides), escape(environment));
+    let body = format!(
+        "<p class=\"note\">Keys given: {}.{} Written by {}.</p>",
+        escape(&overrides),
+        escape(&judged),
+        escape(environment)
+    );
     page.section("how", "How", "How it was done", "", &body);
     page.finish(&footer())
 }
@@ -81,6 +90,7 @@ mod tests {
             symmetric,
             jobs: vec![StudyJob { name: "job".into(), points }],
             planned: 2,
+            judged_on: Some(["<b>test".into(), "train".into()]),
         }
     }
 
@@ -91,6 +101,7 @@ mod tests {
         for study in [&lines, &heat, &record(false, Vec::new()), &record(true, Vec::new())] {
             let html = study_page(study, "a test");
             assert!(html.ends_with("</html>\n") && html.contains("1 of 2 runs are done"));
+            assert!(html.contains("judged on &lt;b&gt;test, with labels from train."));
             assert!(!html.contains("<i>") && !html.contains("<1>") && !html.contains("NaN"));
         }
         assert!(study_picture(&lines).unwrap().contains("&lt;1&gt;"));

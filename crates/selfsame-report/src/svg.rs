@@ -280,6 +280,12 @@ fn power_of_ten(exponent: f64) -> String {
 }
 
 /// `M x,yL x,y…`
+/// The beginning of a name that is longer than `most` characters.
+fn cut(name: &str, most: usize) -> String {
+    let whole = name.chars().count() <= most;
+    if whole { name.to_owned() } else { name.chars().take(most - 1).chain(['…']).collect() }
+}
+
 fn trace(svg: &mut String, points: impl Iterator<Item = (f64, f64)>) {
     for (i, (x, y)) in points.enumerate() {
         let _ = write!(svg, "{}{x:.1},{y:.1}", if i == 0 { 'M' } else { 'L' });
@@ -303,6 +309,9 @@ pub(crate) struct Dot {
     pub color: usize,
 }
 
+/// Least width of an axis of scores.
+const LEAST_SPAN: f64 = 0.1;
+
 /// One row per dot, over a common axis in the unit of the values.
 pub(crate) fn dot_chart(title: &str, note: &str, dots: &[Dot], chance: Option<f64>) -> String {
     let row = 26.0;
@@ -310,7 +319,8 @@ pub(crate) fn dot_chart(title: &str, note: &str, dots: &[Dot], chance: Option<f6
     let bottom = top + row * dots.len() as f64;
     let ends = dots.iter().flat_map(|d| d.interval.into_iter().flatten().chain([d.value])).chain(chance);
     let Some((low, high)) = span(ends.filter(|v| v.is_finite())) else { return String::new() };
-    let pad = (high - low) * 0.08;
+    // A hundredth of a score is no picture's width.
+    let pad = ((high - low) * 0.08).max((LEAST_SPAN - (high - low)) / 2.0);
     let (x0, x1) = ((low - pad).max(0.0).min(low), (high + pad).min(1.0).max(high));
     let px = |x: f64| left + (x - x0) / (x1 - x0) * (right - left);
     let height = bottom + 22.0;
@@ -334,7 +344,8 @@ pub(crate) fn dot_chart(title: &str, note: &str, dots: &[Dot], chance: Option<f6
     }
     for (i, dot) in dots.iter().enumerate() {
         let (y, color) = (top + row * (i as f64 + 0.5), dot.color % COLORS);
-        let _ = write!(svg, "<text class=\"s\" x=\"0\" y=\"{:.1}\">{}</text>", y + 4.0, escape(&dot.name));
+        let (name, shown) = (escape(&dot.name), escape(&cut(&dot.name, 15)));
+        let _ = write!(svg, "<text class=\"s\" x=\"0\" y=\"{:.1}\">{shown}<title>{name}</title></text>", y + 4.0);
         if let Some([low, high]) = dot.interval {
             let _ = write!(
                 svg,
@@ -448,44 +459,46 @@ pub(crate) fn standalone(figure: &str, title: &str, curves: &[String]) -> Option
 
 /// Rows of shares, true class by predicted class, the darker the more.
 pub(crate) fn confusion(classes: &[String], counts: &[Vec<u32>]) -> String {
-    let n = counts.len() as f64;
-    let (left, top) = (92.0, 8.0);
+    // What the test data lack and nothing was taken for says nothing.
+    let occurs = |i: usize| counts[i].iter().any(|&count| count > 0) || counts.iter().any(|row| row[i] > 0);
+    let shown: Vec<usize> = (0..counts.len()).filter(|&i| occurs(i)).collect();
+    let left_out = counts.len() - shown.len();
+    let n = shown.len().max(1) as f64;
+    let (left, top) = (100.0, 8.0);
     let cell = ((WIDTH - left) / n).min(27.0);
-    let (width, height) = (left + cell * n, top + cell * n + 62.0);
+    let (width, height) = (left + cell * n, top + cell * n + 84.0);
     let mut svg = format!(
         "<svg viewBox=\"0 0 {:.0} {height:.0}\" role=\"img\" aria-label=\"confusion matrix\">",
         width.max(WIDTH)
     );
-    let short = |name: &str, most: usize| {
-        let cut: String = name.chars().take(most).collect();
-        escape(&if cut.len() < name.len() { format!("{cut}…") } else { cut })
-    };
+    let short = |name: &str| escape(&cut(name, 16));
     let font = cell.clamp(4.0, 11.0);
-    for (i, row) in counts.iter().enumerate() {
-        let total: f64 = row.iter().map(|&count| f64::from(count)).sum();
-        let y = top + cell * i as f64;
+    for (place, &i) in shown.iter().enumerate() {
+        let total: f64 = counts[i].iter().map(|&count| f64::from(count)).sum();
+        let y = top + cell * place as f64;
         let name = classes.get(i).cloned().unwrap_or_else(|| i.to_string());
         let _ = write!(
             svg,
             "<text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\" style=\"font-size:{font}px\">{}</text>",
             left - 6.0,
             y + cell * 0.5 + font * 0.35,
-            short(&name, 14)
+            short(&name)
         );
-        let x = left + cell * (i as f64 + 0.5) + font * 0.35;
+        let x = left + cell * (place as f64 + 0.5) + font * 0.35;
         let y_name = top + cell * n + 6.0;
         let _ = write!(
             svg,
             "<text x=\"{x:.1}\" y=\"{y_name:.1}\" text-anchor=\"end\" style=\"font-size:{font}px\" \
              transform=\"rotate(-60 {x:.1} {y_name:.1})\">{}</text>",
-            short(&name, 10)
+            short(&name)
         );
-        for (j, &count) in row.iter().enumerate() {
+        for (place, &j) in shown.iter().enumerate() {
+            let count = counts[i][j];
             let share = if total > 0.0 { f64::from(count) / total } else { 0.0 };
             let color = if i == j { "var(--c0)" } else { "var(--c2)" };
             let opacity = if share > 0.0 { 0.06 + 0.94 * share.sqrt() } else { 0.0 };
             let predicted = classes.get(j).cloned().unwrap_or_else(|| j.to_string());
-            let x = left + cell * j as f64;
+            let x = left + cell * place as f64;
             let _ = write!(
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"2\" fill=\"var(--grid)\"/>\
@@ -502,9 +515,13 @@ pub(crate) fn confusion(classes: &[String], counts: &[Vec<u32>]) -> String {
         }
     }
     svg.push_str("</svg>");
+    let left_out = match left_out {
+        0 => String::new(),
+        more => format!(" Left out: {more} of {} classes, which the test data lack.", counts.len()),
+    };
     format!(
         "<figure><figcaption>Confusion</figcaption>{svg}<p class=\"note\">Rows: true class; columns: predicted. Each row adds up to \
-         100 %.</p></figure>"
+         100 %.{left_out}</p></figure>"
     )
 }
 

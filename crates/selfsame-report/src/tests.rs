@@ -1,18 +1,21 @@
 use super::*;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Settings;
+use selfsame_evaluate::bootstrap::Difference;
 use selfsame_evaluate::diagnosis::{DiagnosisRecord, diagnose};
 use selfsame_evaluate::features::{FeatureTable, Rows};
 use selfsame_evaluate::findings::FindOptions;
-use selfsame_evaluate::finetuning::{Finetuning, Fit, LabelCell};
+use selfsame_evaluate::finetuning::{Beside, Finetuning, Fit, LabelCell};
 use selfsame_evaluate::invariance::{DialRange, Profile, Turned};
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::measurements::Observed;
 use selfsame_evaluate::metadata::Grouping;
 use selfsame_evaluate::protocol::{Representation, evaluate};
-use selfsame_evaluate::representation::{MeasuredOn, RepresentationName};
+use selfsame_evaluate::representation::{DataOrigin, MeasuredOn, RepresentationName};
 use selfsame_evaluate::scores::Scores;
 use selfsame_evaluate::settings::EvaluateSettings;
+use selfsame_evaluate::targets::Task;
+use selfsame_evaluate::training::Training;
 use std::path::Path;
 
 const HOSTILE: &str = "<script>alert(\"&'1\")</script>";
@@ -100,6 +103,10 @@ fn torn_records_and_hostile_texts_do_no_harm() {
     );
     assert!(html.contains("0.123 – 0.456"), "the interval");
     assert!(html.contains("Few labels") && html.contains("0.400 – 0.600") && html.contains("10 per class (20)"));
+    let said = "With 10 labels per class fine-tuning is 12.5 points above training from scratch (6.2 to 25.0)";
+    // In the head and in its section; and a chance row, and no bold where all are the same.
+    assert!(html.matches(said).count() == 2 && html.contains("<td>chance</td><td>0.500</td>"));
+    assert!(html.contains("<td>balanced</td><td>0.250</td>") && html.contains("Linear probe: share that a linear"));
     assert!(html.contains("Confusion") && html.contains("What to try") && html.contains("Not yet trained"));
     for hostile in
         ["loss term: &lt;script", "&lt;script&gt;", "probe, 1 per class", "kNN, k = 20", "<b>16</b> per batch"]
@@ -114,7 +121,33 @@ fn torn_records_and_hostile_texts_do_no_harm() {
     assert!(html.contains("scores.json cannot be read"));
     let runs = [RunRecords::read(run.path()).unwrap(), RunRecords::read(folder(&[]).path()).unwrap()];
     check_page(&compare(&runs));
+    check_compared(&runs[0]);
     check_page(&live_page(&runs[0], 5, "a test"));
+}
+
+/// Runs are compared where they were judged on the same data, and told apart where they were not.
+fn check_compared(run: &RunRecords) {
+    let judged = |fingerprint: &str, values: [f64; 2]| {
+        let mut run = run.clone();
+        let scores = run.scores.insert(scores());
+        scores.measured_on.data = DataOrigin { fingerprint: fingerprint.into(), ..HOSTILE.into() };
+        scores.labels_from = DataOrigin { fingerprint: "of-train".into(), ..DataOrigin::default() };
+        let knn = &mut scores.representations.get_mut(&RepresentationName::H).unwrap().knn[0].score;
+        (knn.value, knn.interval) = (values[0], Some(values));
+        run
+    };
+    let apart = compare(&[judged("1234567890", [0.2, 0.3]), judged("1234567890", [0.4, 0.5])]);
+    check_page(&apart);
+    assert!(!apart.contains("do not compare") && apart.contains("<td class=\"best\">0.400"), "intervals are apart");
+    let near = compare(&[judged("1234567890", [0.2, 0.45]), judged("1234567890", [0.4, 0.5])]);
+    assert!(!near.contains("class=\"best\">0.400"), "intervals overlap");
+    let other = compare(&[judged("1234567890", [0.2, 0.3]), judged("0987654321", [0.4, 0.5])]);
+    check_page(&other);
+    assert!(
+        other.contains("do not compare") && other.contains("fingerprint 09876543") && !other.contains("class=\"best\"")
+    );
+    let unknown = compare(&[judged("", [0.2, 0.3]), judged("1234567890", [0.4, 0.5])]);
+    assert!(unknown.contains("do not compare"));
 }
 
 /// Features of two classes, whose names are hostile.
@@ -136,15 +169,19 @@ fn scores() -> Scores {
     let other = Representation { name: RepresentationName::Other(HOSTILE.into()), ..h.clone() };
     let settings = EvaluateSettings::read(&EvaluateSettings::preset()).unwrap();
     let settings = EvaluateSettings { per_class: vec![1, 5], draws: 2, ..settings };
-    let mut scores = evaluate(&[h, other], &settings, 0, &mut |_| {}).unwrap();
+    let mut scores = evaluate(&[h, other], None, &settings, 0, &mut |_| {}).unwrap();
     scores.warnings.push(HOSTILE.into());
+    scores.conclusion.push(HOSTILE.into());
     let h = scores.representations.get_mut(&RepresentationName::H).unwrap();
     h.knn[0].score.interval = Some([0.123, 0.456]);
     scores
 }
 
 fn diagnosis() -> DiagnosisRecord {
-    let mut diagnosis = diagnose(&Observed { epochs: Some(0.1), ..Observed::new(table(50).rows()) }).unwrap();
+    let training = Training { weights_turned: Some(0.0), ..Training::default() };
+    let seen = table(50);
+    let observed = Observed { training: Some(&training), ..Observed::new(seen.rows()) };
+    let mut diagnosis = diagnose(&observed).unwrap();
     diagnosis.evidence.push(HOSTILE.into());
     diagnosis.advice.push(HOSTILE.into());
     let measured_on = MeasuredOn { data: HOSTILE.into(), ..MeasuredOn::default() };
@@ -168,15 +205,42 @@ fn profile() -> Profile {
 }
 
 fn finetuning() -> Finetuning {
-    let fit = Fit { accuracy: 0.5, interval: [0.4, 0.6] };
-    let cell = |labels| LabelCell { labels, labeled: 20, draws: 3, finetuned: fit, scratch: fit, linear_probe: fit };
-    Finetuning {
+    let fit = Fit {
+        value: 0.5,
+        interval: [0.4, 0.6],
+        beside: Beside { balanced_accuracy: Some(0.25), ..Beside::default() },
+        leads: true,
+    };
+    let cell = |labels| LabelCell {
+        labels,
+        labeled: 20,
+        draws: 3,
+        finetuned: fit,
+        scratch: fit,
+        linear_probe: fit,
+        over_scratch: Some(Difference { value: 0.125, interval: [0.0625, 0.25] }),
+        over_linear_probe: None,
+    };
+    let mut found = Finetuning {
+        measured_on: MeasuredOn { data: HOSTILE.into(), ..MeasuredOn::default() },
+        labels_from: HOSTILE.into(),
+        overlap: None,
         settings: serde_json::Map::new(),
         train_samples: 60,
         test_samples: 20,
+        task: Task::Classes,
         classes: 2,
-        cells: vec![cell(LabelBudget::PerClass(10)), cell(LabelBudget::All)],
+        label_table: Some("about.csv".into()),
+        test_groups: Some(7),
+        cells: Vec::new(),
+        chance: Some(0.375),
+        conclusion: Vec::new(),
+    };
+    for labels in [LabelBudget::PerClass(10), LabelBudget::All] {
+        found.add(cell(labels));
     }
+    found.conclusion.push(HOSTILE.into());
+    found
 }
 
 fn found(table: &FeatureTable, appearance: Option<Rows>) -> Findings {

@@ -34,7 +34,8 @@ pub(crate) fn add_section(page: &mut Page, run: &RunRecords) {
     }
     if !run.metrics.online_knn.is_empty() {
         let curves = vec![Curve::new("accuracy", 0, run.metrics.online_knn.clone())];
-        let note = "On held-out samples of the training data; labels are never trained on.";
+        let note = "On held-out samples of the training data, drawn one by one: frames of one film, or pictures of one patient, may be \
+                    on both sides, and make it too high. Labels are never trained on.";
         body += &LineChart {
             title: "Online kNN accuracy",
             note,

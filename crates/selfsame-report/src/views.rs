@@ -64,7 +64,7 @@ fn steps_text(view: &SheetView) -> String {
 /// `full`: the parameters stand beside each view instead of appearing on hovering.
 pub(crate) fn add_section(page: &mut Page, sheet: &ViewSheet, full: bool) {
     let sprite = Sprite::add(page, "sv", &sheet.tiles);
-    let shown = sprite.shown_px(if full { 112 } else { 64 });
+    let shown = sprite.shown_px(if full { 128 } else { 64 });
     let (mut body, mut next) = (String::new(), 0);
     if !full {
         body.push_str("<div class=\"panel scroll\">");

@@ -5,7 +5,8 @@ use crate::backbones;
 use crate::branch::Branch;
 use crate::error::Error;
 use crate::events::Observer;
-use crate::method::Method;
+use crate::fitted_recipe::{self, Fit, FitMethod};
+use crate::method::{Method, TrivialLoss};
 use crate::methods::{
     barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, deep_belief_network::DeepBeliefNetwork,
     denoising_autoencoder::DenoisingAutoencoder, dino::Dino, inpainting::Inpainting, invariance_only::InvarianceOnly,
@@ -19,13 +20,14 @@ use crate::run::read_plan;
 use crate::train_settings::TrainSettings;
 use crate::trainer::{self, Outcome, WeightsOf};
 use selfsame_base::lookup;
-use selfsame_config::{Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
+use selfsame_config::{Choice, Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::{DataRequest, data_parts, view_parts};
 use selfsame_evaluate::settings::EvaluateSettings;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use toml::{Table, Value};
 
 /// [`trainer::pretrain`] of one method.
 pub type PretrainFn = fn(&Plan, Arc<Dataset>, &mut dyn Observer, &AtomicBool) -> Result<Outcome, Error>;
@@ -41,8 +43,12 @@ pub struct MethodEntry {
     pub summary: &'static str,
     /// The keys of `[method]` besides `name`.
     pub keys: &'static [&'static [Key]],
+    /// Changes the method's recipe to fit other data.
+    pub fit: FitMethod,
     /// Whether the plan makes sense for the method.
     pub check: fn(&Plan) -> Result<(), Error>,
+    /// [`Method::trivial_loss`] of the plan.
+    pub trivial_loss: fn(&Plan) -> Result<Option<TrivialLoss>, Error>,
     /// Trains, or goes on training.
     pub pretrain: PretrainFn,
     /// [`trainer::branch`]: the branch of a run, trained or fresh.
@@ -56,7 +62,9 @@ impl MethodEntry {
             name: M::NAME,
             summary,
             keys: M::Config::GROUP,
+            fit: M::fit,
             check: |plan| M::check(&M::config(plan)?, plan),
+            trivial_loss: |plan| Ok(M::trivial_loss(&M::config(plan)?, plan)),
             pretrain: trainer::pretrain::<M>,
             branch: trainer::branch::<M>,
         }
@@ -205,16 +213,46 @@ impl Catalogue {
     /// nobody said.
     pub fn plan(&self, recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned, Error> {
         let schema = Arc::new(self.schema());
-        let mut draft = Draft::new(&schema, recipe, arguments)?;
-        let request: DataRequest = draft.read("data").map_err(|_| no_data())?;
-        let dataset = Dataset::open(&request).map_err(|error| draft.locate(error))?;
-        let given: toml::Table = draft.read("data")?;
+        let draft = Draft::new(&schema, recipe, arguments)?;
+        let dataset = open_data(&draft)?;
+        self.planned(draft, dataset, &schema)
+    }
+
+    /// The plan of `key=value` arguments alone, and its data: of the recipe of the method that they name, fitted to the data;
+    /// of presets where there is none.
+    pub fn plan_fitted(&self, arguments: &[String]) -> Result<Planned, Error> {
+        let schema = Arc::new(self.schema());
+        let mut draft = Draft::new(&schema, None, arguments)?;
+        let dataset = open_data(&draft)?;
+        let name = draft.read::<Choice>("method")?.name;
+        let method = lookup::find(self.methods.iter().copied(), |entry| entry.name, "method", &name);
+        if let (Ok(method), Ok(recipe)) = (method, Recipe::builtin(&name)) {
+            let to = Fit {
+                samples: dataset.len(),
+                channels: dataset.channels(),
+                size: draft
+                    .read::<Table>("data")?
+                    .get("size")
+                    .and_then(Value::as_integer)
+                    .map_or(dataset.default_size(), |size| size as usize),
+                batch_size: draft.given("train.batch_size"),
+                epochs: draft.given("train.epochs"),
+            };
+            let mut table: Table = recipe.text.parse().expect("recipes of the binary are TOML");
+            fitted_recipe::fit(&mut table, method.fit, &to);
+            draft = Draft::over(&schema, table, "the method's recipe, fitted to the data", arguments)?;
+        }
+        self.planned(draft, dataset, &schema)
+    }
+
+    fn planned(&self, mut draft: Draft, dataset: Dataset, schema: &Arc<Schema>) -> Result<Planned, Error> {
+        let given: Table = draft.read("data")?;
         let facts = dataset.facts(&given).map_err(|error| draft.locate(error))?;
-        let told = given.get("fingerprint").and_then(toml::Value::as_str);
+        let told = given.get("fingerprint").and_then(Value::as_str);
         let found = facts["fingerprint"].as_str().expect("text");
         if let Some(told) = told.filter(|&told| told != found) {
-            if given.get("on_data_change").and_then(toml::Value::as_str) != Some("warn") {
-                let problem = "the data are not those of this fingerprint: names, sizes or contents differ; drop data.fingerprint, data.mean and data.std, or go on with what is there by data.on_data_change=warn";
+            if given.get("on_data_change").and_then(Value::as_str) != Some("warn") {
+                let problem = "the data are not those of this fingerprint: names, sizes or contents differ; drop data.fingerprint, data.mean, data.std and data.range, or go on with what is there by data.on_data_change=warn";
                 return Err(draft.locate(selfsame_base::DataError::setting("data.fingerprint", problem)).into());
             }
             let note =
@@ -222,7 +260,7 @@ impl Catalogue {
             draft.replace("data.fingerprint", found.into(), "the data", note);
         }
         draft.add_facts("data", &facts);
-        let (plan, resolved) = self.resolve(draft, schema.clone(), false)?;
+        let (plan, resolved) = self.resolve(draft, Arc::clone(schema), false)?;
         Ok(Planned { plan, resolved, dataset: Arc::new(dataset) })
     }
 
@@ -260,18 +298,22 @@ impl Catalogue {
     }
 }
 
+fn open_data(draft: &Draft) -> Result<Dataset, Error> {
+    let request: DataRequest = draft.read("data").map_err(|_| no_data())?;
+    Ok(Dataset::open(&request).map_err(|error| draft.locate(error))?)
+}
+
 fn no_data() -> Error {
     Error::setting("data.path", "missing; say what to train on, e.g. data=photos/ or data=demo")
 }
 
 /// A warm-up that is longer than the training would never end: it becomes a tenth of it, told.
 fn scale_warmup(draft: &mut Draft) {
-    let Ok(optimizer) = draft.read::<toml::Table>("optimizer") else { return };
-    let Ok(train) = draft.read::<toml::Table>("train") else { return };
-    let (Some(warmup), Some(epochs)) = (
-        optimizer.get("warmup_epochs").and_then(toml::Value::as_float),
-        train.get("epochs").and_then(toml::Value::as_integer),
-    ) else {
+    let Ok(optimizer) = draft.read::<Table>("optimizer") else { return };
+    let Ok(train) = draft.read::<Table>("train") else { return };
+    let (Some(warmup), Some(epochs)) =
+        (optimizer.get("warmup_epochs").and_then(Value::as_float), train.get("epochs").and_then(Value::as_integer))
+    else {
         return;
     };
     if warmup > epochs as f64 {

@@ -375,8 +375,8 @@ fn write(folder: &Path, path: &Path, files: &[(&str, Vec<u8>)], manifest: &Manif
 
 fn not_written(path: &Path, cause: io::Error) -> Error {
     let hint = match is_out_of_space(&cause) {
-        true => "the checkpoints before it are intact; make room, then go on with: selfsame pretrain RUN",
-        false => "the checkpoints before it are intact; mend this, then go on with: selfsame pretrain RUN",
+        true => "the checkpoints before it are intact; make room, then give the same command again",
+        false => "the checkpoints before it are intact; mend this, then give the same command again",
     };
     Error::Data(DataError::Io { path: path.to_owned(), cause, hint: Some(hint) })
 }

@@ -13,7 +13,7 @@ use selfsame_data::settings::OnDataChange;
 use std::path::{Path, PathBuf};
 
 /// File of the run folder.
-const RECORD: &str = "data.bin";
+pub(crate) const RECORD: &str = "data.bin";
 
 /// Keeps the record of a run's data as its training reads them.
 pub(crate) struct DataWatch {

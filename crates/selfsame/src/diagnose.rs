@@ -18,14 +18,15 @@ use selfsame_evaluate::invariance::{DialRange, Profile, Turned};
 use selfsame_evaluate::measurements::Observed;
 use selfsame_evaluate::representation::{MeasuredOn, RepresentationName};
 use selfsame_evaluate::shortcut::TrivialAttributes;
+use selfsame_evaluate::training::Training;
 use std::sync::Arc;
 
 /// Samples of a diagnosis, unless said otherwise: at least eight per dimension for widths up to 512.
 pub const SAMPLES: usize = 4096;
 /// Samples of which augmented views are made, and views of each.
 pub const VIEWED: [usize; 2] = [1000, 10];
-/// Passes over the samples, after which running statistics have settled: each batch moves them a tenth of the way.
-const SETTLING_ROUNDS: u64 = 3;
+/// Batches after which running statistics have settled: each moves them a tenth of the way, and 0.9⁴⁸ is 0.6 %.
+const SETTLING_UPDATES: usize = 48;
 /// Samples of an invariance profile.
 pub const PROFILED: usize = 512;
 
@@ -42,9 +43,11 @@ pub struct Examined<'a> {
 
 /// Features of views of some samples.
 #[derive(Default)]
-struct ViewFeatures {
-    h: Vec<f32>,
-    z: Vec<f32>,
+pub struct ViewFeatures {
+    /// Representations.
+    pub h: Vec<f32>,
+    /// Embeddings, where there is a projector.
+    pub z: Vec<f32>,
 }
 
 impl Examined<'_> {
@@ -101,63 +104,89 @@ impl Examined<'_> {
     }
 }
 
-/// Passes of [`diagnose`] over `samples` samples, for a progress bar.
+/// Passes of [`observe`] over `samples` samples, for a progress bar.
 pub fn passes(samples: usize) -> usize {
     samples + VIEWED[0].min(samples) * VIEWED[1]
 }
 
-/// Diagnoses `h` and, where there is a projector, `z`, over the samples of `plain`, which [`Examined::embed`] made, or an
-/// evaluation. `untrained` is the same plan's branch before training; `epochs` are those that the training has made.
-/// `progress` is told how many more passes are done.
-pub fn diagnose(
-    examined: Examined,
-    untrained: &Branch,
-    plain: &Tables,
-    epochs: Option<f64>,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Diagnoses, Error> {
-    let [viewed, views] = VIEWED;
-    let chosen = plain.indices.clone();
-    let untrained = settled(examined, untrained.clone(), &chosen)?;
-    let wanted = Wanted { z: examined.has_z(), ..Wanted::default() };
-    let (mut done, dataset) = (0, examined.dataset);
-    let before = Tables::embed(&untrained, dataset, examined.plan, Some(chosen.clone()), wanted, &mut |all| {
-        progress(all - std::mem::replace(&mut done, all));
-    })?;
-    let turned = examined.augmented(chosen.into_iter().take(viewed).collect(), views, progress)?;
-    let names = attributes::names(dataset.channels());
-    let of = |name, plain: Rows, before: Rows, turned: &[f32], trivial| -> Result<_, Error> {
-        let observed = Observed {
-            views: Some((Rows::new(turned, plain.dim), views)),
-            untrained: Some(before),
-            trivial,
-            epochs,
-            ..Observed::new(plain)
-        };
-        Ok((name, diagnosis::diagnose(&observed)?))
-    };
-    let trivial = Some(TrivialAttributes { values: plain.trivial.rows(), names: &names });
-    let mut diagnoses = vec![of(RepresentationName::H, plain.h.rows(), before.h.rows(), &turned.h, trivial)?];
-    if examined.has_z() {
-        diagnoses.push(of(RepresentationName::Z, plain.z.rows(), before.z.rows(), &turned.z, None)?);
-    }
-    Ok(diagnoses.into_iter().collect())
+/// What a diagnosis looks at, of the same samples throughout.
+pub struct Observations<'a> {
+    /// Features and trivial attributes of the samples as they are.
+    pub plain: &'a Tables,
+    /// Features by the untrained twin.
+    pub untrained: Tables,
+    /// Features of augmented views, those of a sample in consecutive rows, of the first samples.
+    pub viewed: ViewFeatures,
+    /// Views of each.
+    pub views: usize,
+    /// Kinds of the trivial attributes.
+    pub kinds: Vec<(&'static str, usize)>,
+    /// What is known of the training.
+    pub training: Training,
 }
 
-/// The untrained branch with the running statistics that its normalization layers would have after some epochs in which no
-/// weight moved: so that a change of these statistics is not taken for a change of the encoder.
-fn settled(examined: Examined, untrained: Branch, samples: &[usize]) -> Result<Branch, Error> {
-    let (device, mut branch) = (untrained.devices().first().cloned().unwrap_or_default(), untrained);
-    for round in 0..SETTLING_ROUNDS {
-        let views = examined.plan.augmented_views(1)?;
-        let mut loader = EvalLoader::new(examined.dataset.clone(), views, Some(samples.to_vec()))?;
-        while let Some(views) = loader.next_batch()? {
-            let group = views.groups.into_iter().next().expect("one view");
-            let pixels = group.data.into_iter().next().expect("one view");
-            let pass = Pass::train(Draws::new(examined.plan.seed, round, &views.indices));
-            branch.forward(view_to_device(pixels, group.shape, &device), &pass);
-            branch = update_running_statistics(branch, pass.into_statistics());
+/// Looks at the samples of `plain`, which [`Examined::embed`] made, or an evaluation. `untrained` is the same plan's branch before
+/// training. `progress` is told how many more passes are done.
+pub fn observe<'a>(
+    examined: Examined,
+    untrained: &Branch,
+    plain: &'a Tables,
+    training: Training,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Observations<'a>, Error> {
+    let ([viewed, views], dataset) = (VIEWED, examined.dataset);
+    let chosen = plain.indices.clone();
+    let twin = settled(examined, untrained.clone())?;
+    let wanted = Wanted { z: examined.has_z(), ..Wanted::default() };
+    let mut done = 0;
+    let untrained = Tables::embed(&twin, dataset, examined.plan, Some(chosen.clone()), wanted, &mut |all| {
+        progress(all - std::mem::replace(&mut done, all));
+    })?;
+    let viewed = examined.augmented(chosen.into_iter().take(viewed).collect(), views, progress)?;
+    let kinds = attributes::kinds(dataset.channels()).to_vec();
+    Ok(Observations { plain, untrained, viewed, views, kinds, training })
+}
+
+impl Observations<'_> {
+    /// Diagnoses `h` and, where there is a projector, `z`.
+    pub fn diagnose(&self) -> Result<Diagnoses, Error> {
+        let Self { plain, untrained, viewed, training, .. } = self;
+        let trivial = TrivialAttributes { values: plain.trivial.rows(), kinds: &self.kinds };
+        let of = |plain: Rows, untrained: Rows, viewed: &[f32], source_dim| {
+            diagnosis::diagnose(&Observed {
+                embeddings: plain,
+                views: Some((Rows::new(viewed, plain.dim), self.views)),
+                untrained: Some(untrained),
+                trivial: Some(trivial),
+                source_dim,
+                training: Some(training),
+            })
+        };
+        let h = of(plain.h.rows(), untrained.h.rows(), &viewed.h, None)?;
+        if plain.z.values.is_empty() {
+            return Ok([(RepresentationName::H, h)].into());
         }
+        let z = of(plain.z.rows(), untrained.z.rows(), &viewed.z, Some(plain.h.dim))?;
+        Ok([(RepresentationName::H, h.knowing(&z)), (RepresentationName::Z, z)].into())
+    }
+}
+
+/// The untrained branch with the running statistics that its normalization layers would have if no weight had moved: so that a
+/// change of these statistics is not taken for a change of the encoder. After [`SETTLING_UPDATES`] batches of the data,
+/// whatever the number of samples that are looked at: the same twin for any.
+fn settled(examined: Examined, untrained: Branch) -> Result<Branch, Error> {
+    let (device, mut branch) = (untrained.devices().first().cloned().unwrap_or_default(), untrained);
+    let order = examined.samples(usize::MAX);
+    let batch = examined.plan.evaluation_batching().batch_size;
+    let samples = order.iter().copied().cycle().take(SETTLING_UPDATES * batch).collect();
+    let mut loader = EvalLoader::new(examined.dataset.clone(), examined.plan.augmented_views(1)?, Some(samples))?;
+    for update in 0..SETTLING_UPDATES {
+        let Some(views) = loader.next_batch()? else { break };
+        let group = views.groups.into_iter().next().expect("one view");
+        let pixels = group.data.into_iter().next().expect("one view");
+        let pass = Pass::train(Draws::new(examined.plan.seed, update as u64, &views.indices));
+        branch.forward(view_to_device(pixels, group.shape, &device), &pass);
+        branch = update_running_statistics(branch, pass.into_statistics());
     }
     Ok(branch)
 }

@@ -98,7 +98,7 @@ pub fn for_each_views(
         let features = all.map(|(pixels, shape)| {
             let image_values = shape.iter().product();
             let trivial = match wanted.trivial {
-                true => pixels.chunks_exact(image_values).flat_map(|image| attributes(image, shape[2])).collect(),
+                true => pixels.chunks_exact(image_values).flat_map(|image| attributes(image, shape)).collect(),
                 false => Vec::new(),
             };
             let raw = match wanted.raw {
@@ -175,6 +175,15 @@ impl Tables {
             }
         }
         Ok(tables)
+    }
+
+    /// Gives every table other labels than those of its data: the class of each row, by its index in the data set.
+    pub fn relabel(&mut self, classes: &[String], class_of: impl Fn(usize) -> u32) {
+        let labels: Vec<u32> = self.indices.iter().map(|&index| class_of(index)).collect();
+        let Self { h, z, raw, trivial, .. } = self;
+        for table in [h, z, raw, trivial].into_iter().filter(|table| !table.is_empty()) {
+            (table.labels, table.classes) = (labels.clone(), classes.to_vec());
+        }
     }
 
     /// The rows of these samples, in this order; those that could not be read are left out.

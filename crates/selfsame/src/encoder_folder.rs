@@ -14,6 +14,7 @@ use burn::tensor::Device;
 use selfsame_base::atomic;
 use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_config::Choice;
+use selfsame_data::augment::Interpolation;
 use selfsame_data::loader::{Batching, EvalPlan};
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
@@ -45,10 +46,16 @@ pub struct EncoderConfig {
     pub channels: usize,
     /// Input side, px.
     pub size: usize,
-    /// Per-channel mean on the 0..1 scale.
+    /// Per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are.
     pub mean: Vec<f32>,
-    /// Per-channel standard deviation on the 0..1 scale.
+    /// Per-channel standard deviation, on the same scale.
     pub std: Vec<f32>,
+    /// What augmentations took for black and white, on the same scale.
+    #[serde(default = "unit_range")]
+    pub range: [f32; 2],
+    /// How crops and whole images were resized.
+    #[serde(default)]
+    pub interpolation: Interpolation,
     /// Width of the representation.
     pub width: usize,
     /// How long it was trained.
@@ -59,13 +66,24 @@ pub struct EncoderConfig {
     pub weights: SealedFile,
 }
 
+/// What encoders were trained with before the range was kept.
+fn unit_range() -> [f32; 2] {
+    [0.0, 1.0]
+}
+
 impl EncoderConfig {
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
         let (mean, std) = (self.mean.clone(), self.std.clone());
-        let data = DataSettings { size: self.size, channels: self.channels, mean, std, ..data.clone() };
+        let Self { size, channels, range, interpolation, .. } = *self;
+        let data = DataSettings { size, channels, mean, std, range, interpolation, ..data.clone() };
         Ok(EvalPlan::plain(&data, batching)?)
     }
+}
+
+/// What [`WEIGHTS`] holds of an encoder.
+pub(crate) fn weights_file(encoder: &Encoder) -> Vec<u8> {
+    parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)))
 }
 
 /// A folder that holds an encoder: a finished run, or one that was made of it.
@@ -143,8 +161,8 @@ impl EncoderFolder {
 
     /// Writes the encoder that `plan` has trained into `path`, its weights last.
     pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
-        let DataSettings { channels, size, mean, std, .. } = plan.data.clone();
-        let weights = parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)));
+        let DataSettings { channels, size, mean, std, range, interpolation, .. } = plan.data.clone();
+        let weights = weights_file(encoder);
         let config = EncoderConfig {
             format: FORMAT,
             layout: encoder.format().into(),
@@ -155,6 +173,8 @@ impl EncoderFolder {
             size,
             mean,
             std,
+            range,
+            interpolation,
             width: encoder.width(),
             trained,
             plan: plan.fingerprint(),

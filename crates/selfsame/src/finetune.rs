@@ -11,6 +11,7 @@
 //! rate for all layers, and the linear probe. The scores over several numbers of labels are the label-efficiency curve
 //! (Chen et al. 2020, "Big Self-Supervised Models are Strong Semi-Supervised Learners", fig. 1).
 
+mod goal;
 pub mod settings;
 
 use crate::backbone::Encoder;
@@ -19,12 +20,13 @@ use crate::catalogue::MethodEntry;
 use crate::device;
 use crate::embed::{Tables, Wanted};
 use crate::error::Error;
+use crate::labels::{Part, Told};
 use crate::method::BuildContext;
-use crate::objective::cross_entropy;
 use crate::optim::schedule::Schedule;
 use crate::optim::settings::{AdamwSettings, CommonSettings, OptimizerSettings, UpdateRule};
 use crate::optim::{GradientMap, Optimizer};
 use crate::plan::Plan;
+use crate::provenance;
 use crate::tensor::layers::{Draws, Linear, Pass, update_running_statistics};
 use crate::tensor::parameters::{self, Array};
 use crate::tensor::{to_vec, view_to_device};
@@ -32,6 +34,7 @@ use crate::train_settings::TrainSettings;
 use crate::trainer::WeightsOf;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use goal::Goal;
 use selfsame_base::DataError;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Settings;
@@ -39,12 +42,12 @@ use selfsame_data::dataset::Dataset;
 use selfsame_data::image::Image;
 use selfsame_data::loader::{SampleSource, TrainLoader};
 use selfsame_data::settings::ViewSettings;
-use selfsame_evaluate::bootstrap::{self, Outcomes, correct};
 use selfsame_evaluate::features::FeatureTable;
-use selfsame_evaluate::finetuning::{Finetuning, Fit, LabelCell};
+use selfsame_evaluate::finetuning::Finetuning;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::linear_probe::ProbeFeatures;
-use selfsame_evaluate::protocol::match_classes;
+use selfsame_evaluate::overlap::{Overlap, Seen};
+use selfsame_evaluate::targets::Task;
 use settings::FinetuneSettings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,6 +151,10 @@ pub struct Tuning<'a> {
     pub train: &'a Arc<Dataset>,
     /// Labeled samples to be judged on.
     pub test: &'a Arc<Dataset>,
+    /// What is told of samples beside the folders that they lie in.
+    pub told: &'a Told,
+    /// The parts of both that are used, as [`Told::parts`] gives them.
+    pub parts: &'a [Part; 2],
 }
 
 /// Fine-tunes with each number of labels. `progress` is told what runs, how many steps are done, and of how many. `done` is
@@ -178,20 +185,38 @@ struct Tuner<'a> {
     test: FeatureTable,
     /// Rows of `train` in the data set.
     rows: Vec<usize>,
-    truth: Vec<u32>,
+    goal: Goal,
+    /// Group of each row of both parts, where samples come in groups.
+    groups: Option<[Vec<u32>; 2]>,
+    overlap: Overlap,
 }
 
 impl<'a> Tuner<'a> {
     fn new(tuning: &'a Tuning<'a>, settings: &'a FinetuneSettings) -> Result<Self, Error> {
         let plan = tuning.plan;
-        let table =
-            |data: &Arc<Dataset>| Tables::embed(tuning.branch, data, plan, None, Wanted::default(), &mut |_| {});
-        let (Tables { h: train, indices: rows, .. }, Tables { h: test, .. }) =
-            (table(tuning.train)?, table(tuning.test)?);
+        // Their contents are compared, as they are read.
+        [tuning.train, tuning.test].iter().for_each(|data| data.remember(None));
+        let table = |data: &Arc<Dataset>, part: &Part| -> Result<Tables, Error> {
+            let samples = part.samples.clone();
+            let mut tables = Tables::embed(tuning.branch, data, plan, samples, Wanted::default(), &mut |_| {})?;
+            tuning.told.relabel(part, &mut tables);
+            Ok(tables)
+        };
+        let parts = tuning.parts;
+        let (Tables { h: train, indices: rows, .. }, Tables { h: test, indices: test_rows, .. }) =
+            (table(tuning.train, &parts[0])?, table(tuning.test, &parts[1])?);
         for table in [&train, &test] {
             table.check_finite("the representation")?;
         }
-        let truth = match_classes(&train, &test)?;
+        let goal = match tuning.told.table.as_ref().filter(|_| tuning.told.task() != Task::Classes) {
+            None => Goal::classes(&train, &test)?,
+            Some((_, columns)) => {
+                let values = [parts[0].values(&rows), parts[1].values(&test_rows)];
+                Goal::targets(columns.task(), columns.names(), values)?
+            }
+        };
+        let grouped = || [parts[0].numbered_groups(&rows), parts[1].numbered_groups(&test_rows)];
+        let groups = tuning.told.grouped().then(grouped);
         let stages = tuning.branch.encoder.stages();
         if let Some(wanted) = settings.stages().filter(|&wanted| wanted > stages) {
             let problem = format!(
@@ -199,7 +224,11 @@ impl<'a> Tuner<'a> {
             );
             return Err(Error::setting("stages", problem));
         }
-        Ok(Self { tuning, settings, train, test, rows, truth })
+        let contents = |data: &Dataset, rows: &[usize]| rows.iter().map(|&row| data.content(row)).collect::<Vec<_>>();
+        let (of_train, of_test) = (contents(tuning.train, &rows), contents(tuning.test, &test_rows));
+        let part = |h, contents| Seen { h, contents, looks: None };
+        let overlap = Overlap::find(part(&test, &of_test), part(&train, &of_train))?;
+        Ok(Self { tuning, settings, train, test, rows, goal, groups, overlap })
     }
 
     fn curve(
@@ -209,57 +238,60 @@ impl<'a> Tuner<'a> {
         done: &mut (dyn FnMut(&Finetuning) -> Result<(), Error> + Send),
     ) -> Result<(), Error> {
         let settings = self.settings.to_json();
+        let &Tuning { plan, branch, train, test, .. } = self.tuning;
+        let [train_groups, test_groups] = [0, 1].map(|part| self.groups.as_ref().map(|groups| &groups[part][..]));
         let mut found = Finetuning {
+            measured_on: provenance::measured_on(plan, Some(branch), test)?,
+            labels_from: provenance::data_origin(train)?,
+            overlap: Some(self.overlap.clone()),
             settings,
             train_samples: self.train.len(),
             test_samples: self.test.len(),
-            classes: self.train.classes.len(),
+            task: self.goal.task,
+            classes: self.goal.width,
+            label_table: self.tuning.told.table.as_ref().map(|(table, _)| table.origin().clone()),
+            test_groups: test_groups.map(|of| of.iter().max().map_or(0, |&last| last as usize + 1)),
             cells: Vec::new(),
+            chance: Some(self.goal.chance()),
+            conclusion: Vec::new(),
         };
         let probe = ProbeFeatures::new(self.train.rows())?;
         let coordinates = probe.coordinates(self.test.rows())?;
         for &labels in labels {
             let draws = if labels == LabelBudget::All { 1 } else { self.settings.keys.draws as u64 };
-            let mut scores: [Outcomes; 3] = Default::default();
+            let mut outputs: [Vec<Vec<f32>>; 3] = Default::default();
             let mut labeled = 0;
             for draw in 0..draws {
-                let (seed, classes) = (self.tuning.plan.seed, self.train.classes.len());
-                let rows = labels.rows(&self.train.labels, classes, seed, draw);
+                let seed = plan.seed;
+                let rows = self.goal.rows(labels, seed, draw)?;
                 labeled = rows.len();
-                let rng = StreamRng::new(seed, Purpose::Evaluate, 1, draw + 1, 0);
-                let probed = probe.fit(&rows, &self.train.labels, classes, rng);
+                let rng = || StreamRng::new(seed, Purpose::Evaluate, 1, draw + 1, 0);
+                let (probed, head) = self.goal.probe(&probe, &coordinates, &rows, train_groups, &rng);
                 let mut fit = |what: &str, head| {
                     let what = format!("{labels}, draw {} of {draws}: {what}", draw + 1);
                     self.fit(&rows, draw, head, &mut |step, steps| progress(&what, step, steps))
                 };
-                let finetuned = fit("fine-tuning", Some(probe.affine(&probed)))?;
+                let finetuned = fit("fine-tuning", Some(head))?;
                 let scratch = fit("from scratch", None)?;
-                for (score, predicted) in scores.iter_mut().zip([finetuned, scratch, probed.predict(&coordinates)]) {
-                    score.draws.push(correct(&predicted, &self.truth));
+                for (outputs, found) in outputs.iter_mut().zip([finetuned, scratch, probed]) {
+                    outputs.push(found);
                 }
             }
-            let intervals = bootstrap::intervals(&scores.each_ref(), self.truth.len(), self.tuning.plan.seed);
-            let mut fits = scores.iter().zip(intervals).map(|(score, interval)| Fit {
-                accuracy: score.mean().expect("test samples"),
-                interval: interval.expect("test samples"),
-            });
-            let mut fit = || fits.next().expect("three");
-            let (finetuned, scratch, linear_probe) = (fit(), fit(), fit());
-            found.cells.push(LabelCell { labels, labeled, draws, finetuned, scratch, linear_probe });
+            found.add(self.goal.cell((labels, labeled, draws), &outputs, test_groups, plan.seed));
             done(&found)?;
         }
         Ok(())
     }
 
     /// Trains the pretrained encoder under the classifier `head`, or without one the network from its initial weights, on the
-    /// labeled rows, and predicts the classes of the test samples.
+    /// labeled rows, and gives its outputs for the test samples, `[samples, width]`.
     fn fit(
         &self,
         rows: &[u32],
         draw: u64,
         head: Option<(Vec<f32>, Vec<f32>)>,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Vec<u32>, Error> {
+    ) -> Result<Vec<f32>, Error> {
         let device = device::open(&self.tuning.plan.device)?.autodiff();
         let plan = tuning_plan(self.settings, self.tuning.plan, rows.len(), self.tuning.plan.seed.wrapping_add(draw));
         let scratch;
@@ -272,7 +304,8 @@ impl<'a> Tuner<'a> {
             (alike.keys.stages, alike.keys.layer_decay) = ("all".into(), 1.0);
             (&scratch, alike)
         };
-        let mut model = Classifier::new(&plan, branch, self.train.classes.len(), head, &device)?;
+        let mut model = Classifier::new(&plan, branch, self.goal.width, head, &device)?;
+        let units = self.goal.units(rows);
         let shares = model.shares(&settings);
         let indices = rows.iter().map(|&row| self.rows[row as usize]).collect();
         let labeled = Arc::new(Labeled { dataset: self.tuning.train.clone(), indices });
@@ -285,35 +318,33 @@ impl<'a> Tuner<'a> {
             let views = loader.next_batch()?;
             let group = views.groups.into_iter().next().expect("one view");
             let pixels = group.data.into_iter().next().expect("one view");
-            let targets: Vec<f32> = views.indices.iter().map(|&i| self.train.labels[rows[i] as usize] as f32).collect();
+            let shown: Vec<u32> = views.indices.iter().map(|&i| rows[i]).collect();
             let pass = Pass::train(Draws::new(plan.seed, step, &views.indices));
             let h = model.encoder.forward(view_to_device(pixels, group.shape, &device.clone().inner()), &pass);
-            let targets = TensorData::new(targets, [views.indices.len(), 1]);
-            let loss = cross_entropy(model.head.forward(h), Tensor::from_data(targets, &device));
-            let total: f32 = loss.total.clone().into_scalar();
+            let loss = self.goal.loss(model.head.forward(h), &shown, &units, &device);
+            let total: f32 = loss.clone().into_scalar();
             if !total.is_finite() {
                 let problem = format!("the loss is {total} at step {} of {steps}; try a lower rate", step + 1);
                 return Err(Error::setting("lr", problem));
             }
             let mut gradients = GradientMap::default();
-            gradients.accumulate(&model, &mut loss.total.backward());
+            gradients.accumulate(&model, &mut loss.backward());
             gradients.retain(|name| shares.contains_key(name));
             let lr = schedule.at(step);
             model = optimizer.update(model, gradients, |name| lr * shares[name]);
             model = update_running_statistics(model, pass.into_statistics());
             progress(step + 1, steps);
         }
-        self.predict(&model.valid())
+        Ok(self.goal.in_units(self.outputs(&model.valid())?, &units))
     }
 
-    fn predict(&self, model: &Classifier) -> Result<Vec<u32>, Error> {
+    fn outputs(&self, model: &Classifier) -> Result<Vec<f32>, Error> {
         let branch = Branch::without_projector(model.encoder.clone());
         let (test, plan) = (self.tuning.test, self.tuning.plan);
-        let h = Tables::embed(&branch, test, plan, None, Wanted::default(), &mut |_| {})?.h;
+        let samples = self.tuning.parts[1].samples.clone();
+        let h = Tables::embed(&branch, test, plan, samples, Wanted::default(), &mut |_| {})?.h;
         h.check_finite("the representation")?;
         let (rows, dim, device) = (h.len(), h.dim, device::open(&plan.device)?);
-        let logits = model.head.forward(Tensor::<2>::from_data(TensorData::new(h.values, [rows, dim]), &device));
-        let largest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
-        Ok(to_vec(logits).chunks_exact(self.train.classes.len()).map(|row| largest(row).unwrap_or(0) as u32).collect())
+        Ok(to_vec(model.head.forward(Tensor::<2>::from_data(TensorData::new(h.values, [rows, dim]), &device))))
     }
 }

@@ -31,7 +31,7 @@ pub fn effective_rank(branch: &Branch, dataset: &Arc<Dataset>, plan: &Plan) -> R
     let wanted = Wanted { z: branch.has_z(), ..Wanted::default() };
     let tables = Tables::embed(branch, dataset, plan, Some(samples(dataset, plan, SAMPLES)), wanted, &mut |_| {})?;
     let embeddings = if branch.has_z() { tables.z } else { tables.h };
-    Ok(gauge(embeddings.rows()).effective_rank)
+    Ok(gauge(embeddings.rows(), branch.encoder.width()).effective_rank)
 }
 
 /// [LiDAR](selfsame_evaluate::lidar) of the embeddings of augmented views; of `h` where there is no projector.

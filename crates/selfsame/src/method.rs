@@ -4,6 +4,7 @@ use crate::backbone::{Encoder, Role};
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
+use crate::fitted_recipe::Fit;
 use crate::objective::LossTerms;
 use crate::outputs::PerSample;
 use crate::picture::Picture;
@@ -17,6 +18,7 @@ use burn::tensor::Device;
 use selfsame_config::Settings;
 use selfsame_data::dataset::Dataset;
 use std::sync::Arc;
+use toml::Table;
 
 /// What a method is built from.
 #[derive(Debug)]
@@ -92,6 +94,22 @@ pub struct PrepareContext<'a> {
     pub progress: &'a mut dyn FnMut(&str, usize, usize),
 }
 
+/// What a loss is when the network gives the same for every input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrivialLoss {
+    /// Its value.
+    pub value: f64,
+    /// What that is, with the plan's numbers: `ln(2·256 − 1)`.
+    pub formula: String,
+}
+
+impl TrivialLoss {
+    /// `ln count`, of as many equal candidates, which `formula` spells out.
+    pub fn ln(count: usize, formula: String) -> Self {
+        Self { value: (count as f64).ln(), formula: format!("ln({formula})") }
+    }
+}
+
 /// A way of learning without labels. `embed` treats samples one by one and may run in chunks; `objective` needs the
 /// whole batch.
 pub trait Method: Module + Sized + 'static {
@@ -104,6 +122,15 @@ pub trait Method: Module + Sized + 'static {
 
     /// Whether the values make sense together and with the rest of the plan. Errors name the keys.
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error>;
+
+    /// Changes what the method's own recipe has in `[method]` to fit other data.
+    fn fit(_keys: &mut Table, _to: &Fit) {}
+
+    /// The objective of outputs that are the same for every input, where it has a value that says so: a loss that stays there has
+    /// taught nothing. None where the objective is least for them, or has no such value.
+    fn trivial_loss(_config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        None
+    }
 
     /// Builds the method from its keys and the plan.
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error>;

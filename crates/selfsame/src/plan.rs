@@ -131,11 +131,25 @@ impl Plan {
             let problem = "1 sample has no statistics for batch norm, so nothing would be learned; at least 2 works, or another norm in [backbone] and [projector]";
             return wrong("train.chunk_size", problem.into());
         }
-        let DataSettings { channels, mean, std, .. } = &self.data;
+        let DataSettings { channels, mean, std, range, .. } = &self.data;
+        let [low, high] = range;
+        if low >= high {
+            return wrong(
+                "data.range",
+                format!("expected two different values, the smaller first, got [{low}, {high}]"),
+            );
+        }
         for (key, constants) in [("data.mean", mean), ("data.std", std)] {
             if constants.len() != *channels {
                 let problem = format!("expected one number per channel, {channels} in all, got {}", constants.len());
                 return wrong(key, problem);
+            }
+        }
+        for (key, constants) in
+            [("data.mean", mean.as_slice()), ("data.std", std.as_slice()), ("data.range", range.as_slice())]
+        {
+            if !constants.iter().all(|v| v.is_finite()) {
+                return wrong(key, format!("expected numbers within ±{:e}, got {constants:?}", f32::MAX));
             }
         }
         for (i, group) in self.views.iter().enumerate() {

@@ -1,11 +1,13 @@
 //! A queue of past embeddings: more negatives, or neighbors, than a batch holds (He et al. 2020, §3.2).
 
 use crate::error::Error;
+use crate::fitted_recipe::Fit;
 use crate::objective::normalize_rows;
 use crate::tensor::layers::Init;
 use crate::tensor::unrecorded;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use toml::{Table, Value};
 
 /// Unit rows, the oldest first; random ones until it has been filled.
 #[derive(Module, Debug)]
@@ -39,6 +41,15 @@ impl Queue {
             })
         });
         Self { rows }
+    }
+
+    /// The queue of a recipe on other data: never longer than an epoch, and a multiple of the batch.
+    pub fn fit(keys: &mut Table, to: &Fit) {
+        if let (Some(Value::Integer(own)), Some(batch)) = (keys.get("queue"), to.batch_size) {
+            let most = (*own).min(to.samples as i64);
+            let batch = batch.max(1) as i64;
+            keys.insert("queue".into(), Value::Integer((most / batch).max(1) * batch));
+        }
     }
 
     /// Checks `method.queue`, the length, against the batch.

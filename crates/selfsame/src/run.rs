@@ -248,6 +248,17 @@ impl Run {
         tensorboard.add(event)
     }
 
+    /// The objective's totals of the last recorded steps, at most `count`; none where the records cannot be read.
+    pub fn last_losses(&self, count: usize) -> Vec<f64> {
+        let bytes = files::read(&self.path.join(METRICS), u64::MAX).unwrap_or_default();
+        let lines = bytes.rsplit(|&byte| byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
+        let steps = lines.filter_map(|line| match serde_json::from_str(line) {
+            Ok(Event::Step(record)) => Some(f64::from(record.total)),
+            _ => None,
+        });
+        steps.filter(|total| total.is_finite()).take(count).collect()
+    }
+
     /// Hands the records to the disk.
     pub fn sync_records(&mut self) -> Result<(), Error> {
         let Some((metrics, tensorboard)) = &mut self.metrics else { return Ok(()) };

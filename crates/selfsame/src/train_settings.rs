@@ -40,7 +40,7 @@ settings! {
         keep_checkpoints: usize = 3, Kind::COUNT, records;
         /// by what the best checkpoint is kept too, one more; it is looked for at the end of every epoch
         keep_best: BestBy = "none", Kind::Word(BestBy::WORDS), records;
-        /// epochs between kNN scores where labels exist, 0: never
+        /// epochs between kNN scores where labels exist, 0: never; samples are drawn one by one, groups such as films are not kept apart
         online_knn_epochs: usize = 5, Kind::COUNT_OR_ZERO, records;
         /// what happens to a step whose loss or gradients are not finite or, with skip and rollback, a spike
         on_divergence: Policy = "stop", Kind::Word(POLICIES);

@@ -10,6 +10,7 @@ use crate::encoder_folder::EncoderFolder;
 use crate::error::Error;
 use crate::events::{self, Event, Observer, StepRecord};
 use crate::judge;
+use crate::known;
 use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
 use crate::optim::Optimizer;
 use crate::optim::schedule::Schedule;
@@ -289,6 +290,10 @@ impl<'a, M: Method> Session<'a, M> {
         for message in warnings {
             self.tell(&Event::Warning { step: self.done, message })?;
         }
+        // Who opened the data has told them.
+        for note in self.dataset.notes().iter().filter(|_| self.done == 0) {
+            self.run.record(&Event::Warning { step: 0, message: note.clone() })?;
+        }
         Ok(())
     }
 
@@ -323,7 +328,7 @@ impl<'a, M: Method> Session<'a, M> {
         let mut loader = self.loader()?;
         let mut pace = Pace::new();
         let mut last_checkpoint = Instant::now();
-        let mut watch = CollapseWatch::default();
+        let mut watch = CollapseWatch::new(known::of_plan(self.plan));
         if self.is_point_of_return() {
             self.save()?;
         }
@@ -480,7 +485,7 @@ impl<'a, M: Method> Session<'a, M> {
     fn record(&self, result: &Step<M::Outputs>, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
         let z = result.outputs.watched().clone();
         let [_, dim] = z.dims();
-        let gauge = collapse::gauge(Rows { values: &to_vec(z), dim });
+        let gauge = collapse::gauge(Rows { values: &to_vec(z), dim }, self.model().branch().encoder.width());
         let remaining = (self.steps - self.done) as f64;
         let record = StepRecord {
             step: self.done,
@@ -562,6 +567,9 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn finish(&mut self, wait_s: f64) -> Result<(), Error> {
         self.save()?;
+        if let Some(message) = self.dataset.skipped() {
+            self.tell(&Event::Warning { step: self.done, message })?;
+        }
         // Neither is worth the encoder.
         for written in [self.run.write_skipped(&self.dataset), self.draw_pictures()] {
             if let Err(error) = written {

@@ -8,8 +8,13 @@ use selfsame_data::image::{Pixels, Size};
 pub fn image(bytes: &[u8]) {
     for channels in [1, 3, 4] {
         // Small, so that a decoder's memory is: 24 MB by the limits that are derived from it.
-        let wanted = Wanted::channels(channels);
-        let decoder = FileDecoder { wanted, background: [255, 0, 127], max_megapixels: 0.25, memory_bytes: 64 << 20 };
+        let decoder = FileDecoder {
+            wanted: Wanted::channels(channels),
+            gray_only: false,
+            background: [255, 0, 127],
+            max_megapixels: 0.25,
+            memory_bytes: 64 << 20,
+        };
         let header = decoder.probe(bytes, "a file").map_err(told).ok();
         match decoder.decode(bytes, "a file") {
             Ok((image, _)) => {

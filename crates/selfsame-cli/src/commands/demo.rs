@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use anyhow::Result;
 use clap::Args;
 use selfsame::catalogue::{METHODS, Planned};
+use selfsame::labels::Told;
 use selfsame_base::lookup;
 use selfsame_config::Recipe;
 
@@ -38,7 +39,7 @@ impl Demo {
             return Ok(Code::Saved);
         }
         let test = plans::sibling(&plan, "demo/test")?;
-        let features = evaluate::judge(&plan, &dataset, &test)?;
+        let features = evaluate::judge(&plan, &dataset, &test, &Told::default())?;
         report::write_after(&plan, &dataset, &features);
         Ok(Code::Finished)
     }

@@ -10,9 +10,9 @@ use clap::Args;
 use selfsame::branch::Branch;
 use selfsame::diagnose::{self, Examined};
 use selfsame::embed::Tables;
+use selfsame::known;
 use selfsame::plan::Plan;
-use selfsame::progress::Progress;
-use selfsame::run::Run;
+use selfsame::provenance;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::diagnosis::{self, DiagnosisRecord};
@@ -69,6 +69,7 @@ impl Diagnose {
         let (record, plain) = measure(examined, samples)?;
         terminal::print(format_args!("{}", diagnosis::page(&record.diagnosis, terminal::color()).trim_end()));
         kept.write(plan.out.join(FILE), |path| record.write(path));
+        plans::tell_skipped(&dataset);
         let profiled = if self.invariance { profile(examined, &plain, &mut kept) } else { Ok(()) };
         kept.finish();
         profiled?;
@@ -99,19 +100,20 @@ pub fn of_tables(
 }
 
 fn examine(examined: Examined, untrained: &Branch, plain: &Tables) -> Result<DiagnosisRecord> {
-    let Examined { plan, dataset, .. } = examined;
-    let epochs = Run::existing(&plan.out)?.progress()?.map(Progress::epochs);
+    let Examined { plan, dataset, branch } = examined;
+    let training = known::of_run(plan, plans::method(plan)?, branch, untrained)?;
     let task = Task::new(diagnose::passes(plain.indices.len()), "diagnosing");
-    let diagnosis = diagnose::diagnose(examined, untrained, plain, epochs, &mut |done| task.advance(done))?;
+    let observations = diagnose::observe(examined, untrained, plain, training, &mut |done| task.advance(done))?;
+    let diagnosis = observations.diagnose()?;
     task.finish();
-    Ok(DiagnosisRecord { measured_on: report::measured_on(plan, dataset)?, diagnosis })
+    Ok(DiagnosisRecord { measured_on: provenance::measured_on(plan, Some(branch), dataset)?, diagnosis })
 }
 
 /// Measures the invariance profile, prints it and writes its file.
 fn profile(examined: Examined, plain: &Tables, kept: &mut Kept) -> Result<()> {
     let task = Task::new(0, "turning dials");
-    let Examined { plan, dataset, .. } = examined;
-    let measured_on = report::measured_on(plan, dataset)?;
+    let Examined { plan, branch, dataset } = examined;
+    let measured_on = provenance::measured_on(plan, Some(branch), dataset)?;
     let mut progress = |done, all| task.follow("turning dials", done as u64, all as u64);
     let profile = diagnose::invariance(examined, plain, measured_on, &mut progress)?;
     task.finish();

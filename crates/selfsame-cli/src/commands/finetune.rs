@@ -4,13 +4,15 @@ use super::report;
 use crate::exit::{Code, bad_input};
 use crate::plans;
 use crate::results::Kept;
-use crate::terminal::{self, Task};
+use crate::terminal::{self, note};
 use anyhow::Result;
 use clap::Args;
 use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
+use selfsame::labels::{Keys, Told};
 use selfsame::trainer::WeightsOf;
 use selfsame_evaluate::label_subsets::LabelBudget;
+use selfsame_evaluate::targets::Task;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -18,6 +20,9 @@ Examples:
   selfsame finetune runs/mine train=labeled/ test=held-out/           1, 10 and 100 labels per class
   selfsame finetune runs/simclr-demo test=demo/test labels=1%,10%,all
   selfsame finetune runs/mine test=held-out/ stages=1 lr=3e-4          the classifier and the last stage learn
+  selfsame finetune runs/mine test=held-out/ labels=about.csv targets=age labels=10%,all groups=patient
+
+labels=TABLE.csv, targets=, task= and groups= are those of selfsame evaluate.
 
 Keys: selfsame list keys finetune.
 The table goes to standard output and, as finetune.json, into the run folder.";
@@ -28,21 +33,32 @@ The table goes to standard output and, as finetune.json, into the run folder.";
 pub struct Finetune {
     /// A run folder
     run: PathBuf,
-    /// train=PATH test=PATH labels=NUMBERS, and how to fine-tune
+    /// train=PATH test=PATH labels=NUMBERS labels=TABLE.csv targets=COLUMN,… task=TASK groups=GROUPS, and how to fine-tune
     #[arg(value_name = "KEY=VALUE")]
     words: Vec<String>,
+}
+
+/// Whether a word names a table of labels.
+fn is_table(word: &str) -> bool {
+    word.strip_prefix("labels=").is_some_and(|value| [".csv", ".tsv"].iter().any(|end| value.ends_with(end)))
 }
 
 impl Finetune {
     pub fn run(self) -> Result<Code> {
         let plan = plans::run(&self.run)?;
-        let named = |word: &String| ["train=", "test=", "labels="].iter().any(|key| word.starts_with(key));
+        let keys = ["train", "test", "labels", "targets", "task", "groups"];
+        let named = |word: &String| word.split_once('=').is_some_and(|(key, _)| keys.contains(&key));
         let (named, settings): (Vec<_>, Vec<_>) = self.words.into_iter().partition(named);
-        let [train, test, labels] = plans::values(&named, ["train", "test", "labels"])?;
+        // A table of labels, and numbers of labels.
+        let (table, named): (Vec<_>, Vec<_>) = named.into_iter().partition(|word| is_table(word));
+        let [table] = plans::values(&table, ["labels"])?;
+        let [train, test, labels, targets, task, groups] = plans::values(&named, keys)?;
+        let told = Told::read(Keys { labels: table, targets, task, groups })?;
         let test =
             test.ok_or_else(|| bad_input("test: missing; say which labeled data to test on, e.g. test=held-out/"))?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
-        let labels = labels.unwrap_or_else(|| "1,10,100".into());
+        let usual = if told.task() == Task::Classes { "1,10,100" } else { "1%,10%,all" };
+        let labels = labels.unwrap_or_else(|| usual.into());
         let labels = labels.split(',').map(str::parse).collect::<Result<Vec<LabelBudget>, _>>()?;
         let settings = FinetuneSettings::parse(&settings)?;
         let (train, test) = (plans::kept_sibling(&plan, &train)?, plans::kept_sibling(&plan, &test)?);
@@ -50,8 +66,10 @@ impl Finetune {
         let mut kept = Kept::ahead(std::slice::from_ref(&path));
         let branch = plans::branch(&plan, WeightsOf::Trained)?;
         let method = plans::method(&plan)?;
-        let tuning = Tuning { plan: &plan, method, branch: &branch, train: &train, test: &test };
-        let task = Task::new(0, "embedding");
+        let parts = told.parts([&train, &test], &mut |line| note!("note: {line}"))?;
+        let tuning =
+            Tuning { plan: &plan, method, branch: &branch, train: &train, test: &test, told: &told, parts: &parts };
+        let task = terminal::Task::new(0, "embedding");
         let mut progress = |what: &str, step, steps| task.follow(what, step, steps);
         let mut table = String::new();
         let ended = finetune::finetune(&tuning, &labels, &settings, &mut progress, &mut |found| {
@@ -61,6 +79,7 @@ impl Finetune {
             Ok(())
         });
         task.finish();
+        [&train, &test].into_iter().for_each(|data| plans::tell_skipped(data));
         if !table.is_empty() {
             terminal::print(format_args!("{}", table.trim_end()));
             kept.finish();

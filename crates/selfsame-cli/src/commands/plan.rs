@@ -23,10 +23,15 @@ pub struct ShowPlan {
 
 impl ShowPlan {
     pub fn run(self) -> Result<Code> {
+        let annotated = |recipe, arguments| -> Result<String> {
+            let planned = plans::resolve(recipe, arguments)?;
+            plans::tell_skipped(&planned.dataset);
+            Ok(planned.to_annotated_toml())
+        };
         let text = match plans::split(&self.words)? {
             (Some(Given::Run(path)), arguments) => plans::run_with(&path, arguments)?.to_toml(),
-            (Some(Given::Recipe(recipe)), arguments) => plans::resolve(Some(&recipe), arguments)?.to_annotated_toml(),
-            (None, arguments) => plans::resolve(None, arguments)?.to_annotated_toml(),
+            (Some(Given::Recipe(recipe)), arguments) => annotated(Some(&recipe), arguments)?,
+            (None, arguments) => annotated(None, arguments)?,
         };
         terminal::print(format_args!("{}", text.trim_end()));
         Ok(Code::Finished)

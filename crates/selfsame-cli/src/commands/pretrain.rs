@@ -11,11 +11,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::Error;
 use selfsame::diagnose::Examined;
-use selfsame::events::Observer;
+use selfsame::events::{Event, Observer, StepRecord};
 use selfsame::plan::Plan;
 use selfsame::run::{Run, RunState};
 use selfsame::trainer::{Outcome, WeightsOf};
 use selfsame_base::DataError;
+use selfsame_base::text::pasted;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::diagnosis;
 use std::io::IsTerminal;
@@ -58,7 +59,7 @@ impl Pretrain {
         let (plan, dataset) = plans::open(&self.words)?;
         let finished = |run: Run| run.state().is_ok_and(|state| state == RunState::Finished);
         let reported = Run::existing(&plan.out).is_ok_and(finished) && plan.out.join("report.html").is_file();
-        let mut observer: Box<dyn Observer> = match self.tui {
+        let observer: Box<dyn Observer> = match self.tui {
             false => Box::new(Progress::new()),
             true if std::io::stderr().is_terminal() => {
                 Box::new(Dashboard::new().context("--tui: the terminal cannot be drawn on")?)
@@ -67,21 +68,50 @@ impl Pretrain {
                 return Err(bad_input("--tui: needs a terminal; leave it out, or follow with: selfsame watch"));
             }
         };
-        let trained = if self.records {
-            train(&plan, dataset.clone(), &mut Records(&mut *observer))?
-        } else {
-            train(&plan, dataset.clone(), &mut *observer)?
-        };
+        let judgement = if reported { 0.0 } else { judgement(&plan, dataset.len()) };
+        let mut observer: Box<dyn Observer> = Box::new(UntilJudged { observer, samples: judgement });
+        if self.records {
+            observer = Box::new(Records(observer));
+        }
+        let trained = train(&plan, dataset.clone(), &mut *observer)?;
         // Gives the terminal back.
         drop(observer);
         if !trained {
             return Ok(Code::Saved);
         }
         if !reported && let Err(error) = judge(&plan, &dataset) {
-            let run = plan.out.display();
+            let run = pasted(&plan.out);
             note!("warning: {run} is trained, but not diagnosed: {error:#}; selfsame diagnose {run} tries again");
         }
         Ok(Code::Finished)
+    }
+}
+
+/// What the diagnosis after a training takes, in samples of the training.
+fn judgement(plan: &Plan, samples: usize) -> f64 {
+    /// A backward pass takes as long as two forward ones.
+    const PASSES_OF_A_VIEW: usize = 3;
+    let samples = samples.min(selfsame::diagnose::SAMPLES);
+    let views: usize = plan.views.iter().map(|group| group.count).sum();
+    (samples + selfsame::diagnose::passes(samples)) as f64 / (PASSES_OF_A_VIEW * views) as f64
+}
+
+/// Hands events on, in which the time left goes on until the run is judged.
+struct UntilJudged {
+    observer: Box<dyn Observer>,
+    /// What the judgement takes, in samples of the training.
+    samples: f64,
+}
+
+impl Observer for UntilJudged {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Step(record) => {
+                let eta_s = record.eta_s + self.samples / record.samples_per_s;
+                self.observer.event(&Event::Step(StepRecord { eta_s, ..record.clone() }));
+            }
+            other => self.observer.event(other),
+        }
     }
 }
 
@@ -107,7 +137,7 @@ pub fn train(plan: &Plan, dataset: Arc<Dataset>, observer: &mut dyn Observer) ->
         Outcome::Finished { run } => note!("the encoder is in {}", run.join("encoder.safetensors").display()),
         Outcome::AlreadyFinished { run } => note!("{} is finished; nothing to do", run.display()),
         Outcome::Interrupted { run, step, steps } => {
-            note!("stopped after step {step} of {steps}, saved; go on with: selfsame pretrain {}", run.display());
+            note!("stopped after step {step} of {steps}, saved; go on with: selfsame pretrain {}", pasted(&run));
             return Ok(false);
         }
     }

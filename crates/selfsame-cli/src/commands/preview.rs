@@ -43,6 +43,7 @@ impl ShowViews {
         writable(&png).and_then(|()| writable(&page))?;
         let shown =
             Preview::new(&dataset, &plan.data, &plan.views, plan.batching(), usize::from(self.samples), TILE_PX)?;
+        plans::tell_skipped(&dataset);
         let title = format!("Views of {}", plan.data.path.display());
         let sheet = shown.sheet.to_png();
         atomic::write(&png, &sheet)?;

@@ -9,17 +9,18 @@ use clap::Args;
 use selfsame::diagnose::Examined;
 use selfsame::embed::Tables;
 use selfsame::plan::Plan;
-use selfsame::progress::Progress;
+use selfsame::provenance;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
+use selfsame_base::text::pasted;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::preview::{Preview, Shown, ShownView};
 use selfsame_data::settings::DataRequest;
 use selfsame_data::sheet::Sheet;
 use selfsame_evaluate::features::Rows;
 use selfsame_evaluate::findings::{FindOptions, Findings, MapKind};
-use selfsame_evaluate::metadata::Metadata;
-use selfsame_evaluate::representation::MeasuredOn;
+use selfsame_evaluate::metadata::groupings;
+use selfsame_evaluate::table::Table;
 use selfsame_report::{
     self as pages, GALLERY_BYTES, GALLERY_PX, RunRecords, SamplePictures, SheetSample, SheetStep, SheetView,
     THUMBNAIL_BYTES, THUMBNAIL_PX, TileSheet, VIEWS_BYTES, ViewSheet,
@@ -86,7 +87,7 @@ fn samples(text: &str) -> Result<usize, String> {
 
 impl Report {
     pub fn run(self) -> Result<Code> {
-        let metadata = self.metadata.as_deref().map(Metadata::read).transpose()?;
+        let metadata = self.metadata.as_deref().map(Table::read).transpose()?;
         let path = match &self.runs[..] {
             [folder] => {
                 let out = self.out.unwrap_or_else(|| folder.join("report.html"));
@@ -94,6 +95,7 @@ impl Report {
                 let html = match opened(folder) {
                     Ok((plan, dataset)) => {
                         let found = look(&plan, &dataset, self.samples, self.map.into(), metadata.as_ref());
+                        plans::tell_skipped(&dataset);
                         // A table that was given and cannot be used is an error, not a page without it.
                         let found = if metadata.is_some() { Ok(found?) } else { found.map_err(|e| format!("{e:#}.")) };
                         page(folder, Some((&plan, &dataset)), &found)?
@@ -137,7 +139,7 @@ fn look(
     dataset: &Arc<Dataset>,
     samples: usize,
     map: MapKind,
-    metadata: Option<&Metadata>,
+    metadata: Option<&Table>,
 ) -> Result<Findings> {
     let branch = plans::branch(plan, WeightsOf::Trained)?;
     let task = Task::new(samples.min(dataset.len()), "embedding samples");
@@ -153,19 +155,20 @@ pub fn find(
     dataset: &Dataset,
     plain: &Tables,
     map: MapKind,
-    metadata: Option<&Metadata>,
+    metadata: Option<&Table>,
 ) -> Result<Findings> {
     let plain = plain.of_samples(&plain.indices[..plain.indices.len().min(SAMPLES)]);
-    let thumbnails = Sheet::of_samples(dataset, &plain.indices, thumbnail_side(plan, THUMBNAIL_PX))?;
+    let thumbnails =
+        Sheet::of_samples(dataset, &plain.indices, plan.data.range.into(), thumbnail_side(plan, THUMBNAIL_PX))?;
     let findings = Findings::find(
         &plain.h,
         FindOptions {
             map,
             seed: plan.seed,
-            measured_on: measured_on(plan, dataset)?,
+            measured_on: provenance::measured_on(plan, None, dataset)?,
             indices: &plain.indices,
             data_samples: dataset.len(),
-            groupings: metadata.map(|table| table.groupings(&plain.h.ids)).transpose()?.unwrap_or_default(),
+            groupings: metadata.map(|table| groupings(table, &plain.h.ids)).transpose()?.unwrap_or_default(),
             appearance: Some(Rows::new(&thumbnails.values, thumbnails.tile.iter().product())),
         },
     )?;
@@ -173,17 +176,6 @@ pub fn find(
         note!("warning: {error}: what was found of the samples is in the report alone");
     }
     Ok(findings)
-}
-
-/// What a run's newest checkpoint is, and the data that it is looked at on.
-pub fn measured_on(plan: &Plan, dataset: &Dataset) -> Result<MeasuredOn> {
-    let progress = selfsame::run::Run::existing(&plan.out)?.progress()?;
-    Ok(MeasuredOn {
-        data: dataset.path().display().to_string(),
-        method: plan.method.name.clone(),
-        step: progress.map_or(0, |progress| progress.step),
-        epochs: progress.map(Progress::epochs),
-    })
 }
 
 fn thumbnail_side(plan: &Plan, most: usize) -> usize {
@@ -219,7 +211,7 @@ fn pictures(findings: &Findings, plan: &Plan, dataset: &Dataset) -> Result<Sampl
     let indices: Vec<usize> = findings.samples.iter().map(|sample| sample.index).collect();
     let shown: Vec<usize> = pages::gallery_samples(findings).iter().map(|&sample| indices[sample]).collect();
     let sheet = |indices: &[usize], px: usize, bytes: usize| -> Result<TileSheet> {
-        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, thumbnail_side(plan, px))?, bytes))
+        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, plan.data.range.into(), thumbnail_side(plan, px))?, bytes))
     };
     Ok(SamplePictures {
         thumbnails: sheet(&indices, THUMBNAIL_PX, THUMBNAIL_BYTES)?,
@@ -269,7 +261,7 @@ pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>, plain: &Tables) {
 pub fn draw_again(plan: &Plan) {
     let drawn = || -> Result<PathBuf> {
         let found = Findings::read(&plan.out.join(FINDINGS))
-            .map_err(|error| format!("{error}; selfsame report {} looks at the samples.", plan.out.display()));
+            .map_err(|error| format!("{error}; selfsame report {} looks at the samples.", pasted(&plan.out)));
         let html = match opened(&plan.out) {
             Ok((plan, dataset)) => page(&plan.out, Some((&plan, &dataset)), &found)?,
             Err(error) => page(&plan.out, None, &Err(format!("the run's data cannot be opened: {error:#}")))?,

@@ -15,6 +15,7 @@ use selfsame::events::{Event, Observer};
 use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
 use selfsame::plan::Plan;
+use selfsame::provenance;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_base::lookup;
@@ -134,8 +135,8 @@ impl Work {
             }
             note!("[{} of {}] {name}", i + 1, jobs.len());
             let points = match job {
-                Job::Run(cell) => self.cell(cell, &name)?,
-                Job::Labels(labels) => Some(self.labels(*labels)?),
+                Job::Run(cell) => self.cell(cell, &name, record)?,
+                Job::Labels(labels) => Some(self.labels(*labels, record)?),
             };
             let Some(points) = points else { return Ok(Code::Saved) };
             record.jobs.push(StudyJob { name, points });
@@ -171,13 +172,14 @@ impl Work {
             symmetric: matches!(grid, Grid::Runs { symmetric: true, .. }),
             jobs: Vec::new(),
             planned,
+            judged_on: None,
         };
         let path = self.out.join("study.json");
         if !path.exists() {
             return Ok(fresh);
         }
         let old = StudyRecord::read(&path).context("not the record of a study; give another out=…")?;
-        if (StudyRecord { jobs: Vec::new(), ..old.clone() }) != fresh {
+        if (StudyRecord { jobs: Vec::new(), judged_on: None, ..old.clone() }) != fresh {
             return Err(bad_input(format!(
                 "{}: holds another study, or one with other keys; give another out=…",
                 path.display()
@@ -248,12 +250,12 @@ impl Work {
     }
 
     /// Trains a cell's run and judges it; `None` when it was asked to stop.
-    fn cell(&self, cell: &Cell, name: &str) -> Result<Option<Vec<StudyPoint>>> {
+    fn cell(&self, cell: &Cell, name: &str, record: &mut StudyRecord) -> Result<Option<Vec<StudyPoint>>> {
         let (plan, dataset) = self.resolve(cell.method, &cell.keys, name)?;
         if !pretrain::train(&plan, dataset, &mut Progress::new())? {
             return Ok(None);
         }
-        let [train, test] = self.labeled(&plan)?;
+        let [train, test] = self.labeled(&plan, record)?;
         let scores = evaluate::scores(&plan, &train, &test)?;
         let point = |(suffix, name, metric): &(&str, RepresentationName, Metric)| {
             point(&scores, format!("{}{suffix}", cell.series), &cell.x, name, *metric)
@@ -273,13 +275,15 @@ impl Work {
     }
 
     /// Fine-tunes with a number of labels.
-    fn labels(&self, labels: LabelBudget) -> Result<Vec<StudyPoint>> {
+    fn labels(&self, labels: LabelBudget, record: &mut StudyRecord) -> Result<Vec<StudyPoint>> {
         let (plan, _) = self.resolve("simclr", &self.pretraining(), "pretrained")?;
-        let [train, test] = self.labeled(&plan)?;
+        let [train, test] = self.labeled(&plan, record)?;
         let settings = FinetuneSettings::parse(&[format!("draws={}", if self.quick { 2 } else { 5 })])?;
         let branch = plans::branch(&plan, WeightsOf::Trained)?;
         let method = plans::method(&plan)?;
-        let tuning = Tuning { plan: &plan, method, branch: &branch, train: &train, test: &test };
+        let (told, parts) = Default::default();
+        let tuning =
+            Tuning { plan: &plan, method, branch: &branch, train: &train, test: &test, told: &told, parts: &parts };
         let task = Task::new(0, "fine-tuning");
         let mut progress = |what: &str, step, steps| task.follow(what, step, steps);
         let mut points = Vec::new();
@@ -288,7 +292,7 @@ impl Work {
                 points.extend(cell.fits().map(|(series, fit)| StudyPoint {
                     series: series.into(),
                     x: cell.labels.to_string(),
-                    value: fit.accuracy,
+                    value: fit.value,
                     interval: Some(fit.interval),
                 }));
             }
@@ -298,10 +302,12 @@ impl Work {
         Ok(points)
     }
 
-    /// The run's data with their labels, and those to test on.
-    fn labeled(&self, plan: &Plan) -> Result<[Arc<Dataset>; 2]> {
+    /// The run's data with their labels, and those to test on: the same for all runs of a study.
+    fn labeled(&self, plan: &Plan, record: &mut StudyRecord) -> Result<[Arc<Dataset>; 2]> {
         let own = plan.data.path.display().to_string();
-        Ok([plans::kept_sibling(plan, &own)?, plans::kept_sibling(plan, &self.test)?])
+        let [train, test] = [plans::kept_sibling(plan, &own)?, plans::kept_sibling(plan, &self.test)?];
+        record.judged_on([provenance::data_origin(&test)?, provenance::data_origin(&train)?])?;
+        Ok([train, test])
     }
 
     fn write(&self, record: &StudyRecord) -> Result<()> {

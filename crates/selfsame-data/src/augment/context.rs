@@ -47,11 +47,13 @@ impl AugmentationContext<'_> {
 
     /// An error unless the images have three channels. `remedy` says what would work instead.
     pub fn need_rgb(&self, key: &str, remedy: &str) -> Result<(), DataError> {
-        match self.shape.channels {
-            3 => Ok(()),
-            n => Err(self
-                .error(key, format_args!("needs images of 3 channels (red, green, blue), these have {n}; {remedy}"))),
-        }
+        let found = match self.shape.channels {
+            3 => return Ok(()),
+            1 => "1 (data.channels=3 asks for more)".to_owned(),
+            n => n.to_string(),
+        };
+        Err(self
+            .error(key, format_args!("needs images of 3 channels (red, green, blue), these have {found}; {remedy}")))
     }
 }
 

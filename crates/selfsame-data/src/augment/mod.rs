@@ -21,6 +21,7 @@ pub use dials::{DIALS, Dial};
 pub use golden::{Deviation, GOLDEN, TOLERANCE, selftest};
 pub use image::IMAGE_AUGMENTATIONS;
 pub use pipeline::{Normalization, Pipeline};
+pub use resample::Interpolation;
 pub use view::View;
 
 use crate::image::{Image, Size};

@@ -1,28 +1,30 @@
 //! The augmentations of one group of views, in their order.
 
-use super::{Draw, ImageAugmentation, View, ViewShape, context};
-use crate::image::{Image, Size};
+use super::{Draw, ImageAugmentation, Interpolation, View, ViewShape, context};
+use crate::image::{Image, Size, ValueRange};
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
 use selfsame_config::Choice;
 
-/// Per-channel constants on the 0..1 scale: a view's last step is `(value − mean) / std`.
+/// What views have of the data's values: augmentations see `range` as 0..1, and a view's last step is `(value − mean) / std` by
+/// channel, on the scale of the data again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalization {
+    range: ValueRange,
     scale: Vec<f32>,
     shift: Vec<f32>,
 }
 
 impl Normalization {
-    /// From `mean` and `std`, `[channels]`.
-    pub fn new(mean: &[f32], std: &[f32]) -> Self {
-        let scale = std.iter().map(|std| 1.0 / std).collect();
-        Self { scale, shift: mean.iter().zip(std).map(|(mean, std)| -mean / std).collect() }
+    /// From `mean` and `std`, `[channels]`, and the range.
+    pub fn new(mean: &[f32], std: &[f32], range: ValueRange) -> Self {
+        let scale = std.iter().map(|std| range.span() / std).collect();
+        Self { range, scale, shift: mean.iter().zip(std).map(|(mean, std)| (range.low - mean) / std).collect() }
     }
 
     /// Leaves values as they are.
     pub fn none(channels: usize) -> Self {
-        Self { scale: vec![1.0; channels], shift: vec![0.0; channels] }
+        Self { range: ValueRange::UNIT, scale: vec![1.0; channels], shift: vec![0.0; channels] }
     }
 
     /// Writes `view` to `out`, `[height, width, channels]`, normalized.
@@ -37,6 +39,7 @@ pub struct Pipeline {
     steps: Vec<(&'static str, Box<dyn ImageAugmentation>)>,
     /// Whether a step brings the view to its size; if none does, the sample is fitted to it before the first.
     resizes: bool,
+    interpolation: Interpolation,
     normalization: Normalization,
 }
 
@@ -56,14 +59,16 @@ impl Pipeline {
         }
         let normalization = match steps.iter().position(|(name, _)| *name == "normalize") {
             None => normalization,
-            Some(last) if last + 1 == steps.len() => Normalization::none(shape.channels),
+            Some(last) if last + 1 == steps.len() => {
+                Normalization { range: normalization.range, ..Normalization::none(shape.channels) }
+            }
             Some(i) => {
                 let problem = "normalize must be the last: the other augmentations work on the 0..1 scale";
                 return Err(DataError::setting(format!("{path}.{i}.name"), problem));
             }
         };
         let resizes = steps.iter().any(|(_, step)| step.resizes());
-        Ok(Self { shape, steps, resizes, normalization })
+        Ok(Self { shape, steps, resizes, interpolation: Interpolation::default(), normalization })
     }
 
     /// One augmentation that is there already.
@@ -73,7 +78,14 @@ impl Pipeline {
         shape: ViewShape,
         normalization: Normalization,
     ) -> Self {
-        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], normalization }
+        let interpolation = Interpolation::default();
+        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], interpolation, normalization }
+    }
+
+    /// With another interpolation than the bicubic.
+    #[must_use]
+    pub fn resized_by(self, interpolation: Interpolation) -> Self {
+        Self { interpolation, ..self }
     }
 
     /// Size and channels of the views.
@@ -100,8 +112,11 @@ impl Pipeline {
         }
     }
 
-    /// Makes the view of `sample` that `draws` describe; values stay on the 0..1 scale unless the recipe normalizes.
+    /// Makes the view of `sample` that `draws` describe; values stay on the 0..1 scale of the range unless the recipe
+    /// normalizes.
     pub fn apply(&self, sample: &Image, draws: &[Draw], view: &mut View) {
+        view.set_range(self.normalization.range);
+        view.resampler.interpolation = self.interpolation;
         assert_eq!(draws.len(), self.steps.len(), "one draw per step");
         let mut steps =
             self.steps.iter().zip(draws).filter(|(_, draw)| draw.applied).map(|((_, step), draw)| (step, draw));

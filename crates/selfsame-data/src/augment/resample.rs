@@ -1,5 +1,5 @@
-//! Crop and resize in one operation: bicubic with a = −0.5 (Keys 1981). When it shrinks, the kernel is widened against
-//! aliasing. Nothing outside the crop is read.
+//! Crop and resize in one operation: bicubic with a = −0.5 (Keys 1981), or bilinear. When it shrinks, the kernel is widened
+//! against aliasing. Nothing outside the crop is read.
 //!
 //! Two passes. The horizontal one takes [`LANES`] rows at a time and lays them side by side, so that a weighted sum of
 //! vectors is one output pixel of each of the rows; it reads any pixel format and any channel count and writes planes.
@@ -7,9 +7,34 @@
 
 use super::vectorized::{block_starts, vectorized};
 use crate::image::{Image, Pixels, Size};
+use serde::{Deserialize, Serialize};
 
 /// Rows that the horizontal pass takes together.
 const LANES: usize = 8;
+
+/// How an image is resized.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interpolation {
+    /// Keys' cubic, over 4 × 4 pixels: sharper, and overshoots a little.
+    #[default]
+    Bicubic,
+    /// A triangle, over 2 × 2 pixels.
+    Bilinear,
+}
+
+impl Interpolation {
+    /// The words by which recipes name them.
+    pub const WORDS: &'static [&'static str] = &["bicubic", "bilinear"];
+
+    /// Distance at which the kernel ends, px.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bicubic => 2.0,
+            Self::Bilinear => 1.0,
+        }
+    }
+}
 
 /// A part of an image, px.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +61,7 @@ impl Crop {
 /// weighing nothing.
 #[derive(Clone, Debug, Default)]
 struct Filter {
-    built_for: Option<(usize, usize, u32)>,
+    built_for: Option<(usize, usize, u32, Interpolation)>,
     taps: usize,
     /// First input of each output.
     starts: Vec<usize>,
@@ -51,15 +76,15 @@ struct Filter {
 
 impl Filter {
     /// From `input` to `output` pixels; the weights of an output sum to `gain`.
-    fn build(&mut self, input: usize, output: usize, gain: f32) {
-        let key = Some((input, output, gain.to_bits()));
+    fn build(&mut self, input: usize, output: usize, gain: f32, interpolation: Interpolation) {
+        let key = Some((input, output, gain.to_bits(), interpolation));
         if self.built_for == key {
             return;
         }
         self.built_for = key;
         let scale = input as f64 / output as f64;
         let stretch = scale.max(1.0);
-        let support = 2.0 * stretch;
+        let support = interpolation.support() * stretch;
         self.taps = ((2.0 * support).ceil() as usize).min(input);
         self.starts.clear();
         self.offsets.clear();
@@ -76,16 +101,26 @@ impl Filter {
         self.weights.resize(self.taps * output, 0.0);
         let per_pixel = (1.0 / stretch) as f32;
         vectorized!({
-            for (k, weights) in self.by_tap.chunks_exact_mut(output).enumerate() {
-                for ((weight, sum), offset) in weights.iter_mut().zip(&mut self.sums).zip(&self.offsets) {
-                    *weight = bicubic((offset + k as f32) * per_pixel);
-                    *sum += *weight;
-                }
+            match interpolation {
+                Interpolation::Bicubic => self.weigh(output, per_pixel, bicubic),
+                Interpolation::Bilinear => self.weigh(output, per_pixel, bilinear),
             }
             self.sums.iter_mut().for_each(|sum| *sum = gain / *sum);
         });
         for (i, (weights, factor)) in self.weights.chunks_exact_mut(self.taps).zip(&self.sums).enumerate() {
-            weights.iter_mut().enumerate().for_each(|(k, weight)| *weight = self.by_tap[k * output + i] * factor);
+            let unscaled = self.by_tap[i..].iter().step_by(output);
+            weights.iter_mut().zip(unscaled).for_each(|(weight, unscaled)| *weight = unscaled * factor);
+        }
+    }
+
+    /// Weights, not normalized, and their sums.
+    #[inline(always)]
+    fn weigh(&mut self, output: usize, per_pixel: f32, kernel: impl Fn(f32) -> f32) {
+        for (k, weights) in self.by_tap.chunks_exact_mut(output).enumerate() {
+            for ((weight, sum), offset) in weights.iter_mut().zip(&mut self.sums).zip(&self.offsets) {
+                *weight = kernel((offset + k as f32) * per_pixel);
+                *sum += *weight;
+            }
         }
     }
 
@@ -106,9 +141,17 @@ fn bicubic(x: f32) -> f32 {
     if x < 1.0 { near } else { far }
 }
 
+/// A triangle; 0 beyond 1.
+#[inline(always)]
+fn bilinear(x: f32) -> f32 {
+    let near = 1.0 - x.abs();
+    if near > 0.0 { near } else { 0.0 }
+}
+
 /// The resampler and its buffers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resampler {
+    pub interpolation: Interpolation,
     horizontal: Filter,
     vertical: Filter,
     /// [`LANES`] input rows side by side, `[input width, channels]`.
@@ -149,8 +192,8 @@ impl Resampler {
         size: [usize; 2],
         out: &mut [f32],
     ) {
-        self.horizontal.build(crop.width, size[1], gain);
-        self.vertical.build(crop.height, size[0], 1.0);
+        self.horizontal.build(crop.width, size[1], gain, self.interpolation);
+        self.vertical.build(crop.height, size[0], 1.0, self.interpolation);
         self.columns.resize(crop.width * channels, [0.0; LANES]);
         self.rows.resize(channels * crop.height * size[1], 0.0);
         let first = (crop.top * image_width + crop.left) * channels;

@@ -1,7 +1,7 @@
 //! What augmentations promise, as mathematics: closed forms, symmetries, ranges, and agreement with the reference.
 
 use super::*;
-use crate::image::Pixels;
+use crate::image::{Pixels, ValueRange};
 use proptest::prelude::*;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Choice;
@@ -179,12 +179,12 @@ fn wrong_recipes_are_refused_in_words() {
         (
             "name = \"color_jitter\"\nhue = 0",
             gray,
-            "views.0.augmentations.0.saturation: color_jitter: needs images of 3 channels (red, green, blue), these have 1; set saturation = 0 and hue = 0: brightness and contrast work on any channels",
+            "views.0.augmentations.0.saturation: color_jitter: needs images of 3 channels (red, green, blue), these have 1 (data.channels=3 asks for more); set saturation = 0 and hue = 0: brightness and contrast work on any channels",
         ),
         (
             "name = \"color_drop\"",
             gray,
-            "views.0.augmentations.0.name: color_drop: needs images of 3 channels (red, green, blue), these have 1; leave it out: there is no color to remove",
+            "views.0.augmentations.0.name: color_drop: needs images of 3 channels (red, green, blue), these have 1 (data.channels=3 asks for more); leave it out: there is no color to remove",
         ),
     ] {
         assert_eq!(refusal(text, shape), expected);
@@ -262,6 +262,28 @@ fn a_fitted_sample_is_its_centered_square() {
 }
 
 #[test]
+fn bilinear_interpolation_weighs_by_a_triangle() {
+    let fitted = |values: Vec<f32>, size: usize| {
+        let side = values.len().isqrt();
+        let image = Image::new(side, side, 1, Pixels::F32(values));
+        let shape = ViewShape { size, channels: 1 };
+        let pipeline =
+            Pipeline::new(&[], "", shape, Normalization::none(1)).unwrap().resized_by(Interpolation::Bilinear);
+        let mut view = View::default();
+        pipeline.apply(&image, &[], &mut view);
+        view.values().to_vec()
+    };
+    // Columns of a ramp, twice as large: between two centers a straight line, at the borders the nearest.
+    let ramp = |side: usize| (0..side * side).map(|i| (i % side) as f32).collect();
+    let large = fitted(ramp(4), 8);
+    assert!(largest_difference(&large[..8], &[0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]) < 1e-6, "{large:?}");
+    // Half as large: 1, 3, 3 and 1 eighths; at the border the first does not exist.
+    let point = (0..64).map(|i| if i % 8 == 3 { 1.0 } else { 0.0 }).collect();
+    let small = fitted(point, 4);
+    assert!(largest_difference(&small[..4], &[0.0, 0.375, 0.125, 0.0]) < 1e-6, "{small:?}");
+}
+
+#[test]
 fn blur_of_a_point_is_a_gaussian() {
     let blur = augmentation("name = \"gaussian_blur\"", RGB);
     let mut image = Image::new(41, 37, 1, Pixels::U8(vec![0; 41 * 37]));
@@ -325,7 +347,7 @@ fn normalize_in_the_recipe_is_the_same_as_the_data_constants() {
     let image = random_image(16, 16, 3, 6);
     let own = table("name = \"normalize\"\nmean = [0.1, 0.2, 0.3]\nstd = [0.5, 0.25, 2.0]");
     let [of_recipe, of_data] = [vec![own], vec![]].map(|tables| {
-        let constants = Normalization::new(&mean, &std);
+        let constants = Normalization::new(&mean, &std, ValueRange::UNIT);
         let pipeline = Pipeline::new(&tables, "", RGB, constants).unwrap();
         let (mut draws, mut out) = (Vec::new(), vec![0.0; 16 * 16 * 3]);
         pipeline.draw(image.size(), &mut rng(0), &mut draws);
@@ -336,6 +358,34 @@ fn normalize_in_the_recipe_is_the_same_as_the_data_constants() {
     let Pixels::U8(bytes) = &image.pixels else { unreachable!() };
     for (i, (out, byte)) in of_data.iter().zip(bytes).enumerate() {
         assert!((out - (f32::from(*byte) / 255.0 - mean[i % 3]) / std[i % 3]).abs() < 1e-5);
+    }
+}
+
+/// Data of any scale have the views of the same data on 0..1, if their range is the same part of them.
+#[test]
+fn views_do_not_know_the_scale_of_the_data() {
+    let unit: Vec<f32> = (0..20 * 17 * 3).map(|i| ((i * 37) % 256) as f32 / 256.0).collect();
+    let names = IMAGE_AUGMENTATIONS.iter().map(|entry| entry.name).filter(|name| *name != "normalize");
+    for name in names.chain(["nothing"]) {
+        let own = format!("name = \"{name}\"\np = 1.0");
+        let lists = [vec![table(&own)], vec![table("name = \"random_resized_crop\""), table(&own)]];
+        for list in if name == "nothing" { vec![Vec::new()] } else { lists.to_vec() } {
+            let view = |low: f32, high: f32| {
+                let pixels = unit.iter().map(|v| low + (high - low) * v).collect();
+                let image = Image::new(20, 17, 3, Pixels::F32(pixels));
+                let (mean, std) = ([low + 0.25 * (high - low); 3], [0.5 * (high - low); 3]);
+                let constants = Normalization::new(&mean, &std, ValueRange { low, high });
+                let pipeline = Pipeline::new(&list, "", RGB, constants).unwrap();
+                let (mut draws, mut out) = (Vec::new(), vec![0.0; 16 * 16 * 3]);
+                pipeline.draw(image.size(), &mut rng(4), &mut draws);
+                pipeline.write(&image, &draws, &mut View::default(), &mut out);
+                out
+            };
+            // Powers of two: solarizing knows no rounding at its threshold.
+            for (low, high) in [(-1.0, 1.0), (0.0, 65536.0), (-2.0, -1.0), (0.0, 1.0 / 4096.0)] {
+                assert!(largest_difference(&view(0.0, 1.0), &view(low, high)) < 1e-4, "{name} on {low}..{high}");
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::resample::{Crop, Resampler};
 use super::vectorized::{unit, vectorized};
-use crate::image::{Image, Pixels, Size};
+use crate::image::{Image, Pixels, Size, ValueRange};
 
 /// The image that augmentations work on: planar `f32`, so that every loop runs over neighbors in memory whatever
 /// the channel count, with the buffers that operations need, kept from one view to the next.
@@ -11,7 +11,9 @@ pub struct View {
     pub(super) height: usize,
     pub(super) width: usize,
     pub(super) channels: usize,
-    /// Whether values lie in `0..=1` and are clipped to it; not so when the sample itself was `f32`.
+    /// What of the samples becomes 0 and 1.
+    pub(super) range: ValueRange,
+    /// Whether values lie in `0..=1` and are clipped to it: not so when the sample itself was `f32`, or has another range.
     pub(super) unit_range: bool,
     /// `[channels, height, width]`.
     pub(super) values: Vec<f32>,
@@ -32,6 +34,20 @@ impl View {
             Pixels::U16(pixels) => planes(pixels, channels, &mut self.values, |v| f32::from(v) * (1.0 / 65535.0)),
             Pixels::F32(pixels) => planes(pixels, channels, &mut self.values, |v| v),
         }
+        self.rescale();
+    }
+
+    /// From now on, loads samples so that `range` becomes 0..1.
+    pub fn set_range(&mut self, range: ValueRange) {
+        self.range = range;
+    }
+
+    /// Brings what was loaded from the scale of the data to 0..1.
+    fn rescale(&mut self) {
+        if self.range != ValueRange::UNIT {
+            let (low, scale) = (self.range.low, 1.0 / self.range.span());
+            vectorized!(self.values.iter_mut().for_each(|v| *v = (*v - low) * scale));
+        }
     }
 
     /// The largest centered square of `sample`, resized to `size`: the view for evaluation, without chance.
@@ -43,6 +59,7 @@ impl View {
     pub(super) fn load_crop(&mut self, sample: &Image, crop: Crop, size: usize) {
         self.reset(sample, Size { height: size, width: size });
         self.resampler.interleaved(sample, crop, [size, size], &mut self.values);
+        self.rescale();
         self.clip();
     }
 
@@ -57,7 +74,7 @@ impl View {
 
     fn reset(&mut self, sample: &Image, size: Size) {
         (self.height, self.width, self.channels) = (size.height, size.width, sample.channels);
-        self.unit_range = !matches!(sample.pixels, Pixels::F32(_));
+        self.unit_range = !matches!(sample.pixels, Pixels::F32(_)) && self.range == ValueRange::UNIT;
         self.values.resize(size.height * size.width * sample.channels, 0.0);
     }
 
@@ -89,7 +106,7 @@ impl View {
         [red, green, blue]
     }
 
-    /// Clips to `0..=1`, unless the sample was `f32`.
+    /// Clips to `0..=1`, unless the sample was `f32` or has another range.
     pub fn clip(&mut self) {
         if self.unit_range {
             vectorized!(self.values.iter_mut().for_each(|v| *v = unit(*v)));

@@ -134,8 +134,8 @@ fn decode_any(layout: &Layout) -> Result<Vec<u8>, String> {
     let mut rows: Vec<Vec<u8>> = samples.iter().map(|samples| vec![0; samples.row_pixels()]).collect();
     let channels = match layout.colors {
         Colors::Gray => 1,
-        Colors::Stored => rows.len(),
-        _ => 3,
+        Colors::Stored => samples.len(),
+        Colors::Rgb | Colors::YCbCr | Colors::Cmyk | Colors::Ycck => 3,
     };
     let mut pixels = vec![0; width * height * channels];
     for (y, out) in pixels.chunks_exact_mut(width * channels).enumerate() {
@@ -145,8 +145,8 @@ fn decode_any(layout: &Layout) -> Result<Vec<u8>, String> {
         let rgb = out.as_chunks_mut().0.iter_mut();
         match (layout.colors, &rows[..]) {
             (Colors::Stored, rows) => {
-                for (x, out) in out.chunks_exact_mut(channels).enumerate() {
-                    out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[x]);
+                for (c, row) in rows.iter().enumerate() {
+                    out[c..].iter_mut().step_by(channels).zip(row).for_each(|(out, &v)| *out = v);
                 }
             }
             (Colors::Gray, [gray]) => out.copy_from_slice(&gray[..width]),

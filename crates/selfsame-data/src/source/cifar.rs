@@ -5,8 +5,11 @@
 //! `train.bin`); the test part is named as a file (`FOLDER/test_batch.bin`, `FOLDER/test.bin`). Class names come from
 //! `batches.meta.txt` or `fine_label_names.txt` beside the batches; labels of CIFAR-100 are the fine ones.
 
-use super::array::{ArrayFile, ArraySource, Depth, Storage};
+use super::array::Layout;
+use super::rows::{ArrayFile, ArraySource, Storage};
+use super::values::Depth;
 use super::{IndexedSource, LabelSource, SourceEntry, bad_file, no_folder_labels};
+use crate::settings::DataRequest;
 use selfsame_base::{DataError, files};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +21,7 @@ pub const ENTRY: SourceEntry = SourceEntry {
             !train_files(path).is_empty()
         } else {
             path.extension().is_some_and(|extension| extension == "bin")
-                && path.metadata().is_ok_and(|file| LAYOUTS.iter().any(|layout| layout.fits(file.len() as usize)))
+                && path.metadata().is_ok_and(|file| FORMATS.iter().any(|format| format.fits(file.len() as usize)))
         }
     },
     open,
@@ -31,19 +34,19 @@ const PLANE: usize = SIDE * SIDE;
 const MOST_FILE_BYTES: u64 = 1 << 30;
 
 /// Label bytes of a record.
-struct Layout {
+struct Format {
     name: &'static str,
     /// Classes that each label byte can name; the last byte is the label we take.
     label_classes: &'static [u8],
     names_file: &'static str,
 }
 
-static LAYOUTS: [Layout; 2] = [
-    Layout { name: "CIFAR-10", label_classes: &[10], names_file: "batches.meta.txt" },
-    Layout { name: "CIFAR-100", label_classes: &[20, 100], names_file: "fine_label_names.txt" },
+static FORMATS: [Format; 2] = [
+    Format { name: "CIFAR-10", label_classes: &[10], names_file: "batches.meta.txt" },
+    Format { name: "CIFAR-100", label_classes: &[20, 100], names_file: "fine_label_names.txt" },
 ];
 
-impl Layout {
+impl Format {
     fn record_bytes(&self) -> usize {
         self.label_classes.len() + 3 * PLANE
     }
@@ -69,7 +72,8 @@ fn train_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+fn open(request: &DataRequest, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+    let path = request.path.as_path();
     if labels == LabelSource::Folder {
         return Err(no_folder_labels(path));
     }
@@ -79,29 +83,30 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
     }
     let mut rows = ArraySource {
         files: Vec::new(),
-        shape: [0, SIDE, SIDE, 3],
+        layout: Layout { images: 0, height: SIDE, width: SIDE, channels: 3, planar: false },
         depth: Depth::U8,
         storage: Storage::Memory(Vec::new()),
         offset: 0,
         labels: Vec::new(),
         classes: Vec::new(),
+        notes: Vec::new(),
     };
     let mut pixels = Vec::new();
-    let mut layout = None;
+    let mut format = None;
     for file in &batches {
         let bytes = files::read(file, MOST_FILE_BYTES).map_err(|error| DataError::io(file, error))?;
-        let found = LAYOUTS.iter().find(|layout| layout.holds(&bytes)).ok_or_else(|| {
+        let found = FORMATS.iter().find(|format| format.holds(&bytes)).ok_or_else(|| {
             bad_file(
                 file,
                 format!(
                     "expected whole records of {} (CIFAR-10) or {} bytes (CIFAR-100) with labels in range, found {} bytes",
-                    LAYOUTS[0].record_bytes(),
-                    LAYOUTS[1].record_bytes(),
+                    FORMATS[0].record_bytes(),
+                    FORMATS[1].record_bytes(),
                     bytes.len()
                 ),
             )
         })?;
-        let first = *layout.get_or_insert(found);
+        let first = *format.get_or_insert(found);
         if !std::ptr::eq(first, found) {
             let problem = format!("holds {}, the files before it {}; name one file", found.name, first.name);
             return Err(bad_file(file, problem));
@@ -113,20 +118,20 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
             pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
         }
     }
-    let layout = layout.expect("there is a file");
-    rows.shape[0] = rows.labels.len();
+    let format = format.expect("there is a file");
+    rows.layout.images = rows.labels.len();
     rows.storage = Storage::Memory(pixels);
     if labels == LabelSource::None {
         rows.labels = Vec::new();
     } else {
-        rows.classes = class_names(&batches[0].with_file_name(layout.names_file), layout);
+        rows.classes = class_names(&batches[0].with_file_name(format.names_file), format);
     }
     Ok(Box::new(rows))
 }
 
 /// The lines of the names file, or numbers where it is missing or does not fit.
-fn class_names(file: &Path, layout: &Layout) -> Vec<String> {
-    let count = usize::from(layout.label_classes[layout.label_classes.len() - 1]);
+fn class_names(file: &Path, format: &Format) -> Vec<String> {
+    let count = usize::from(format.label_classes[format.label_classes.len() - 1]);
     let text = files::read_text(file).unwrap_or_default();
     let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if names.len() == count { names } else { (0..count).map(|class| class.to_string()).collect() }

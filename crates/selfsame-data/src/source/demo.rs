@@ -2,9 +2,12 @@
 //! balanced classes. `demo` and `demo/train` are the training part, `demo/test` is the test part; a folder of your own
 //! that is called demo is `./demo`.
 
-use super::array::{ArrayFile, ArraySource, Depth, Storage};
+use super::array::Layout;
 use super::idx::IdxReader;
+use super::rows::{ArrayFile, ArraySource, Storage};
+use super::values::Depth;
 use super::{IndexedSource, LabelSource, SourceEntry, no_folder_labels};
+use crate::settings::DataRequest;
 use flate2::bufread::GzDecoder;
 use selfsame_base::DataError;
 use std::path::Path;
@@ -38,7 +41,8 @@ fn part(path: &Path) -> Option<Part> {
     }
 }
 
-fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+fn open(request: &DataRequest, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+    let path = request.path.as_path();
     let (name, images, label_bytes) = part(path).ok_or_else(|| {
         let problem = format!("the bundled images are demo, demo/train and demo/test, received {}", path.display());
         DataError::setting("data.path", problem)
@@ -51,11 +55,12 @@ fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, Data
     let labels = if labels == LabelSource::None { Vec::new() } else { read(label_bytes)?.1 };
     Ok(Box::new(ArraySource {
         files: vec![ArrayFile { name: name.to_owned(), first: 0, modified_ns: 0 }],
-        shape: [shape[0], shape[1], shape[2], 1],
+        layout: Layout::new(path, &shape, "nhw")?,
         depth: Depth::U8,
         storage: Storage::Memory(data),
         offset: 0,
         classes: if labels.is_empty() { Vec::new() } else { CLASSES.map(str::to_owned).to_vec() },
         labels: labels.into_iter().map(u32::from).collect(),
+        notes: Vec::new(),
     }))
 }

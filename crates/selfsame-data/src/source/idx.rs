@@ -5,11 +5,12 @@
 //! The path is an `…images-idx3…` file, or a folder that holds `train-images-idx3…`: a folder means its training part,
 //! the test part is named as a file (`FOLDER/t10k-images-idx3-ubyte.gz`). Labels lie beside it in `…labels-idx1…`.
 
-use super::array::{
-    ArrayFile, ArraySource, Depth, Storage, check_label_count, image_shape, no_labels, numbered_classes,
-};
+use super::array::Layout;
+use super::rows::{ArrayFile, ArraySource, Storage, check_label_count, no_labels, numbered_classes};
 use super::unpack::{self, unpack};
+use super::values::Depth;
 use super::{IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
+use crate::settings::DataRequest;
 use flate2::bufread::MultiGzDecoder;
 use selfsame_base::{DataError, files};
 use std::fs::File;
@@ -23,17 +24,24 @@ pub const ENTRY: SourceEntry = SourceEntry {
     open,
 };
 
-fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+fn open(request: &DataRequest, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
+    let path = request.path.as_path();
     if labels == LabelSource::Folder {
         return Err(no_folder_labels(path));
     }
     let images = if path.is_dir() { train_file(path)? } else { path.to_owned() };
     let (shape, storage, offset) = open_file(&images)?.store(&images)?;
-    let shape = image_shape(&images, &shape)?;
-    let labels = if labels == LabelSource::None { Vec::new() } else { labels_beside(&images, shape[0], labels)? };
+    let axes = match shape.len() {
+        3 => "nhw",
+        4 => "nhwc",
+        _ => return Err(bad_file(&images, format!("expected images [n, height, width], found the shape {shape:?}"))),
+    };
+    let layout = Layout::new(&images, &shape, axes)?;
+    let labels = if labels == LabelSource::None { Vec::new() } else { labels_beside(&images, layout.images, labels)? };
     let classes = numbered_classes(&labels);
     let files = vec![ArrayFile::new(&images, 0)];
-    Ok(Box::new(ArraySource { files, shape, depth: Depth::U8, storage, offset, labels, classes }))
+    let notes = Vec::new();
+    Ok(Box::new(ArraySource { files, layout, depth: Depth::U8, storage, offset, labels, classes, notes }))
 }
 
 /// The training images among a folder's files, sorted by name.

@@ -6,17 +6,23 @@ mod demo;
 mod folder;
 mod idx;
 mod pages;
+mod rows;
 mod unpack;
+mod values;
+
+pub use array::AXES;
 
 pub use pages::Pages;
 
 use crate::image::Image;
+use crate::settings::DataRequest;
 use selfsame_base::error::{is_gone, is_scarce};
 use selfsame_base::{DataError, files, lookup};
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
+use unicode_normalization::UnicodeNormalization;
 
 /// A sample as its source holds it.
 #[derive(Debug)]
@@ -58,6 +64,10 @@ pub trait IndexedSource: Send + Sync {
     fn shape(&self) -> Option<[usize; 3]> {
         None
     }
+    /// What a person should know of what is read and what is not, one line each.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// What can be known of a sample without reading it.
@@ -81,6 +91,8 @@ pub enum LabelSource {
     Auto,
     /// Nowhere.
     None,
+    /// Those that data files hold, or of a folder its first level, where that names classes: for commands that look at labels.
+    Any,
     /// The first folder level.
     Folder,
     /// Beside or within the data file.
@@ -92,6 +104,7 @@ impl LabelSource {
     pub fn parse(value: Option<&str>) -> Result<Self, DataError> {
         match value {
             None => Ok(Self::Auto),
+            Some("any") => Ok(Self::Any),
             Some("none") => Ok(Self::None),
             Some("folder") => Ok(Self::Folder),
             Some("file") => Ok(Self::File),
@@ -104,7 +117,7 @@ impl LabelSource {
 }
 
 /// What [`SourceEntry::open`] is.
-pub type OpenSource = fn(&Path, LabelSource) -> Result<Box<dyn IndexedSource>, DataError>;
+pub type OpenSource = fn(&DataRequest, LabelSource) -> Result<Box<dyn IndexedSource>, DataError>;
 
 /// A line of the catalogue of sources.
 pub struct SourceEntry {
@@ -126,19 +139,24 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
     let entry = match kind {
         Some(name) => lookup::find(SOURCES, |entry| entry.name, "source", name)
             .map_err(|problem| DataError::setting("data.kind", problem))?,
-        None if (demo::ENTRY.detect)(path) => &SOURCES[0],
         None => {
-            std::fs::metadata(path).map_err(|cause| DataError::Io {
-                path: path.to_owned(),
-                cause,
-                hint: Some("data.path names a folder of images, a data file, or the bundled images: demo"),
-            })?;
-            if !path.is_dir() {
-                files::open(path).map_err(|cause| DataError::io(path, cause))?;
+            // What is named in another way than by the file system.
+            if !(demo::ENTRY.detect)(path) && array::Part::of(path).is_none() {
+                std::fs::metadata(path).map_err(|cause| DataError::Io {
+                    path: path.to_owned(),
+                    cause,
+                    hint: Some("data.path names a folder of images, a data file, or the bundled images: demo"),
+                })?;
+                if !path.is_dir() {
+                    files::open(path).map_err(|cause| DataError::io(path, cause))?;
+                }
             }
             SOURCES.iter().find(|entry| (entry.detect)(path)).ok_or_else(|| {
+                let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+                let remedy = extension.and_then(|extension| folder::remedy(&extension));
+                let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
                 DataError::Data(format!(
-                    "{}: not a data set of a known kind; expected a folder of images, an IDX file (MNIST family), a \
+                    "{}: not a data set of a known kind{remedy}; expected a folder of images, an IDX file (MNIST family), a \
                      CIFAR binary (.bin), .npy or .npz",
                     path.display()
                 ))
@@ -187,6 +205,11 @@ pub(crate) fn failure(path: impl Into<PathBuf>, id: String, cause: io::Error) ->
 fn modified_ns(found: &Metadata) -> i64 {
     let since = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_nanos() as i64)
+}
+
+/// The name of a class. One name has several spellings in Unicode, and file systems differ in which they keep.
+fn class_name(name: &str) -> String {
+    name.nfc().collect()
 }
 
 /// An error about a data file as a whole.

@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 fn open(path: &Path, labels: LabelSource) -> Result<Box<dyn IndexedSource>, DataError> {
-    (find(path, None)?.open)(path, labels)
+    (find(path, None)?.open)(&DataRequest::new(path), labels)
 }
 
 /// The one line of an error.
@@ -168,7 +168,7 @@ fn pipes_devices_and_sockets_are_no_data_whatever_they_are_called() {
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert!(problem(&path).contains("a named pipe, not a file"), "{}", problem(&path));
         let entry = find(&path, Some(kind)).unwrap();
-        let error = (entry.open)(&path, LabelSource::Auto).err().unwrap().to_string();
+        let error = (entry.open)(&DataRequest::new(&path), LabelSource::Auto).err().unwrap().to_string();
         assert!(error.contains("a named pipe, not a file"), "{error}");
     }
     assert!(problem(Path::new("/dev/zero")).contains("a device, not a file"));

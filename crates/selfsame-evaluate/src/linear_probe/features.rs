@@ -32,7 +32,24 @@ pub struct ProbeFeatures {
     pub(super) train: Coordinates,
 }
 
+impl Coordinates {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+}
+
 impl ProbeFeatures {
+    /// Width of the features.
+    pub fn dim(&self) -> usize {
+        self.mean.len()
+    }
+
     /// Prepares the features of all training samples, labeled or not, `[rows, dim]`.
     ///
     /// # Errors

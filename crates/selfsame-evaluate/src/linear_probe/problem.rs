@@ -17,6 +17,36 @@ pub(super) fn split(weights: &[f64], classes: usize) -> (Vec<f32>, Vec<f32>) {
     (weights, biases)
 }
 
+/// What a probe is fitted to, a value for every training row, those that are not fitted too.
+#[derive(Clone, Copy)]
+pub enum Truth<'a> {
+    /// Classes under so many, by the cross-entropy.
+    Classes(&'a [u32], usize),
+    /// Numbers, by half the squared error.
+    Numbers(&'a [f32]),
+}
+
+impl Truth<'_> {
+    /// Values that the probe gives for a row.
+    pub(super) fn outputs(self) -> usize {
+        match self {
+            Self::Classes(_, classes) => classes,
+            Self::Numbers(_) => 1,
+        }
+    }
+
+    /// Adds the biases to the outputs for a row and turns them into the slope of its loss, which is returned.
+    fn to_residual(self, outputs: &mut [f32], biases: &[f32], row: usize) -> f64 {
+        match self {
+            Self::Classes(labels, _) => to_residual(outputs, biases, labels[row] as usize),
+            Self::Numbers(values) => {
+                outputs[0] += biases[0] - values[row];
+                0.5 * f64::from(outputs[0]).powi(2)
+            }
+        }
+    }
+}
+
 /// A regularized regression on some of the training samples.
 pub(super) struct Problem<'a> {
     pub features: &'a Coordinates,
@@ -24,9 +54,7 @@ pub(super) struct Problem<'a> {
     pub variances: &'a [f64],
     /// Rows that are fitted.
     pub rows: &'a [u32],
-    /// Class of every row, those that are not fitted too.
-    pub labels: &'a [u32],
-    pub classes: usize,
+    pub truth: Truth<'a>,
     /// `λ`
     pub strength: f64,
 }
@@ -34,7 +62,7 @@ pub(super) struct Problem<'a> {
 impl Problem<'_> {
     /// Moves `weights` to the minimum of `F`, until no component of the gradient exceeds `tolerance`.
     pub fn minimize(&self, weights: &mut [f64], tolerance: f64) {
-        let classes = self.classes;
+        let classes = self.truth.outputs();
         let curvature = |variance: f64, strength: f64| (variance / classes as f64 + strength).recip();
         let inverse_hessian: Vec<f64> = (self.variances.iter())
             .flat_map(|&variance| std::iter::repeat_n(curvature(variance, self.strength), classes))
@@ -45,15 +73,15 @@ impl Problem<'_> {
 
     /// `F` and its gradient, which is written.
     pub fn value(&self, weights: &[f64], gradient: &mut [f64]) -> f64 {
-        let loss = self.cross_entropy(self.rows, weights, Some(gradient));
-        let penalized = &weights[..weights.len() - self.classes];
+        let loss = self.mean_loss(self.rows, weights, Some(gradient));
+        let penalized = &weights[..weights.len() - self.truth.outputs()];
         gradient.iter_mut().zip(penalized).for_each(|(g, w)| *g += self.strength * w);
         loss + 0.5 * self.strength * penalized.iter().map(|w| w * w).sum::<f64>()
     }
 
-    /// Mean cross-entropy over `rows`, and, on request, its gradient: products in `f32`, sums in `f64`.
-    pub fn cross_entropy(&self, rows: &[u32], weights: &[f64], gradient: Option<&mut [f64]>) -> f64 {
-        let (axes, classes) = (self.features.axes, self.classes);
+    /// Mean loss over `rows`, and, on request, its gradient: products in `f32`, sums in `f64`.
+    pub fn mean_loss(&self, rows: &[u32], weights: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+        let (axes, classes) = (self.features.axes, self.truth.outputs());
         let (matrix, biases) = split(weights, classes);
         let matrix = Strided::new(&matrix, axes, classes);
         let blocks = rows.len().div_ceil(BLOCK);
@@ -72,7 +100,7 @@ impl Problem<'_> {
                     let p = &mut p[..rows.len() * classes];
                     matmul(x, matrix, p); // [block, classes]
                     for (p, &row) in p.chunks_exact_mut(classes).zip(rows) {
-                        loss += to_residual(p, &biases, self.labels[row as usize] as usize);
+                        loss += self.truth.to_residual(p, &biases, row as usize);
                     }
                     if !sums.is_empty() {
                         matmul(x.t(), Strided::new(p, rows.len(), classes), &mut product); // [axes, classes]

@@ -29,7 +29,8 @@ fn all(labels: &[u32]) -> Vec<u32> {
 
 /// Newton's method in `f64` with the whole Hessian: the minimum to machine precision, `[(axes + 1), classes]`.
 fn newton(problem: &Problem) -> Vec<f64> {
-    let (axes, classes) = (problem.features.axes, problem.classes);
+    let (axes, classes) = (problem.features.axes, problem.truth.outputs());
+    let Truth::Classes(labels, _) = problem.truth else { panic!("classes") };
     let size = (axes + 1) * classes;
     let mut weights = vec![0.0f64; size];
     for _ in 0..50 {
@@ -43,7 +44,7 @@ fn newton(problem: &Problem) -> Vec<f64> {
             let sum: f64 = logits.iter().map(|l: &f64| l.exp()).sum();
             let p: Vec<f64> = logits.iter().map(|l| l.exp() / sum).collect();
             for (i, a) in (0..=axes).flat_map(|i| (0..classes).map(move |a| (i, a))) {
-                let y = f64::from(u8::from(problem.labels[row] as usize == a));
+                let y = f64::from(u8::from(labels[row] as usize == a));
                 gradient[i * classes + a] += x[i] * (p[a] - y) / problem.rows.len() as f64;
                 for (j, b) in (0..=axes).flat_map(|j| (0..classes).map(move |b| (j, b))) {
                     let same = f64::from(u8::from(a == b));
@@ -84,7 +85,7 @@ fn the_minimum_is_newtons() {
     let features = ProbeFeatures::new(Rows::new(&values, 4)).unwrap();
     let rows = all(&labels);
     for strength in [1.0, 0.1, 1e-3] {
-        let problem = features.problem(&rows, &labels, 3, strength);
+        let problem = features.problem(&rows, Truth::Classes(&labels, 3), strength);
         let mut weights = vec![0.0; 5 * 3];
         problem.minimize(&mut weights, TOLERANCE);
         let mut gradient = vec![0.0; weights.len()];
@@ -116,7 +117,7 @@ fn gradients_are_differences_of_values() {
     let (values, labels) = blobs(300, 6, 4, 0.5, 2);
     let features = ProbeFeatures::new(Rows::new(&values, 6)).unwrap();
     let rows: Vec<u32> = (0..300).filter(|row| row % 7 != 0).collect();
-    let problem = features.problem(&rows, &labels, 4, 0.05);
+    let problem = features.problem(&rows, Truth::Classes(&labels, 4), 0.05);
     let mut random = rng(3);
     let weights: Vec<f64> = (0..28).map(|_| f64::from(random.normal())).collect();
     let (mut gradient, mut unused) = (vec![0.0; 28], vec![0.0; 28]);
@@ -186,7 +187,7 @@ fn constant_features_and_single_classes_are_no_trouble() {
 #[test]
 fn held_out_parts_are_stratified_and_leave_single_labels_alone() {
     let labels: Vec<u32> = (0..103).map(|i| if i == 50 { 4 } else { i % 4 }).collect();
-    let folds = held_out(&all(&labels), &labels, 5, &mut rng(13));
+    let folds = held_out(&all(&labels), Truth::Classes(&labels, 5), None, &mut rng(13));
     assert_eq!(folds.len(), 5, "few labels are all held out in turn");
     let mut seen: Vec<u32> = folds.concat();
     seen.sort_unstable();
@@ -198,8 +199,12 @@ fn held_out_parts_are_stratified_and_leave_single_labels_alone() {
         }
     }
     let labels = vec![0; 5000];
-    assert_eq!(held_out(&all(&labels), &labels, 1, &mut rng(14)).len(), 1, "one fifth of many labels suffices");
-    assert!(held_out(&[0, 1], &[0, 1], 2, &mut rng(15)).is_empty());
+    assert_eq!(
+        held_out(&all(&labels), Truth::Classes(&labels, 1), None, &mut rng(14)).len(),
+        1,
+        "one fifth of many labels suffices"
+    );
+    assert!(held_out(&[0, 1], Truth::Classes(&[0, 1], 2), None, &mut rng(15)).is_empty());
 }
 
 #[test]
@@ -239,5 +244,55 @@ fn values_that_are_no_numbers_are_an_error() {
         assert!(ProbeFeatures::reduced(bad, 1).is_err());
         let features = ProbeFeatures::new(good).unwrap();
         assert!(features.coordinates(bad).err().unwrap().to_string().contains("not finite"));
+    }
+}
+
+#[test]
+fn the_probe_of_numbers_is_ridge_regression() {
+    let (values, _) = blobs(120, 4, 3, 0.7, 30);
+    let features = ProbeFeatures::new(Rows::new(&values, 4)).unwrap();
+    let mut noise = rng(31);
+    let numbers: Vec<f32> = values.chunks(4).map(|x| 2.0 * x[0] - x[3] + 0.5 * noise.normal()).collect();
+    let rows: Vec<u32> = (0..120).filter(|row| row % 3 != 0).collect();
+    let probe = features.fit_to(&rows, Truth::Numbers(&numbers), None, rng(32));
+    assert!(STRENGTHS_OF_NUMBERS[1..12].contains(&probe.strength), "{}", probe.strength);
+    // At the minimum of a quadratic function its slope is 0: (1/n) Σ (w·x + b − y) x + λ w.
+    let mut gradient = vec![0.0; 5];
+    features.problem(&rows, Truth::Numbers(&numbers), probe.strength).value(&probe.weights, &mut gradient);
+    assert!(gradient.iter().all(|g| g.abs() <= TOLERANCE), "{gradient:?}");
+    let predicted = probe.outputs(&features.train);
+    let slope = |axis: usize| -> f64 {
+        let of_row = |&row: &u32| {
+            let x = if axis < 4 { features.train.values[row as usize * 4 + axis] } else { 1.0 };
+            f64::from(predicted[row as usize] - numbers[row as usize]) * f64::from(x)
+        };
+        let penalty = if axis < 4 { probe.strength * probe.weights[axis] } else { 0.0 };
+        rows.iter().map(of_row).sum::<f64>() / rows.len() as f64 + penalty
+    };
+    assert!((0..5).all(|axis| slope(axis).abs() < 1e-4), "{:?}", [0, 1, 2, 3, 4].map(slope));
+    let held_out: Vec<usize> = (0..120).step_by(3).collect();
+    let error: f32 = held_out.iter().map(|&row| (predicted[row] - numbers[row]).powi(2)).sum::<f32>() / 40.0;
+    assert!(error < 0.45, "the noise has variance 0.25: {error}");
+}
+
+#[test]
+fn whole_groups_are_held_out() {
+    let labels: Vec<u32> = (0..200).map(|row| row % 2).collect();
+    let groups: Vec<u32> = (0..200).map(|row| row / 8).collect();
+    let rows: Vec<u32> = (0..200).filter(|row| row % 3 > 0).collect();
+    for truth in [Truth::Classes(&labels, 2), Truth::Numbers(&[1.0; 200])] {
+        let folds = held_out(&rows, truth, Some(&groups), &mut rng(40));
+        assert_eq!((folds.len(), folds.iter().map(Vec::len).sum::<usize>()), (5, rows.len()));
+        for fold in &folds {
+            let inside = |row: &u32| fold.contains(row);
+            assert!(
+                fold.is_sorted()
+                    && rows.iter().all(|row| {
+                        let of_group = |other: &&u32| groups[**other as usize] == groups[*row as usize];
+                        rows.iter().filter(of_group).all(|other| inside(other) == inside(row))
+                    })
+            );
+        }
+        assert!(held_out(&rows, truth, Some(&[0; 200]), &mut rng(41)).is_empty(), "one group cannot be split");
     }
 }

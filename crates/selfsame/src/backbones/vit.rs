@@ -37,8 +37,9 @@ settings! {
     /// `[backbone]` of every vision transformer.
     pub struct VitSettings {
         /// side of a patch, px
-        patch_size: usize = (derived "4 up to 64 px, 16 above", |s| {
-            value(if s.count("data.size")? <= 64 { 4 } else { 16 })
+        patch_size: usize = (derived "4 up to 64 px, above 16, or 8 where 16 does not divide the side", |s| {
+            let side = s.count("data.size")?;
+            value(if side <= 64 { 4 } else if side.is_multiple_of(16) { 16 } else { 8 })
         }), Kind::Integer(Range::Within(1.0, 256.0));
         /// h is the class token, or the mean of the tokens
         pool: Pool = "class", Kind::Word(&["class", "mean"]);

@@ -10,7 +10,8 @@ use crate::device;
 use crate::embed::{self, Wanted};
 use crate::encoder_folder::{EncoderConfig, EncoderFolder};
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
+use crate::fitted_recipe::Fit;
+use crate::method::{BuildContext, EmbedContext, Method, PrepareContext, TrivialLoss};
 use crate::objective::{LossTerms, cross_entropy};
 use crate::outputs::Logits;
 use crate::plan::Plan;
@@ -28,6 +29,7 @@ use selfsame_evaluate::kmeans::KMeans;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use toml::{Table, Value};
 
 /// The files in the run folder that keep the clusters, and say what they are of.
 const CLUSTERS: &str = "clusters.safetensors";
@@ -83,6 +85,18 @@ impl Method for Clusterfit {
             }
         }
         Ok(())
+    }
+
+    /// Whose clusters are learned cannot be guessed, and there are no more of them than samples.
+    fn fit(keys: &mut Table, to: &Fit) {
+        keys.remove("source");
+        if let Some(Value::Integer(own)) = keys.get("clusters") {
+            keys.insert("clusters".into(), Value::Integer((*own).min(to.samples as i64 / 2).max(2)));
+        }
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        Some(TrivialLoss::ln(config.clusters, config.clusters.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::decoder::ImageDecoder;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, squared_error};
 use crate::outputs::{Loss, Losses};
 use crate::picture::{Picture, Scale};
@@ -50,6 +50,11 @@ impl Method for DenoisingAutoencoder {
 
     fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::one_view_of_h(plan, DenoisingAutoencoder::NAME)
+    }
+
+    fn trivial_loss(_config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        // Pixels are normalized to variance 1: the error of their mean.
+        Some(TrivialLoss { value: 1.0, formula: "the pixels' variance".into() })
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

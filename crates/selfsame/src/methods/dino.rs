@@ -7,7 +7,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, Temperatures, dino};
 use crate::outputs;
 use crate::plan::Plan;
@@ -73,6 +73,10 @@ impl Method for Dino {
 
     fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::multi_crop(plan, Dino::NAME)
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        Some(TrivialLoss::ln(config.prototypes, config.prototypes.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

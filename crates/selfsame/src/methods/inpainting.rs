@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::decoder::ImageDecoder;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, squared_error};
 use crate::outputs::{Loss, Losses};
 use crate::picture::{Picture, Scale};
@@ -68,6 +68,12 @@ impl Method for Inpainting {
             config.share, config.squares
         );
         Err(Error::setting("method.share", problem))
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        // Pixels are normalized to variance 1: the error of their mean, inside and outside.
+        let formula = format!("the pixels' variance, times 1 + {}", config.outside_weight);
+        Some(TrivialLoss { value: 1.0 + config.outside_weight, formula })
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -10,7 +10,7 @@ use crate::backbones::vit::{self, Block, Vit, VitSettings};
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, PATCH_EPSILON, masked_patches};
 use crate::outputs::{Loss, Losses};
 use crate::picture::{Picture, Scale};
@@ -202,6 +202,12 @@ impl Method for MaskedAutoencoder {
             1.0 - 1.0 / patches as f64
         );
         Err(Error::setting("method.mask_ratio", problem))
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        // Each patch, or all pixels, are normalized to variance 1: the error of their mean.
+        let of = if config.normalize_targets { "a patch's" } else { "the pixels'" };
+        Some(TrivialLoss { value: 1.0, formula: format!("{of} variance") })
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

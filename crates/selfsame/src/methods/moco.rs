@@ -8,7 +8,8 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::fitted_recipe::Fit;
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, moco, moco_v3};
 use crate::outputs::Distillation;
 use crate::plan::Plan;
@@ -19,6 +20,7 @@ use crate::require;
 use crate::teacher::{self, Teacher};
 use burn::module::Module;
 use selfsame_config::{Kind, Range, settings};
+use toml::Table;
 
 settings! {
     /// `[method] name = "moco"`
@@ -59,6 +61,22 @@ impl Method for Moco {
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::two_views(plan, Moco::NAME)?;
         if config.version == "v2" { Queue::check(config.queue, plan.train.batch_size) } else { Ok(()) }
+    }
+
+    fn fit(keys: &mut Table, to: &Fit) {
+        Queue::fit(keys, to);
+    }
+
+    fn trivial_loss(config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
+        let (batch, queue) = (plan.train.batch_size, config.queue);
+        if config.version == "v2" {
+            return Some(TrivialLoss::ln(queue + 1, format!("{queue} + 1")));
+        }
+        let scale = 4.0 * config.temperature;
+        Some(TrivialLoss {
+            value: scale * (batch as f64).ln(),
+            formula: format!("4·{}·ln({batch})", config.temperature),
+        })
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -7,7 +7,8 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::fitted_recipe::Fit;
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, nnclr};
 use crate::outputs::Predictions;
 use crate::plan::Plan;
@@ -18,6 +19,7 @@ use crate::require;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_config::{Kind, Range, settings};
+use toml::Table;
 
 settings! {
     /// `[method] name = "nnclr"`
@@ -49,6 +51,15 @@ impl Method for Nnclr {
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::two_views(plan, Nnclr::NAME)?;
         Queue::check(config.queue, plan.train.batch_size)
+    }
+
+    fn fit(keys: &mut Table, to: &Fit) {
+        Queue::fit(keys, to);
+    }
+
+    fn trivial_loss(_config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
+        let batch = plan.train.batch_size;
+        Some(TrivialLoss::ln(batch, batch.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

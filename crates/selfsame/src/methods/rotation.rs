@@ -8,7 +8,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, cross_entropy};
 use crate::outputs::Logits;
 use crate::plan::Plan;
@@ -45,6 +45,10 @@ impl Method for Rotation {
             )),
             None => Ok(()),
         }
+    }
+
+    fn trivial_loss(_config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        Some(TrivialLoss::ln(TURNS, TURNS.to_string()))
     }
 
     fn build(_config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

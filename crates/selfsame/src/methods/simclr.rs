@@ -8,7 +8,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, dcl, nt_xent};
 use crate::outputs::TwoViews;
 use crate::plan::Plan;
@@ -41,6 +41,11 @@ impl Method for Simclr {
 
     fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::two_views(plan, Simclr::NAME)
+    }
+
+    fn trivial_loss(config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
+        let (batch, excluded) = (plan.train.batch_size, if config.decoupled { 2 } else { 1 });
+        Some(TrivialLoss::ln(2 * batch - excluded, format!("2·{batch} − {excluded}")))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -7,7 +7,8 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::method::{BuildContext, EmbedContext, Method};
+use crate::fitted_recipe::Fit;
+use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, Swap, swav};
 use crate::outputs::Embeddings;
 use crate::plan::Plan;
@@ -16,6 +17,7 @@ use crate::prototypes::Prototypes;
 use crate::require;
 use burn::module::Module;
 use selfsame_config::{Kind, Range, settings};
+use toml::{Table, Value};
 
 /// Views whose assignments are predicted.
 const ASSIGNED: usize = 2;
@@ -60,6 +62,17 @@ impl Method for Swav {
             "expected 2 to {batch}, got {prototypes}: the samples of a batch, train.batch_size = {batch}, are shared out equally over the prototypes; a larger batch fits in little memory with train.chunk_size"
         );
         Err(Error::setting("method.prototypes", problem))
+    }
+
+    /// A batch is shared out over the prototypes.
+    fn fit(keys: &mut Table, to: &Fit) {
+        if let (Some(Value::Integer(own)), Some(batch)) = (keys.get("prototypes"), to.batch_size) {
+            keys.insert("prototypes".into(), Value::Integer((*own).min(batch as i64)));
+        }
+    }
+
+    fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
+        Some(TrivialLoss::ln(config.prototypes, config.prototypes.to_string()))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

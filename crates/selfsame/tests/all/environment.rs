@@ -52,7 +52,16 @@ fn in_this_process() {
     let encoder = BuildContext { plan: &plan, device: &Device::flex() }.encoder().unwrap();
     let branch = Branch::without_projector(encoder);
     is_told("embed", Tables::embed(&branch, &dataset, &plan, None, Wanted::default(), &mut |_| {}).err());
-    let tuning = Tuning { plan: &plan, method: entry, branch: &branch, train: &dataset, test: &dataset };
+    let (told, parts) = Default::default();
+    let tuning = Tuning {
+        plan: &plan,
+        method: entry,
+        branch: &branch,
+        train: &dataset,
+        test: &dataset,
+        told: &told,
+        parts: &parts,
+    };
     let settings = FinetuneSettings::parse(&[]).unwrap();
     let labels = [LabelBudget::All];
     let tuned = finetune(&tuning, &labels, &settings, &mut |_, _, _| {}, &mut |_| Ok(()));

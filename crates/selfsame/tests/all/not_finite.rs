@@ -83,7 +83,16 @@ fn a_checkpoint_of_nan_is_neither_tuned_nor_trained_further() {
     checkpoint::save(&plan.out.join("checkpoints"), &checkpoint, &plan, None).unwrap();
 
     let branch = (method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap();
-    let tuning = Tuning { plan: &plan, method: method(&plan), branch: &branch, train: &dataset, test: &dataset };
+    let (told, parts) = Default::default();
+    let tuning = Tuning {
+        plan: &plan,
+        method: method(&plan),
+        branch: &branch,
+        train: &dataset,
+        test: &dataset,
+        told: &told,
+        parts: &parts,
+    };
     let settings = FinetuneSettings::parse(&[]).unwrap();
     let tuned = finetune(&tuning, &[LabelBudget::All], &settings, &mut |_, _, _| {}, &mut |_| panic!("scored"));
     let error = tuned.unwrap_err().to_string();

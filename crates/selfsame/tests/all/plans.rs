@@ -7,7 +7,7 @@ use selfsame::catalogue::{Catalogue, Planned};
 use selfsame::plan::Plan;
 use selfsame::run::PLAN_HEADER;
 use selfsame_config::{KeyRow, Origin, Recipe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 fn recipe(text: &str) -> Recipe {
@@ -56,6 +56,48 @@ augmentations = [
 [train]
 batch_size = 64
 "#;
+
+/// A folder of 103 small color photos, portrait and landscape.
+fn photos(folder: &Path) {
+    for index in 0..103u8 {
+        let (width, height) = if index % 2 == 0 { (72, 80) } else { (96, 72) };
+        let mut file = format!("P6 {width} {height} 255\n").into_bytes();
+        file.extend((0..width * height * 3).map(|i: usize| (i as u8).wrapping_mul(index)));
+        std::fs::write(folder.join(format!("{index}.ppm")), file).unwrap();
+    }
+}
+
+#[test]
+fn every_method_starts_on_ones_own_data_by_its_name_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path());
+    let catalogue = Catalogue::default();
+    for method in catalogue.methods() {
+        for data in [folder.path().to_str().unwrap(), "demo"] {
+            let arguments = [format!("data={data}"), format!("method={}", method.name)];
+            match catalogue.plan_fitted(&arguments) {
+                Ok(Planned { plan, .. }) => {
+                    let photos = data != "demo";
+                    assert_eq!(plan.data.size, if photos { 72 } else { 28 }, "{}", method.name);
+                    assert!(!photos || plan.train.batch_size == 32, "{}", method.name);
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(method.name == "clusterfit" && error.starts_with("method.source: missing"), "{error}");
+                }
+            }
+        }
+    }
+    // What is said counts, and what hangs on it follows.
+    let said = ["method=moco", "batch_size=20", "epochs=30", "backbone=vit_micro"];
+    let arguments = [words(&said), vec![format!("data={}", folder.path().display())]].concat();
+    let planned = catalogue.plan_fitted(&arguments).unwrap();
+    assert_eq!((planned.plan.train.batch_size, planned.plan.train.epochs), (20, 30));
+    assert_eq!(planned.plan.method.keys["queue"].as_integer(), Some(100));
+    assert!(planned.notes().is_empty(), "{:?}", planned.notes());
+    let origin = planned.resolved.origin("method.queue").unwrap().to_string();
+    assert_eq!(origin, "the method's recipe, fitted to the data");
+}
 
 #[test]
 fn arguments_beat_the_recipe_which_beats_the_defaults() {

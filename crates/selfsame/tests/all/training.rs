@@ -418,6 +418,28 @@ fn data_that_have_changed_are_refused_or_told_in_numbers() {
 }
 
 #[test]
+fn what_is_not_read_of_the_data_is_kept_in_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    for index in 0..19u8 {
+        let pixels = [index; 144].map(|v| v.wrapping_mul(13));
+        fs::write(photos.join(format!("{index:02}.pgm")), [b"P5\n12 12\n255\n".as_slice(), &pixels].concat()).unwrap();
+    }
+    fs::write(photos.join("broken.png"), "no picture").unwrap();
+    fs::write(photos.join("clip.mp4"), "no picture either").unwrap();
+    let data = format!("data={}", photos.display());
+    let (plan, dataset) = plan(folder.path(), "run", &[&data, "epochs=1", "data.max_bad_share=0.1"]);
+    train(&plan, &dataset);
+    let text = fs::read_to_string(plan.out.join("metrics.jsonl")).unwrap();
+    let told: Vec<String> =
+        text.lines().filter_map(|line| serde_json::from_str::<Event>(line).unwrap().warning()).collect();
+    for part in ["1 of 21 files are not read: 1 .mp4", "looked at are gray", "1 of 20 samples cannot be read"] {
+        assert_eq!(told.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {told:?}");
+    }
+}
+
+#[test]
 fn a_copy_of_the_data_with_other_times_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, dataset) = plan(folder.path(), "whole", &["epochs=2"]);

@@ -10,7 +10,7 @@ settings! {
     pub struct CutoutSettings {
         /// side as a share of the shorter side of the view
         size: [f32; 2] = [0.5, 0.5], Kind::Interval(Range::Within(0.01, 1.0));
-        /// what is put there: the channel's mean over the view, or a value
+        /// what is put there: the channel's mean over the view, or a value with data.range as 0..1
         fill: Value = "mean", Kind::WordOrNumber(&["mean"], Range::Within(0.0, 1.0));
         /// probability of being applied
         p: f32 = 0.5, Kind::SHARE;

@@ -8,7 +8,7 @@ use std::f32::consts::TAU;
 settings! {
     /// `{ name = "gaussian_noise" }`
     pub struct GaussianNoiseSettings {
-        /// standard deviation on the 0..1 scale
+        /// standard deviation, as a share of data.range
         sigma: [f32; 2] = [0.0, 0.1], Kind::Interval(Range::Within(0.0, 1.0));
         /// probability of being applied
         p: f32 = 0.5, Kind::SHARE;

@@ -1,4 +1,4 @@
-//! Image augmentations, one file each. All work on `f32` planes; color is on the 0..1 scale.
+//! Image augmentations, one file each. All work on `f32` planes, on which `data.range` is 0..1.
 
 mod color_drop;
 mod color_jitter;

@@ -8,9 +8,9 @@ use selfsame_base::rng::ViewRng;
 settings! {
     /// `{ name = "normalize" }`
     pub struct NormalizeSettings {
-        /// subtracted, on the 0..1 scale
+        /// subtracted, on the scale that has data.range as 0..1
         mean: Vec<f32> = (required), Kind::PerChannel(Range::Any);
-        /// divides, on the 0..1 scale
+        /// divides, on the scale that has data.range as 0..1
         std: Vec<f32> = (required), Kind::PerChannel(Range::AtLeast(1e-6));
     }
 }

@@ -13,7 +13,7 @@ settings! {
         scale: [f32; 2] = [0.02, 0.33], Kind::Interval(Range::Within(1e-4, 1.0));
         /// width over height, log-uniform
         ratio: [f32; 2] = [0.3, 3.3], Kind::Interval(Range::Within(0.01, 100.0));
-        /// what is put there: uniform noise, the channel's mean over the view, or a value
+        /// what is put there: uniform noise over data.range, the channel's mean over the view, or a value with data.range as 0..1
         fill: Value = "noise", Kind::WordOrNumber(&["noise", "mean"], Range::Within(0.0, 1.0));
         /// probability of being applied
         p: f32 = 0.5, Kind::SHARE;

@@ -16,7 +16,7 @@ settings! {
         by: String = "quarter_turns", Kind::Word(&["quarter_turns", "angle"]);
         /// angle, where by = "angle"
         degrees: [f32; 2] = [-30.0, 30.0], Kind::Interval(Range::Within(-360.0, 360.0));
-        /// value of the corners that an angle uncovers
+        /// value of the corners that an angle uncovers, with data.range as 0..1
         fill: f32 = 0.0, Kind::Number(Range::Within(0.0, 1.0));
         /// probability of being applied
         p: f32 = 1.0, Kind::SHARE;

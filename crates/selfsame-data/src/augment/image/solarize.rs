@@ -8,7 +8,7 @@ use selfsame_base::rng::ViewRng;
 settings! {
     /// `{ name = "solarize" }`
     pub struct SolarizeSettings {
-        /// smallest value that is inverted
+        /// smallest value that is inverted, with data.range as 0..1
         threshold: f32 = 0.5, Kind::Number(Range::Within(0.0, 1.0));
         /// probability of being applied
         p: f32 = 0.2, Kind::SHARE;

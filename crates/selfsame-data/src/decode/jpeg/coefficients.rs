@@ -97,9 +97,9 @@ impl Tables {
             }
             let table = Some(Huffman::new(counts, values).ok_or_else(wrong)?);
             if group == 0 {
-                self.dc[number] = table
+                self.dc[number] = table;
             } else {
-                self.ac[number] = table
+                self.ac[number] = table;
             }
             body = rest;
         }

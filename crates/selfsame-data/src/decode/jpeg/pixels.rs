@@ -54,7 +54,7 @@ impl Samples {
             (1, 1) => out[..self.width].copy_from_slice(row),
             (2, 1) if self.width > 2 => triangle::<4>(&rows.map(|(near, _)| near).collect::<Vec<_>>(), [1, 2], out),
             (2, 2) if self.width > 2 => {
-                triangle::<16>(&rows.map(|(near, far)| 3 * near + far).collect::<Vec<_>>(), [8, 7], out)
+                triangle::<16>(&rows.map(|(near, far)| 3 * near + far).collect::<Vec<_>>(), [8, 7], out);
             }
             (1, 2) => {
                 let bias = if y.is_multiple_of(2) { 1 } else { 2 };

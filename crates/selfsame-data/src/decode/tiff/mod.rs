@@ -14,7 +14,7 @@ mod unpack;
 use super::select::{Offered, Selection};
 use super::{FileDecoder, Header, Value, orientation};
 use crate::image::{Image, Pixels, Size};
-use color::{over_background, straight};
+use color::{Color, over_background, straight};
 use ifd::{Directory, Reader};
 use layout::{Compression, Kind, Layout};
 use samples::{Place, Raster};
@@ -131,9 +131,15 @@ impl<'a> Tiff<'a> {
         Header {
             size: Size { height, width },
             depth_bytes: kind.depth_bytes(),
+            color: self.has_color(),
             unused_bands: self.unused_bands,
             pages: 1,
         }
+    }
+
+    /// Whether the pixels have color.
+    pub fn has_color(&self) -> bool {
+        !matches!(self.layout.color, Color::Gray { .. })
     }
 
     /// The pixels: gray or RGB on the background, or the channels that were asked for; the right way up.

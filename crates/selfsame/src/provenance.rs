@@ -1,0 +1,50 @@
+//! What was judged on what: what a record says of its data and of its weights, so that figures of different ones are not compared.
+
+use crate::branch::Branch;
+use crate::encoder_folder::{WEIGHTS, weights_file};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::run::Run;
+use selfsame_base::DataError;
+use selfsame_base::seal::SealedFile;
+use selfsame_data::dataset::Dataset;
+use selfsame_data::record::DataRecord;
+use selfsame_evaluate::representation::{DataOrigin, MeasuredOn, WeightsOrigin};
+
+/// What a data set is.
+///
+/// # Errors
+/// If the data are gone.
+pub fn data_origin(dataset: &Dataset) -> Result<DataOrigin, DataError> {
+    Ok(DataOrigin {
+        path: dataset.path().display().to_string(),
+        samples: dataset.len(),
+        bytes: dataset.size_bytes(),
+        fingerprint: dataset.fingerprint()?,
+    })
+}
+
+/// A run's newest checkpoint, the data that it is judged on and, where they are given, the weights of its encoder.
+///
+/// # Errors
+/// If the data are gone.
+pub fn measured_on(plan: &Plan, branch: Option<&Branch>, dataset: &Dataset) -> Result<MeasuredOn, Error> {
+    let progress = Run::existing(&plan.out)?.progress()?;
+    let weights = |branch: &Branch| {
+        let SealedFile { bytes, blake3, .. } = SealedFile::of(WEIGHTS, &weights_file(&branch.encoder));
+        WeightsOrigin { bytes, fingerprint: blake3 }
+    };
+    Ok(MeasuredOn {
+        data: data_origin(dataset)?,
+        method: plan.method.name.clone(),
+        step: progress.map_or(0, |progress| progress.step),
+        epochs: progress.map(Progress::epochs),
+        weights: branch.map(weights),
+    })
+}
+
+/// Hashes of the contents that a run's training has read, as far as it has kept them.
+pub fn trained_on(plan: &Plan) -> Option<DataRecord> {
+    DataRecord::read(&plan.out.join(crate::data_watch::RECORD))
+}
