@@ -324,3 +324,24 @@ fn a_file_that_is_cut_anywhere_is_refused_or_whole() {
         }
     }
 }
+
+#[test]
+fn damaged_files_are_decoded_or_refused_in_one_line() {
+    let mut state = 17u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for entry in fs::read_dir(cases().join("files")).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for turn in 0..150 {
+            let mut damaged = bytes.clone();
+            // Where tags lie, and anywhere: `decoded` sees to what is said.
+            for _ in 0..=random(3) {
+                let at = random(if turn % 2 == 0 { 256 } else { damaged.len() });
+                damaged[at] = random(256) as u8;
+            }
+            let _ = decoded(&damaged, [1, 3, 4][turn % 3], &[]);
+        }
+    }
+}
