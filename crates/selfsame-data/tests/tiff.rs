@@ -124,6 +124,11 @@ fn pictures_come_out_as_they_were_written() {
     for name in ["big", "lzw_tiled_edge_48x40", "rgb_lsb", "rgb_webp", "rgb_zstd"] {
         holds(&file(&format!("{name}.tif"), 3, &[]).unwrap(), 0.0, |x, y| rgb(x, y).to_vec());
     }
+    // A list of bits that goes on beyond the samples.
+    let mut bytes = fs::read(cases().join("files/rgb_zstd.tif")).unwrap();
+    let tag = bytes.windows(8).position(|entry| entry == [2, 1, 3, 0, 3, 0, 0, 0]).unwrap();
+    bytes[tag + 4] = 4;
+    holds(&decoded(&bytes, 3, &[]).unwrap(), 0.0, |x, y| rgb(x, y).to_vec());
     // Written as luma and chroma.
     holds(&file("rgb_jpeg_ycbcr.tif", 3, &[]).unwrap(), 12.0, |x, y| {
         let [luma, cb, cr] = rgb(x, y);
@@ -316,6 +321,27 @@ fn a_file_that_is_cut_anywhere_is_refused_or_whole() {
         for end in (0..bytes.len()).step_by(61) {
             let other = decoded(&bytes[..end], 3, &[]).is_ok_and(|image| image != whole);
             assert!(!other, "{name} cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn damaged_files_are_decoded_or_refused_in_one_line() {
+    let mut state = 17u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for entry in fs::read_dir(cases().join("files")).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for turn in 0..150 {
+            let mut damaged = bytes.clone();
+            // Where tags lie, and anywhere: `decoded` sees to what is said.
+            for _ in 0..=random(3) {
+                let at = random(if turn % 2 == 0 { 256 } else { damaged.len() });
+                damaged[at] = random(256) as u8;
+            }
+            let _ = decoded(&damaged, [1, 3, 4][turn % 3], &[]);
         }
     }
 }

@@ -107,7 +107,7 @@ impl<'a> Layout<'a> {
             return Err(format!("damaged: a TIFF with {samples} values per pixel"));
         }
         let samples = samples as usize;
-        let kind = kind(tags)?;
+        let kind = kind(tags, samples)?;
         let planar = match tags.value(284, 1)? {
             1 => false,
             2 => samples > 1,
@@ -191,10 +191,11 @@ fn compression(value: u64) -> Result<Compression, String> {
 
 const REMEDY: &str = "write it again with deflate, LZW or zstd";
 
-fn kind(tags: &Directory) -> Result<Kind, String> {
+fn kind(tags: &Directory, samples: usize) -> Result<Kind, String> {
     let same = |tag: u16, preset: u64, what: &str| {
         let values = tags.values(tag)?;
-        match values.iter().find(|&value| *value != values[0]) {
+        // Some writers list more than there are samples.
+        match values.iter().take(samples).find(|&value| *value != values[0]) {
             Some(other) => {
                 Err(format!("a TIFF whose samples have different {what}, {} and {other}, is not read", values[0]))
             }
