@@ -8,7 +8,7 @@
 //! | color | the mean of all channels; of each channel its mean, its standard deviation and five quantiles |
 //! | border | of each channel the mean and the standard deviation over the outer tenth: a frame, or the background |
 //! | low frequencies | of each channel its slopes in x and y, and its change from the center outwards |
-//! | corners | means of 3 × 3 blocks of each corner's third, of each channel: a watermark, a time stamp |
+//! | a corner (four kinds) | means of 2 × 2 blocks of the corner's third, of each channel: a watermark, a time stamp |
 //! | periodic pattern | of the mean of the channels, the amplitude by frequency (4) and orientation (8): stripes, a grid, a screen |
 
 use std::f64::consts::PI;
@@ -16,7 +16,7 @@ use std::f64::consts::PI;
 /// Quantiles of a channel that count as trivial.
 const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 /// Blocks along a side of a corner.
-const BLOCKS: usize = 3;
+const BLOCKS: usize = 2;
 /// Side to which images are averaged before their frequencies are looked at, at most.
 const SPECTRUM_SIDE: usize = 32;
 /// Frequencies and orientations that are told apart.
@@ -24,12 +24,16 @@ const RINGS: usize = 4;
 const SECTORS: usize = 8;
 
 /// Name and number of attributes of each kind, in the order of [`attributes`], for so many channels.
-pub fn kinds(channels: usize) -> [(&'static str, usize); 5] {
+pub fn kinds(channels: usize) -> [(&'static str, usize); 8] {
+    let corner = BLOCKS * BLOCKS * channels;
     [
         ("color", 1 + (2 + QUANTILES.len()) * channels),
         ("border", 2 * channels),
         ("low frequencies", 3 * channels),
-        ("corners", 4 * BLOCKS * BLOCKS * channels),
+        ("upper left corner", corner),
+        ("upper right corner", corner),
+        ("lower left corner", corner),
+        ("lower right corner", corner),
         ("periodic pattern", RINGS * SECTORS),
     ]
 }
@@ -257,9 +261,9 @@ mod tests {
         let expected = [0.15, 0.0, 0.0, 0.0, 0.0, 0.0];
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
         let stamp = image(18, 1, |y, x, _| if y >= 16 && x >= 16 { 1.0 } else { 0.0 });
-        let found = of("corners", &stamp, [18, 18, 1]);
-        assert_eq!(found.iter().position(|v| *v == 1.0), Some(35));
-        assert!(found[..35].iter().all(|v| *v == 0.0), "{found:?}");
+        let found = of("lower right corner", &stamp, [18, 18, 1]);
+        assert!(found[3] > 0.2 && found[..3].iter().all(|v| *v == 0.0), "{found:?}");
+        assert_eq!(of("lower left corner", &stamp, [18, 18, 1]), [0.0; 4]);
     }
 
     #[test]

@@ -192,7 +192,7 @@ fn against_shortcut(known: &Training, measured: Option<&Measurements>) -> Vec<St
             add("color_drop")
         ));
     }
-    if matches!(kind, "border" | "corners") {
+    if kind == "border" || kind.ends_with("corner") {
         lines.push(format!(
             "cut the {kind} off the files, or {} random_resized_crop with a smaller scale, [0.2, 1.0]: what two views do not both show cannot match them",
             add("random_resized_crop")

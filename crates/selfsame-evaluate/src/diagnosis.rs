@@ -267,6 +267,9 @@ mod tests {
         // Whatever became of the batch norms' statistics.
         let still = judge(&moved(3.0), Some(0.01));
         assert!(still.verdict == Verdict::NotYetTrained && still.evidence[0].contains("0.0100, under"));
+        // Nothing of it is left but a constant and a hundredth of the spread.
+        let shrunk: Vec<f32> = moved(3.0).iter().enumerate().map(|(i, v)| 0.01 * v + (i % dim) as f32 * 0.01).collect();
+        assert_eq!(judge(&shrunk, Some(30.0)).verdict, Verdict::CompleteCollapse);
         // Untrained embeddings that look collapsed are called untrained, and how they look is said.
         let flat = vec![1.0; rows * dim];
         let flat = judge(&flat, Some(0.0));

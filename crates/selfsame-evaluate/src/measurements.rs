@@ -5,9 +5,10 @@
 //! | `samples` … `spectrum` | statistics of the embeddings: see [`crate::collapse`] |
 //! | `views` | views of a sample by which the next three were measured |
 //! | `alignment` | `mean ‖u − u⁺‖²` over two views of each sample (Wang & Isola 2020); near 0 is aligned |
-//! | `view_retrieval` | share of samples whose second view is the nearest to their first among the second views of all |
+//! | `view_retrieval` | share of samples whose second view is the nearest to their first among the second views of 100 samples |
 //! | `lidar` | see [`crate::lidar`] |
 //! | `untrained_agreement` | share of the nearest neighbors that the untrained encoder of the same plan gives too, beyond chance: 0 is chance, 1 is all |
+//! | `untrained_spread` | root mean square of the centered embeddings over that of the untrained encoder's |
 //! | `source_dim` | width of the representation that an embedding is made of |
 //! | `input_spread` | how far samples differ in what is trivial of their pixels: root mean square, over attributes, of the standard deviation over samples |
 //! | `weights_turned` | mean angle, in degrees, by which the encoder's weights have turned from their initial values |
@@ -66,12 +67,14 @@ pub struct Measurements {
     pub views: Option<usize>,
     /// Mean squared distance of two views of a sample, of unit length.
     pub alignment: Option<f64>,
-    /// Share of samples whose other view is their nearest.
+    /// Share of samples whose other view is their nearest of a hundred.
     pub view_retrieval: Option<f64>,
     /// Effective rank of the ratios of variance between samples to that within.
     pub lidar: Option<f64>,
     /// Share of neighbors that are also the untrained network's, beyond chance.
     pub untrained_agreement: Option<f64>,
+    /// Spread of the embeddings over that of the untrained network's.
+    pub untrained_spread: Option<f64>,
     /// Width of the representation that the embeddings are made of.
     pub source_dim: Option<usize>,
     /// How far the inputs differ.
@@ -110,8 +113,12 @@ pub fn measure(observed: &Observed) -> Result<Measurements, DataError> {
         view_retrieval: pair.map(|[a, b]| view_retrieval(a, b)).transpose()?,
         lidar: several.map(|(rows, count)| lidar(rows, count)).transpose()?,
         untrained_agreement: untrained.map(|untrained| agreement(embeddings, untrained)).transpose()?,
+        untrained_spread: untrained
+            .map(spread)
+            .filter(|spread| *spread > 0.0)
+            .map(|before| spread(embeddings) / before),
         source_dim,
-        input_spread: trivial.map(input_spread),
+        input_spread: trivial.map(|trivial| spread(trivial.values)),
         weights_turned: training.and_then(|training| training.weights_turned),
         loss: training.and_then(|training| training.loss.clone()),
         epochs: training.and_then(|training| training.epochs),
@@ -129,10 +136,10 @@ fn agreement(embeddings: Rows, untrained: Rows) -> Result<f64, DataError> {
     Ok(if chance < 1.0 { (found - chance) / (1.0 - chance) } else { 0.0 })
 }
 
-/// Root mean square, over attributes, of their standard deviations over samples.
-fn input_spread(trivial: TrivialAttributes) -> f64 {
-    let (_, squares) = mean_and_squares(trivial.values);
-    (squares.iter().sum::<f64>() / trivial.values.values.len().max(1) as f64).sqrt()
+/// Root mean square, over columns, of their standard deviations.
+fn spread(rows: Rows) -> f64 {
+    let (_, squares) = mean_and_squares(rows);
+    (squares.iter().sum::<f64>() / rows.values.len().max(1) as f64).sqrt()
 }
 
 /// Rows of one view, `[samples, dim]`.
@@ -147,10 +154,21 @@ fn alignment(embeddings: Rows, positives: Rows) -> f64 {
     squares.sum::<f64>() / embeddings.len() as f64
 }
 
-/// Share of rows whose nearest row of `others` is their own.
+/// Samples among which a view is looked for: always as many, so that the share does not depend on how many were looked at.
+const RETRIEVED: usize = 100;
+
+/// Share of rows whose nearest row of `others`, in blocks of [`RETRIEVED`] samples, is their own. What is left over of a block is
+/// left out, unless it is all there is.
 fn view_retrieval(rows: Rows, others: Rows) -> Result<f64, DataError> {
-    let nearest = Neighbors::find(rows, others, 1)?.indices;
-    Ok(nearest.iter().zip(0..).filter(|(found, own)| **found == *own).count() as f64 / nearest.len() as f64)
+    let size = RETRIEVED.min(rows.len());
+    let blocks = rows.len() / size.max(1);
+    let mut found = 0;
+    for block in 0..blocks {
+        let [rows, others] = [rows, others].map(|all| all.slice(block * size, size));
+        let nearest = Neighbors::find(rows, others, 1)?.indices;
+        found += nearest.iter().zip(0..).filter(|(found, own)| **found == *own).count();
+    }
+    Ok(found as f64 / (blocks * size).max(1) as f64)
 }
 
 impl Measurements {
@@ -178,6 +196,7 @@ impl Measurements {
             ("view retrieval", self.view_retrieval),
             ("lidar", self.lidar),
             ("untrained agreement", self.untrained_agreement),
+            ("untrained spread", self.untrained_spread),
             ("input spread", self.input_spread),
             ("weights turned", self.weights_turned),
             ("last loss", self.loss.as_ref().map(|loss| loss.last)),

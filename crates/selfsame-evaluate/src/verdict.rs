@@ -137,7 +137,7 @@ pub static RULES: &[Rule] = &[
             statistic: "mean angle by which the weights have turned, in degrees",
             side: Side::Below,
             bound: TURNED,
-            reason: "the weights are those that were drawn before training",
+            reason: "the weights are those that were drawn before training: of trained encoders it was 7 to 90",
             value: |d| d.weights_turned,
         }],
     },
@@ -164,6 +164,17 @@ pub static RULES: &[Rule] = &[
         }],
     },
     Rule {
+        verdict: Verdict::CompleteCollapse,
+        samples: FEW,
+        thresholds: &[Threshold {
+            statistic: "spread of the embeddings / that of the untrained encoder's",
+            side: Side::Below,
+            bound: SHRUNK,
+            reason: "samples are pulled together until next to nothing is left between them; of others it is over 1",
+            value: |d| d.untrained_spread,
+        }],
+    },
+    Rule {
         verdict: Verdict::NothingLearned,
         samples: 2,
         thresholds: &[Threshold {
@@ -181,7 +192,7 @@ pub static RULES: &[Rule] = &[
             statistic: "agreement of the kNN graph with the untrained encoder's, beyond chance",
             side: Side::Above,
             bound: AGREEMENT,
-            reason: "most neighbors are those that the random initial weights gave",
+            reason: "most neighbors are those that the random initial weights gave: of trained encoders it was 0.02 to 0.36, of untrained ones 0.9 and more",
             value: |d| d.untrained_agreement,
         }],
     },
@@ -220,37 +231,67 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         verdict: Verdict::ShortcutSuspected,
-        samples: 64,
+        samples: SHORTCUT_SAMPLES,
         thresholds: &[
             Threshold {
-                statistic: "share of the variance that one kind of trivial attributes explains",
+                statistic: EXPLAINED_BY,
                 side: Side::Above,
-                bound: EXPLAINED,
-                reason: "most of what the representation says can be read off without knowing what is in the image",
-                value: |d| d.shortcut.as_ref().map(|s| s.explained),
+                bound: 0.75,
+                reason: "three quarters of what the representation says can be read off without knowing what is in the image",
+                value: explained,
             },
             Threshold {
-                statistic: "view retrieval",
+                statistic: RETRIEVAL,
                 side: Side::Above,
-                bound: 0.95,
-                reason: "and with little else the views of a sample are found among all others: the objective is solved",
+                bound: 0.6,
+                reason: "and with little else most views are found among a hundred; of small sound encoders it was 0.04 to 0.26, with a shortcut 0.72 to 0.97",
+                value: |d| d.view_retrieval,
+            },
+        ],
+    },
+    Rule {
+        verdict: Verdict::ShortcutSuspected,
+        samples: SHORTCUT_SAMPLES,
+        thresholds: &[
+            Threshold {
+                statistic: EXPLAINED_BY,
+                side: Side::Above,
+                bound: 0.6,
+                reason: "most of what the representation says can be read off without knowing what is in the image",
+                value: explained,
+            },
+            Threshold {
+                statistic: RETRIEVAL,
+                side: Side::Above,
+                bound: 0.85,
+                reason: "and nearly all views are found among a hundred: the objective is solved",
                 value: |d| d.view_retrieval,
             },
         ],
     },
 ];
 
+const EXPLAINED_BY: &str = "share of the variance that one kind of trivial attributes explains";
+const RETRIEVAL: &str = "view retrieval";
+
+fn explained(measurements: &Measurements) -> Option<f64> {
+    let kinds = measurements.shortcut.iter().flat_map(|shortcut| &shortcut.kinds);
+    kinds.map(|kind| kind.trained).max_by(f64::total_cmp)
+}
+
+/// Samples by which a shortcut can be told.
+const SHORTCUT_SAMPLES: usize = 64;
 /// Samples by which a collapse can be told, and by which dimensions and neighbors can.
 const FEW: usize = 8;
 const SOME: usize = 40;
+/// Share of the untrained encoder's spread under which embeddings have shrunk to a point: 0.02 to 0.03 without a variance term.
+const SHRUNK: f64 = 0.05;
 /// Degrees under which weights count as those of the start.
 const TURNED: f64 = 1.0;
 /// Share of the loss of constant outputs above which nothing counts as learned.
 const TRIVIAL: f64 = 0.99;
 /// Agreement above which an encoder counts as untrained.
-const AGREEMENT: f64 = 0.4;
-/// Share of the variance above which trivial attributes are most of a representation.
-const EXPLAINED: f64 = 0.75;
+const AGREEMENT: f64 = 0.45;
 /// View retrieval above which a sound encoder's task was an easy one: 12 to 42 % with crops of small images, 100 % with blur
 /// alone, which teaches little.
 const EASY: f64 = 0.99;
@@ -327,7 +368,7 @@ fn facts(measurements: &Measurements) -> Vec<String> {
         (measurements.lidar, measurements.alignment, measurements.view_retrieval, measurements.views)
     {
         facts.push(format!(
-            "LiDAR {lidar:.1}, alignment {alignment:.3}, other view found {:.1} % ({views} views per sample)",
+            "LiDAR {lidar:.1}, alignment {alignment:.3}, other view found among 100 {:.1} % ({views} views per sample)",
             100.0 * retrieval
         ));
     }

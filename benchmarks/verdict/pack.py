@@ -1,0 +1,126 @@
+"""Packs what `observe` wrote of the runs, with the truth about them, as the cases of the test `verdicts`.
+
+    pack.py OBSERVED CASES
+
+CASES/RUN.case: a line of JSON (`set`, `truth`, `accuracy` of kNN on h, of the untrained twin, of chance, `training`, `kinds`,
+`views`, and `arrays`: name, rows, width) and then each array: lowest value and step of every column (f32, little-endian), and
+its values in steps (u8). Attributes of data that several runs share lie in CASES/SET-clean.case alone.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+# Samples of every run, and of those whose larger files are worth their bytes.
+FEW, MANY, VIEWED = 200, 2000, 100
+LARGE_SETS = {"clothes", "emoji"}
+LARGE = {"good-simclr", "good-barlow", "good-vicreg", "untrained-simclr"}
+LARGE_SHORTCUTS = {
+    "clothes-shortcut-background", "clothes-shortcut-gradient", "shapes-shortcut-border",
+    "emoji-shortcut-gradient", "faces-shortcut-background", "faces-shortcut-stripes",
+}
+LABELS_K = 20
+
+
+def load(path):
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    head, about = json.loads(data[8 : 8 + size]), json.loads(path.with_suffix(".json").read_text())
+    arrays = {}
+    for name, entry in head.items():
+        if name != "__metadata__":
+            start, end = (8 + size + at for at in entry["data_offsets"])
+            arrays[name] = np.frombuffer(data[start:end], np.float32)
+    count = about["samples"]
+    viewed = min(1000, count)
+    for name in arrays:
+        if name.startswith("views"):
+            arrays[name] = arrays[name].reshape(viewed, about["views"], -1)
+        elif name != "labels":
+            arrays[name] = arrays[name].reshape(count, -1)
+    return arrays, about
+
+
+def unit(rows):
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def accuracy(rows, labels):
+    """Share of samples whose class most of their nearest others have."""
+    cosines = unit(rows) @ unit(rows).T
+    np.fill_diagonal(cosines, -np.inf)
+    nearest = np.argpartition(-cosines, LABELS_K, axis=1)[:, :LABELS_K]
+    votes = np.stack([(labels[nearest] == c).sum(1) for c in range(labels.max() + 1)], 1)
+    return float((votes.argmax(1) == labels).mean())
+
+
+def truth(name, of_h, of_untrained, of_chance, of_clean):
+    """What became of a run, by its labels alone."""
+    kind = name.split("-")[0]
+    if kind in ("good", "narrow"):
+        return "good" if of_h > of_untrained - 0.02 else "unclear"
+    if kind == "shortcut":
+        # Solved instead of the images: hardly more is known of them than before training, and less than of clean ones.
+        return "shortcut" if of_h < of_untrained + 0.05 and of_h < of_clean else "unclear"
+    return {"collapsed": "collapsed", "untrained": "untrained", "slow": "untrained", "hot": "hot"}[kind]
+
+
+def packed(rows):
+    low, high = rows.min(0), rows.max(0)
+    step = np.maximum((high - low) / 255, np.float32(1e-30))
+    steps = np.clip(np.round((rows - low) / step), 0, 255).astype(np.uint8)
+    return low.astype("<f4").tobytes() + step.astype("<f4").tobytes() + steps.tobytes()
+
+
+def write(path, head, arrays):
+    head["arrays"] = [[name, *rows.shape] for name, rows in arrays.items()]
+    body = b"".join(packed(rows) for rows in arrays.values())
+    path.write_bytes(json.dumps(head).encode() + b"\n" + body)
+
+
+def main(observed, cases):
+    cases.mkdir(parents=True, exist_ok=True)
+    for old in cases.glob("*.case"):
+        old.unlink()
+    paths = sorted(observed.glob("*.safetensors"))
+    found = {}
+    for path in paths:
+        arrays, _ = load(path)
+        labels = arrays["labels"].astype(int)
+        chance = float(np.bincount(labels).max() / len(labels))
+        found[path.stem] = (accuracy(arrays["h"], labels), accuracy(arrays["untrained_h"], labels), chance)
+    for path in paths:
+        of, name = path.stem.split("-", 1)
+        arrays, about = load(path)
+        large = path.stem in LARGE_SHORTCUTS or of in LARGE_SETS and name in LARGE
+        count = min(len(arrays["h"]), MANY if large else FEW)
+        training = about["training"]
+        training["run"] = f"runs/{path.stem}"
+        # Where the data and the machine's folders were is no part of the case.
+        training["keys"] = {key: value for key, value in training["keys"].items() if not key.startswith("data.")}
+        head = {
+            "set": of,
+            "truth": truth(name, *found[path.stem], found[f"{of}-good-simclr"][0]),
+            "accuracy": [round(value, 3) for value in found[path.stem]],
+            "training": training,
+            "kinds": about["kinds"],
+            "views": 2,
+        }
+        viewed = min(count, VIEWED)
+        kept = {array: arrays[array][:count] for array in ["h", "untrained_h"]}
+        kept |= {array: arrays[array][: min(count, FEW)] for array in ["z", "untrained_z"]}
+        kept |= {array: arrays[array][:viewed, :2].reshape(2 * viewed, -1) for array in ["views_h", "views_z"]}
+        if name.startswith("shortcut"):
+            kept["trivial"] = arrays["trivial"][:count]
+        elif name == "good-simclr":
+            most = min(len(arrays["h"]), MANY if of in LARGE_SETS else FEW)
+            write(cases / f"{of}-clean.case", {}, {"trivial": arrays["trivial"][:most]})
+        write(cases / f"{path.stem}.case", head, kept)
+        print(f"{path.stem:32} {head['truth']:10} kNN {head['accuracy']}")
+    print(sum(path.stat().st_size for path in cases.glob("*.case")), "bytes")
+
+
+if __name__ == "__main__":
+    main(*map(pathlib.Path, sys.argv[1:3]))
