@@ -192,7 +192,7 @@ fn folder(names: &[&str]) -> tempfile::TempDir {
 #[test]
 fn pages_are_samples_on_request_and_else_told() {
     let folder = folder(&["band13_pages.tif", "stack_pages.tif", "rgb_lsb.tif"]);
-    let request = DataRequest { channels: Some(1), ..DataRequest::new(folder.path()) };
+    let request = DataRequest::new(folder.path());
     let first = Dataset::open(&request).unwrap();
     assert_eq!(first.len(), 3);
     let told = "2 of 3 files looked at have more pages, up to 12, that are left out; data.pages = \"all\" takes each as a sample";

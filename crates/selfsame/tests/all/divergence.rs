@@ -40,13 +40,21 @@ fn one_overflows(folder: &Path) {
         .unwrap();
 }
 
-/// The run with a bad image: its normalization is stated, since the mean of the data would be useless.
+/// The run with a bad image: its normalization and range are stated, since the mean and the range of the data would be useless.
 fn overflowing(folder: &Path, run: &str, policy: &str) -> (Plan, Arc<Dataset>) {
     let policy = format!("train.on_divergence={policy}");
     plan(
         folder,
         run,
-        &["data.mean=[0.5]", "data.std=[0.25]", "views=[{count=2}]", "backbone.norm=none", "seed=2", &policy],
+        &[
+            "data.mean=[0.5]",
+            "data.std=[0.25]",
+            "data.range=[0, 1]",
+            "views=[{count=2}]",
+            "backbone.norm=none",
+            "seed=2",
+            &policy,
+        ],
     )
 }
 

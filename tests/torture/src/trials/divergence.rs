@@ -23,6 +23,7 @@ pub fn make(bench: &Bench) -> Result<Vec<Tally>, Failure> {
                 &[
                     "data.mean=[0.5]",
                     "data.std=[0.25]",
+                    "data.range=[0, 1]",
                     "views=[{count=2,augmentations=[{name=\"random_resized_crop\"}]}]",
                     "epochs=2",
                     "train.checkpoint_steps=1",
