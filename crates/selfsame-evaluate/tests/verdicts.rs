@@ -56,7 +56,7 @@ fn read(path: &Path) -> (Head, Arrays) {
 }
 
 /// The first `count` rows of an array, where it has so many.
-fn rows(arrays: &Arrays, name: &str, count: usize) -> Option<Rows<'_>> {
+fn rows<'a>(arrays: &'a Arrays, name: &str, count: usize) -> Option<Rows<'a>> {
     let (values, width) = arrays.get(name)?;
     values.get(..count * width).map(|values| Rows::new(values, *width))
 }
