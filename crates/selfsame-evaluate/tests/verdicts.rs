@@ -1,5 +1,6 @@
 //! Verdicts on sixty small runs of which the truth is known (`benchmarks/verdict` makes them): good, collapsed, untrained, too
-//! hot, and with shortcuts of five kinds drawn into their data. Bounds were fitted on the sets [`FITTED`] alone.
+//! hot, and with shortcuts of five kinds drawn into their data. Bounds were chosen by the sets [`FITTED`] and checked on
+//! the others, whose results had been seen.
 //!
 //! `cargo test -p selfsame-evaluate --test verdicts -- --nocapture` prints what is said of every run.
 
@@ -152,7 +153,7 @@ fn verdicts_are_true() {
             let wrong = of(truth).filter(|(_, head, _, d)| !fits(&head.truth, d.verdict));
             wrong.map(|(name, _, size, d)| format!("{name} by {size}: {}", d.verdict)).collect()
         };
-        println!("{}:", if fitted { "fitted" } else { "reported" });
+        println!("{}:", if fitted { "chosen by" } else { "checked on" });
         for truth in ["good", "untrained", "collapsed", "shortcut"] {
             println!("  {truth}: {} of {} wrong {:?}", wrong(truth).len(), of(truth).count(), wrong(truth));
         }
