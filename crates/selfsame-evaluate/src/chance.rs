@@ -102,21 +102,21 @@ mod tests {
 
     /// Mean of something over all orders of `count` samples, the first `relevant` of which are relevant.
     fn over_orders(count: usize, relevant: usize, of: &dyn Fn(&[bool]) -> f64) -> f64 {
-        fn orders(left: Vec<bool>, order: &mut Vec<bool>, of: &dyn Fn(&[bool]) -> f64) -> (f64, f64) {
+        fn orders(left: &[bool], order: &mut Vec<bool>, of: &dyn Fn(&[bool]) -> f64) -> (f64, f64) {
             if left.is_empty() {
                 return (of(order), 1.0);
             }
             let mut total = (0.0, 0.0);
             for i in 0..left.len() {
-                let mut rest = left.clone();
+                let mut rest = left.to_vec();
                 order.push(rest.remove(i));
-                let (sum, number) = orders(rest, order, of);
+                let (sum, number) = orders(&rest, order, of);
                 total = (total.0 + sum, total.1 + number);
                 order.pop();
             }
             total
         }
-        let (sum, number) = orders((0..count).map(|i| i < relevant).collect(), &mut Vec::new(), of);
+        let (sum, number) = orders(&(0..count).map(|i| i < relevant).collect::<Vec<_>>(), &mut Vec::new(), of);
         sum / number
     }
 

@@ -60,11 +60,11 @@ fn along_labels(own: &str, other: &str, found: &[(LabelBudget, Difference)]) -> 
         };
         before = Some(sign);
     }
-    sentence(text)
+    sentence(&text)
 }
 
 /// With a first capital and an end.
-fn sentence(text: String) -> String {
+fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
     first + chars.as_str() + "."
@@ -86,16 +86,16 @@ pub(crate) fn of_scores(scores: &Scores) -> Vec<String> {
                 Metric::Targets { measure, by: Predictor::LinearProbe(labels) } if measure == main => {
                     found.push((labels, difference));
                 }
-                Metric::Knn(k) if k == scores.protocol.knn.k => more.push(points("kNN".into(), difference)),
-                Metric::MeanAveragePrecision => more.push(points("retrieval".into(), difference)),
+                Metric::Knn(k) if k == scores.protocol.knn.k => more.push(points("kNN", difference)),
+                Metric::MeanAveragePrecision => more.push(points("retrieval", difference)),
                 Metric::Targets { measure: Measure::AbsoluteError, by: Predictor::LinearProbe(LabelBudget::All) } => {
                     more.push(error(difference));
                 }
                 Metric::Targets { measure, by: Predictor::LinearProbe(LabelBudget::All) } => {
-                    more.push(points(measure.to_string(), difference));
+                    more.push(points(&measure.to_string(), difference));
                 }
                 Metric::Targets { measure, by: Predictor::Knn(_) } if measure == main => {
-                    more.push(points(format!("{measure} by kNN"), difference));
+                    more.push(points(&format!("{measure} by kNN"), difference));
                 }
                 _ => {}
             }
@@ -122,7 +122,7 @@ fn share(labels: LabelBudget) -> f64 {
 }
 
 /// "kNN 3.0 points above (1.0 to 5.0)"
-fn points(what: String, difference: Difference) -> String {
+fn points(what: &str, difference: Difference) -> String {
     let size = amount(difference.value.abs());
     let said = match difference.sign() {
         0 => "no difference".to_owned(),
@@ -165,7 +165,7 @@ fn standing(scores: &Scores) -> Option<String> {
             (better, 0) if better == all => parts.push(format!("better than {called} by every score")),
             (better, 0) => parts.push(format!("better than {called} by {better} of {all} scores, worse by none")),
             (better, worse) => {
-                parts.push(format!("better than {called} by {better} of {all} scores, worse by {worse}"))
+                parts.push(format!("better than {called} by {better} of {all} scores, worse by {worse}"));
             }
         }
     }

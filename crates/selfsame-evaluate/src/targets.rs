@@ -198,11 +198,9 @@ mod tests {
     }
 
     /// Task, names, and what each of the ids a, b, c has.
-    fn read(
-        text: &str,
-        chosen: &[&str],
-        task: Option<Task>,
-    ) -> Result<(Task, Vec<String>, Vec<Option<Vec<f32>>>), String> {
+    type Targets = (Task, Vec<String>, Vec<Option<Vec<f32>>>);
+
+    fn read(text: &str, chosen: &[&str], task: Option<Task>) -> Result<Targets, String> {
         let table = table(text);
         let targets = TargetColumns::of(&table, chosen, task, None).map_err(|error| error.to_string())?;
         let rows = table.rows_of(Samples { root: "", ids: &["a", "b", "c"].map(String::from) }).unwrap();

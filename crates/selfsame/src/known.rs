@@ -5,6 +5,7 @@ use crate::catalogue::MethodEntry;
 use crate::error::Error;
 use crate::method::TrivialLoss;
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::run::Run;
 use crate::tensor::parameters;
 use selfsame_evaluate::training::{LossEnd, Training};
@@ -48,7 +49,7 @@ pub fn of_run(plan: &Plan, method: &MethodEntry, branch: &Branch, untrained: &Br
     });
     Ok(Training {
         finished: progress.is_some_and(|progress| progress.unfinished().is_none()),
-        epochs: progress.map(|progress| progress.epochs()),
+        epochs: progress.map(Progress::epochs),
         loss,
         weights_turned: weights_turned(branch, untrained),
         ..of_plan(plan)

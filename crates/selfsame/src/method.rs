@@ -105,7 +105,7 @@ pub struct TrivialLoss {
 
 impl TrivialLoss {
     /// `ln count`, of as many equal candidates, which `formula` spells out.
-    pub fn ln(count: usize, formula: String) -> Self {
+    pub fn ln(count: usize, formula: impl std::fmt::Display) -> Self {
         Self { value: (count as f64).ln(), formula: format!("ln({formula})") }
     }
 }

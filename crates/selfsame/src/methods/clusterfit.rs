@@ -96,7 +96,7 @@ impl Method for Clusterfit {
     }
 
     fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
-        Some(TrivialLoss::ln(config.clusters, config.clusters.to_string()))
+        Some(TrivialLoss::ln(config.clusters, config.clusters))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

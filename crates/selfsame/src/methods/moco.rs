@@ -70,7 +70,7 @@ impl Method for Moco {
     fn trivial_loss(config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
         let (batch, queue) = (plan.train.batch_size, config.queue);
         if config.version == "v2" {
-            return Some(TrivialLoss::ln(queue + 1, format!("{queue} + 1")));
+            return Some(TrivialLoss::ln(queue + 1, format_args!("{queue} + 1")));
         }
         let scale = 4.0 * config.temperature;
         Some(TrivialLoss {

@@ -59,7 +59,7 @@ impl Method for Nnclr {
 
     fn trivial_loss(_config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
         let batch = plan.train.batch_size;
-        Some(TrivialLoss::ln(batch, batch.to_string()))
+        Some(TrivialLoss::ln(batch, batch))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -48,7 +48,7 @@ impl Method for Rotation {
     }
 
     fn trivial_loss(_config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
-        Some(TrivialLoss::ln(TURNS, TURNS.to_string()))
+        Some(TrivialLoss::ln(TURNS, TURNS))
     }
 
     fn build(_config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -45,7 +45,7 @@ impl Method for Simclr {
 
     fn trivial_loss(config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
         let (batch, excluded) = (plan.train.batch_size, if config.decoupled { 2 } else { 1 });
-        Some(TrivialLoss::ln(2 * batch - excluded, format!("2·{batch} − {excluded}")))
+        Some(TrivialLoss::ln(2 * batch - excluded, format_args!("2·{batch} − {excluded}")))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -72,7 +72,7 @@ impl Method for Swav {
     }
 
     fn trivial_loss(config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
-        Some(TrivialLoss::ln(config.prototypes, config.prototypes.to_string()))
+        Some(TrivialLoss::ln(config.prototypes, config.prototypes))
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {

@@ -110,6 +110,9 @@ pub struct Directory<'a> {
     pub next: u64,
 }
 
+/// The kind of a tag's values, and their bytes.
+type KindAndBytes<'a> = (u16, Cow<'a, [u8]>);
+
 impl<'a> Directory<'a> {
     /// Number of tags.
     pub fn len(&self) -> usize {
@@ -117,7 +120,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The kind of a tag's values and their bytes; `None` without the tag.
-    fn find(&self, tag: u16) -> Result<Option<(u16, Cow<'a, [u8]>)>, String> {
+    fn find(&self, tag: u16) -> Result<Option<KindAndBytes<'a>>, String> {
         let Some(entry) = self.entries.iter().find(|entry| entry.tag == tag) else { return Ok(None) };
         let width = match entry.kind {
             1 | 2 | 6 | 7 => 1,
