@@ -117,12 +117,7 @@ impl FileDecoder {
     fn finish(&self, opened: Opened, file_bytes: u64, what: &str) -> Result<(Image, Share), DataError> {
         let needed_bytes = guarded(what, || self.needed_bytes(&opened, file_bytes))?;
         let mut share = budget::IMAGES.take(needed_bytes, self.memory_bytes);
-        let color = match &opened {
-            Opened::Jpeg(jpeg) => jpeg.components() > 1,
-            Opened::Tiff(tiff) => tiff.has_color(),
-            Opened::Other(decoder, _) => decoder.color_type().has_color(),
-        };
-        if color && self.gray_only {
+        if self.gray_only && opened.has_color() {
             let problem = format!(
                 "{what} is stored in color, the images looked at first are gray; set data.channels=3 to keep the color, or data.on_color=convert to drop it"
             );
@@ -155,20 +150,21 @@ impl FileDecoder {
     /// Reads the header alone, under the same limits.
     pub fn probe(&self, bytes: &[u8], what: &str) -> Result<Header, DataError> {
         guarded(what, || {
-            let header =
-                |(width, height): (usize, usize), orientation: Orientation, depth_bytes: usize, color: bool| {
-                    let upright = orientation.to_exif() < 5;
-                    let (width, height) = if upright { (width, height) } else { (height, width) };
-                    Ok(Header { size: Size { height, width }, depth_bytes, color, unused_bands: 0, pages: 1 })
-                };
-            match self.open(bytes)? {
-                Opened::Jpeg(jpeg) => header(jpeg.dimensions(), jpeg.orientation, 1, jpeg.components() > 1),
+            let opened = self.open(bytes)?;
+            let color = opened.has_color();
+            let header = |(width, height): (usize, usize), orientation: Orientation, depth_bytes: usize| {
+                let upright = orientation.to_exif() < 5;
+                let (width, height) = if upright { (width, height) } else { (height, width) };
+                Ok(Header { size: Size { height, width }, depth_bytes, color, unused_bands: 0, pages: 1 })
+            };
+            match opened {
+                Opened::Jpeg(jpeg) => header(jpeg.dimensions(), jpeg.orientation, 1),
                 Opened::Tiff(tiff) => Ok(Header { pages: tiff::pages(Stored::Memory(bytes)), ..tiff.header() }),
                 Opened::Other(decoder, orientation) => {
                     let (width, height) = decoder.dimensions();
                     let color = decoder.color_type();
                     let depth_bytes = usize::from(color.bytes_per_pixel() / color.channel_count());
-                    header((width as usize, height as usize), orientation, depth_bytes, color.has_color())
+                    header((width as usize, height as usize), orientation, depth_bytes)
                 }
             }
         })
@@ -239,6 +235,17 @@ enum Opened<'a> {
     Jpeg(Box<Jpeg<'a>>),
     Tiff(Box<Tiff<'a>>),
     Other(Box<dyn ImageDecoder + 'a>, Orientation),
+}
+
+impl Opened<'_> {
+    /// Whether the pixels have color.
+    fn has_color(&self) -> bool {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.components() > 1,
+            Self::Tiff(tiff) => tiff.has_color(),
+            Self::Other(decoder, _) => decoder.color_type().has_color(),
+        }
+    }
 }
 
 impl FileDecoder {

@@ -8,12 +8,12 @@ use crate::features::{FeatureTable, Rows};
 use crate::knn::Neighbors;
 use crate::label_subsets::{self, LabelBudget};
 use crate::linear_probe::{ProbeFeatures, Truth};
-use crate::representation::{DataOrigin, MeasuredOn, RepresentationName};
+use crate::representation::RepresentationName;
 use crate::retrieval::{self, RECALL_AT, Retrieval};
 use crate::scores::{
     BalancedScores, ClassScore, Comparison, Confusion, FewLabelsScore, IntervalProtocol, KnnProtocol, KnnScore, Metric,
-    Overlaps, PerClassScores, ProbeProtocol, ProbeScores, Protocol, RecallScore, RepresentationScores,
-    RetrievalProtocol, RetrievalScores, Score, Scores,
+    PerClassScores, ProbeProtocol, ProbeScores, Protocol, RecallScore, RepresentationScores, RetrievalProtocol,
+    RetrievalScores, Score, Scores,
 };
 use crate::settings::EvaluateSettings;
 use crate::tally::{Tallied, Tally};
@@ -126,20 +126,8 @@ pub fn evaluate(
             scored.get_mut(&r.name).expect("scored above").confusion = Some(exam.confusion(predicted));
         }
     }
-    let mut scores = Scores {
-        protocol: protocol(settings, seed, [labels.len(), truth.len()], Task::Classes, classes.len(), groups),
-        classes,
-        representations: scored,
-        chance: Vec::new(),
-        comparisons,
-        measured_on: MeasuredOn::default(),
-        labels_from: DataOrigin::default(),
-        label_table: None,
-        overlap: Overlaps::default(),
-        conclusion: Vec::new(),
-        diagnosis: BTreeMap::new(),
-        warnings,
-    };
+    let protocol = protocol(settings, seed, [labels.len(), truth.len()], Task::Classes, classes.len(), groups);
+    let mut scores = Scores::new(protocol, classes, scored, comparisons, warnings);
     scores.chance = chance::of_classes(&scores.metrics(), labels, &truth, &members);
     scores.conclusion = conclusion::of_scores(&scores);
     Ok(scores)

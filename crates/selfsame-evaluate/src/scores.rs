@@ -384,6 +384,32 @@ pub struct Scores {
     pub warnings: Vec<String>,
 }
 
+impl Scores {
+    /// What was measured; what it is compared with, where it came from and what follows are for whoever knows to put in.
+    pub(crate) fn new(
+        protocol: Protocol,
+        classes: Vec<String>,
+        representations: BTreeMap<RepresentationName, RepresentationScores>,
+        comparisons: Vec<Comparison>,
+        warnings: Vec<String>,
+    ) -> Self {
+        Self {
+            protocol,
+            classes,
+            representations,
+            chance: Vec::new(),
+            comparisons,
+            measured_on: MeasuredOn::default(),
+            labels_from: DataOrigin::default(),
+            label_table: None,
+            overlap: Overlaps::default(),
+            conclusion: Vec::new(),
+            diagnosis: BTreeMap::new(),
+            warnings,
+        }
+    }
+}
+
 /// Which score of a representation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

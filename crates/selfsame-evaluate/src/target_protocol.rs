@@ -13,9 +13,9 @@ use crate::label_subsets::LabelBudget;
 use crate::linear_probe::{Coordinates, LinearProbe, ProbeFeatures, Truth};
 use crate::measures::{Macro, Measure, OfTarget, Predicted, Ranking};
 use crate::protocol::{Representation, SampleGroups, check, probe_features, protocol, reductions, standard_deviation};
-use crate::representation::{DataOrigin, MeasuredOn, RepresentationName};
+use crate::representation::RepresentationName;
 use crate::scores::{
-    Metric, OneTargetScore, Overlaps, Predictor, RepresentationScores, Score, Scores, TargetScore, TargetScores,
+    Metric, OneTargetScore, Predictor, RepresentationScores, Score, Scores, TargetScore, TargetScores,
 };
 use crate::settings::EvaluateSettings;
 use crate::tally::Tally;
@@ -112,20 +112,9 @@ pub fn evaluate_targets(
         scored.insert(name.clone(), RepresentationScores { targets: Some(targets), ..RepresentationScores::default() });
     }
     let own = names.iter().position(|name| *name == RepresentationName::H);
-    let mut scores = Scores {
-        protocol: protocol(settings, seed, [train_count, count], targets.task, width, groups),
-        classes: targets.names.to_vec(),
-        representations: scored,
-        chance: Vec::new(),
-        comparisons: own.map(|own| tallied.comparisons(own, &names)).unwrap_or_default(),
-        measured_on: MeasuredOn::default(),
-        labels_from: DataOrigin::default(),
-        label_table: None,
-        overlap: Overlaps::default(),
-        conclusion: Vec::new(),
-        diagnosis: BTreeMap::new(),
-        warnings,
-    };
+    let comparisons = own.map(|own| tallied.comparisons(own, &names)).unwrap_or_default();
+    let protocol = protocol(settings, seed, [train_count, count], targets.task, width, groups);
+    let mut scores = Scores::new(protocol, targets.names.to_vec(), scored, comparisons, warnings);
     let rows = [targets.train, targets.test].map(|values| Rows::new(values, width));
     scores.chance = chance::of_targets(&scores.metrics(), rows[0], rows[1]);
     scores.conclusion = conclusion::of_scores(&scores);

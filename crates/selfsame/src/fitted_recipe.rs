@@ -22,24 +22,33 @@ const SMALL_PX: usize = 64;
 
 /// What a recipe is fitted to.
 #[derive(Clone, Copy, Debug)]
-pub struct Fit {
+pub(crate) struct Fit {
     /// Samples of the data.
     pub samples: usize,
     /// Channels per pixel.
     pub channels: usize,
     /// Side of the images, px.
     pub size: usize,
-    /// Samples per step: as the user said, or fitted already.
+    /// Samples per step, where the user said how many.
     pub batch_size: Option<usize>,
     /// Epochs, where the user said how many.
     pub epochs: Option<usize>,
 }
 
+/// What a method's own keys are fitted to.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches {
+    /// Samples of the data.
+    pub samples: usize,
+    /// Samples per step.
+    pub batch_size: usize,
+}
+
 /// Changes the keys of a method's recipe, those of `[method]`, to fit other data.
-pub type FitMethod = fn(&mut Table, &Fit);
+pub type FitMethod = fn(&mut Table, Batches);
 
 /// Fits the recipe of a method to data, without its own.
-pub fn fit(recipe: &mut Table, of_method: FitMethod, to: &Fit) {
+pub(crate) fn fit(recipe: &mut Table, of_method: FitMethod, to: &Fit) {
     recipe.remove("data");
     if let Some(backbone) = table(recipe, "backbone") {
         // Follows from the side of the images.
@@ -49,7 +58,7 @@ pub fn fit(recipe: &mut Table, of_method: FitMethod, to: &Fit) {
     let groups = recipe.get_mut("views").and_then(Value::as_array_mut).into_iter().flatten();
     groups.filter_map(Value::as_table_mut).for_each(|group| fit_views(group, to));
     if let Some(method) = table(recipe, "method") {
-        of_method(method, &Fit { batch_size: Some(batch_size), ..*to });
+        of_method(method, Batches { samples: to.samples, batch_size });
     }
 }
 
@@ -63,10 +72,9 @@ fn number(table: &Table, key: &str) -> Option<f64> {
 
 /// As many steps as on the recipe's data, in batches that go into an epoch at least twice. Gives the batch.
 fn fit_training(recipe: &mut Table, to: &Fit) -> usize {
-    let Some(train) = table(recipe, "train") else { return to.batch_size.unwrap_or(2) };
-    let (Some(own_batch), Some(own_epochs)) = (number(train, "batch_size"), number(train, "epochs")) else {
-        return to.batch_size.unwrap_or(2);
-    };
+    let train = table(recipe, "train").expect("recipes of methods say how they train");
+    let [own_batch, own_epochs] =
+        ["batch_size", "epochs"].map(|key| number(train, key).expect("recipes of methods state it"));
     let most = 1 << (to.samples / 2).max(2).ilog2();
     let batch_size = to.batch_size.unwrap_or(most.min(own_batch as usize));
     let epochs = own_epochs.max(EPOCHS);

@@ -4,7 +4,7 @@ use crate::backbone::{Encoder, Role};
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::fitted_recipe::Fit;
+use crate::fitted_recipe::Batches;
 use crate::objective::LossTerms;
 use crate::outputs::PerSample;
 use crate::picture::Picture;
@@ -124,7 +124,7 @@ pub trait Method: Module + Sized + 'static {
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error>;
 
     /// Changes what the method's own recipe has in `[method]` to fit other data.
-    fn fit(_keys: &mut Table, _to: &Fit) {}
+    fn fit(_keys: &mut Table, _to: Batches) {}
 
     /// The objective of outputs that are the same for every input, where it has a value that says so: a loss that stays there has
     /// taught nothing. None where the objective is least for them, or has no such value.

@@ -1,7 +1,7 @@
 //! A queue of past embeddings: more negatives, or neighbors, than a batch holds (He et al. 2020, §3.2).
 
 use crate::error::Error;
-use crate::fitted_recipe::Fit;
+use crate::fitted_recipe::Batches;
 use crate::objective::normalize_rows;
 use crate::tensor::layers::Init;
 use crate::tensor::unrecorded;
@@ -44,11 +44,10 @@ impl Queue {
     }
 
     /// The queue of a recipe on other data: never longer than an epoch, and a multiple of the batch.
-    pub fn fit(keys: &mut Table, to: &Fit) {
-        if let (Some(Value::Integer(own)), Some(batch)) = (keys.get("queue"), to.batch_size) {
-            let most = (*own).min(to.samples as i64);
-            let batch = batch.max(1) as i64;
-            keys.insert("queue".into(), Value::Integer((most / batch).max(1) * batch));
+    pub fn fit(keys: &mut Table, to: Batches) {
+        if let Some(Value::Integer(own)) = keys.get_mut("queue") {
+            let batch = to.batch_size.max(1) as i64;
+            *own = ((*own).min(to.samples as i64) / batch).max(1) * batch;
         }
     }
 

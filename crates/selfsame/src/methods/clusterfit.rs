@@ -10,7 +10,7 @@ use crate::device;
 use crate::embed::{self, Wanted};
 use crate::encoder_folder::{EncoderConfig, EncoderFolder};
 use crate::error::Error;
-use crate::fitted_recipe::Fit;
+use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method, PrepareContext, TrivialLoss};
 use crate::objective::{LossTerms, cross_entropy};
 use crate::outputs::Logits;
@@ -88,10 +88,10 @@ impl Method for Clusterfit {
     }
 
     /// Whose clusters are learned cannot be guessed, and there are no more of them than samples.
-    fn fit(keys: &mut Table, to: &Fit) {
+    fn fit(keys: &mut Table, to: Batches) {
         keys.remove("source");
-        if let Some(Value::Integer(own)) = keys.get("clusters") {
-            keys.insert("clusters".into(), Value::Integer((*own).min(to.samples as i64 / 2).max(2)));
+        if let Some(Value::Integer(own)) = keys.get_mut("clusters") {
+            *own = (*own).min(to.samples as i64 / 2).max(2);
         }
     }
 

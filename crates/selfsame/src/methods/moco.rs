@@ -8,7 +8,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::fitted_recipe::Fit;
+use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, moco, moco_v3};
 use crate::outputs::Distillation;
@@ -63,7 +63,7 @@ impl Method for Moco {
         if config.version == "v2" { Queue::check(config.queue, plan.train.batch_size) } else { Ok(()) }
     }
 
-    fn fit(keys: &mut Table, to: &Fit) {
+    fn fit(keys: &mut Table, to: Batches) {
         Queue::fit(keys, to);
     }
 

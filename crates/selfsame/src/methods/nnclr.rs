@@ -7,7 +7,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::fitted_recipe::Fit;
+use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, nnclr};
 use crate::outputs::Predictions;
@@ -53,7 +53,7 @@ impl Method for Nnclr {
         Queue::check(config.queue, plan.train.batch_size)
     }
 
-    fn fit(keys: &mut Table, to: &Fit) {
+    fn fit(keys: &mut Table, to: Batches) {
         Queue::fit(keys, to);
     }
 

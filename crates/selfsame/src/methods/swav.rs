@@ -7,7 +7,7 @@
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
-use crate::fitted_recipe::Fit;
+use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, Swap, swav};
 use crate::outputs::Embeddings;
@@ -65,9 +65,9 @@ impl Method for Swav {
     }
 
     /// A batch is shared out over the prototypes.
-    fn fit(keys: &mut Table, to: &Fit) {
-        if let (Some(Value::Integer(own)), Some(batch)) = (keys.get("prototypes"), to.batch_size) {
-            keys.insert("prototypes".into(), Value::Integer((*own).min(batch as i64)));
+    fn fit(keys: &mut Table, to: Batches) {
+        if let Some(Value::Integer(own)) = keys.get_mut("prototypes") {
+            *own = (*own).min(to.batch_size as i64);
         }
     }
 
