@@ -158,7 +158,7 @@ pub(super) struct Resampler {
     columns: Vec<[f32; LANES]>,
     /// [`LANES`] output rows side by side, `[output width, channels of a group]`.
     sums: Vec<[f32; LANES]>,
-    /// Output of the horizontal pass, `[channels, input height, output width]`.
+    /// Output of the horizontal pass, `[channels, input height in whole blocks, output width]`.
     rows: Vec<f32>,
 }
 
@@ -195,11 +195,12 @@ impl Resampler {
         self.horizontal.build(crop.width, size[1], gain, self.interpolation);
         self.vertical.build(crop.height, size[0], 1.0, self.interpolation);
         self.columns.resize(crop.width * channels, [0.0; LANES]);
-        self.rows.resize(channels * crop.height * size[1], 0.0);
+        let padded = crop.height.next_multiple_of(LANES);
+        self.rows.resize(channels * padded * size[1], 0.0);
         let first = (crop.top * image_width + crop.left) * channels;
         vectorized!({
             self.horizontal_pass(&pixels[first..], image_width * channels, channels, crop.height);
-            let planes = self.rows.chunks_exact(crop.height * size[1]);
+            let planes = self.rows.chunks_exact(padded * size[1]);
             for (rows, out) in planes.zip(out.chunks_exact_mut(size[0] * size[1])) {
                 match size[1] {
                     32.. => vertical_pass::<32>(rows, size[1], &self.vertical, out),
@@ -246,10 +247,12 @@ impl Resampler {
             }
             *out = sum;
         }
+        let padded = height.next_multiple_of(LANES);
         for c in 0..C {
-            let rows = self.rows[((first + c) * height + y) * width..].chunks_exact_mut(width);
-            for (r, row) in rows.enumerate().take(LANES.min(height - y)) {
-                row.iter_mut().zip(&*sums).for_each(|(v, sum)| *v = sum[c][r]);
+            let rows = &mut self.rows[((first + c) * padded + y) * width..][..LANES * width];
+            for (x, sum) in sums.iter().enumerate() {
+                // Eight stores: gathering a row's values from the sums takes several times as long.
+                sum[c].iter().enumerate().for_each(|(r, v)| rows[r * width + x] = *v);
             }
         }
         C

@@ -14,14 +14,22 @@ pub(super) fn block_starts<const B: usize>(length: usize) -> impl Iterator<Item 
     (0..length).step_by(B).map(move |start| start.min(length - B))
 }
 
+/// What only a call by value can consume; see [`vectorized`].
+pub(super) struct Once;
+
 /// Evaluates an expression compiled for the widest vectors of this machine. Products and sums are never fused or
-/// reordered, so the result does not depend on the machine. Only what is inlined is compiled so.
+/// reordered, so the result does not depend on the machine. Only what is inlined is compiled so; of a closure that could be called
+/// twice that would be a mere wrapper, which is why this one consumes something.
 macro_rules! vectorized {
-    ($expression:expr) => {
+    ($expression:expr) => {{
+        let once = $crate::augment::vectorized::Once;
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || $expression,
+            || {
+                let $crate::augment::vectorized::Once = { once };
+                $expression
+            },
         )
-    };
+    }};
 }
 pub(super) use vectorized;
