@@ -5,6 +5,7 @@ use crate::terminal::note;
 use anyhow::{Context, Result};
 use selfsame::branch::Branch;
 use selfsame::catalogue::{Catalogue, MethodEntry, Planned};
+use selfsame::encoder_folder::CONFIG;
 use selfsame::finetune;
 use selfsame::plan::Plan;
 use selfsame::run::Run;
@@ -55,16 +56,16 @@ fn train_on(path: &Path) -> String {
     format!("selfsame pretrain {}", pasted(format!("data={}", path.display())))
 }
 
-/// Checks that `path` is a run folder; an error says which are, or what else was meant.
+/// Checks that `path` is a run folder or an encoder folder; an error says which are, or what else was meant.
 fn check_run(path: &Path) -> Result<()> {
-    if path.join("plan.toml").is_file() {
+    if path.join("plan.toml").is_file() || path.join(CONFIG).is_file() {
         return Ok(());
     }
     let shown = path.display();
     if path.is_dir() {
         let train = train_on(path);
         return Err(bad_input(format!(
-            "{shown}: not a run folder (it has no plan.toml); to train on what it holds: {train}"
+            "{shown}: neither a run folder (no plan.toml) nor an encoder folder (no {CONFIG}); to train on what it holds: {train}"
         )));
     }
     let is_run = |folder: &PathBuf| folder.join("plan.toml").is_file();
@@ -105,10 +106,7 @@ pub fn branch(plan: &Plan, weights: WeightsOf) -> Result<Branch> {
 /// A plan with everything resolved, and the data it is about. What a person should know of it goes to standard error.
 pub fn resolve(recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned> {
     let catalogue = Catalogue::default();
-    let mut planned = match recipe {
-        Some(_) => catalogue.plan(recipe, arguments)?,
-        None => catalogue.plan_fitted(arguments)?,
-    };
+    let mut planned = catalogue.plan_on(recipe, None, arguments)?;
     planned.plan.out = own_folder(&planned)?;
     for note in planned.notes() {
         note!("note: {note}");
@@ -218,10 +216,7 @@ pub fn kept_sibling(plan: &Plan, path: &str) -> Result<Arc<Dataset>> {
 }
 
 fn open_sibling(plan: &Plan, path: &str, cache_mb: usize) -> Result<Arc<Dataset>> {
-    let (labels, on_color) = (Some("any".into()), Some("convert".into()));
-    let own = DataRequest::from(&plan.data);
-    let request = DataRequest { path: path.into(), kind: None, labels, on_color, cache_mb, ..own };
-    let dataset = Dataset::open(&request)?;
+    let dataset = plan.sibling(Path::new(path), cache_mb)?;
     tell_notes(&dataset);
     Ok(Arc::new(dataset))
 }

@@ -8,7 +8,7 @@ use crate::image::{Image, Pixels, Size};
 use crate::loader::SampleSource;
 use crate::record::{Changes, DataRecord, Entry};
 use crate::settings::{DataRequest, PageChoice};
-use crate::source::{self, Encoded, IndexedSource, LabelSource, Stat};
+use crate::source::{self, Encoded, IndexedSource, LabelSource, Memory, Stat, memory};
 use crate::threads;
 use blake3::Hasher;
 use rayon::prelude::*;
@@ -75,6 +75,16 @@ impl Dataset {
         let labels = LabelSource::parse(settings.labels.as_deref())?;
         let entry = source::find(&settings.path, settings.kind.as_deref())?;
         let source = (entry.open)(settings, labels)?;
+        Self::over(entry.name, source, settings)
+    }
+
+    /// Images that a program holds in memory.
+    pub fn in_memory(images: Memory) -> Result<Self, DataError> {
+        Self::over(memory::KIND, Box::new(images), &DataRequest::new(memory::KIND))
+    }
+
+    /// The samples of a source, which plans know as `kind`: of this crate, or of another. `settings` say how they are read.
+    pub fn over(kind: &'static str, source: Box<dyn IndexedSource>, settings: &DataRequest) -> Result<Self, DataError> {
         let source = match settings.pages {
             PageChoice::All if source.shape().is_none() => Box::new(source::Pages::open(source)?),
             _ => source,
@@ -88,7 +98,7 @@ impl Dataset {
             memory_bytes: (settings.decode_mb as u64) << 20,
         };
         let mut dataset = Self {
-            kind: entry.name,
+            kind,
             path: settings.path.clone(),
             source,
             decoder,

@@ -59,7 +59,7 @@ fn main() {
         let mut rng = StreamRng::new(0, Purpose::Survey, 0, 0, 0);
         let pixels: Vec<f32> = (0..batch * size * size * channels).map(|_| rng.normal()).collect();
         let (device, shape) = (Device::flex().autodiff(), [size, size, channels]);
-        let context = BuildContext { plan: &plan, device: &device };
+        let context = BuildContext { plan: &plan, device: &device, start: None };
         let view = || view_to_device(pixels.clone(), shape, &Device::flex());
         let timed = |step: &mut dyn FnMut(Tensor<4>)| -> Vec<f64> {
             let time = |_| {

@@ -3,9 +3,11 @@
 use crate::backbone::BackboneEntry;
 use crate::backbones;
 use crate::branch::Branch;
+use crate::encoder_folder::{CONFIG, EncoderFolder};
 use crate::error::Error;
 use crate::events::Observer;
 use crate::fitted_recipe::{self, Fit, FitMethod};
+use crate::init::{self, InitSettings};
 use crate::method::{Method, TrivialLoss};
 use crate::methods::{
     barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, deep_belief_network::DeepBeliefNetwork,
@@ -16,7 +18,7 @@ use crate::methods::{
 use crate::optim;
 use crate::plan::{Plan, RootSettings};
 use crate::projector::ProjectorSettings;
-use crate::run::read_plan;
+use crate::run::{PLAN, read_plan};
 use crate::train_settings::TrainSettings;
 use crate::trainer::{self, Outcome, WeightsOf};
 use selfsame_base::lookup;
@@ -129,13 +131,20 @@ impl Planned {
 
     /// What a person should know of how the plan came about, one line each.
     pub fn notes(&self) -> Vec<String> {
-        self.resolved.notes().iter().cloned().chain(self.plan.note_on_chunks()).collect()
+        self.resolved
+            .notes()
+            .iter()
+            .cloned()
+            .chain(self.plan.note_on_init())
+            .chain(self.plan.note_on_chunks())
+            .collect()
     }
 }
 
 /// Words of the command line that stand for dotted keys.
 const SHORT_FORMS: &[(&str, &str)] = &[
     ("data", "data.path"),
+    ("init", "init.path"),
     ("method", "method.name"),
     ("backbone", "backbone.name"),
     ("optimizer", "optimizer.name"),
@@ -195,6 +204,7 @@ impl Catalogue {
         };
         let mut parts = vec![Part::new("", RootSettings::KEYS)];
         parts.extend(data_parts());
+        parts.push(Part::new("init", InitSettings::KEYS));
         parts.extend([
             Part::new("backbone", &[]).with_choices(backbones),
             Part::new("projector", ProjectorSettings::KEYS),
@@ -218,31 +228,72 @@ impl Catalogue {
         self.planned(draft, dataset, &schema)
     }
 
-    /// The plan of `key=value` arguments alone, and its data: of the recipe of the method that they name, fitted to the data;
-    /// of presets where there is none.
-    pub fn plan_fitted(&self, arguments: &[String]) -> Result<Planned, Error> {
+    /// As [`Self::plan`] with a recipe, as [`Self::plan_fitted`] without; on `dataset`, where that is open.
+    pub fn plan_on(
+        &self,
+        recipe: Option<&Recipe>,
+        dataset: Option<Dataset>,
+        arguments: &[String],
+    ) -> Result<Planned, Error> {
         let schema = Arc::new(self.schema());
-        let mut draft = Draft::new(&schema, None, arguments)?;
-        let dataset = open_data(&draft)?;
+        let draft = Draft::new(&schema, recipe, arguments)?;
+        let start = init::named(&draft)?;
+        let (method, data) = (draft.given::<String>("method.name"), draft.given::<String>("data.path"));
+        let own_method = |start: &EncoderFolder| method.as_ref().is_none_or(|name| *name == start.config().method);
+        let opened = |draft: &Draft, dataset: Option<Dataset>| dataset.map_or_else(|| open_data(draft), Ok);
+        if recipe.is_some() {
+            let dataset = opened(&draft, dataset)?;
+            return self.planned(draft, dataset, &schema);
+        }
+        if let Some(start) = start.as_ref().filter(|start| own_method(start)) {
+            let mut table = init::recipe(start, data.is_some())?;
+            init::drop_unfit(&mut table, start, &draft.read("data")?);
+            let draft = Draft::over(&schema, table, "the plan of init.path", arguments)?;
+            let dataset = opened(&draft, dataset)?;
+            return self.planned(draft, dataset, &schema);
+        }
+        let dataset = opened(&draft, dataset)?;
+        match self.fitted_recipe(&draft, &dataset, start.as_ref())? {
+            None => self.planned(draft, dataset, &schema),
+            Some(table) => {
+                let draft = Draft::over(&schema, table, "the method's recipe, fitted to the data", arguments)?;
+                self.planned(draft, dataset, &schema)
+            }
+        }
+    }
+
+    /// The plan of `key=value` arguments alone, and its data: of the recipe of the method that they name, fitted to the data;
+    /// of presets where there is none. With an encoder to start from, and no other method than its own, of the plan that it was
+    /// trained by.
+    pub fn plan_fitted(&self, arguments: &[String]) -> Result<Planned, Error> {
+        self.plan_on(None, None, arguments)
+    }
+
+    /// The recipe of the method that `draft` names, if it has one, fitted to the data and to the encoder that is the start.
+    fn fitted_recipe(
+        &self,
+        draft: &Draft,
+        dataset: &Dataset,
+        start: Option<&EncoderFolder>,
+    ) -> Result<Option<Table>, Error> {
         let name = draft.read::<Choice>("method")?.name;
         let method = lookup::find(self.methods.iter().copied(), |entry| entry.name, "method", &name);
-        if let (Ok(method), Ok(recipe)) = (method, Recipe::builtin(&name)) {
-            let to = Fit {
-                samples: dataset.len(),
-                channels: dataset.channels(),
-                size: draft
-                    .read::<Table>("data")?
-                    .get("size")
-                    .and_then(Value::as_integer)
-                    .map_or(dataset.default_size(), |size| size as usize),
-                batch_size: draft.given("train.batch_size"),
-                epochs: draft.given("train.epochs"),
-            };
-            let mut table: Table = recipe.text.parse().expect("recipes of the binary are TOML");
-            fitted_recipe::fit(&mut table, method.fit, &to);
-            draft = Draft::over(&schema, table, "the method's recipe, fitted to the data", arguments)?;
+        let (Ok(method), Ok(recipe)) = (method, Recipe::builtin(&name)) else { return Ok(None) };
+        let data: Table = draft.read("data")?;
+        let size = data.get("size").and_then(Value::as_integer);
+        let to = Fit {
+            samples: dataset.len(),
+            channels: dataset.channels(),
+            size: size.map_or(dataset.default_size(), |size| size as usize),
+            batch_size: draft.given("train.batch_size"),
+            epochs: draft.given("train.epochs"),
+        };
+        let mut table: Table = recipe.text.parse().expect("recipes of the binary are TOML");
+        fitted_recipe::fit(&mut table, method.fit, &to);
+        if let Some(start) = start {
+            init::prescribe(&mut table, start, &data);
         }
-        self.planned(draft, dataset, &schema)
+        Ok(Some(table))
     }
 
     fn planned(&self, mut draft: Draft, dataset: Dataset, schema: &Arc<Schema>) -> Result<Planned, Error> {
@@ -260,6 +311,9 @@ impl Catalogue {
             draft.replace("data.fingerprint", found.into(), "the data", note);
         }
         draft.add_facts("data", &facts);
+        if let Some(start) = init::named(&draft)? {
+            draft.add_facts("init", &init::facts(&start));
+        }
         let (plan, resolved) = self.resolve(draft, Arc::clone(schema), false)?;
         Ok(Planned { plan, resolved, dataset: Arc::new(dataset) })
     }
@@ -271,9 +325,16 @@ impl Catalogue {
         Ok(self.resolve(draft, schema.clone(), false)?.0)
     }
 
-    /// The plan of a run folder, wherever it lies now, with `key=value` arguments laid over it.
+    /// The plan of a run folder or an encoder folder, wherever it lies now, with `key=value` arguments laid over it.
     pub fn load(&self, run: &Path, arguments: &[String]) -> Result<Plan, Error> {
-        let recipe = read_plan(run)?;
+        let recipe = match run.join(PLAN).exists() {
+            true => read_plan(run)?,
+            // An encoder folder without its run.
+            false => {
+                let text = EncoderFolder::open(run)?.plan_table()?.to_string();
+                Recipe { name: run.join(CONFIG).display().to_string(), text }
+            }
+        };
         let schema = Arc::new(self.schema());
         let draft = Draft::new(&schema, Some(&recipe), arguments)?;
         Ok(Plan { out: run.to_owned(), ..self.resolve(draft, schema.clone(), true)?.0 })

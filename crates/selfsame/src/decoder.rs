@@ -96,7 +96,7 @@ mod tests {
     fn images_of_any_size_come_out() {
         for (size, first_side, stages) in [(5, 5, 0), (8, 8, 0), (12, 6, 1), (28, 7, 2), (33, 5, 3), (224, 7, 5)] {
             let plan = testing::plan(2, size, &[]);
-            let decoder = ImageDecoder::new(&BuildContext { plan: &plan, device: &Device::flex() }, 3, 2);
+            let decoder = ImageDecoder::new(&BuildContext { plan: &plan, device: &Device::flex(), start: None }, 3, 2);
             assert_eq!((decoder.first_side, decoder.stages.len()), (first_side, stages));
             let image = decoder.forward(Tensor::ones([1, 3], &Device::flex()), &Pass::evaluate());
             assert_eq!(image.dims(), [1, size, size, 2]);

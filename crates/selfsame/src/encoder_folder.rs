@@ -9,17 +9,20 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::tensor::layers::Init;
-use crate::tensor::parameters;
+use crate::tensor::parameters::{self, Array};
 use burn::tensor::Device;
 use selfsame_base::atomic;
 use selfsame_base::seal::{self, SealedFile, Unusable};
-use selfsame_config::Choice;
+use selfsame_config::{Choice, Recipe, shortest};
 use selfsame_data::augment::Interpolation;
 use selfsame_data::loader::{Batching, EvalPlan};
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use toml::{Table, Value};
 
 /// File of the weights.
 pub const WEIGHTS: &str = "encoder.safetensors";
@@ -62,6 +65,9 @@ pub struct EncoderConfig {
     pub trained: Progress,
     /// Fingerprint of the plan that it was trained by.
     pub plan: String,
+    /// That plan, as TOML: what the encoder needs to be judged, tuned or trained further without its run.
+    #[serde(default)]
+    pub recipe: String,
     /// The weights.
     pub weights: SealedFile,
 }
@@ -72,6 +78,30 @@ fn unit_range() -> [f32; 2] {
 }
 
 impl EncoderConfig {
+    /// The `[backbone]` table.
+    pub(crate) fn backbone_table(&self) -> Value {
+        Value::try_from(&self.backbone).expect("a table of values")
+    }
+
+    /// The keys of `[data]` that say how it is fed.
+    pub(crate) fn data_table(&self) -> Table {
+        #[derive(Serialize)]
+        struct Fed<'a> {
+            size: usize,
+            channels: usize,
+            #[serde(serialize_with = "shortest")]
+            mean: &'a [f32],
+            #[serde(serialize_with = "shortest")]
+            std: &'a [f32],
+            #[serde(serialize_with = "shortest")]
+            range: [f32; 2],
+            interpolation: Interpolation,
+        }
+        let Self { size, channels, mean, std, range, interpolation, .. } = self;
+        let (size, channels, range, interpolation) = (*size, *channels, *range, *interpolation);
+        Table::try_from(Fed { size, channels, mean, std, range, interpolation }).expect("numbers and words")
+    }
+
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
         let (mean, std) = (self.mean.clone(), self.std.clone());
@@ -130,6 +160,41 @@ impl EncoderFolder {
         &self.config
     }
 
+    /// The plan that the encoder was trained by, as a table. Folders of before held none: theirs is that of the method's recipe,
+    /// with backbone and data as the config has them.
+    ///
+    /// # Errors
+    /// If it is no TOML, which a folder that is whole cannot be.
+    pub(crate) fn plan_table(&self) -> Result<Table, Error> {
+        let text = match &self.config.recipe[..] {
+            "" => Recipe::builtin(&self.config.method)?.text,
+            text => text.to_owned(),
+        };
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+            Error::run(self.path.join(CONFIG), format!("the plan in it is no TOML: {}", error.message()))
+        })?;
+        if self.config.recipe.is_empty() {
+            table.insert("backbone".into(), self.config.backbone_table());
+            let mut data = self.config.data_table();
+            for (key, value) in
+                [("path", "unknown"), ("kind", "folder"), ("labels", "none"), ("fingerprint", "unknown")]
+            {
+                data.insert(key.into(), value.into());
+            }
+            table.insert("data".into(), Value::Table(data));
+        }
+        Ok(table)
+    }
+
+    /// The weights, in our layout, by name.
+    ///
+    /// # Errors
+    /// If the file is no safetensors.
+    pub(crate) fn arrays(&self) -> Result<BTreeMap<String, Array>, Error> {
+        let arrays = parameters::from_safetensors(&self.weights);
+        Ok(parameters::from_pytorch_layout(arrays.map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))?))
+    }
+
     /// See [`Self::config`].
     pub fn into_config(self) -> EncoderConfig {
         self.config
@@ -153,10 +218,20 @@ impl EncoderFolder {
         let backbone = ChosenBackbone::among(backbones, backbone, *size)
             .map_err(|error| Error::run(self.path.join(CONFIG), error.to_string()))?;
         let encoder = backbone.build(*channels, *size, &Init::new(0, "encoder", device), Role::Student)?;
-        let file = self.path.join(WEIGHTS);
-        let arrays = parameters::from_safetensors(&self.weights).map_err(|problem| Error::run(&file, problem))?;
-        let arrays = parameters::from_pytorch_layout(arrays);
-        parameters::with_arrays(encoder, arrays).map_err(|problem| Error::run(&file, problem))
+        parameters::with_arrays(encoder, self.arrays()?).map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))
+    }
+
+    /// Writes the folder again, elsewhere; the weights last.
+    ///
+    /// # Errors
+    /// If there is something in the way.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Error::run(path, "is there and not empty; choose another folder"));
+        }
+        fs::create_dir_all(path).map_err(|cause| Error::io(path, cause))?;
+        atomic::write(&path.join(CONFIG), &seal::seal(&self.config))?;
+        Ok(atomic::write(&path.join(WEIGHTS), &self.weights)?)
     }
 
     /// Writes the encoder that `plan` has trained into `path`, its weights last.
@@ -178,6 +253,7 @@ impl EncoderFolder {
             width: encoder.width(),
             trained,
             plan: plan.fingerprint(),
+            recipe: plan.to_toml(),
             weights: SealedFile::of(WEIGHTS, &weights),
         };
         atomic::write(&path.join(CONFIG), &seal::seal(&config))?;

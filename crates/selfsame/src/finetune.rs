@@ -93,7 +93,7 @@ impl Classifier {
         head: Option<(Vec<f32>, Vec<f32>)>,
         device: &Device,
     ) -> Result<Self, Error> {
-        let cx = BuildContext { plan, device };
+        let cx = BuildContext { plan, device, start: None };
         let encoder = parameters::with_arrays(cx.encoder()?, parameters::arrays(&branch.encoder))
             .map_err(|problem| Error::run(&plan.out, problem))?;
         let width = encoder.width();

@@ -5,6 +5,7 @@ use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
 use crate::fitted_recipe::Batches;
+use crate::init::Start;
 use crate::objective::LossTerms;
 use crate::outputs::PerSample;
 use crate::picture::Picture;
@@ -27,6 +28,8 @@ pub struct BuildContext<'a> {
     pub plan: &'a Plan,
     /// Where the parameters live; with gradients when it is an autodiff device.
     pub device: &'a Device,
+    /// What the encoder's weights start from; without it they are drawn.
+    pub start: Option<&'a Start>,
 }
 
 impl BuildContext<'_> {
@@ -42,7 +45,11 @@ impl BuildContext<'_> {
 
     fn encoder_as(&self, role: Role) -> Result<Encoder, Error> {
         let (backbone, data) = (&self.plan.backbone, &self.plan.data);
-        backbone.build(data.channels, data.size, &self.init("encoder"), role)
+        let encoder = backbone.build(data.channels, data.size, &self.init("encoder"), role)?;
+        match self.start {
+            None => Ok(encoder),
+            Some(start) => Ok(start.apply(encoder)?.0),
+        }
     }
 
     /// A fresh encoder and projector as the plan describes them.

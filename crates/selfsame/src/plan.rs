@@ -6,16 +6,18 @@
 use crate::backbone::{BackboneEntry, ChosenBackbone};
 use crate::device;
 use crate::error::Error;
+use crate::init::InitSettings;
 use crate::memory::Needed;
-use crate::optim::settings::{OptimizerSettings, UpdateRule};
+use crate::optim::settings::{CommonSettings, OptimizerSettings, UpdateRule};
 use crate::projector::ProjectorSettings;
 use crate::tensor::layers::NormKind;
 use crate::train_settings::TrainSettings;
 use selfsame_base::text::readable;
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
 use selfsame_data::augment::{Normalization, Pipeline, ViewShape};
+use selfsame_data::dataset::Dataset;
 use selfsame_data::loader::{Batching, EvalPlan, ViewPlan};
-use selfsame_data::settings::{DataSettings, ViewSettings};
+use selfsame_data::settings::{DataRequest, DataSettings, ViewSettings};
 use selfsame_evaluate::settings::EvaluateSettings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +51,8 @@ pub struct Plan {
     pub device: String,
     /// The data.
     pub data: DataSettings,
+    /// What the encoder's weights start from.
+    pub init: InitSettings,
     /// The encoder.
     pub backbone: ChosenBackbone,
     /// The head that is thrown away.
@@ -95,6 +99,7 @@ impl Plan {
             threads,
             device,
             data: resolved.read("data")?,
+            init: resolved.read("init")?,
             backbone: ChosenBackbone::find(backbones, resolved.choice("backbone"))?,
             projector: resolved.read("projector")?,
             method: resolved.choice("method"),
@@ -178,6 +183,17 @@ impl Plan {
         })
     }
 
+    /// What a person should know of a training that does not start from drawn weights.
+    pub fn note_on_init(&self) -> Option<String> {
+        let path = self.init.path.display();
+        let CommonSettings { warmup_epochs, .. } = self.optimizer.common;
+        (!self.init.is_none()).then(|| {
+            format!(
+                "the encoder starts from {path}; heads and optimizer start anew, and the learning rate rises again over optimizer.warmup_epochs = {warmup_epochs}"
+            )
+        })
+    }
+
     /// The memory that a training needs at least.
     fn needed(&self) -> Result<Needed, Error> {
         /// Batches of views that exist at once: one in use, one in the queue, one that is being made.
@@ -226,6 +242,17 @@ impl Plan {
         Ok(EvalPlan::plain(&self.data, self.evaluation_batching())?)
     }
 
+    /// Other data, seen as the plan's encoder sees its own: same channels, size and normalization. Decoded images stay in memory
+    /// where they fit `cache_mb`.
+    ///
+    /// # Errors
+    /// If they cannot be opened.
+    pub fn sibling(&self, path: &Path, cache_mb: usize) -> Result<Dataset, Error> {
+        let (labels, on_color) = (Some("any".into()), Some("convert".into()));
+        let own = DataRequest::from(&self.data);
+        Ok(Dataset::open(&DataRequest { path: path.into(), kind: None, labels, on_color, cache_mb, ..own })?)
+    }
+
     /// `count` views of each sample as training draws them, for evaluation.
     pub fn augmented_views(&self, count: usize) -> Result<EvalPlan, Error> {
         Ok(EvalPlan::augmented(&self.data, &self.views, self.evaluation_batching(), count)?)
@@ -243,6 +270,7 @@ impl Plan {
         let views = self.views.iter().map(|group| Value::Table(table(group))).collect();
         for (name, part) in [
             ("data", Value::Table(table(&self.data))),
+            ("init", Value::Table(table(&self.init))),
             ("backbone", Value::Table(table(self.backbone.to_choice()))),
             ("projector", Value::Table(table(&self.projector))),
             ("method", Value::Table(table(&self.method))),

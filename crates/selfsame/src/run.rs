@@ -1,7 +1,7 @@
 //! The run folder: what lies where, who may write, and the records of a training.
 
 use crate::checkpoint;
-use crate::encoder_folder::EncoderFolder;
+use crate::encoder_folder::{CONFIG, EncoderFolder};
 use crate::error::Error;
 use crate::events::Event;
 use crate::picture::Picture;
@@ -71,6 +71,10 @@ impl Run {
     pub fn open(plan: &Plan, warn: &mut dyn FnMut(String)) -> Result<Self, Error> {
         let path = plan.out.clone();
         let lock_path = path.join(LOCK);
+        if !path.join(PLAN).exists() && path.join(CONFIG).exists() {
+            let problem = "is an encoder folder without its run; to train the encoder further: selfsame pretrain init=FOLDER out=…";
+            return Err(Error::run(path, problem));
+        }
         if holds_anything_else(&path) {
             // Unless another process is making it a run at this moment.
             if let Ok(lock) = OpenOptions::new().write(true).open(&lock_path) {
@@ -128,11 +132,9 @@ impl Run {
 
     /// A run folder to read from.
     pub fn existing(path: &Path) -> Result<Self, Error> {
-        if !path.join(PLAN).exists() {
-            return Err(Error::run(
-                path,
-                format!("is not a run folder (it has no {PLAN}); `selfsame pretrain` makes one"),
-            ));
+        if !path.join(PLAN).exists() && !path.join(CONFIG).exists() {
+            let problem = format!("is no run folder (it has no {PLAN}), and no encoder folder (it has no {CONFIG})");
+            return Err(Error::run(path, problem));
         }
         Ok(Self {
             path: path.to_owned(),

@@ -152,7 +152,7 @@ mod tests {
 
     fn run<M: Method>(plan: &Plan, batch: usize, chunk: usize) -> Step<M::Outputs> {
         let device = Device::flex().autodiff();
-        let model = M::build(&M::Config::defaults(), &BuildContext { plan, device: &device }).unwrap();
+        let model = M::build(&M::Config::defaults(), &BuildContext { plan, device: &device, start: None }).unwrap();
         step(&model, &views(batch), chunk, 0, START)
     }
 
@@ -194,7 +194,8 @@ mod tests {
     fn running_statistics_move_a_tenth_of_the_way_once_per_view_and_chunk() {
         let plan = plan("batch");
         let device = Device::flex().autodiff();
-        let model = Simclr::build(&Settings::defaults(), &BuildContext { plan: &plan, device: &device }).unwrap();
+        let model =
+            Simclr::build(&Settings::defaults(), &BuildContext { plan: &plan, device: &device, start: None }).unwrap();
         let layers = parameters::arrays(&model).keys().filter(|name| name.ends_with("running_mean")).count();
         let step = step(&model, &views(8), 4, 0, START);
         assert_eq!(step.statistics.len(), layers * 2 * 2, "layers × views × chunks");

@@ -112,7 +112,7 @@ mod tests {
 
     fn branch(seed: u64) -> Branch {
         let plan = testing::plan(1, 8, &[&format!("seed={seed}")]);
-        BuildContext { plan: &plan, device: &Device::flex().autodiff() }.branch().unwrap()
+        BuildContext { plan: &plan, device: &Device::flex().autodiff(), start: None }.branch().unwrap()
     }
 
     /// After `n` steps behind a student at rest, `t_n = βⁿ t_0 + (1 − βⁿ) p`.

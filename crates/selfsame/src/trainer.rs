@@ -9,6 +9,7 @@ use crate::embed;
 use crate::encoder_folder::EncoderFolder;
 use crate::error::Error;
 use crate::events::{self, Event, Observer, StepRecord};
+use crate::init::Start;
 use crate::judge;
 use crate::known;
 use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
@@ -29,7 +30,7 @@ use selfsame_data::loader::{EvalLoader, TrainLoader, Views};
 use selfsame_evaluate::collapse::{self, Gauge};
 use selfsame_evaluate::collapse_watch::CollapseWatch;
 use selfsame_evaluate::features::Rows;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -56,6 +57,14 @@ pub enum Outcome {
         /// Steps in all.
         steps: u64,
     },
+}
+
+impl Outcome {
+    /// The run folder.
+    pub fn path(&self) -> &Path {
+        let (Self::Finished { run } | Self::AlreadyFinished { run } | Self::Interrupted { run, .. }) = self;
+        run
+    }
 }
 
 /// What became of a batch.
@@ -93,7 +102,7 @@ const PICTURED_SAMPLES: usize = 24;
 /// not the newest, because those are damaged, or not the last, because the training goes on, or the encoder's alone.
 pub fn branch<M: Method>(plan: &Plan, weights: WeightsOf, warn: &mut dyn FnMut(String)) -> Result<Branch, Error> {
     let device = device::open(&plan.device)?;
-    let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device })?;
+    let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device, start: None })?;
     if weights == WeightsOf::Fresh {
         return Ok(model.branch().clone());
     }
@@ -139,6 +148,9 @@ fn encoder_alone(
             Error::run(&plan.out, problem)
         }));
     };
+    if !plan.out.join(PLAN).exists() {
+        return Ok(Branch::without_projector(folder.load_with(plan.backbones(), device)?));
+    }
     if folder.config().plan != plan.fingerprint() {
         let problem = "is not the plan that the encoder was trained by; put the old values back, as no checkpoint is left to tell which they were";
         return Err(Error::run(plan.out.join(PLAN), problem));
@@ -211,10 +223,14 @@ impl<'a, M: Method> Session<'a, M> {
             let problem = "online_knn needs labels and train.online_knn_epochs above 0; without labels, lidar or effective_rank works";
             return Err(Error::setting("train.keep_best", problem));
         }
-        let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device })?;
+        let start = Start::of(plan)?;
+        let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device, start: start.as_ref() })?;
         let schedule = Schedule::new(&plan.optimizer.common, plan.train.batch_size, plan.train.epochs, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
-        let mut warnings = Vec::new();
+        let mut warnings = match &start {
+            Some(start) => start.apply(model.branch().encoder.clone())?.1,
+            None => Vec::new(),
+        };
         let run = Run::open(plan, &mut |message| warnings.push(message))?;
         let state = run.state()?;
         if state == RunState::Finished {

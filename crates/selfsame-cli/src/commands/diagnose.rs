@@ -36,7 +36,7 @@ Examples:
 
 The page goes to standard output; diagnosis.json (and invariance.json) into the run folder.")]
 pub struct Diagnose {
-    /// A run folder
+    /// A run folder, or an encoder folder without its run
     run: PathBuf,
     /// data=PATH samples=NUMBER
     #[arg(value_name = "KEY=VALUE")]

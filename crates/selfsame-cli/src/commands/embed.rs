@@ -19,7 +19,7 @@ Examples:
   selfsame embed runs/mine data=scans.npy out=features.npy
   selfsame embed runs/mine weights=best out=best.npy        of the checkpoint that train.keep_best kept")]
 pub struct Embed {
-    /// A run folder
+    /// A run folder, or an encoder folder without its run
     run: PathBuf,
     /// data=PATH out=FILE.parquet|FILE.npy weights=newest|best
     #[arg(value_name = "KEY=VALUE")]

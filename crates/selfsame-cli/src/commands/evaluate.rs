@@ -41,7 +41,7 @@ is classes; targets= chooses columns and task= says classes, multi_label or numb
 a patient) are resampled together, and no group is in both parts.
 The table goes to standard output and, as scores.json, into the run folder.")]
 pub struct Evaluate {
-    /// A run folder
+    /// A run folder, or an encoder folder without its run
     run: PathBuf,
     /// train=PATH test=PATH labels=TABLE.csv targets=COLUMN,… task=TASK groups=GROUPS, and keys of evaluate
     #[arg(value_name = "KEY=VALUE")]

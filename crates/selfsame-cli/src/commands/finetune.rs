@@ -31,7 +31,7 @@ The table goes to standard output and, as finetune.json, into the run folder.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = plans::long_help(EXAMPLES, &plans::finetune_keys()))]
 pub struct Finetune {
-    /// A run folder
+    /// A run folder, or an encoder folder without its run
     run: PathBuf,
     /// train=PATH test=PATH labels=NUMBERS labels=TABLE.csv targets=COLUMN,… task=TASK groups=GROUPS, and how to fine-tune
     #[arg(value_name = "KEY=VALUE")]

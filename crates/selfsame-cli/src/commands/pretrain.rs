@@ -29,6 +29,8 @@ Examples:
   selfsame pretrain recipes/simclr.toml data=photos/ out=runs/mine
   selfsame pretrain data=big/ batch_size=4096 chunk_size=256   a large batch in little memory
   selfsame pretrain runs/mine                               go on where it stopped
+  selfsame pretrain init=runs/mine epochs=20                train a finished encoder further, in a new run
+  selfsame pretrain init=runs/mine data=scans/              the same, on other data
   selfsame pretrain data=photos/ --tui                      with charts
   selfsame pretrain data=photos/ --records > steps.jsonl    with every record on standard output
 

@@ -48,7 +48,7 @@ Examples:
 
 What it finds of the samples is kept as findings.json in the run folder.")]
 pub struct Report {
-    /// Run folders
+    /// Run folders; one may be an encoder folder
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
     /// Where to write; default: report.html in the run folder, comparison.html here for several runs

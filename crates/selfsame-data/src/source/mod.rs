@@ -5,13 +5,14 @@ mod cifar;
 mod demo;
 mod folder;
 mod idx;
+pub(crate) mod memory;
 mod pages;
 mod rows;
 mod unpack;
 mod values;
 
 pub use array::AXES;
-
+pub use memory::Memory;
 pub use pages::Pages;
 
 use crate::image::Image;

@@ -127,7 +127,7 @@ mod tests {
     fn the_corruption_masks_whole_pixels_and_adds_noise_of_the_stated_width() {
         let plan = testing::plan(3, 8, &["backbone.widths=[2]"]);
         let settings = DenoisingAutoencoderSettings { noise: 0.5, masking: 0.25, decoder_width: 2 };
-        let cx = BuildContext { plan: &plan, device: &Device::flex() };
+        let cx = BuildContext { plan: &plan, device: &Device::flex(), start: None };
         let model = DenoisingAutoencoder::build(&settings, &cx).unwrap();
         let view = Tensor::full([200, 8, 8, 3], 2.0, &Device::flex());
         let pass = Pass::train(Draws::new(0, 0, &(0..200).collect::<Vec<_>>()));

@@ -154,7 +154,8 @@ mod tests {
     fn mask(squares: usize, share: f64, samples: usize) -> Vec<Vec<f32>> {
         let plan = testing::plan(2, 10, &["backbone.widths=[2]"]);
         let settings = InpaintingSettings { squares, share, ..InpaintingSettings::defaults() };
-        let model = Inpainting::build(&settings, &BuildContext { plan: &plan, device: &Device::flex() }).unwrap();
+        let model =
+            Inpainting::build(&settings, &BuildContext { plan: &plan, device: &Device::flex(), start: None }).unwrap();
         let view = Tensor::zeros([samples, 10, 10, 2], &Device::flex());
         let pass = Pass::train(Draws::new(0, 0, &(0..samples).collect::<Vec<_>>()));
         to_vec(model.squares(&view, &pass)).chunks(200).map(<[f32]>::to_vec).collect()

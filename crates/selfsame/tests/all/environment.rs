@@ -49,7 +49,7 @@ fn in_this_process() {
     is_told("branch", (entry.branch)(&plan, WeightsOf::Fresh, &mut |_| {}).err());
     is_told("selftest", selftest::objectives(selftest::OBJECTIVES, &Device::flex()).err());
     // Whatever device the encoder came from.
-    let encoder = BuildContext { plan: &plan, device: &Device::flex() }.encoder().unwrap();
+    let encoder = BuildContext { plan: &plan, device: &Device::flex(), start: None }.encoder().unwrap();
     let branch = Branch::without_projector(encoder);
     is_told("embed", Tables::embed(&branch, &dataset, &plan, None, Wanted::default(), &mut |_| {}).err());
     let (told, parts) = Default::default();

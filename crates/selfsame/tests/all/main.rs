@@ -2,6 +2,7 @@
 
 mod ablations;
 mod divergence;
+mod doors;
 mod environment;
 mod methods;
 mod not_finite;

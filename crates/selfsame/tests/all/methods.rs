@@ -157,6 +157,8 @@ fn prototypes_as_drawn(folder: &Path) -> Vec<f32> {
     let (plan, _) = plan(folder, "drawn", &["method=swav", "method.prototypes=4"]);
     let device = burn::tensor::Device::flex();
     let settings = selfsame::methods::swav::SwavSettings { prototypes: 4, ..Settings::defaults() };
-    let swav = selfsame::methods::swav::Swav::build(&settings, &BuildContext { plan: &plan, device: &device }).unwrap();
+    let swav =
+        selfsame::methods::swav::Swav::build(&settings, &BuildContext { plan: &plan, device: &device, start: None })
+            .unwrap();
     selfsame::tensor::parameters::arrays(&swav).remove("prototypes.weight").unwrap().values
 }

@@ -84,7 +84,7 @@ pub fn losses(plan: &Plan) -> Vec<(u64, String, String)> {
 }
 
 /// A small vision transformer that drops paths.
-const VIT: [&str; 5] =
+pub const VIT: [&str; 5] =
     ["backbone=vit_micro", "backbone.dim=8", "backbone.depth=2", "backbone.heads=2", "backbone.drop_path=0.3"];
 
 /// What each method needs beyond the defaults to train on 40 images; `source` is a finished run.

@@ -1,0 +1,248 @@
+//! `[init]`: a training that starts from an encoder that is there, instead of from drawn weights.
+//!
+//! The encoder alone is taken: heads start anew, as the optimizer and its schedule do. Networks for other input are fitted by
+//! two rules. Of the first layer's weights, `[kernel, kernel, in, out]`, the channels are taken in turn and scaled by old over
+//! new count, so that a gray image gives what its color copy gave; one channel made of several is their sum. Positions of a
+//! transformer are interpolated linearly on their grid.
+
+use crate::backbone::Encoder;
+use crate::checkpoint;
+use crate::encoder_folder::EncoderFolder;
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::run::Run;
+use crate::tensor::parameters::{self, Array};
+use selfsame_base::DataError;
+use selfsame_base::text::readable;
+use selfsame_config::{Draft, Kind, settings};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// The path of drawn weights.
+const NONE: &str = "none";
+
+settings! {
+    /// `[init]`
+    pub struct InitSettings {
+        /// run or encoder folder whose encoder is the start; none: drawn weights
+        #[serde(serialize_with = "readable")]
+        path: PathBuf = "none", Kind::Text, records;
+        /// what tells its weights from others, wherever they lie
+        weights: String = (data "computed", or "none"), Kind::Text;
+    }
+}
+
+impl InitSettings {
+    /// Whether the training starts from drawn weights.
+    pub fn is_none(&self) -> bool {
+        self.path == Path::new(NONE)
+    }
+}
+
+/// Keys of `[data]` that say how an encoder is fed: a training that goes on from it feeds it likewise.
+const FED: &[&str] = &["channels", "size", "mean", "std", "range", "interpolation", "bands", "background"];
+
+/// What `draft` names to start from, if it does.
+pub(crate) fn named(draft: &Draft) -> Result<Option<EncoderFolder>, Error> {
+    let table: Table = draft.read("init")?;
+    let path = table.get("path").and_then(Value::as_str).unwrap_or(NONE);
+    if path == NONE {
+        return Ok(None);
+    }
+    let found = EncoderFolder::open(Path::new(path));
+    found.map(Some).map_err(|error| draft.locate(DataError::setting("init.path", error.to_string())).into())
+}
+
+/// What the start tells of `[init]`.
+pub(crate) fn facts(folder: &EncoderFolder) -> Table {
+    [("weights".to_owned(), Value::String(folder.config().weights.blake3.clone()))].into_iter().collect()
+}
+
+/// `recipe` for the encoder of `folder`: its backbone, fed as it was but for what `given` (`[data]`) says.
+pub(crate) fn prescribe(recipe: &mut Table, folder: &EncoderFolder, given: &Table) {
+    recipe.insert("backbone".into(), folder.config().backbone_table());
+    recipe.insert("data".into(), Value::Table(folder.config().data_table()));
+    drop_unfit(recipe, folder, given);
+}
+
+/// Where the images have another number of channels than the encoder was fed, as `given` (`[data]`) says, the data tell again
+/// what depends on it.
+pub(crate) fn drop_unfit(recipe: &mut Table, folder: &EncoderFolder, given: &Table) {
+    let other = |channels: &Value| channels.as_integer() != Some(folder.config().channels as i64);
+    if given.get("channels").is_some_and(other)
+        && let Some(data) = recipe.get_mut("data").and_then(Value::as_table_mut)
+    {
+        data.retain(|key, _| !["channels", "mean", "std", "bands"].contains(&key));
+    }
+}
+
+/// The plan that the encoder of `folder` was trained by, as the recipe of a training that goes on from there on its data, or,
+/// where `elsewhere`, on others.
+pub(crate) fn recipe(folder: &EncoderFolder, elsewhere: bool) -> Result<Table, Error> {
+    let mut table = folder.plan_table()?;
+    for key in ["out", "init"] {
+        table.remove(key);
+    }
+    if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
+        data.remove("fingerprint");
+        if elsewhere {
+            data.retain(|key, _| FED.contains(&key));
+        }
+    }
+    Ok(table)
+}
+
+/// The weights that a training starts from.
+#[derive(Debug)]
+pub struct Start {
+    path: PathBuf,
+    arrays: BTreeMap<String, Array>,
+}
+
+impl Start {
+    /// What the plan starts from; `None` if from drawn weights, or where the run has a checkpoint to go on from.
+    ///
+    /// # Errors
+    /// If it is gone, or not what it was when the plan was made.
+    pub fn of(plan: &Plan) -> Result<Option<Self>, Error> {
+        let InitSettings { path, weights } = &plan.init;
+        let begun = || Run::existing(&plan.out).is_ok_and(|run| checkpoint::any(&run.checkpoints()).unwrap_or(true));
+        if plan.init.is_none() || begun() {
+            return Ok(None);
+        }
+        let folder = EncoderFolder::open(path).map_err(|error| Error::setting("init.path", error.to_string()))?;
+        if folder.config().weights.blake3 != *weights {
+            let problem = format!(
+                "{} holds other weights than when the plan was made; start a new run with out=…",
+                path.display()
+            );
+            return Err(Error::setting("init.path", problem));
+        }
+        Ok(Some(Self { path: path.clone(), arrays: folder.arrays()? }))
+    }
+
+    /// The encoder with these weights, and what was fitted, a line each.
+    ///
+    /// # Errors
+    /// If the encoder is another network than the one that the weights are of.
+    pub fn apply(&self, encoder: Encoder) -> Result<(Encoder, Vec<String>), Error> {
+        let mut notes = Vec::new();
+        let wrong = |problem: String| {
+            let path = self.path.display();
+            Error::setting("init.path", format!("{path} is another network than [backbone] says: {problem}"))
+        };
+        let own = parameters::arrays(&encoder);
+        if let Some(name) = self.arrays.keys().find(|name| !own.contains_key(*name)) {
+            return Err(wrong(format!(
+                "it has {name}, the backbone has not; drop the backbone's keys to take its own"
+            )));
+        }
+        let mut arrays = BTreeMap::new();
+        for (name, array) in &own {
+            let Some(start) = self.arrays.get(name) else {
+                return Err(wrong(format!("it has no {name}; drop the backbone's keys to take its own")));
+            };
+            let fitted = if start.shape == array.shape {
+                start.clone()
+            } else {
+                let fitted = with_channels(start, &array.shape).or_else(|| with_positions(start, &array.shape));
+                let fitted = fitted.ok_or_else(|| {
+                    wrong(format!("its {name} has shape {:?}, the backbone's {:?}", start.shape, array.shape))
+                })?;
+                notes.push(format!(
+                    "{}: {name} is fitted from shape {:?} to {:?}",
+                    self.path.display(),
+                    start.shape,
+                    array.shape
+                ));
+                fitted
+            };
+            arrays.insert(name.clone(), fitted);
+        }
+        let encoder = parameters::with_arrays(encoder, arrays).map_err(wrong)?;
+        Ok((encoder, notes))
+    }
+}
+
+/// Weights `[kernel, kernel, in, out]` for another number of input channels.
+fn with_channels(array: &Array, shape: &[usize]) -> Option<Array> {
+    let (&[height, width, from, out], &[to_height, to_width, to, to_out]) = (&array.shape[..], shape) else {
+        return None;
+    };
+    if (height, width, out) != (to_height, to_width, to_out) || from == to {
+        return None;
+    }
+    let mut values = Vec::with_capacity(height * width * to * out);
+    for of_pixel in array.values.chunks_exact(from * out) {
+        for channel in 0..to {
+            if to == 1 {
+                values.extend((0..out).map(|o| (0..from).map(|c| of_pixel[c * out + o]).sum::<f32>()));
+            } else {
+                let scale = from as f32 / to as f32;
+                values.extend(of_pixel[channel % from * out..][..out].iter().map(|v| v * scale));
+            }
+        }
+    }
+    Some(Array { shape: shape.to_vec(), values })
+}
+
+/// Positions `[1, tokens, dim]` for another grid; a token before the grid stays.
+fn with_positions(array: &Array, shape: &[usize]) -> Option<Array> {
+    let (&[1, from, dim], &[1, to, to_dim]) = (&array.shape[..], shape) else { return None };
+    let grids = |first: usize| {
+        let side = |tokens: usize| Some((tokens - first).isqrt()).filter(|side| side * side == tokens - first);
+        Some((first, side(from)?, side(to)?))
+    };
+    let (first, side, wanted) = grids(0).or_else(|| grids(1)).filter(|_| dim == to_dim)?;
+    let mut values = array.values[..first * dim].to_vec();
+    let at = |y: usize, x: usize, d: usize| array.values[(first + y * side + x) * dim + d];
+    // Two neighbors on the old grid, and the weight of the second.
+    let between = |i: usize| {
+        let center = ((i as f32 + 0.5) * side as f32 / wanted as f32 - 0.5).clamp(0.0, (side - 1) as f32);
+        let low = center as usize;
+        (low, (low + 1).min(side - 1), center - low as f32)
+    };
+    for (y0, y1, v) in (0..wanted).map(between) {
+        for (x0, x1, u) in (0..wanted).map(between) {
+            values.extend((0..dim).map(|d| {
+                let [above, below] = [y0, y1].map(|y| at(y, x0, d) * (1.0 - u) + at(y, x1, d) * u);
+                above * (1.0 - v) + below * v
+            }));
+        }
+    }
+    Some(Array { shape: shape.to_vec(), values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(shape: &[usize], values: &[f32]) -> Array {
+        Array { shape: shape.to_vec(), values: values.to_vec() }
+    }
+
+    #[test]
+    fn channels_are_taken_in_turn_so_that_gray_gives_what_its_color_copy_gave() {
+        let color = array(&[1, 1, 3, 2], &[1.0, 10.0, 2.0, 20.0, 3.0, 30.0]);
+        let gray = with_channels(&color, &[1, 1, 1, 2]).unwrap();
+        assert_eq!(gray, array(&[1, 1, 1, 2], &[6.0, 60.0]));
+        let back = with_channels(&gray, &[1, 1, 3, 2]).unwrap();
+        let sums: Vec<f32> = (0..2).map(|o| (0..3).map(|c| back.values[c * 2 + o]).sum()).collect();
+        assert_eq!(sums, [6.0, 60.0]);
+        let four = with_channels(&color, &[1, 1, 4, 2]).unwrap();
+        assert_eq!(four.values, [0.75, 7.5, 1.5, 15.0, 2.25, 22.5, 0.75, 7.5]);
+        assert_eq!(with_channels(&color, &[3, 3, 1, 2]), None);
+    }
+
+    #[test]
+    fn positions_are_interpolated_on_their_grid() {
+        // A ramp over x and y stays one in the middle; the class token stays as it is.
+        let ramp: Vec<f32> = std::iter::once(9.0).chain((0..16).map(|i| (i % 4 + 10 * (i / 4)) as f32)).collect();
+        let fitted = with_positions(&array(&[1, 17, 1], &ramp), &[1, 5, 1]).unwrap();
+        assert_eq!(fitted, array(&[1, 5, 1], &[9.0, 5.5, 7.5, 25.5, 27.5]));
+        let larger = with_positions(&array(&[1, 4, 1], &[0.0, 1.0, 2.0, 3.0]), &[1, 16, 1]).unwrap();
+        assert_eq!(larger.values[..4], [0.0, 0.25, 0.75, 1.0]);
+        assert_eq!(with_positions(&array(&[1, 4, 1], &[0.0; 4]), &[1, 4, 2]), None);
+    }
+}
