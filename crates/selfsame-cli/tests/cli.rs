@@ -391,7 +391,7 @@ fn what_a_newcomer_types_is_answered_with_the_command_that_works() {
         Command::new("bash").current_dir(place.0.path()).args(["-c", &command]).arg(binary).output().unwrap()
     };
     let line = place.fails(&["pretrain", "my photos"]);
-    contains(&line, &["my photos: not a run folder", "selfsame pretrain 'data=my photos'"]);
+    contains(&line, &["my photos: neither a run folder", "selfsame pretrain 'data=my photos'"]);
     let tiny = ["epochs=1", "data.size=12", "data.channels=1", "'backbone.widths=[4,8]'"];
     succeeds(&pasted(&line, &tiny));
     // The same data under the same name go on; others have a folder of their own.
@@ -449,7 +449,7 @@ fn a_run_is_judged_and_its_features_are_written() {
     assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
     contains(&place.fails(&["embed", "run", "data=photos", "out=h.csv"]), &["h.csv", ".parquet", ".npy"]);
     contains(&place.fails(&["embed", "run", "data=photos", "out=no/h.npy"]), &["no/h.npy", "folder"]);
-    contains(&place.fails(&["embed", "photos", "out=h.npy"]), &["photos", "not a run folder"]);
+    contains(&place.fails(&["embed", "photos", "out=h.npy"]), &["photos", "neither a run folder"]);
     assert_eq!(place.names("."), ["h.npy", "h.parquet", "h.rows.jsonl", "held-out", "photos", "run"]);
 }
 
@@ -671,7 +671,7 @@ fn a_run_is_reported_compared_previewed_and_watched() {
     whole("other/report.html", &["not finished", "No map", "no checkpoint"]);
     succeeds(&place.run(&["report", "run", "other"]));
     whole("comparison.html", &["Differences of the plans", "seed"]);
-    contains(&place.fails(&["report", "photos"]), &["photos", "not a run folder"]);
+    contains(&place.fails(&["report", "photos"]), &["photos", "neither a run folder"]);
 
     succeeds(&place.run(&["preview", "data=photos", "--samples", "3", "--out", "views.png"]));
     assert!(place.read("views.png").starts_with(b"\x89PNG"));

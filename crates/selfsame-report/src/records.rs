@@ -114,16 +114,21 @@ impl RunRecords {
     /// Reads what a run folder holds.
     ///
     /// # Errors
-    /// Only when it is no run folder: when it has no `plan.toml`.
+    /// Only when it is no run folder and no encoder folder.
     pub fn read(folder: &Path) -> Result<Self, DataError> {
-        let plan_path = folder.join("plan.toml");
-        if !plan_path.is_file() {
-            return Err(DataError::Data(format!("{}: not a run folder (it has no plan.toml)", folder.display())));
-        }
+        let [plan_path, config_path] = ["plan.toml", "config.json"].map(|name| folder.join(name));
+        let plan = match () {
+            () if plan_path.is_file() => files::read_text(&plan_path),
+            () if config_path.is_file() => files::read_text(&config_path).map(|config| plan_of_encoder(&config)),
+            () => {
+                let problem = "neither a run folder (no plan.toml) nor an encoder folder (no config.json)";
+                return Err(DataError::Data(format!("{}: {problem}", folder.display())));
+            }
+        };
         let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut run = Self { name, finished: is_finished(folder), ..Self::default() };
-        match files::read_text(&plan_path) {
+        match plan {
             Ok(text) => run.take_plan(text),
             Err(error) => run.missing.push(format!("plan.toml cannot be read: {error}.")),
         }
@@ -244,4 +249,10 @@ fn is_finished(folder: &Path) -> bool {
     }
     let config = seal::open::<EncoderConfig>(folder, "config.json", 1);
     config.is_ok_and(|config| config.weights.read(folder).is_ok())
+}
+
+/// The plan that an encoder's `config.json` holds; nothing where it holds none.
+fn plan_of_encoder(config: &str) -> String {
+    let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();
+    config["recipe"].as_str().unwrap_or_default().to_owned()
 }

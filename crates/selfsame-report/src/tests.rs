@@ -67,7 +67,7 @@ fn a_run_that_left_nothing_but_its_plan_is_drawn_and_says_what_is_missing() {
     for part in ["no metrics.jsonl", "No scores yet", "No verdict", "not finished", "simclr"] {
         assert!(html.contains(part), "no \"{part}\"");
     }
-    assert!(RunRecords::read(&empty.path().join("nowhere")).unwrap_err().to_string().contains("not a run folder"));
+    assert!(RunRecords::read(&empty.path().join("nowhere")).unwrap_err().to_string().contains("neither a run folder"));
 }
 
 #[test]

@@ -189,7 +189,7 @@ impl Plan {
         let CommonSettings { warmup_epochs, .. } = self.optimizer.common;
         (!self.init.is_none()).then(|| {
             format!(
-                "the encoder starts from {path}; heads and optimizer start anew, and the learning rate rises again over optimizer.warmup_epochs = {warmup_epochs}"
+                "the encoder starts from {path}; heads and optimizer start anew, and the learning rate rises again over {warmup_epochs:.2} epochs"
             )
         })
     }
