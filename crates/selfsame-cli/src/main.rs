@@ -9,12 +9,13 @@ mod results;
 mod signals;
 mod studies;
 mod terminal;
+mod version;
 
 use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
-    demo, diagnose, embed, evaluate, finetune, list, plan, pretrain, preview, report, selftest, study, watch,
+    demo, diagnose, embed, evaluate, finetune, generate, list, plan, pretrain, preview, report, selftest, study, watch,
 };
 use exit::Code;
 use selfsame_base::DataError;
@@ -24,7 +25,7 @@ use terminal::note;
 
 /// Learn representations of images without labels, and judge them.
 #[derive(Parser)]
-#[command(name = "selfsame", version, arg_required_else_help = true, after_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
+#[command(name = "selfsame", version = version::VERSION.as_str(), arg_required_else_help = true, after_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -69,6 +70,8 @@ enum Command {
     Plan(plan::ShowPlan),
     /// Check a device against golden values
     Selftest(selftest::Selftest),
+    /// Write completions for a shell, or manual pages
+    Generate(generate::Generate),
 }
 
 /// Stack of the thread that does the work: enough whatever the system gives to the first one (`ulimit -s`).
@@ -153,5 +156,6 @@ fn run(command: Command) -> Result<Code> {
         Command::List(arguments) => arguments.run(),
         Command::Plan(arguments) => arguments.run(),
         Command::Selftest(arguments) => arguments.run(),
+        Command::Generate(arguments) => arguments.run(Arguments::command()),
     }
 }

@@ -602,6 +602,60 @@ fn a_study_is_drawn_and_goes_on_where_it_was_left() {
 }
 
 #[test]
+fn an_encoder_without_its_run_is_taken_by_every_command_and_a_training_starts_from_it() {
+    let place = Place::new();
+    place.images("photos", 12);
+    place.images("held-out", 4);
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
+    succeeds(&place.run(&["embed", "run", "out=run.npy"]));
+    fs::create_dir(place.path("kept")).unwrap();
+    for name in ["config.json", "encoder.safetensors"] {
+        fs::rename(place.path("run").join(name), place.path("kept").join(name)).unwrap();
+    }
+    fs::remove_dir_all(place.path("run")).unwrap();
+    succeeds(&place.run(&["embed", "kept", "out=kept.npy"]));
+    assert!(place.read("run.npy") == place.read("kept.npy"));
+    let table = succeeds(&place.run(&["evaluate", "kept", "test=held-out"]));
+    contains(&table, &["\nh ", "\nraw ", "\nuntrained "]);
+    succeeds(&place.run(&["diagnose", "kept"]));
+    succeeds(&place.run(&["finetune", "kept", "test=held-out", "labels=1", "epochs=1", "min_steps=1"]));
+    succeeds(&place.run(&["report", "kept"]));
+    let files = [
+        "config.json",
+        "diagnosis.json",
+        "encoder.safetensors",
+        "findings.json",
+        "finetune.json",
+        "report.html",
+        "scores.json",
+    ];
+    assert_eq!(place.names("kept"), files);
+    contains(&place.fails(&["pretrain", "kept"]), &["kept", "pretrain init="]);
+    // Its own plan, in a run of its own; another method on other images.
+    let further = place.run(&["pretrain", "init=kept", "epochs=1", "out=further"]);
+    succeeds(&further);
+    contains(&stderr(&further), &["the encoder starts from kept; heads and optimizer start anew"]);
+    let other = ["pretrain", "init=kept", "method=byol", "data=held-out", "epochs=1", "batch_size=4", "out=other"];
+    succeeds(&place.run(&other));
+    contains(&place.text("other/plan.toml"), &["widths = [4, 8]", "path = \"kept\"", "name = \"byol\""]);
+    contains(&place.fails(&["pretrain", "init=photos", "data=photos"]), &["init.path", "photos"]);
+    contains(&place.fails(&["pretrain", "init=nowhere", "data=photos"]), &["init.path", "nowhere"]);
+}
+
+#[test]
+fn completions_and_manual_pages_are_generated() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        contains(&succeeds(&place.run(&["generate", "completions", shell])), &["selfsame", "pretrain"]);
+    }
+    fs::create_dir(place.path("man")).unwrap();
+    succeeds(&place.run(&["generate", "man", "man"]));
+    contains(&place.text("man/selfsame-embed.1"), &[".TH selfsame-embed", "encoder folder"]);
+    contains(&place.fails(&["generate", "man", "nowhere"]), &["nowhere", "no folder"]);
+    contains(&succeeds(&place.run(&["--version"])), &["selfsame 0.", "instruction set"]);
+}
+
+#[test]
 fn catalogues_plans_and_the_self_test_are_printed() {
     let place = Place::new();
     place.images("photos", 8);

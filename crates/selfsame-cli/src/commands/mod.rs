@@ -5,6 +5,7 @@ pub mod diagnose;
 pub mod embed;
 pub mod evaluate;
 pub mod finetune;
+pub mod generate;
 pub mod list;
 pub mod plan;
 pub mod pretrain;

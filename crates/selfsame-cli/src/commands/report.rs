@@ -4,6 +4,7 @@ use crate::exit::{Code, bad_input};
 use crate::plans;
 use crate::results::writable;
 use crate::terminal::{self, Task, note};
+use crate::version;
 use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::diagnose::Examined;
@@ -201,7 +202,7 @@ fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: &Result<Fi
         findings: findings.as_ref().map_err(Clone::clone),
         pictures: pictures.as_ref(),
         views: views.as_ref().map_err(Clone::clone),
-        environment: &environment(),
+        environment: &version::environment(),
     };
     Ok(report.to_html())
 }
@@ -237,17 +238,6 @@ pub fn view_sheet(shown: &Preview, most_bytes: usize) -> ViewSheet {
     };
     let sample = |sample: &Shown| SheetSample { id: sample.id.clone(), views: sample.views.iter().map(view).collect() };
     ViewSheet { samples: shown.samples.iter().map(sample).collect(), tiles: tile_sheet(&shown.sheet, most_bytes) }
-}
-
-/// What a report says of the program that wrote it.
-pub fn environment() -> String {
-    let isa = selfsame_kernels::Isa::select().map_or_else(|_| "unknown".to_owned(), |isa| isa.to_string());
-    format!(
-        "selfsame {} on {} {}, instruction set {isa}",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::OS,
-        std::env::consts::ARCH,
-    )
 }
 
 /// Writes the report of a run whose samples are embedded already. That it cannot be written is told, and is no failure of

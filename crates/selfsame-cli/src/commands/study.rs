@@ -1,12 +1,13 @@
 //! `selfsame study`.
 
-use super::{evaluate, pretrain, report};
+use super::{evaluate, pretrain};
 use crate::exit::{self, Code, bad_input};
 use crate::plans;
 use crate::progress::Progress;
 use crate::signals::{self, Training};
 use crate::studies::{Cell, Grid, STUDIES, Study};
 use crate::terminal::{self, Task, note};
+use crate::version;
 use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::Error;
@@ -312,7 +313,7 @@ impl Work {
 
     fn write(&self, record: &StudyRecord) -> Result<()> {
         record.write(&self.out.join("study.json"))?;
-        atomic::write(&self.out.join("study.html"), study_page(record, &report::environment()).as_bytes())?;
+        atomic::write(&self.out.join("study.html"), study_page(record, &version::environment()).as_bytes())?;
         if let Some(picture) = study_picture(record) {
             atomic::write(&self.out.join("study.svg"), picture.as_bytes())?;
         }

@@ -5,9 +5,9 @@
 //! without ever asking. What a browser could be tricked into asking from another site is not answered: the `Host` must be
 //! the address that is served.
 
-use super::report::environment;
 use crate::exit::Code;
 use crate::terminal;
+use crate::version::environment;
 use anyhow::{Context, Result};
 use clap::Args;
 use selfsame_report::{RunRecords, live_page};
