@@ -84,6 +84,12 @@ pub(crate) fn recipe(folder: &EncoderFolder, elsewhere: bool) -> Result<Table, E
     for key in ["out", "init"] {
         table.remove(key);
     }
+    // A batch in one chunk stays that, whatever the batch.
+    if let Some(train) = table.get_mut("train").and_then(Value::as_table_mut)
+        && train.get("chunk_size") == train.get("batch_size")
+    {
+        train.remove("chunk_size");
+    }
     if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
         data.remove("fingerprint");
         if elsewhere {

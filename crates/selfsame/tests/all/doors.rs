@@ -163,6 +163,7 @@ fn programs_train_on_memory_and_embed_from_it() {
     let further = Pretrain::new("barlow_twins")
         .init(run.path())
         .dataset(Dataset::in_memory(Memory::new(others).unwrap()).unwrap())
+        .set("train.batch_size", 6)
         .epochs(1)
         .out(folder.path().join("further"));
     let further = further.run(&mut Silent).unwrap();
