@@ -22,6 +22,7 @@ use crate::trainer::{self, Outcome, WeightsOf};
 use selfsame_base::lookup;
 use selfsame_config::{Choice, Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
 use selfsame_data::dataset::Dataset;
+use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, data_parts, view_parts};
 use selfsame_evaluate::settings::EvaluateSettings;
 use std::path::Path;
@@ -180,6 +181,11 @@ impl Catalogue {
 
     /// All keys of plans, in their order.
     pub fn schema(&self) -> Schema {
+        self.schema_of(Modality::Image)
+    }
+
+    /// The keys of plans, with the backbone that is preset for `modality`.
+    fn schema_of(&self, modality: Modality) -> Schema {
         let methods = self.methods.iter().map(|m| Variant { name: m.name, family: m.name, keys: m.keys });
         let methods = Choices {
             noun: "method",
@@ -190,7 +196,10 @@ impl Catalogue {
         let backbones = Choices {
             noun: "backbone",
             meaning: "the encoder",
-            preset: "resnet_micro",
+            preset: match modality {
+                Modality::Image => "resnet_micro",
+                Modality::Vector => "mlp",
+            },
             variants: self.backbones.iter().map(|backbone| backbone.variant()).collect(),
         };
         let mut parts = vec![Part::new("", RootSettings::KEYS)];
@@ -212,18 +221,18 @@ impl Catalogue {
     /// The plan of a recipe (or of presets alone) and `key=value` arguments, and its data, which are opened to tell what
     /// nobody said.
     pub fn plan(&self, recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned, Error> {
-        let schema = Arc::new(self.schema());
+        let dataset = open_data(&Draft::new(&self.schema(), recipe, arguments)?)?;
+        let schema = Arc::new(self.schema_of(dataset.modality()));
         let draft = Draft::new(&schema, recipe, arguments)?;
-        let dataset = open_data(&draft)?;
         self.planned(draft, dataset, &schema)
     }
 
     /// The plan of `key=value` arguments alone, and its data: of the recipe of the method that they name, fitted to the data;
     /// of presets where there is none.
     pub fn plan_fitted(&self, arguments: &[String]) -> Result<Planned, Error> {
-        let schema = Arc::new(self.schema());
+        let dataset = open_data(&Draft::new(&self.schema(), None, arguments)?)?;
+        let schema = Arc::new(self.schema_of(dataset.modality()));
         let mut draft = Draft::new(&schema, None, arguments)?;
-        let dataset = open_data(&draft)?;
         let name = draft.read::<Choice>("method")?.name;
         let method = lookup::find(self.methods.iter().copied(), |entry| entry.name, "method", &name);
         if let (Ok(method), Ok(recipe)) = (method, Recipe::builtin(&name)) {
@@ -237,6 +246,7 @@ impl Catalogue {
                     .map_or(dataset.default_size(), |size| size as usize),
                 batch_size: draft.given("train.batch_size"),
                 epochs: draft.given("train.epochs"),
+                modality: dataset.modality(),
             };
             let mut table: Table = recipe.text.parse().expect("recipes of the binary are TOML");
             fitted_recipe::fit(&mut table, method.fit, &to);
