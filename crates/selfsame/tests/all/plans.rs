@@ -218,7 +218,7 @@ fn mistakes_are_told_precisely() {
         (
             data,
             &["data.channels=17"],
-            "data.channels: expected a whole number from 1 to 16, got 17 (from command line)",
+            "data.channels: 17, expected at most 16 of images (from command line)",
         ),
         (
             data,
@@ -344,7 +344,7 @@ fn what_no_machine_could_do_is_refused_before_it_is_tried() {
             "[1099511627776]",
             "backbone.widths: expected a list of whole numbers, each from 1 to 8192",
         ),
-        ("data.size", "1000000000", "data.size: expected a whole number from 4 to 4096"),
+        ("data.size", "1000000000", "data.size: expected a whole number from 1 to 4096"),
         ("backbone.widths", "[8192, 8192, 8192, 8192]", "a step needs at least"),
     ];
     let whole = stated(SIMPLE, &[]).unwrap().to_toml();

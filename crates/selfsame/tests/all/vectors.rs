@@ -96,7 +96,7 @@ fn what_is_for_images_is_refused_on_vectors_and_the_other_way_round() {
     let refused = |more: &[&str]| try_planned(folder.path(), "run", more).err().expect("refused").to_string();
     assert!(
         refused(&["backbone=resnet18"])
-            .contains("resnet18 is not for vectors, which the data are; mlp or belief_network works")
+            .contains("resnet18 is not for vectors, which the data are; `mlp` or `belief_network` works")
     );
     assert!(refused(&["method=rotation"]).contains("rotation is for images, the data are vectors"));
     assert!(refused(&["method=masked_autoencoder"]).contains("masked_autoencoder is for images"));
@@ -104,7 +104,7 @@ fn what_is_for_images_is_refused_on_vectors_and_the_other_way_round() {
     assert!(refused(&["data.modality=image"]).contains("holds vectors"));
     let views = "views=[{ count = 2, augmentations = [{ name = \"gaussian_blur\" }] }]";
     assert!(
-        refused(&[views]).contains("gaussian_blur is for images, these data are vectors; expected feature_corruption")
+        refused(&[views]).contains("gaussian_blur is for images, these data are vectors; expected `feature_corruption`")
     );
     let images = |more: &str| {
         let arguments = ["data=demo".to_owned(), format!("out={}", folder.path().join("demo").display()), more.into()];

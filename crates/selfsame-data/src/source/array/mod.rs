@@ -1,5 +1,5 @@
 //! NumPy's arrays of images, `.npy` and `.npz`: numbers of any kind in any byte order, C or Fortran order, with their axes in
-//! any of the [usual orders](AXES), 1 to 16 channels.
+//! any of the [usual orders](AXES), 1 to 16 channels; or of vectors, `[n, features]`.
 //!
 //! Labels: beside `NAME.npy` in `NAME_labels.npy` or `labels.npy`; within `.npz` in an array of their own, see [`npz`].
 
