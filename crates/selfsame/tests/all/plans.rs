@@ -215,11 +215,7 @@ fn mistakes_are_told_precisely() {
         (data, &["epochs=1.5"], "train.epochs: expected a whole number from 1 to 1000000, got 1.5 (from command line)"),
         (data, &["optimizer.base_lr=0"], "optimizer.base_lr: expected a number above 0, got 0 (from command line)"),
         (data, &["optimizer.base_lr=nan"], "optimizer.base_lr: expected a number above 0, got nan (from command line)"),
-        (
-            data,
-            &["data.channels=17"],
-            "data.channels: 17, expected at most 16 of images (from command line)",
-        ),
+        (data, &["data.channels=17"], "data.channels: 17, expected at most 16 of images (from command line)"),
         (
             data,
             &["optimizer=adamw", "optimizer.betas=[0.9]"],

@@ -104,7 +104,8 @@ fn what_is_for_images_is_refused_on_vectors_and_the_other_way_round() {
     assert!(refused(&["data.modality=image"]).contains("holds vectors"));
     let views = "views=[{ count = 2, augmentations = [{ name = \"gaussian_blur\" }] }]";
     assert!(
-        refused(&[views]).contains("gaussian_blur is for images, these data are vectors; expected `feature_corruption`")
+        refused(&[views])
+            .contains("gaussian_blur is for images, these data are vectors; expected `feature_corruption`")
     );
     let images = |more: &str| {
         let arguments = ["data=demo".to_owned(), format!("out={}", folder.path().join("demo").display()), more.into()];
