@@ -3,6 +3,7 @@
 //! files, and what the machine leaves to us.
 
 pub mod atomic;
+pub mod delimited;
 pub mod error;
 pub mod events;
 pub mod files;

@@ -85,6 +85,8 @@ pub enum Kind {
     Number(Range),
     /// Text that is not empty: a name or a path.
     Text,
+    /// A list of these.
+    Texts,
     /// One of these words.
     Word(&'static [&'static str]),
     /// One of these words, or a number.
@@ -114,8 +116,8 @@ impl Kind {
     pub const MOMENTUM: Self = Self::Number(Range::Under(0.0, 1.0));
     /// Width of a layer.
     pub const WIDTH: Self = Self::Integer(Range::Within(1.0, 65536.0));
-    /// Side of an image, px.
-    pub const SIDE: Self = Self::Integer(Range::Within(4.0, 4096.0));
+    /// Side of a sample, px: 1 where it is no image.
+    pub const SIDE: Self = Self::Integer(Range::Within(1.0, 4096.0));
 
     /// Whether `value` is of this kind and within its bounds; whole numbers count as numbers.
     pub fn admits(&self, value: &Value) -> bool {
@@ -132,6 +134,7 @@ impl Kind {
             Self::Integer(range) => value.is_integer() && within(range, value),
             Self::Number(range) => within(range, value),
             Self::Text => value.as_str().is_some_and(|s| !s.is_empty()),
+            Self::Texts => value.as_array().is_some_and(|list| list.iter().all(|item| Self::Text.admits(item))),
             Self::Word(words) => word(words),
             Self::WordOrNumber(words, range) => word(words) || within(range, value),
             Self::Integers(range, length) => list(range, *length, true),
@@ -219,6 +222,7 @@ impl std::fmt::Display for Kind {
             Self::Integer(range) => write!(f, "a whole number {range}"),
             Self::Number(range) => write!(f, "a number {range}"),
             Self::Text => write!(f, "text"),
+            Self::Texts => write!(f, "a list of text"),
             Self::Word(words) => write!(f, "{}", one_of(words)),
             Self::WordOrNumber(words, range) => write!(f, "{} or a number {range}", one_of(words)),
             Self::Integers(range, length) => list(f, length, "whole numbers", range),

@@ -66,6 +66,7 @@ pub static RECIPES: &[RecipeEntry] = recipes![
     "inpainting",
     "deep_belief_network",
     "invariance_only",
+    "scarf",
     "fashion_mnist_simclr",
     "fashion_mnist_barlow_twins",
     "vit_simclr",

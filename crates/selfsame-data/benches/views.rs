@@ -24,7 +24,7 @@ fn picture(height: usize, width: usize, channels: usize) -> Image {
 
 fn augmentations(criterion: &mut Criterion) {
     for size in [32, 224] {
-        let shape = ViewShape { size, channels: 3 };
+        let shape = ViewShape::image(size, 3);
         let sample = if size == 32 { picture(32, 32, 3) } else { picture(375, 500, 3) };
         let mut group = criterion.benchmark_group(format!("augmentation/{size}"));
         for entry in IMAGE_AUGMENTATIONS {
@@ -72,7 +72,7 @@ fn views(criterion: &mut Criterion) {
         let recipe: toml::Table = toml::from_str(recipe).expect("a recipe");
         let choices: Vec<Choice> = recipe["augmentations"].clone().try_into().expect("tables");
         let constants = Normalization::new(&[0.5; 3], &[0.25; 3], ValueRange::UNIT);
-        let pipeline = Pipeline::new(&choices, "", ViewShape { size, channels: 3 }, constants).expect("a valid recipe");
+        let pipeline = Pipeline::new(&choices, "", ViewShape::image(size, 3), constants).expect("a valid recipe");
         let (mut view, mut draws, mut out) = (View::default(), Vec::<Draw>::new(), vec![0.0; size * size * 3]);
         let mut key = 0;
         group.bench_function(name, |bencher| {

@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let recipe: toml::Table = toml::from_str(recipe)?;
     let choices: Vec<selfsame_config::Choice> = recipe["augmentations"].clone().try_into()?;
     let normalization = Normalization::new(&vec![0.5; channels], &vec![0.25; channels], ValueRange::UNIT);
-    let pipeline = Pipeline::new(&choices, "augmentations", ViewShape { size, channels }, normalization)?;
+    let pipeline = Pipeline::new(&choices, "augmentations", ViewShape::image(size, channels), normalization)?;
     let (mut view, mut draws, mut out) = (View::default(), Vec::new(), vec![0.0; size * size * channels]);
     let mut pass = |epoch: u64| {
         for i in 0..files.len() {

@@ -4,8 +4,9 @@
 
 use crate::budget::{self, Share};
 use crate::decode::{FileDecoder, Header, Wanted, channels_convert, convert_channels};
-use crate::image::{Image, Pixels, Size};
+use crate::image::{Image, Pixels, Size, ValueRange};
 use crate::loader::SampleSource;
+use crate::modality::Modality;
 use crate::record::{Changes, DataRecord, Entry};
 use crate::settings::{DataRequest, PageChoice};
 use crate::source::{self, Encoded, IndexedSource, LabelSource, Memory, Stat, memory};
@@ -134,6 +135,10 @@ impl Dataset {
             let problem =
                 format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read");
             return Err(DataError::setting("data.max_megapixels", problem));
+        }
+        if self.modality() == Modality::Vector && channels != wanted {
+            let problem = format!("the data have {channels} features, {wanted} are asked for; leave the key out");
+            return Err(DataError::setting("data.channels", problem));
         }
         if !channels_convert(channels, wanted) {
             let problem = format!("the data have {channels} channels, {wanted} are asked for; only 1 and 3 convert");
@@ -265,6 +270,11 @@ impl Dataset {
     /// Names of the classes; empty without labels.
     pub fn classes(&self) -> &[String] {
         self.source.classes()
+    }
+
+    /// What a sample is.
+    pub fn modality(&self) -> Modality {
+        self.source.modality()
     }
 
     /// Channels of every image that [`Self::sample`] gives.
@@ -423,6 +433,13 @@ impl Dataset {
     /// the range as its deviation) and the fingerprint.
     pub fn facts(&self, given: &Table) -> Result<Table, DataError> {
         let mut facts = Table::new();
+        let modality = Value::try_from(self.modality()).expect("a word");
+        if let Some(given) = given.get("modality").filter(|given| **given != modality) {
+            let problem =
+                format!("{} holds {}, received {given}; leave the key out", self.path.display(), self.modality());
+            return Err(DataError::setting("data.modality", problem));
+        }
+        facts.insert("modality".into(), modality);
         facts.insert("kind".into(), self.kind.into());
         facts.insert("channels".into(), Value::Integer(self.channels() as i64));
         facts.insert("on_color".into(), if self.decoder.gray_only { "refuse" } else { "convert" }.into());
@@ -434,9 +451,13 @@ impl Dataset {
         let normalized = given.contains_key("mean") && given.contains_key("std");
         if !(normalized && given.contains_key("range")) {
             let Survey { mean, std, range } = self.own_survey(normalized)?;
+            let vector = self.modality() == Modality::Vector;
+            let range = if vector { ValueRange::UNIT } else { range };
             let list = |values: &[f32]| Value::Array(values.iter().map(|&v| f64::from(v).into()).collect());
-            let least = 1e-6 * range.span();
-            let std: Vec<f32> = std.into_iter().map(|std| if std > least { std } else { range.span() }).collect();
+            // A feature has a scale of its own, all channels of an image have that of the range.
+            let least = |mean: f32| 1e-6 * if vector { mean.abs() } else { range.span() };
+            let std = std.into_iter().zip(&mean).map(|(std, &mean)| if std > least(mean) { std } else { range.span() });
+            let std: Vec<f32> = std.collect();
             facts.insert("range".into(), list(&[range.low, range.high]));
             if !normalized {
                 facts.insert("mean".into(), list(&mean));

@@ -1,4 +1,5 @@
-//! An image in memory: 1 to 16 channels, interleaved, 8-bit, 16-bit or `f32`.
+//! An image in memory: 1 to 16 channels, interleaved, 8-bit, 16-bit or `f32`. A vector is one of 1 × 1 px, with a channel for each
+//! feature.
 
 /// Pixels in `[height, width, channels]` order. `f32` pixels that came from 8 or 16 bits lie in `0..=1`.
 #[derive(Clone, Debug, PartialEq)]

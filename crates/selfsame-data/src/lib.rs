@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod decode;
 pub mod image;
 pub mod loader;
+pub mod modality;
 pub mod preview;
 pub mod record;
 pub mod settings;

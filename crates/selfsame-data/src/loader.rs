@@ -5,8 +5,9 @@
 //! One thread makes the batches in order, and its workers share the samples of each batch. When the queue is full, it
 //! waits.
 
-use crate::augment::{Dial, Draw, Normalization, Pipeline, View, ViewShape};
+use crate::augment::{Dial, Draw, Normalization, Others, Pipeline, View, ViewShape};
 use crate::image::Image;
+use crate::modality::Modality;
 use crate::settings::{DataSettings, ViewSettings};
 use crate::threads;
 use rayon::prelude::*;
@@ -161,11 +162,14 @@ fn augmented(data: &DataSettings, index: usize, group: &ViewSettings) -> Result<
 }
 
 fn shape(data: &DataSettings) -> ViewShape {
-    ViewShape { size: data.size, channels: data.channels }
+    ViewShape { size: data.size, channels: data.channels, modality: data.modality }
 }
 
 fn normalization(data: &DataSettings) -> Normalization {
-    Normalization::new(&data.mean, &data.std, data.range.into())
+    match data.modality {
+        Modality::Image => Normalization::new(&data.mean, &data.std, data.range.into()),
+        Modality::Vector => Normalization::first(&data.mean, &data.std),
+    }
 }
 
 /// Batches for training, without end: every epoch in its own random order, its last incomplete batch dropped.
@@ -350,6 +354,7 @@ struct Slot<'a> {
 
 impl<D: SampleSource> Workers<D> {
     fn new(dataset: Arc<D>, groups: Vec<Group>, threads: usize, record_draws: bool) -> Result<Self, DataError> {
+        let groups = with_others(&*dataset, groups)?;
         let pool = threads::pool(threads)?;
         let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
         Ok(Self { dataset, groups, record_draws, pool, scratch, stop: Arc::default() })
@@ -386,7 +391,7 @@ impl<D: SampleSource> Workers<D> {
     }
 
     fn empty_group(&self, group: &Group, batch: usize) -> ViewGroup {
-        let ViewShape { size, channels } = group.pipeline.shape();
+        let ViewShape { size, channels, .. } = group.pipeline.shape();
         let draws = if self.record_draws { group.count } else { 0 };
         ViewGroup {
             shape: [size, size, channels],
@@ -425,6 +430,15 @@ impl<D: SampleSource> Workers<D> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Gives pipelines that borrow from other samples those to borrow from; all of them load samples in one way.
+fn with_others(dataset: &impl SampleSource, groups: Vec<Group>) -> Result<Vec<Group>, DataError> {
+    let Some(group) = groups.iter().find(|group| group.pipeline.needs_others()) else { return Ok(groups) };
+    let ViewShape { size, channels, .. } = group.pipeline.shape();
+    let others = Others::of(dataset, size * size * channels, |sample, view| group.pipeline.load(sample, view))?;
+    let others = Arc::new(others);
+    Ok(groups.into_iter().map(|group| Group { pipeline: group.pipeline.beside(others.clone()), ..group }).collect())
 }
 
 /// Keeps the rows of `values`, `[rows, width]`, that are marked.

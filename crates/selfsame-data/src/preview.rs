@@ -5,10 +5,14 @@ use crate::augment::{Draw, View};
 use crate::dataset::Dataset;
 use crate::image::{Image, Pixels, ValueRange};
 use crate::loader::{Batching, TrainLoader, ViewPlan};
+use crate::modality::Modality;
 use crate::settings::{DataSettings, ViewSettings};
-use crate::sheet::{Sheet, tile};
+use crate::sheet::{Sheet, sample_tile, tile_channels};
 use selfsame_base::DataError;
 use std::sync::Arc;
+
+/// Side of a vector's picture, px.
+const VECTOR_PX: usize = 64;
 
 /// Samples and their views.
 #[derive(Clone, Debug)]
@@ -59,12 +63,12 @@ impl Preview {
         let view_plan = ViewPlan::new(data, views, batching)?.with_draws();
         let steps = view_plan.steps();
         let batch = TrainLoader::new(dataset.clone(), view_plan, 0)?.next_batch()?;
-        let channels = dataset.channels();
         let largest = batch.groups.iter().map(|group| group.shape[0]).max().unwrap_or(1);
+        let largest = if data.modality == Modality::Vector { VECTOR_PX } else { largest };
         let side = side.min(largest).max(1);
         let mut sheet = Sheet {
             columns: 1 + batch.groups.iter().map(|g| g.data.len()).sum::<usize>(),
-            tile: [side, side, channels],
+            tile: [side, side, tile_channels(data)],
             values: Vec::new(),
         };
         let (mut tiles, mut shown) = (Tiles::new(data, side), Vec::new());
@@ -105,7 +109,7 @@ impl<'a> Tiles<'a> {
     }
 
     fn sample(&mut self, sample: &Image, out: &mut Vec<f32>) {
-        tile(sample, self.data.range.into(), self.side, &mut self.view, out);
+        sample_tile(sample, self.data, self.data.range.into(), self.side, &mut self.view, out);
     }
 
     /// `own`: normalized by constants of the recipe's list, not by the data's.
@@ -116,7 +120,8 @@ impl<'a> Tiles<'a> {
             values.iter_mut().enumerate().for_each(|(i, v)| *v = *v * std[i % channels] + mean[i % channels]);
         }
         let range = if own { ValueRange::UNIT } else { self.data.range.into() };
-        tile(&Image::new(height, width, channels, Pixels::F32(values)), range, self.side, &mut self.view, out);
+        let image = Image::new(height, width, channels, Pixels::F32(values));
+        sample_tile(&image, self.data, range, self.side, &mut self.view, out);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be set of data and views.
 
-use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS, Interpolation};
+use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS, Interpolation, VECTOR_AUGMENTATIONS};
+use crate::modality::Modality;
 use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
@@ -41,8 +42,11 @@ settings! {
         path: PathBuf = (required), Kind::Text, records;
         /// kind of source: selfsame list sources
         kind: String = (data "what knows the path"), Kind::Text;
-        /// channels per pixel
-        channels: usize = (data "of folders 1 where all images looked at are gray, else 3; else what the data hold"), Kind::Integer(Range::Within(1.0, 16.0));
+        /// what a sample is
+        #[serde(default)]
+        modality: Modality = (data "vector for tables and arrays [n, features], else image", or "image"), Kind::Word(Modality::WORDS), records;
+        /// channels per pixel, at most 16; of vectors, the features
+        channels: usize = (data "of folders 1 where all images looked at are gray, else 3; else what the data hold"), Kind::Integer(Range::Within(1.0, 65536.0));
         /// what a color image does where channels = 1: refuse ends the run, convert drops the color
         on_color: String = (data "refuse where nobody chose the channels, and all images looked at are gray", or "convert"), Kind::Word(&["refuse", "convert"]), records;
         /// bands of image files, counted from 1, in this order, e.g. [4, 3, 2]; empty: as channels says
@@ -51,16 +55,20 @@ settings! {
         pages: PageChoice = "first", Kind::Word(&["first", "all"]);
         /// where labels are: first folder level, or the data file; used for scores only
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
-        /// side of the square that the encoder sees, px
+        /// side of the square that the encoder sees, px; 1 for vectors
         size: usize = (data "the images' shorter side, at most 224"), Kind::SIDE;
         /// how crops and whole images are resized
         interpolation: Interpolation = "bicubic", Kind::Word(Interpolation::WORDS);
-        /// order of an array's axes: n images, height, width, channels; auto: told by the lengths
+        /// order of an array's axes: n images, height, width, channels, or n vectors of f features; auto: told by the lengths
         axes: String = "auto", Kind::Word(AXES);
         /// the array of an .npz archive that holds the images; auto: told by the name
         key: String = "auto", Kind::Text, records;
         /// the array of an .npz archive that holds the labels; auto: told by the name
         label_key: String = "auto", Kind::Text, records;
+        /// the column of a table that holds the labels, which is no feature; auto: one called label, labels, class, target or y
+        label_column: String = "auto", Kind::Text, records;
+        /// columns of a table that are left out, e.g. ["id"]
+        drop: Vec<String> = [], Kind::Texts, records;
         /// per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are
         #[serde(serialize_with = "shortest")]
         mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Any, None);
@@ -110,6 +118,10 @@ pub struct DataRequest {
     pub key: String,
     /// The array that holds the labels, or [`AUTO`].
     pub label_key: String,
+    /// The column of a table that holds the labels, or [`AUTO`].
+    pub label_column: String,
+    /// Columns of a table that are left out.
+    pub drop: Vec<String>,
     /// Color on which alpha is composited, `[r, g, b]`.
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
@@ -144,6 +156,8 @@ impl From<&DataSettings> for DataRequest {
             axes: settings.axes.clone(),
             key: settings.key.clone(),
             label_key: settings.label_key.clone(),
+            label_column: settings.label_column.clone(),
+            drop: settings.drop.clone(),
             background: settings.background,
             max_megapixels: settings.max_megapixels,
             max_bad_share: settings.max_bad_share,
@@ -189,11 +203,14 @@ pub fn data_parts() -> [Part; 1] {
 /// A list of augmentations at `path`.
 pub fn augmentations_part(path: &'static str) -> Part {
     let variant = |entry: &AugmentationEntry| Variant { name: entry.name, family: entry.name, keys: entry.keys };
+    // What is for both is one entry.
+    let is_new = |entry: &&AugmentationEntry| IMAGE_AUGMENTATIONS.iter().all(|image| image.name != entry.name);
+    let augmentations = IMAGE_AUGMENTATIONS.iter().chain(VECTOR_AUGMENTATIONS.iter().filter(is_new));
     let augmentations = Choices {
         noun: "augmentation",
         meaning: "what is done to a view, in the order of the list",
         preset: "",
-        variants: IMAGE_AUGMENTATIONS.iter().map(variant).collect(),
+        variants: augmentations.map(variant).collect(),
     };
     Part::new(path, &[]).with_choices(augmentations)
 }
@@ -206,9 +223,15 @@ pub fn view_parts() -> [Part; 2] {
     ]
 }
 
-/// Two views as the SimCLR study takes them; up to 64 px with half the jitter, a gentler crop and no blur; without the
-/// operations on color where there is none.
+/// Of images two views as the SimCLR study takes them; up to 64 px with half the jitter, a gentler crop and no blur; without the
+/// operations on color where there is none. Of vectors those of the SCARF study: one as it is, one corrupted.
 fn default_views(settled: &Settled) -> Option<Value> {
+    if settled.text("data.modality")? == "vector" {
+        return "views = [{ count = 1 }, { count = 1, augmentations = [{ name = \"feature_corruption\" }] }]"
+            .parse::<Table>()
+            .ok()?
+            .remove("views");
+    }
     let (channels, size) = (settled.count("data.channels")?, settled.count("data.size")?);
     let (color, small) = (channels == 3, size <= 64);
     let jitter = if small { 0.4 } else { 0.8 };

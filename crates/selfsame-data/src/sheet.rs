@@ -4,6 +4,8 @@ use crate::augment::View;
 use crate::dataset::Dataset;
 use crate::decode;
 use crate::image::{Image, Pixels, ValueRange};
+use crate::modality::Modality;
+use crate::settings::DataSettings;
 use crate::threads;
 use rayon::prelude::*;
 use selfsame_base::DataError;
@@ -65,12 +67,19 @@ impl Sheet {
     ///
     /// # Errors
     /// If threads cannot be started, or the data are gone. A sample that cannot be read is gray.
-    pub fn of_samples(dataset: &Dataset, indices: &[usize], range: ValueRange, side: usize) -> Result<Self, DataError> {
-        let channels = dataset.channels();
+    pub fn of_samples(
+        dataset: &Dataset,
+        indices: &[usize],
+        data: &DataSettings,
+        side: usize,
+    ) -> Result<Self, DataError> {
+        let channels = tile_channels(data);
         let each = side * side * channels;
         let row = |view: &mut View, &index: &usize| {
             let mut values = Vec::with_capacity(each);
-            match dataset.with_sample(index, |sample| tile(sample, range, side, view, &mut values)) {
+            match dataset
+                .with_sample(index, |sample| sample_tile(sample, data, data.range.into(), side, view, &mut values))
+            {
                 Ok(()) => {}
                 // It could be read when it was embedded.
                 Err(DataError::Sample { .. }) => values.resize(each, 0.5),
@@ -135,9 +144,48 @@ pub fn stretch(tile: &mut [f32]) {
     tile.iter_mut().for_each(|v| *v = (*v - low) / span.max(f32::MIN_POSITIVE));
 }
 
+/// A vector of standardized features as bars up and down from the middle, `[side, side, 1]`: the edges are three standard
+/// deviations away. Of more features than columns some are left out.
+pub fn bars(features: &[f32], side: usize) -> Vec<f32> {
+    const BAR: f32 = 0.25;
+    const GROUND: f32 = 0.9;
+    const EDGE: f32 = 3.0;
+    let middle = side as f32 / 2.0;
+    let ends: Vec<[f32; 2]> = (0..side)
+        .map(|x| {
+            let end = middle - features[x * features.len() / side] / EDGE * middle;
+            [end.min(middle), end.max(middle)]
+        })
+        .collect();
+    let covered = |y: usize, [top, bottom]: [f32; 2]| (bottom.min((y + 1) as f32) - top.max(y as f32)).max(0.0);
+    (0..side).flat_map(|y| ends.iter().map(move |&ends| GROUND + (BAR - GROUND) * covered(y, ends))).collect()
+}
+
+/// Channels of the tiles of samples.
+pub(crate) fn tile_channels(data: &DataSettings) -> usize {
+    if data.modality == Modality::Vector { 1 } else { data.channels }
+}
+
+/// Appends a sample as a tile, [`tile_channels`] deep: an image as it is, a vector as [`bars`].
+pub(crate) fn sample_tile(
+    sample: &Image,
+    data: &DataSettings,
+    range: ValueRange,
+    side: usize,
+    view: &mut View,
+    out: &mut Vec<f32>,
+) {
+    if data.modality == Modality::Image {
+        return tile(sample, range, side, view, out);
+    }
+    view.load(sample);
+    let standardized = view.values().iter().zip(&data.mean).zip(&data.std).map(|((v, mean), std)| (v - mean) / std);
+    out.extend(bars(&standardized.collect::<Vec<_>>(), side));
+}
+
 /// Appends the centered square of `image` in `side` × `side` px, `[side, side, channels]`; what does not lie on the 0..1
 /// scale is stretched over it.
-pub(crate) fn tile(image: &Image, range: ValueRange, side: usize, view: &mut View, out: &mut Vec<f32>) {
+fn tile(image: &Image, range: ValueRange, side: usize, view: &mut View, out: &mut Vec<f32>) {
     view.set_range(range);
     view.fit(image, side);
     let start = out.len();

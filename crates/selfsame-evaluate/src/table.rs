@@ -6,8 +6,9 @@
 //! number.
 
 use crate::representation::DataOrigin;
+use selfsame_base::DataError;
+use selfsame_base::delimited::Delimited;
 use selfsame_base::seal::SealedFile;
-use selfsame_base::{DataError, files};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -42,17 +43,8 @@ impl Table {
     /// Reads a table (see the [module](self) for the format).
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let bad = |problem: String| DataError::Data(format!("{}: {problem}", path.display()));
-        let delimiter = match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => b',',
-            Some("tsv") => b'\t',
-            _ => return Err(bad("tables are kept in .csv or .tsv files; end the name in one of these".into())),
-        };
-        let bytes = files::read(path, files::MOST_TEXT_BYTES).map_err(|cause| DataError::io(path, cause))?;
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(&bytes[..]);
-        let mut header = reader.headers().map_err(|error| bad(error.to_string()))?.clone();
-        header.trim();
-        // Spreadsheets begin their files with a mark that belongs to no name.
-        let names: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
+        let (read, bytes) = Delimited::read(path)?;
+        let names = read.names();
         let Some(id) = IDS.iter().find_map(|id| names.iter().position(|name| name == id)) else {
             return Err(bad(format!(
                 "has no column that names the samples ({}); its columns are {}",
@@ -63,16 +55,15 @@ impl Table {
         let mut table = Self {
             path: path.into(),
             origin: DataOrigin::default(),
-            id: names[id].to_owned(),
-            columns: names.iter().enumerate().filter(|(i, _)| *i != id).map(|(_, name)| (*name).to_owned()).collect(),
+            id: names[id].clone(),
+            columns: names.iter().enumerate().filter(|(i, _)| *i != id).map(|(_, name)| name.clone()).collect(),
             rows: Vec::new(),
             by_name: HashMap::new(),
         };
-        for record in reader.records() {
-            let record = record.map_err(|error| bad(error.to_string()))?;
-            let values = record.iter().enumerate().filter(|(column, _)| *column != id);
-            let row: Vec<String> = values.map(|(_, value)| value.trim().to_owned()).collect();
-            let name = normal(&record[id]);
+        for record in 0..read.len() {
+            let values = read.row(record).enumerate().filter(|(column, _)| *column != id);
+            let row: Vec<String> = values.map(|(_, value)| value.to_owned()).collect();
+            let name = normal(read.value(record, id));
             if table.by_name.get(&name).is_some_and(|&before| table.rows[before] != row) {
                 return Err(bad(format!("has two different rows for {name:?}; keep one")));
             }
@@ -273,7 +264,7 @@ mod tests {
         );
         assert!(table("a.txt", "id\n").unwrap_err().to_string().contains(".csv"));
         let torn = table("a.csv", "id,x\na,2\nb\n").unwrap_err().to_string();
-        assert!(torn.contains("a.csv: CSV error: record 2"), "{torn}");
+        assert!(torn.contains("a.csv: line 3 has 1 values, the first line names 2 columns"), "{torn}");
         assert!(
             table("a.csv", "id,x\n")
                 .unwrap()

@@ -12,6 +12,7 @@ use burn::module::{
 use burn::tensor::{Device, Tensor};
 use selfsame_base::lookup;
 use selfsame_config::{Choice, Choices, Draft, Key, Kind, Part, Preset, Recipe, Schema, Settings, Variant};
+pub use selfsame_data::modality::Modality;
 use std::any::Any;
 use std::fmt::Debug;
 use toml::{Table, Value};
@@ -270,6 +271,8 @@ pub struct BackboneEntry {
     pub name: &'static str,
     /// Backbones of one family have the same architecture in other sizes.
     pub family: &'static str,
+    /// What it takes.
+    pub modalities: &'static [Modality],
     /// One line for people.
     pub summary: &'static str,
     /// The keys of `[backbone]` besides `name`, in groups that backbones may share.

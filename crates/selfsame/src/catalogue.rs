@@ -24,6 +24,7 @@ use crate::trainer::{self, Outcome, WeightsOf};
 use selfsame_base::lookup;
 use selfsame_config::{Choice, Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
 use selfsame_data::dataset::Dataset;
+use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, data_parts, view_parts};
 use selfsame_evaluate::settings::EvaluateSettings;
 use std::path::Path;
@@ -189,6 +190,11 @@ impl Catalogue {
 
     /// All keys of plans, in their order.
     pub fn schema(&self) -> Schema {
+        self.schema_of(Modality::Image)
+    }
+
+    /// The keys of plans, with the backbone that is preset for `modality`.
+    fn schema_of(&self, modality: Modality) -> Schema {
         let methods = self.methods.iter().map(|m| Variant { name: m.name, family: m.name, keys: m.keys });
         let methods = Choices {
             noun: "method",
@@ -199,7 +205,10 @@ impl Catalogue {
         let backbones = Choices {
             noun: "backbone",
             meaning: "the encoder",
-            preset: "resnet_micro",
+            preset: match modality {
+                Modality::Image => "resnet_micro",
+                Modality::Vector => "mlp",
+            },
             variants: self.backbones.iter().map(|backbone| backbone.variant()).collect(),
         };
         let mut parts = vec![Part::new("", RootSettings::KEYS)];
@@ -222,9 +231,9 @@ impl Catalogue {
     /// The plan of a recipe (or of presets alone) and `key=value` arguments, and its data, which are opened to tell what
     /// nobody said.
     pub fn plan(&self, recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned, Error> {
-        let schema = Arc::new(self.schema());
+        let dataset = open_data(&Draft::new(&self.schema(), recipe, arguments)?)?;
+        let schema = Arc::new(self.schema_of(dataset.modality()));
         let draft = Draft::new(&schema, recipe, arguments)?;
-        let dataset = open_data(&draft)?;
         self.planned(draft, dataset, &schema)
     }
 
@@ -235,24 +244,28 @@ impl Catalogue {
         dataset: Option<Dataset>,
         arguments: &[String],
     ) -> Result<Planned, Error> {
-        let schema = Arc::new(self.schema());
-        let draft = Draft::new(&schema, recipe, arguments)?;
+        let first = self.schema();
+        let draft = Draft::new(&first, recipe, arguments)?;
         let start = init::named(&draft)?;
         let (method, data) = (draft.given::<String>("method.name"), draft.given::<String>("data.path"));
         let own_method = |start: &EncoderFolder| method.as_ref().is_none_or(|name| *name == start.config().method);
         let opened = |draft: &Draft, dataset: Option<Dataset>| dataset.map_or_else(|| open_data(draft), Ok);
         if recipe.is_some() {
             let dataset = opened(&draft, dataset)?;
-            return self.planned(draft, dataset, &schema);
+            let schema = Arc::new(self.schema_of(dataset.modality()));
+            return self.planned(Draft::new(&schema, recipe, arguments)?, dataset, &schema);
         }
         if let Some(start) = start.as_ref().filter(|start| own_method(start)) {
             let mut table = init::recipe(start, data.is_some())?;
             init::drop_unfit(&mut table, start, &draft.read("data")?);
-            let draft = Draft::over(&schema, table, "the plan of init.path", arguments)?;
-            let dataset = opened(&draft, dataset)?;
-            return self.planned(draft, dataset, &schema);
+            let over = |schema| Draft::over(schema, table.clone(), "the plan of init.path", arguments);
+            let dataset = opened(&over(&first)?, dataset)?;
+            let schema = Arc::new(self.schema_of(dataset.modality()));
+            return self.planned(over(&schema)?, dataset, &schema);
         }
         let dataset = opened(&draft, dataset)?;
+        let schema = Arc::new(self.schema_of(dataset.modality()));
+        let draft = Draft::new(&schema, None, arguments)?;
         match self.fitted_recipe(&draft, &dataset, start.as_ref())? {
             None => self.planned(draft, dataset, &schema),
             Some(table) => {
@@ -287,6 +300,7 @@ impl Catalogue {
             size: size.map_or(dataset.default_size(), |size| size as usize),
             batch_size: draft.given("train.batch_size"),
             epochs: draft.given("train.epochs"),
+            modality: dataset.modality(),
         };
         let mut table: Table = recipe.text.parse().expect("recipes of the binary are TOML");
         fitted_recipe::fit(&mut table, method.fit, &to);

@@ -1,7 +1,7 @@
 //! A small decoder: from a representation back to an image.
 //!
 //! A linear layer turns the representation into a small map. Then the side is doubled and a 3×3 convolution follows,
-//! again and again until the image's side is reached. The decoder is thrown away after the training, and it is small on
+//! again and again until the image's side is reached. Of a vector, whose side is 1, the convolution is a second linear layer. The decoder is thrown away after the training, and it is small on
 //! purpose: the less it can do, the more the encoder has to.
 
 use crate::method::BuildContext;
@@ -45,12 +45,13 @@ impl ImageDecoder {
             (Conv2d::new(&init.child(0), widths, 3, 1, bias), norm)
         });
         let last = init.child("last");
+        let kernel = if size == 1 { 1 } else { 3 };
         Self {
             first: Linear::new(&init.child("first"), [input, side * side * channels_of(0)], bias),
             first_norm: Norm::new(&init.child("first_norm"), norm, channels_of(0), 1.0),
             stages: stages.collect(),
             last: (
-                Conv2d::new(&last.child(0), [width, channels], 3, 1, true),
+                Conv2d::new(&last.child(0), [width, channels], kernel, 1, true),
                 Norm::new(&last.child(1), NormKind::None, channels, 1.0),
             ),
             first_side: side,

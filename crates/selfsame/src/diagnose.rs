@@ -12,6 +12,7 @@ use selfsame_data::attributes;
 use selfsame_data::augment::{DIALS, Dial};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::loader::{EvalLoader, EvalPlan};
+use selfsame_data::modality::Modality;
 use selfsame_evaluate::diagnosis::{self, Diagnoses};
 use selfsame_evaluate::features::Rows;
 use selfsame_evaluate::invariance::{DialRange, Profile, Turned};
@@ -67,7 +68,8 @@ impl Examined<'_> {
     /// Features of up to `count` samples as they are, with all that a diagnosis asks for: one pass over the data, which may
     /// serve everything else that looks at them. `progress` is told the number of samples done.
     pub fn embed(&self, count: usize, progress: &mut dyn FnMut(usize)) -> Result<Tables, Error> {
-        let wanted = Wanted { z: self.has_z(), trivial: true, ..Wanted::default() };
+        let trivial = self.plan.data.modality == Modality::Image;
+        let wanted = Wanted { z: self.has_z(), trivial, ..Wanted::default() };
         Tables::embed(self.branch, self.dataset, self.plan, Some(self.samples(count)), wanted, progress)
     }
 
@@ -119,7 +121,7 @@ pub struct Observations<'a> {
     pub viewed: ViewFeatures,
     /// Views of each.
     pub views: usize,
-    /// Kinds of the trivial attributes.
+    /// Kinds of the trivial attributes; none of vectors.
     pub kinds: Vec<(&'static str, usize)>,
     /// What is known of the training.
     pub training: Training,
@@ -143,7 +145,10 @@ pub fn observe<'a>(
         progress(all - std::mem::replace(&mut done, all));
     })?;
     let viewed = examined.augmented(chosen.into_iter().take(viewed).collect(), views, progress)?;
-    let kinds = attributes::kinds(dataset.channels()).to_vec();
+    let kinds = match dataset.modality() {
+        Modality::Image => attributes::kinds(dataset.channels()).to_vec(),
+        Modality::Vector => Vec::new(),
+    };
     Ok(Observations { plain, untrained, viewed, views, kinds, training })
 }
 
@@ -151,13 +156,14 @@ impl Observations<'_> {
     /// Diagnoses `h` and, where there is a projector, `z`.
     pub fn diagnose(&self) -> Result<Diagnoses, Error> {
         let Self { plain, untrained, viewed, training, .. } = self;
-        let trivial = TrivialAttributes { values: plain.trivial.rows(), kinds: &self.kinds };
+        let trivial =
+            (!self.kinds.is_empty()).then(|| TrivialAttributes { values: plain.trivial.rows(), kinds: &self.kinds });
         let of = |plain: Rows, untrained: Rows, viewed: &[f32], source_dim| {
             diagnosis::diagnose(&Observed {
                 embeddings: plain,
                 views: Some((Rows::new(viewed, plain.dim), self.views)),
                 untrained: Some(untrained),
-                trivial: Some(trivial),
+                trivial,
                 source_dim,
                 training: Some(training),
             })

@@ -16,6 +16,7 @@ use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_config::{Choice, Recipe, shortest};
 use selfsame_data::augment::Interpolation;
 use selfsame_data::loader::{Batching, EvalPlan};
+use selfsame_data::modality::Modality;
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,7 +46,10 @@ pub struct EncoderConfig {
     pub method: String,
     /// The `[backbone]` table.
     pub backbone: Choice,
-    /// Input channels.
+    /// What it takes.
+    #[serde(default)]
+    pub modality: Modality,
+    /// Input channels; of vectors, the features.
     pub channels: usize,
     /// Input side, px.
     pub size: usize,
@@ -87,6 +91,7 @@ impl EncoderConfig {
     pub(crate) fn data_table(&self) -> Table {
         #[derive(Serialize)]
         struct Fed<'a> {
+            modality: Modality,
             size: usize,
             channels: usize,
             #[serde(serialize_with = "shortest")]
@@ -97,16 +102,16 @@ impl EncoderConfig {
             range: [f32; 2],
             interpolation: Interpolation,
         }
-        let Self { size, channels, mean, std, range, interpolation, .. } = self;
-        let (size, channels, range, interpolation) = (*size, *channels, *range, *interpolation);
-        Table::try_from(Fed { size, channels, mean, std, range, interpolation }).expect("numbers and words")
+        let Self { modality, size, channels, mean, std, range, interpolation, .. } = self;
+        let (modality, size, channels, range, interpolation) = (*modality, *size, *channels, *range, *interpolation);
+        Table::try_from(Fed { modality, size, channels, mean, std, range, interpolation }).expect("numbers and words")
     }
 
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
         let (mean, std) = (self.mean.clone(), self.std.clone());
-        let Self { size, channels, range, interpolation, .. } = *self;
-        let data = DataSettings { size, channels, mean, std, range, interpolation, ..data.clone() };
+        let Self { modality, size, channels, range, interpolation, .. } = *self;
+        let data = DataSettings { modality, size, channels, mean, std, range, interpolation, ..data.clone() };
         Ok(EvalPlan::plain(&data, batching)?)
     }
 }
@@ -236,7 +241,7 @@ impl EncoderFolder {
 
     /// Writes the encoder that `plan` has trained into `path`, its weights last.
     pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
-        let DataSettings { channels, size, mean, std, range, interpolation, .. } = plan.data.clone();
+        let DataSettings { modality, channels, size, mean, std, range, interpolation, .. } = plan.data.clone();
         let weights = weights_file(encoder);
         let config = EncoderConfig {
             format: FORMAT,
@@ -244,6 +249,7 @@ impl EncoderFolder {
             selfsame: env!("CARGO_PKG_VERSION").into(),
             method: plan.method.name.clone(),
             backbone: plan.backbone.to_choice(),
+            modality,
             channels,
             size,
             mean,

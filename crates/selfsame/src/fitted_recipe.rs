@@ -4,6 +4,7 @@
 //! What is fitted follows from the number of samples and from the images' side and channels alone. It is a start that works
 //! and ends within reason, not the best there is: what is known of the data besides belongs into a recipe.
 
+use selfsame_data::modality::Modality;
 use toml::{Table, Value};
 
 /// Samples of the data that the methods' recipes are written for, the bundled ones.
@@ -33,6 +34,8 @@ pub(crate) struct Fit {
     pub batch_size: Option<usize>,
     /// Epochs, where the user said how many.
     pub epochs: Option<usize>,
+    /// What they are.
+    pub modality: Modality,
 }
 
 /// What a method's own keys are fitted to.
@@ -42,6 +45,8 @@ pub struct Batches {
     pub samples: usize,
     /// Samples per step.
     pub batch_size: usize,
+    /// What samples are.
+    pub modality: Modality,
 }
 
 /// Changes the keys of a method's recipe, those of `[method]`, to fit other data.
@@ -55,10 +60,26 @@ pub(crate) fn fit(recipe: &mut Table, of_method: FitMethod, to: &Fit) {
         backbone.remove("patch_size");
     }
     let batch_size = fit_training(recipe, to);
-    let groups = recipe.get_mut("views").and_then(Value::as_array_mut).into_iter().flatten();
-    groups.filter_map(Value::as_table_mut).for_each(|group| fit_views(group, to));
+    match to.modality {
+        Modality::Image => {
+            let groups = recipe.get_mut("views").and_then(Value::as_array_mut).into_iter().flatten();
+            groups.filter_map(Value::as_table_mut).for_each(|group| fit_views(group, to));
+        }
+        Modality::Vector => without_images(recipe),
+    }
     if let Some(method) = table(recipe, "method") {
-        of_method(method, Batches { samples: to.samples, batch_size });
+        of_method(method, Batches { samples: to.samples, batch_size, modality: to.modality });
+    }
+}
+
+/// Leaves backbone and views to the presets for vectors; a method of one view keeps it, plain.
+fn without_images(recipe: &mut Table) {
+    recipe.remove("backbone");
+    let Some(Value::Array(groups)) = recipe.remove("views") else { return };
+    let views: f64 = groups.iter().filter_map(|group| number(group.as_table()?, "count")).sum();
+    if views == 1.0 {
+        let plain: Table = [("count".to_owned(), Value::Integer(1))].into_iter().collect();
+        recipe.insert("views".into(), vec![plain].into());
     }
 }
 
@@ -135,7 +156,8 @@ mod tests {
         recipe
     }
 
-    const PHOTOS: Fit = Fit { samples: 103, channels: 3, size: 224, batch_size: None, epochs: None };
+    const PHOTOS: Fit =
+        Fit { samples: 103, channels: 3, size: 224, batch_size: None, epochs: None, modality: Modality::Image };
 
     #[test]
     fn batch_epochs_and_queue_fit_few_samples_and_many() {
@@ -172,6 +194,10 @@ mod tests {
             (number(&group(&gray, 1), "size"), &names(&group(&gray, 0))[..]),
             (Some(16.0), &all.map(String::from)[..3])
         );
+        let vectors = fitted("barlow_twins", &Fit { modality: Modality::Vector, ..PHOTOS });
+        assert!(!vectors.contains_key("views") && !vectors.contains_key("backbone"));
+        let one = fitted("denoising_autoencoder", &Fit { modality: Modality::Vector, ..PHOTOS });
+        assert!(group(&one, 0).len() == 1 && !one["method"].as_table().unwrap().contains_key("decoder_width"));
         // What has no jitter of its own gets none.
         assert_eq!(names(&group(&fitted("masked_autoencoder", &PHOTOS), 0)), all[..2]);
     }

@@ -2,8 +2,12 @@
 
 use crate::tensor::to_vec;
 use burn::tensor::Tensor;
+use selfsame_data::modality::Modality;
 use selfsame_data::settings::DataSettings;
-use selfsame_data::sheet::{Sheet, stretch};
+use selfsame_data::sheet::{Sheet, bars, stretch};
+
+/// Side of a vector's picture, px.
+const VECTOR_PX: usize = 64;
 
 /// A sheet of tiles, `pictures/NAME.png` in the run folder.
 #[derive(Clone, Debug)]
@@ -35,6 +39,10 @@ impl Picture {
         let [_, height, width, channels] = self.tiles.dims();
         let mut values = to_vec(self.tiles.clone());
         let DataSettings { mean, std, range: [low, high], .. } = data;
+        if data.modality == Modality::Vector {
+            let values = values.chunks_exact(channels).flat_map(|features| bars(features, VECTOR_PX)).collect();
+            return Sheet { columns: self.columns, tile: [VECTOR_PX, VECTOR_PX, 1], values }.to_png();
+        }
         match self.scale {
             Scale::Data => {
                 let pixel = |(i, v): (usize, f32)| (v * std[i % channels] + mean[i % channels] - low) / (high - low);

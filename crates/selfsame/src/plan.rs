@@ -12,11 +12,13 @@ use crate::optim::settings::{CommonSettings, OptimizerSettings, UpdateRule};
 use crate::projector::ProjectorSettings;
 use crate::tensor::layers::NormKind;
 use crate::train_settings::TrainSettings;
+use selfsame_base::lookup;
 use selfsame_base::text::readable;
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
 use selfsame_data::augment::{Normalization, Pipeline, ViewShape};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::loader::{Batching, EvalPlan, ViewPlan};
+use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, DataSettings, ViewSettings};
 use selfsame_evaluate::settings::EvaluateSettings;
 use std::path::{Path, PathBuf};
@@ -116,6 +118,7 @@ impl Plan {
 
     fn check(&self) -> Result<(), Error> {
         let wrong = |key: &str, problem: String| Err(Error::setting(key, problem));
+        self.check_modality()?;
         device::check_name(&self.device)?;
         let sides: Vec<(String, usize)> = std::iter::once(("data.size".to_owned(), self.data.size))
             .chain(self.views.iter().enumerate().map(|(i, group)| (format!("views.{i}.size"), group.size)))
@@ -159,10 +162,39 @@ impl Plan {
         }
         for (i, group) in self.views.iter().enumerate() {
             let path = format!("views.{i}.augmentations");
-            let shape = ViewShape { size: group.size, channels: *channels };
+            let shape = ViewShape { size: group.size, channels: *channels, modality: self.data.modality };
             Pipeline::new(&group.augmentations, &path, shape, Normalization::none(*channels))?;
         }
         self.needed()?.check()
+    }
+
+    /// Whether backbone, channels and sides are those of images or of vectors, as the data are.
+    fn check_modality(&self) -> Result<(), Error> {
+        let (modality, entry) = (self.data.modality, self.backbone.entry);
+        if !entry.modalities.contains(&modality) {
+            let fitting = self.backbones.iter().filter(|other| other.modalities.contains(&modality));
+            let names: Vec<&str> = fitting.map(|other| other.name).collect();
+            let problem =
+                format!("{} is not for {modality}, which the data are; {} works", entry.name, lookup::one_of(&names));
+            return Err(Error::setting("backbone.name", problem));
+        }
+        let (channels, most) = (self.data.channels, modality.most_channels());
+        if channels > most {
+            return Err(Error::setting("data.channels", format!("{channels}, expected at most {most} of {modality}")));
+        }
+        let sides = match modality {
+            Modality::Image => 4..=usize::MAX,
+            Modality::Vector => 1..=1,
+        };
+        let groups = self.views.iter().enumerate().map(|(i, group)| (format!("views.{i}.size"), group.size));
+        let mut all = std::iter::once(("data.size".to_owned(), self.data.size)).chain(groups);
+        match all.find(|(_, side)| !sides.contains(side)) {
+            Some((key, side)) => {
+                let expected = if modality == Modality::Image { "at least 4 px" } else { "1; leave the key out" };
+                Err(Error::setting(key, format!("{side}, but the data are {modality}: expected {expected}")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether a layer takes statistics over samples.

@@ -2,6 +2,20 @@
 
 use crate::error::Error;
 use crate::plan::Plan;
+use selfsame_data::modality::Modality;
+
+/// What works on pixels in rows and columns alone.
+pub fn images(plan: &Plan, method: &str) -> Result<(), Error> {
+    match plan.data.modality {
+        Modality::Image => Ok(()),
+        other => Err(Error::setting(
+            "method.name",
+            format!(
+                "{method} is for images, the data are {other}; simclr or denoising_autoencoder, e.g., works on them"
+            ),
+        )),
+    }
+}
 
 /// Two views of one size are what every two-branch method needs.
 pub fn two_views(plan: &Plan, method: &str) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use selfsame::Error;
-use selfsame::backbone::{Backbone, BackboneEntry, Cost, Encoder, Role, Site};
+use selfsame::backbone::{Backbone, BackboneEntry, Cost, Encoder, Modality, Role, Site};
 use selfsame::tensor::layers::{Conv2d, Init, Linear, Norm, NormKind, Pass};
 use selfsame::tensor::ops;
 use selfsame_config::{Kind, Range, Settings, settings};
@@ -27,6 +27,7 @@ settings! {
 pub const BAG_OF_PATCHES: BackboneEntry = BackboneEntry {
     name: "bag_of_patches",
     family: "bag_of_patches",
+    modalities: &[Modality::Image],
     summary: "two layers on each patch, and the mean over the patches (patch_size and width can be set)",
     keys: BagOfPatchesSettings::GROUP,
     build,

@@ -14,6 +14,7 @@ use selfsame::plan::Plan;
 use selfsame::provenance;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
+use selfsame_data::modality::Modality;
 use selfsame_evaluate::diagnosis;
 use selfsame_evaluate::overlap::{Overlap, Seen};
 use selfsame_evaluate::protocol::{self, Representation, SampleGroups};
@@ -77,7 +78,11 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, told: &Told
     [train, test].iter().for_each(|data| data.remember(None));
     let pixels = plan.data.size.pow(2) * plan.data.channels;
     let sketch = Sketch::needed(train.len() + test.len(), pixels, plan.seed);
-    let wanted = Wanted { z: branch.has_z(), raw: Pixels::kept(sketch.as_ref()), trivial: true };
+    let wanted = Wanted {
+        z: branch.has_z(),
+        raw: Pixels::kept(sketch.as_ref()),
+        trivial: plan.data.modality == Modality::Image,
+    };
     let [train_tables, test_tables] = embed(plan, &branch, [train, test], (told, &parts), wanted, "embedding")?;
     let untrained = plans::branch(plan, WeightsOf::Fresh)?;
     let before = embed(plan, &untrained, [train, test], (told, &parts), Wanted::default(), "untrained encoder")?;

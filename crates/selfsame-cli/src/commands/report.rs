@@ -15,6 +15,7 @@ use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_base::text::pasted;
 use selfsame_data::dataset::Dataset;
+use selfsame_data::modality::Modality;
 use selfsame_data::preview::{Preview, Shown, ShownView};
 use selfsame_data::settings::DataRequest;
 use selfsame_data::sheet::Sheet;
@@ -159,8 +160,7 @@ pub fn find(
     metadata: Option<&Table>,
 ) -> Result<Findings> {
     let plain = plain.of_samples(&plain.indices[..plain.indices.len().min(SAMPLES)]);
-    let thumbnails =
-        Sheet::of_samples(dataset, &plain.indices, plan.data.range.into(), thumbnail_side(plan, THUMBNAIL_PX))?;
+    let thumbnails = Sheet::of_samples(dataset, &plain.indices, &plan.data, thumbnail_side(plan, THUMBNAIL_PX))?;
     let findings = Findings::find(
         &plain.h,
         FindOptions {
@@ -180,7 +180,10 @@ pub fn find(
 }
 
 fn thumbnail_side(plan: &Plan, most: usize) -> usize {
-    plan.data.size.clamp(1, most)
+    match plan.data.modality {
+        Modality::Image => plan.data.size.clamp(1, most),
+        Modality::Vector => most,
+    }
 }
 
 /// The report of a run folder, whatever state it is in.
@@ -212,7 +215,7 @@ fn pictures(findings: &Findings, plan: &Plan, dataset: &Dataset) -> Result<Sampl
     let indices: Vec<usize> = findings.samples.iter().map(|sample| sample.index).collect();
     let shown: Vec<usize> = pages::gallery_samples(findings).iter().map(|&sample| indices[sample]).collect();
     let sheet = |indices: &[usize], px: usize, bytes: usize| -> Result<TileSheet> {
-        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, plan.data.range.into(), thumbnail_side(plan, px))?, bytes))
+        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, &plan.data, thumbnail_side(plan, px))?, bytes))
     };
     Ok(SamplePictures {
         thumbnails: sheet(&indices, THUMBNAIL_PX, THUMBNAIL_BYTES)?,

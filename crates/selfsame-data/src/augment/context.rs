@@ -1,6 +1,7 @@
 //! Builds the operation that an augmentation in a plan names.
 
-use super::{AugmentationEntry, IMAGE_AUGMENTATIONS, ImageAugmentation, ViewShape};
+use super::{Augmentation, AugmentationEntry, ViewShape};
+use crate::modality::Modality;
 use selfsame_base::{DataError, lookup};
 use selfsame_config::{Choice, Settings};
 use std::fmt;
@@ -66,9 +67,9 @@ pub fn build(
     choice: &Choice,
     path: &str,
     shape: ViewShape,
-) -> Result<(&'static AugmentationEntry, Box<dyn ImageAugmentation>), DataError> {
-    let entry = lookup::find(IMAGE_AUGMENTATIONS, |entry| entry.name, "augmentation", &choice.name)
-        .map_err(|problem| DataError::setting(format!("{path}.name"), problem))?;
+) -> Result<(&'static AugmentationEntry, Box<dyn Augmentation>), DataError> {
+    let entry =
+        find(&choice.name, shape.modality).map_err(|problem| DataError::setting(format!("{path}.name"), problem))?;
     let own = || entry.keys.iter().copied().flatten();
     let names = own().map(|key| key.name);
     if let Some(unknown) = choice.keys.keys().find(|key| names.clone().all(|name| name != *key)) {
@@ -92,4 +93,21 @@ pub fn build(
         }
     }
     Ok((entry, (entry.build)(&cx)?))
+}
+
+/// The augmentation of that name for samples of `modality`.
+fn find(name: &str, modality: Modality) -> Result<&'static AugmentationEntry, String> {
+    let own = modality.augmentations();
+    let others = [Modality::Image, Modality::Vector].into_iter().filter(|other| *other != modality);
+    for other in others {
+        let is = |entry: &&AugmentationEntry| entry.name == name;
+        if let (None, Some(_)) = (own.iter().find(is), other.augmentations().iter().find(is)) {
+            let names: Vec<&str> = own.iter().map(|entry| entry.name).collect();
+            return Err(format!(
+                "{name} is for {other}, these data are {modality}; expected {}",
+                lookup::one_of(&names)
+            ));
+        }
+    }
+    lookup::find(own, |entry| entry.name, "augmentation", name)
 }

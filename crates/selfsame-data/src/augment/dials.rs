@@ -4,7 +4,7 @@
 //! others are drawn as always (the place of a crop, the seed of a noise). A new augmentation may add its line to
 //! [`DIALS`].
 
-use super::{Draw, ImageAugmentation, View, ViewShape, build};
+use super::{Augmentation, Draw, View, ViewShape, build};
 use crate::image::{Image, Size};
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
@@ -85,8 +85,8 @@ const COLOR_JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.1\n
 
 impl Dial {
     /// The augmentation at each strength; `None` where views of `shape` do not allow it.
-    pub fn build(&self, shape: ViewShape) -> Option<Vec<Box<dyn ImageAugmentation>>> {
-        let at = |&strength: &f32| -> Result<Box<dyn ImageAugmentation>, DataError> {
+    pub fn build(&self, shape: ViewShape) -> Option<Vec<Box<dyn Augmentation>>> {
+        let at = |&strength: &f32| -> Result<Box<dyn Augmentation>, DataError> {
             let text = self.keys.replace('$', &format!("{strength:?}"));
             let keys = text.parse().expect("keys of dials are TOML");
             let (_, inner) = build(&Choice::new(self.augmentation, keys), "dial", shape)?;
@@ -101,14 +101,14 @@ impl Dial {
 
 /// An augmentation one of whose drawn values is given.
 struct Pinned {
-    inner: Box<dyn ImageAugmentation>,
+    inner: Box<dyn Augmentation>,
     /// Place and value.
     pin: Option<(usize, f32)>,
     /// First values that all others keep.
     neutral: Option<[f32; 4]>,
 }
 
-impl ImageAugmentation for Pinned {
+impl Augmentation for Pinned {
     fn parameter_names(&self) -> &'static [&'static str] {
         self.inner.parameter_names()
     }
@@ -150,7 +150,7 @@ mod tests {
 
     /// The view that a dial makes at a strength, and the plain one.
     fn turned(dial: &Dial, channels: usize, strength: usize) -> Option<[Vec<f32>; 2]> {
-        let shape = ViewShape { size: 16, channels };
+        let shape = ViewShape::image(16, channels);
         let step = dial.build(shape)?.swap_remove(strength);
         let pipeline = Pipeline::of(dial.augmentation, step, shape, Normalization::none(channels));
         let (mut rng, mut draws, mut view) = (StreamRng::new(3, Purpose::View, 0, 0, 0), Vec::new(), View::default());

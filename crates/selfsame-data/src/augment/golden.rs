@@ -3,7 +3,7 @@
 use super::image::{
     ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, QuarterTurns, RandomResizedCrop, Solarize, VerticalFlip,
 };
-use super::{Draw, ImageAugmentation, View};
+use super::{Augmentation, Draw, View};
 use crate::image::{Image, Pixels, Size};
 use selfsame_base::DataError;
 use serde::Deserialize;
@@ -64,11 +64,11 @@ impl Case {
     }
 
     /// The augmentation and the draw that do to an image of `size` what the case describes.
-    fn augmentation(&self, size: Size) -> Result<(Box<dyn ImageAugmentation>, Draw), DataError> {
+    fn augmentation(&self, size: Size) -> Result<(Box<dyn Augmentation>, Draw), DataError> {
         let jitter = |values: [f32; 4]| {
             let jitter = ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, p: 1.0 };
             let [brightness, contrast, saturation, hue] = values;
-            (Box::new(jitter) as Box<dyn ImageAugmentation>, Draw::of([brightness, contrast, saturation, hue, 1234.0]))
+            (Box::new(jitter) as Box<dyn Augmentation>, Draw::of([brightness, contrast, saturation, hue, 1234.0]))
         };
         let p = 1.0;
         Ok(match self.operation.as_str() {

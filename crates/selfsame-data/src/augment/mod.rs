@@ -3,16 +3,19 @@
 //! Parameters are drawn, then applied. So the same draw can be shown, replayed, measured, or used as a target, and
 //! an operation can be compared with a reference at fixed parameters.
 //!
-//! A new augmentation is one file in [`image`], one `mod` line and one line in [`IMAGE_AUGMENTATIONS`].
+//! A new augmentation is one file in [`image`] or [`vector`], one `mod` line and one line in [`IMAGE_AUGMENTATIONS`] or
+//! [`VECTOR_AUGMENTATIONS`]; what serves both modalities is listed in both.
 
 mod context;
 pub mod dials;
 pub mod golden;
 pub mod image;
+mod others;
 mod pipeline;
 mod resample;
 #[cfg(test)]
 mod tests;
+pub mod vector;
 mod vectorized;
 mod view;
 
@@ -20,11 +23,14 @@ pub use context::{AugmentationContext, build};
 pub use dials::{DIALS, Dial};
 pub use golden::{Deviation, GOLDEN, TOLERANCE, selftest};
 pub use image::IMAGE_AUGMENTATIONS;
+pub use others::Others;
 pub use pipeline::{Normalization, Pipeline};
 pub use resample::Interpolation;
+pub use vector::VECTOR_AUGMENTATIONS;
 pub use view::View;
 
 use crate::image::{Image, Size};
+use crate::modality::Modality;
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
 use selfsame_config::Key;
@@ -34,7 +40,7 @@ use serde::Serialize;
 ///
 /// [`Self::apply`] works on a [`View`], not on an [`Image`]: the decoded sample is shared by all its views and must
 /// not be copied, and the buffers of a view serve one view after the other.
-pub trait ImageAugmentation: Send + Sync {
+pub trait Augmentation: Send + Sync {
     /// Names of the values of a [`Draw`], in their order.
     fn parameter_names(&self) -> &'static [&'static str];
 
@@ -60,6 +66,11 @@ pub trait ImageAugmentation: Send + Sync {
     fn resizes(&self) -> bool {
         false
     }
+
+    /// Whether it borrows from other samples, which [`View::with_others`] gives.
+    fn needs_others(&self) -> bool {
+        false
+    }
 }
 
 /// The parameters of one application of one augmentation.
@@ -67,7 +78,7 @@ pub trait ImageAugmentation: Send + Sync {
 pub struct Draw {
     /// Whether the operation is applied at all.
     pub applied: bool,
-    /// Values as [`ImageAugmentation::parameter_names`] lists them; the rest is 0.
+    /// Values as [`Augmentation::parameter_names`] lists them; the rest is 0.
     pub values: [f32; 5],
 }
 
@@ -87,8 +98,32 @@ impl Draw {
 pub struct ViewShape {
     /// Side of the square, px.
     pub size: usize,
-    /// Channels per pixel, 1 to 16.
+    /// Channels per pixel: 1 to 16 of images, the features of vectors.
     pub channels: usize,
+    /// What they are views of.
+    pub modality: Modality,
+}
+
+impl ViewShape {
+    /// Of images.
+    pub const fn image(size: usize, channels: usize) -> Self {
+        Self { size, channels, modality: Modality::Image }
+    }
+
+    /// Of vectors.
+    pub const fn vector(features: usize) -> Self {
+        Self { size: 1, channels: features, modality: Modality::Vector }
+    }
+}
+
+impl Modality {
+    /// The augmentations that there are for it.
+    pub fn augmentations(self) -> &'static [AugmentationEntry] {
+        match self {
+            Self::Image => IMAGE_AUGMENTATIONS,
+            Self::Vector => VECTOR_AUGMENTATIONS,
+        }
+    }
 }
 
 /// One line of the catalogue.
@@ -100,5 +135,5 @@ pub struct AugmentationEntry {
     /// The keys it takes, besides `name`.
     pub keys: &'static [&'static [Key]],
     /// Builds it where a plan has it.
-    pub build: fn(&AugmentationContext<'_>) -> Result<Box<dyn ImageAugmentation>, DataError>,
+    pub build: fn(&AugmentationContext<'_>) -> Result<Box<dyn Augmentation>, DataError>,
 }

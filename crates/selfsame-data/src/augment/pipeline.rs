@@ -1,46 +1,62 @@
 //! The augmentations of one group of views, in their order.
 
-use super::{Draw, ImageAugmentation, Interpolation, View, ViewShape, context};
+use super::{Augmentation, Draw, Interpolation, Others, View, ViewShape, context};
 use crate::image::{Image, Size, ValueRange};
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
 use selfsame_config::Choice;
+use std::sync::Arc;
 
 /// What views have of the data's values: augmentations see `range` as 0..1, and a view's last step is `(value − mean) / std` by
-/// channel, on the scale of the data again.
+/// channel, on the scale of the data again. Vectors have a scale for each feature, so theirs are normalized first, and
+/// augmentations see features of mean 0 and standard deviation 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalization {
     range: ValueRange,
     scale: Vec<f32>,
     shift: Vec<f32>,
+    first: bool,
 }
 
 impl Normalization {
     /// From `mean` and `std`, `[channels]`, and the range.
     pub fn new(mean: &[f32], std: &[f32], range: ValueRange) -> Self {
         let scale = std.iter().map(|std| range.span() / std).collect();
-        Self { range, scale, shift: mean.iter().zip(std).map(|(mean, std)| (range.low - mean) / std).collect() }
+        let shift = mean.iter().zip(std).map(|(mean, std)| (range.low - mean) / std).collect();
+        Self { range, scale, shift, first: false }
+    }
+
+    /// Of vectors, from `mean` and `std`, `[features]`: before all augmentations.
+    pub fn first(mean: &[f32], std: &[f32]) -> Self {
+        Self { first: true, ..Self::new(mean, std, ValueRange::UNIT) }
     }
 
     /// Leaves values as they are.
     pub fn none(channels: usize) -> Self {
-        Self { range: ValueRange::UNIT, scale: vec![1.0; channels], shift: vec![0.0; channels] }
+        Self { range: ValueRange::UNIT, scale: vec![1.0; channels], shift: vec![0.0; channels], first: false }
     }
 
     /// Writes `view` to `out`, `[height, width, channels]`, normalized.
     pub fn write(&self, view: &View, out: &mut [f32]) {
-        view.write(&self.scale, &self.shift, out);
+        if self.first {
+            // A pixel's channels lie in one order, planar or not.
+            out.copy_from_slice(view.values());
+        } else {
+            view.write(&self.scale, &self.shift, out);
+        }
     }
 }
 
 /// Turns a decoded sample into one view of the recipe's size.
 pub struct Pipeline {
     shape: ViewShape,
-    steps: Vec<(&'static str, Box<dyn ImageAugmentation>)>,
+    steps: Vec<(&'static str, Box<dyn Augmentation>)>,
     /// Whether a step brings the view to its size; if none does, the sample is fitted to it before the first.
     resizes: bool,
     interpolation: Interpolation,
     normalization: Normalization,
+    /// Where a step needs them.
+    others: Option<Arc<Others>>,
 }
 
 impl Pipeline {
@@ -68,24 +84,41 @@ impl Pipeline {
             }
         };
         let resizes = steps.iter().any(|(_, step)| step.resizes());
-        Ok(Self { shape, steps, resizes, interpolation: Interpolation::default(), normalization })
+        Ok(Self { shape, steps, resizes, interpolation: Interpolation::default(), normalization, others: None })
     }
 
     /// One augmentation that is there already.
-    pub fn of(
-        name: &'static str,
-        step: Box<dyn ImageAugmentation>,
-        shape: ViewShape,
-        normalization: Normalization,
-    ) -> Self {
+    pub fn of(name: &'static str, step: Box<dyn Augmentation>, shape: ViewShape, normalization: Normalization) -> Self {
         let interpolation = Interpolation::default();
-        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], interpolation, normalization }
+        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], interpolation, normalization, others: None }
     }
 
     /// With another interpolation than the bicubic.
     #[must_use]
     pub fn resized_by(self, interpolation: Interpolation) -> Self {
         Self { interpolation, ..self }
+    }
+
+    /// With samples to borrow from, which must be there where [`Self::needs_others`].
+    #[must_use]
+    pub fn beside(self, others: Arc<Others>) -> Self {
+        Self { others: Some(others), ..self }
+    }
+
+    /// Whether a step borrows from other samples.
+    pub fn needs_others(&self) -> bool {
+        self.steps.iter().any(|(_, step)| step.needs_others())
+    }
+
+    /// The sample as the first step finds it, where that does not resize it.
+    pub fn load(&self, sample: &Image, view: &mut View) {
+        view.set_range(self.normalization.range);
+        view.resampler.interpolation = self.interpolation;
+        if self.normalization.first {
+            view.load_normalized(sample, &self.normalization.scale, &self.normalization.shift);
+        } else {
+            view.fit(sample, self.shape.size);
+        }
     }
 
     /// Size and channels of the views.
@@ -115,14 +148,15 @@ impl Pipeline {
     /// Makes the view of `sample` that `draws` describe; values stay on the 0..1 scale of the range unless the recipe
     /// normalizes.
     pub fn apply(&self, sample: &Image, draws: &[Draw], view: &mut View) {
-        view.set_range(self.normalization.range);
-        view.resampler.interpolation = self.interpolation;
         assert_eq!(draws.len(), self.steps.len(), "one draw per step");
         let mut steps =
             self.steps.iter().zip(draws).filter(|(_, draw)| draw.applied).map(|((_, step), draw)| (step, draw));
+        view.others.clone_from(&self.others);
         if !self.resizes {
-            view.fit(sample, self.shape.size);
+            self.load(sample, view);
         } else if let Some((step, draw)) = steps.next() {
+            view.set_range(self.normalization.range);
+            view.resampler.interpolation = self.interpolation;
             step.apply_to_sample(sample, view, draw);
         }
         steps.for_each(|(step, draw)| step.apply(view, draw));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Choice;
 
-const RGB: ViewShape = ViewShape { size: 16, channels: 3 };
+const RGB: ViewShape = ViewShape::image(16, 3);
 
 fn rng(seed: u64) -> ViewRng {
     StreamRng::new(seed, Purpose::View, 0, 0, 0)
@@ -16,7 +16,7 @@ fn table(text: &str) -> Choice {
     toml::from_str(text).unwrap()
 }
 
-fn augmentation(text: &str, shape: ViewShape) -> Box<dyn ImageAugmentation> {
+fn augmentation(text: &str, shape: ViewShape) -> Box<dyn Augmentation> {
     build(&table(text), "views.0.augmentations.0", shape).map(|(_, augmentation)| augmentation).unwrap()
 }
 
@@ -36,7 +36,7 @@ fn view_of(image: &Image) -> View {
     view
 }
 
-fn applied(augmentation: &dyn ImageAugmentation, image: &Image, draw: &Draw) -> Vec<f32> {
+fn applied(augmentation: &dyn Augmentation, image: &Image, draw: &Draw) -> Vec<f32> {
     let mut view = View::default();
     augmentation.apply_to_sample(image, &mut view, draw);
     view.values().to_vec()
@@ -48,7 +48,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Every entry with its defaults, applied always; `normalize`, which has keys without a default, with zeros and ones.
-fn every_entry(p: f32) -> Vec<(String, Box<dyn ImageAugmentation>)> {
+fn every_entry(p: f32) -> Vec<(String, Box<dyn Augmentation>)> {
     let text = |entry: &AugmentationEntry| match entry.name {
         "normalize" => "name = \"normalize\"\nmean = [0]\nstd = [1]".to_string(),
         name => format!("name = \"{name}\"\np = {p:.1}"),
@@ -119,7 +119,7 @@ fn results_do_not_depend_on_what_the_buffers_held_before() {
 
 #[test]
 fn wrong_recipes_are_refused_in_words() {
-    let gray = ViewShape { size: 28, channels: 1 };
+    let gray = ViewShape::image(28, 1);
     for (text, shape, expected) in [
         (
             "name = \"horizontal_flp\"",
@@ -233,7 +233,7 @@ fn pixel_formats_agree() {
     let image = |pixels| Image::new(23, 31, 2, pixels);
     let words = bytes.iter().map(|&v| u16::from(v) * 257).collect();
     let floats = bytes.iter().map(|&v| f32::from(v) / 255.0).collect();
-    let crop = augmentation("name = \"random_resized_crop\"", ViewShape { size: 12, channels: 2 });
+    let crop = augmentation("name = \"random_resized_crop\"", ViewShape::image(12, 2));
     let draw = Draw::of([1.0, 2.0, 8.0, 9.0]);
     let [eight, sixteen, float] = [Pixels::U8(bytes), Pixels::U16(words), Pixels::F32(floats)].map(image);
     let reference = applied(&*crop, &eight, &draw);
@@ -266,7 +266,7 @@ fn bilinear_interpolation_weighs_by_a_triangle() {
     let fitted = |values: Vec<f32>, size: usize| {
         let side = values.len().isqrt();
         let image = Image::new(side, side, 1, Pixels::F32(values));
-        let shape = ViewShape { size, channels: 1 };
+        let shape = ViewShape::image(size, 1);
         let pipeline =
             Pipeline::new(&[], "", shape, Normalization::none(1)).unwrap().resized_by(Interpolation::Bilinear);
         let mut view = View::default();
@@ -317,7 +317,7 @@ fn sobel_of_a_ramp_is_its_slope() {
 
 #[test]
 fn rotation_by_an_angle_extends_quarter_turns() {
-    let shape = ViewShape { size: 9, channels: 2 };
+    let shape = ViewShape::image(9, 2);
     let image = random_image(9, 9, 2, 5);
     let [angle, turns] =
         ["angle", "quarter_turns"].map(|by| augmentation(&format!("name = \"rotate\"\nby = \"{by}\""), shape));
@@ -405,14 +405,14 @@ proptest! {
             ("rotate", Draw::of([2.0]), 2),
             ("rotate", Draw::of([3.0]), 4),
         ] {
-            let step = augmentation(&format!("name = \"{name}\""), ViewShape { size: 8, channels });
+            let step = augmentation(&format!("name = \"{name}\""), ViewShape::image(8, channels));
             let mut view = original.clone();
             (0..times).for_each(|_| step.apply(&mut view, &draw));
             prop_assert_eq!(view.values(), original.values());
             prop_assert_eq!(view.size(), original.size());
         }
         // Two quarter turns are both flips.
-        let turn = augmentation("name = \"rotate\"", ViewShape { size: 8, channels });
+        let turn = augmentation("name = \"rotate\"", ViewShape::image(8, channels));
         let [mut turned, mut flipped] = [original.clone(), original];
         (0..2).for_each(|_| turn.apply(&mut turned, &Draw::of([1.0])));
         for name in ["horizontal_flip", "vertical_flip"] {
@@ -424,7 +424,7 @@ proptest! {
     #[test]
     fn a_crop_of_the_whole_at_the_same_size_is_the_identity(side in 1usize..48, channels in 1usize..=16, seed: u64) {
         let image = random_image(side, side, channels, seed);
-        let crop = augmentation("name = \"random_resized_crop\"", ViewShape { size: side, channels });
+        let crop = augmentation("name = \"random_resized_crop\"", ViewShape::image(side, channels));
         let whole = Draw::of([0.0, 0.0, side as f32, side as f32]);
         let original = view_of(&image);
         prop_assert_eq!(&applied(&*crop, &image, &whole), original.values());
@@ -495,7 +495,7 @@ proptest! {
         let image = random_image(height, width, channels, seed);
         let Pixels::U8(bytes) = &image.pixels else { unreachable!() };
         let view = |image: &Image| {
-            let shape = ViewShape { size: 13, channels: image.channels };
+            let shape = ViewShape::image(13, image.channels);
             let pipeline = Pipeline::new(&tables, "", shape, Normalization::none(image.channels)).unwrap();
             let (mut draws, mut view) = (Vec::new(), View::default());
             pipeline.draw(image.size(), &mut rng(seed), &mut draws);

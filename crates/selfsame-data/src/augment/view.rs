@@ -1,8 +1,10 @@
 //! A view in the making.
 
+use super::Others;
 use super::resample::{Crop, Resampler};
 use super::vectorized::{unit, vectorized};
 use crate::image::{Image, Pixels, Size, ValueRange};
+use std::sync::Arc;
 
 /// The image that augmentations work on: planar `f32`, so that every loop runs over neighbors in memory whatever
 /// the channel count, with the buffers that operations need, kept from one view to the next.
@@ -22,6 +24,8 @@ pub struct View {
     /// One line with its borders.
     pub(super) line: Vec<f32>,
     pub(super) resampler: Resampler,
+    /// Samples to borrow from.
+    pub(super) others: Option<Arc<Others>>,
 }
 
 impl View {
@@ -35,6 +39,21 @@ impl View {
             Pixels::F32(pixels) => planes(pixels, channels, &mut self.values, |v| v),
         }
         self.rescale();
+    }
+
+    /// The whole of a vector, `value · scale + shift`, both by channel; it has no bounds.
+    pub(super) fn load_normalized(&mut self, sample: &Image, scale: &[f32], shift: &[f32]) {
+        self.load(sample);
+        self.unit_range = false;
+        let plane = self.height * self.width;
+        for ((values, scale), shift) in self.values.chunks_exact_mut(plane).zip(scale).zip(shift) {
+            values.iter_mut().for_each(|value| *value = *value * scale + shift);
+        }
+    }
+
+    /// Samples to borrow from, and the values of this view, `[channels, height, width]`.
+    pub fn with_others(&mut self) -> (&Others, &mut [f32]) {
+        (self.others.as_deref().expect("a pipeline whose steps borrow is given samples"), &mut self.values)
     }
 
     /// From now on, loads samples so that `range` becomes 0..1.

@@ -1,10 +1,8 @@
 //! Which channels of a file become those of a sample (`data.channels`, `data.bands`).
 
+use crate::modality::Modality;
 use crate::settings::DataRequest;
 use selfsame_base::DataError;
-
-/// Most channels of a sample.
-const MOST_CHANNELS: usize = 16;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -43,8 +41,9 @@ impl Wanted {
             let problem = "bands are chosen of image files, and these data are an array: leave the key out";
             return Err(DataError::setting("data.bands", problem));
         }
-        if bands.len() > MOST_CHANNELS {
-            let problem = format!("{} bands are named, at most {MOST_CHANNELS} are read", bands.len());
+        let most = Modality::Image.most_channels();
+        if bands.len() > most {
+            let problem = format!("{} bands are named, at most {most} are read", bands.len());
             return Err(DataError::setting("data.bands", problem));
         }
         let own = shape.map_or(3, |[_, _, channels]| channels);

@@ -9,6 +9,7 @@ use super::array::Layout;
 use super::rows::{ArrayFile, ArraySource, Storage};
 use super::values::Depth;
 use super::{IndexedSource, LabelSource, SourceEntry, bad_file, no_folder_labels};
+use crate::modality::Modality;
 use crate::settings::DataRequest;
 use selfsame_base::{DataError, files};
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ fn open(request: &DataRequest, labels: LabelSource) -> Result<Box<dyn IndexedSou
     }
     let mut rows = ArraySource {
         files: Vec::new(),
-        layout: Layout { images: 0, height: SIDE, width: SIDE, channels: 3, planar: false },
+        layout: Layout { images: 0, height: SIDE, width: SIDE, channels: 3, planar: false, modality: Modality::Image },
         depth: Depth::U8,
         storage: Storage::Memory(Vec::new()),
         offset: 0,

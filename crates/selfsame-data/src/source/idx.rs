@@ -6,10 +6,10 @@
 //! the test part is named as a file (`FOLDER/t10k-images-idx3-ubyte.gz`). Labels lie beside it in `…labels-idx1…`.
 
 use super::array::Layout;
-use super::rows::{ArrayFile, ArraySource, Storage, check_label_count, no_labels, numbered_classes};
+use super::rows::{ArrayFile, ArraySource, Storage, check_label_count, numbered_classes};
 use super::unpack::{self, unpack};
 use super::values::Depth;
-use super::{IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
+use super::{IndexedSource, LabelSource, SourceEntry, bad_file, file_name, no_folder_labels, no_labels};
 use crate::settings::DataRequest;
 use flate2::bufread::MultiGzDecoder;
 use selfsame_base::{DataError, files};

@@ -8,6 +8,7 @@ mod idx;
 pub(crate) mod memory;
 mod pages;
 mod rows;
+mod table;
 mod unpack;
 mod values;
 
@@ -16,6 +17,7 @@ pub use memory::Memory;
 pub use pages::Pages;
 
 use crate::image::Image;
+use crate::modality::Modality;
 use crate::settings::DataRequest;
 use selfsame_base::error::{is_gone, is_scarce};
 use selfsame_base::{DataError, files, lookup};
@@ -64,6 +66,10 @@ pub trait IndexedSource: Send + Sync {
     /// `[height, width, channels]` that every sample has, where that is known without decoding.
     fn shape(&self) -> Option<[usize; 3]> {
         None
+    }
+    /// What a sample is.
+    fn modality(&self) -> Modality {
+        Modality::Image
     }
     /// What a person should know of what is read and what is not, one line each.
     fn notes(&self) -> &[String] {
@@ -133,7 +139,8 @@ pub struct SourceEntry {
 }
 
 /// Every source, in the order in which a path is offered to them.
-pub static SOURCES: &[SourceEntry] = &[demo::ENTRY, idx::ENTRY, cifar::ENTRY, array::ENTRY, folder::ENTRY];
+pub static SOURCES: &[SourceEntry] =
+    &[demo::ENTRY, idx::ENTRY, cifar::ENTRY, array::ENTRY, table::ENTRY, folder::ENTRY];
 
 /// The source of that name or, without one, the first that knows the path.
 pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, DataError> {
@@ -158,7 +165,7 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
                 let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
                 DataError::Data(format!(
                     "{}: not a data set of a known kind{remedy}; expected a folder of images, an IDX file (MNIST family), a \
-                     CIFAR binary (.bin), .npy or .npz",
+                     CIFAR binary (.bin), .npy, .npz, .csv or .tsv",
                     path.display()
                 ))
             })?
@@ -216,6 +223,11 @@ fn class_name(name: &str) -> String {
 /// An error about a data file as a whole.
 fn bad_file(path: &Path, problem: impl std::fmt::Display) -> DataError {
     DataError::Data(format!("{}: {problem}", path.display()))
+}
+
+/// The error for labels that are asked for and not there.
+fn no_labels(path: &Path, expected: &str) -> DataError {
+    DataError::setting("data.labels", format!("{} has no labels: {expected} is not there", path.display()))
 }
 
 /// The error for `data.labels = "folder"` on a source that is no folder.

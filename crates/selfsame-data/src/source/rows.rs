@@ -4,6 +4,7 @@ use super::array::Layout;
 use super::values::Depth;
 use super::{Encoded, IndexedSource, Stat, bad_file, failure, file_name, modified_ns};
 use crate::image::{Image, Pixels};
+use crate::modality::Modality;
 use selfsame_base::{DataError, files};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -120,6 +121,10 @@ impl IndexedSource for ArraySource {
         Some([height, width, channels])
     }
 
+    fn modality(&self) -> Modality {
+        self.layout.modality
+    }
+
     fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -143,9 +148,4 @@ pub fn check_label_count(path: &Path, labels: usize, images: usize) -> Result<()
     }
     let problem = format!("holds {labels} labels for {images} images; data.labels = \"none\" ignores it");
     Err(bad_file(path, problem))
-}
-
-/// The error for labels that are asked for and not there.
-pub fn no_labels(path: &Path, expected: &str) -> DataError {
-    DataError::setting("data.labels", format!("{} has no labels: {expected} is not there", path.display()))
 }

@@ -8,6 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 use selfsame_config::{Kind, Range, Settings, settings};
+use selfsame_data::modality::Modality;
 
 settings! {
     /// `[backbone]` of a belief network.
@@ -21,6 +22,7 @@ settings! {
 pub(super) const BELIEF_NETWORK: BackboneEntry = BackboneEntry {
     name: "belief_network",
     family: "belief_network",
+    modalities: &[Modality::Image, Modality::Vector],
     summary: "512-512 sigmoid layers on flattened pixels, side by side: deep_belief_network (widths can be set)",
     keys: BeliefNetworkSettings::GROUP,
     build,

@@ -1,6 +1,7 @@
 //! The backbones. One file per family, one line per backbone.
 
 pub mod belief_network;
+pub mod mlp;
 pub mod resnet;
 pub mod vit;
 
@@ -19,6 +20,7 @@ pub static BACKBONES: &[BackboneEntry] = &[
     vit::VIT_TINY,
     vit::VIT_SMALL,
     vit::VIT_BASE,
+    mlp::MLP,
     belief_network::BELIEF_NETWORK,
 ];
 

@@ -11,6 +11,7 @@ use crate::tensor::ops::{self, Window};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_config::{Kind, Range, Settings, settings, value};
+use selfsame_data::modality::Modality;
 use serde::{Deserialize, Serialize};
 
 /// First layers of a residual network.
@@ -109,7 +110,16 @@ const fn entry(
     build: fn(&Site, &Init, Role) -> Result<Encoder, Error>,
     cost: fn(&Site) -> Result<Cost, Error>,
 ) -> BackboneEntry {
-    BackboneEntry { name, family: "resnet", summary, keys: ResNetSettings::GROUP, build, check: |_, _, _| Ok(()), cost }
+    BackboneEntry {
+        name,
+        family: "resnet",
+        modalities: &[Modality::Image],
+        summary,
+        keys: ResNetSettings::GROUP,
+        build,
+        check: |_, _, _| Ok(()),
+        cost,
+    }
 }
 
 /// 16-32-64, two basic blocks each.

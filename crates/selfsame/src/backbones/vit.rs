@@ -11,6 +11,7 @@ use crate::tensor::ops;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_config::{Kind, Range, Settings, settings, value};
+use selfsame_data::modality::Modality;
 use serde::{Deserialize, Serialize};
 
 /// What becomes of the tokens at the end.
@@ -102,7 +103,16 @@ const fn entry(
     build: fn(&Site, &Init, Role) -> Result<Encoder, Error>,
     cost: fn(&Site) -> Result<Cost, Error>,
 ) -> BackboneEntry {
-    BackboneEntry { name, family: "vit", summary, keys: VitSettings::GROUP, build, check: check_side, cost }
+    BackboneEntry {
+        name,
+        family: "vit",
+        modalities: &[Modality::Image],
+        summary,
+        keys: VitSettings::GROUP,
+        build,
+        check: check_side,
+        cost,
+    }
 }
 
 /// ViT-Tiny (Touvron et al. 2021).

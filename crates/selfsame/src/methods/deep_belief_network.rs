@@ -103,6 +103,7 @@ impl Method for DeepBeliefNetwork {
     type Outputs = Losses;
 
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::images(plan, DeepBeliefNetwork::NAME)?;
         let Some(BeliefNetworkSettings { widths }) = belief_network::settings_of(&plan.backbone) else {
             return Err(needs_belief_network(plan.backbone.name()));
         };

@@ -10,6 +10,7 @@ use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::decoder::ImageDecoder;
 use crate::error::Error;
+use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, squared_error};
 use crate::outputs::{Loss, Losses};
@@ -20,17 +21,21 @@ use crate::tensor::layers::Pass;
 use crate::tensor::{to_vec, view_to_device};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use selfsame_config::{Kind, settings};
+use selfsame_config::{Kind, settings, value};
+use selfsame_data::modality::Modality;
+use toml::Table;
 
 settings! {
     /// `[method] name = "denoising_autoencoder"`
     pub struct DenoisingAutoencoderSettings {
         /// σ of the noise, where the data's is 1; 0.1 to 1 are usual
         noise: f64 = 0.3, Kind::NOT_NEGATIVE;
-        /// ν, the share of pixels set to zero, the data's mean; 0.25 to 0.5 are usual
+        /// ν, the share of pixels, or of a vector's features, set to zero, the data's mean; 0.25 to 0.5 are usual
         masking: f64 = 0.5, Kind::MOMENTUM;
         /// channels of the decoder's last map
-        decoder_width: usize = 16, Kind::WIDTH;
+        decoder_width: usize = (derived "16, of vectors 256", |s| {
+            value(if s.text("data.modality")? == "vector" { 256 } else { 16 })
+        }), Kind::WIDTH;
     }
 }
 
@@ -50,6 +55,13 @@ impl Method for DenoisingAutoencoder {
 
     fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::one_view_of_h(plan, DenoisingAutoencoder::NAME)
+    }
+
+    fn fit(keys: &mut Table, to: Batches) {
+        if to.modality == Modality::Vector {
+            // A last map of one pixel must not be narrower than the vector.
+            keys.remove("decoder_width");
+        }
     }
 
     fn trivial_loss(_config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
@@ -97,13 +109,15 @@ impl Method for DenoisingAutoencoder {
 }
 
 impl DenoisingAutoencoder {
-    /// `x̃`: `[batch, height, width, channels]`. The channels of a pixel are masked together.
+    /// `x̃`: `[batch, height, width, channels]`. The channels of a pixel are masked together, the features of a vector each by
+    /// itself.
     fn corrupted(&self, view: &Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [rows, height, width, channels] = view.dims();
         let (noise, masking) = (self.settings.noise as f32, self.settings.masking as f32);
+        let together = if height * width == 1 { 1 } else { channels };
         let mut pixels = to_vec(view.clone());
         for (sample, mut rng) in pixels.chunks_exact_mut(height * width * channels).zip(pass.draw(rows)) {
-            for pixel in sample.chunks_exact_mut(channels) {
+            for pixel in sample.chunks_exact_mut(together) {
                 if rng.chance(masking) {
                     pixel.fill(0.0);
                 } else if noise > 0.0 {

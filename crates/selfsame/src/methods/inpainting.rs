@@ -57,6 +57,7 @@ impl Method for Inpainting {
     type Outputs = Losses;
 
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::images(plan, Inpainting::NAME)?;
         require::one_view_of_h(plan, Inpainting::NAME)?;
         let size = plan.data.size;
         let side = config.side(size);

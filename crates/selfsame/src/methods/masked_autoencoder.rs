@@ -176,6 +176,7 @@ impl Method for MaskedAutoencoder {
     type Outputs = Losses;
 
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::images(plan, MaskedAutoencoder::NAME)?;
         require::one_view_of_h(plan, MaskedAutoencoder::NAME)?;
         let Some(VitSettings { patch_size: patch, .. }) = vit::settings_of(&plan.backbone) else {
             return Err(needs_vit(plan.backbone.name()));

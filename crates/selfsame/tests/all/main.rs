@@ -11,4 +11,5 @@ mod recorded;
 mod resnet;
 mod storage;
 mod training;
+mod vectors;
 mod vit;

@@ -215,11 +215,7 @@ fn mistakes_are_told_precisely() {
         (data, &["epochs=1.5"], "train.epochs: expected a whole number from 1 to 1000000, got 1.5 (from command line)"),
         (data, &["optimizer.base_lr=0"], "optimizer.base_lr: expected a number above 0, got 0 (from command line)"),
         (data, &["optimizer.base_lr=nan"], "optimizer.base_lr: expected a number above 0, got nan (from command line)"),
-        (
-            data,
-            &["data.channels=17"],
-            "data.channels: expected a whole number from 1 to 16, got 17 (from command line)",
-        ),
+        (data, &["data.channels=17"], "data.channels: 17, expected at most 16 of images (from command line)"),
         (
             data,
             &["optimizer=adamw", "optimizer.betas=[0.9]"],
@@ -344,7 +340,7 @@ fn what_no_machine_could_do_is_refused_before_it_is_tried() {
             "[1099511627776]",
             "backbone.widths: expected a list of whole numbers, each from 1 to 8192",
         ),
-        ("data.size", "1000000000", "data.size: expected a whole number from 4 to 4096"),
+        ("data.size", "1000000000", "data.size: expected a whole number from 1 to 4096"),
         ("backbone.widths", "[8192, 8192, 8192, 8192]", "a step needs at least"),
     ];
     let whole = stated(SIMPLE, &[]).unwrap().to_toml();

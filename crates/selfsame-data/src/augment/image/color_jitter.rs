@@ -60,7 +60,7 @@ pub(in crate::augment) struct ColorJitter {
     pub p: f32,
 }
 
-impl ImageAugmentation for ColorJitter {
+impl Augmentation for ColorJitter {
     /// `order` lists the four in the order of their application: its decimal digits are 1 brightness, 2 contrast,
     /// 3 saturation, 4 hue.
     fn parameter_names(&self) -> &'static [&'static str] {

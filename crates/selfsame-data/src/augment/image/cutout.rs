@@ -35,7 +35,7 @@ struct Cutout {
     p: f32,
 }
 
-impl ImageAugmentation for Cutout {
+impl Augmentation for Cutout {
     fn parameter_names(&self) -> &'static [&'static str] {
         &RECTANGLE
     }

@@ -33,7 +33,7 @@ pub(in crate::augment) struct GaussianBlur {
     pub p: f32,
 }
 
-impl ImageAugmentation for GaussianBlur {
+impl Augmentation for GaussianBlur {
     fn parameter_names(&self) -> &'static [&'static str] {
         &["sigma_px"]
     }

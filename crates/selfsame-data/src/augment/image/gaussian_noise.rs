@@ -8,14 +8,14 @@ use std::f32::consts::TAU;
 settings! {
     /// `{ name = "gaussian_noise" }`
     pub struct GaussianNoiseSettings {
-        /// standard deviation, as a share of data.range
+        /// standard deviation, as a share of data.range; of vectors, in the feature's own
         sigma: [f32; 2] = [0.0, 0.1], Kind::Interval(Range::Within(0.0, 1.0));
         /// probability of being applied
         p: f32 = 0.5, Kind::SHARE;
     }
 }
 
-pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
+pub(in crate::augment) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "gaussian_noise",
     summary: "Normal noise of random strength on every value",
     keys: GaussianNoiseSettings::GROUP,
@@ -30,7 +30,7 @@ struct GaussianNoise {
     p: f32,
 }
 
-impl ImageAugmentation for GaussianNoise {
+impl Augmentation for GaussianNoise {
     fn parameter_names(&self) -> &'static [&'static str] {
         &["sigma", "noise_seed"]
     }
@@ -56,11 +56,11 @@ impl ImageAugmentation for GaussianNoise {
 }
 
 /// A seed that `f32` holds exactly: 24 bits.
-pub(super) fn noise_seed(rng: &mut ViewRng) -> f32 {
+pub(in crate::augment) fn noise_seed(rng: &mut ViewRng) -> f32 {
     (rng.bits() >> 8) as f32
 }
 
 /// The noise of a seed.
-pub(super) fn noise(seed: f32) -> ViewRng {
+pub(in crate::augment) fn noise(seed: f32) -> ViewRng {
     StreamRng::new(seed as u64, Purpose::Noise, 0, 0, 0)
 }

@@ -21,7 +21,7 @@ pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
 };
 
 /// Builds it for `grayscale` and `color_drop`.
-pub(super) fn build(cx: &AugmentationContext<'_>) -> Result<Box<dyn ImageAugmentation>, selfsame_base::DataError> {
+pub(super) fn build(cx: &AugmentationContext<'_>) -> Result<Box<dyn Augmentation>, selfsame_base::DataError> {
     let settings: GrayscaleSettings = cx.read()?;
     cx.need_rgb("name", "leave it out: there is no color to remove")?;
     Ok(Box::new(Grayscale { p: settings.p }))
@@ -39,7 +39,7 @@ pub(in crate::augment) struct Grayscale {
     pub p: f32,
 }
 
-impl ImageAugmentation for Grayscale {
+impl Augmentation for Grayscale {
     fn parameter_names(&self) -> &'static [&'static str] {
         &[]
     }

@@ -26,7 +26,7 @@ pub(in crate::augment) struct HorizontalFlip {
     pub p: f32,
 }
 
-impl ImageAugmentation for HorizontalFlip {
+impl Augmentation for HorizontalFlip {
     fn parameter_names(&self) -> &'static [&'static str] {
         &[]
     }

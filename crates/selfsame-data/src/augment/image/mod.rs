@@ -17,6 +17,7 @@ mod vertical_flip;
 
 pub(super) use color_jitter::ColorJitter;
 pub(super) use gaussian_blur::GaussianBlur;
+pub(super) use gaussian_noise::{ENTRY as GAUSSIAN_NOISE, noise, noise_seed};
 pub(super) use grayscale::Grayscale;
 pub(super) use horizontal_flip::HorizontalFlip;
 pub(super) use random_resized_crop::RandomResizedCrop;
@@ -24,7 +25,7 @@ pub(super) use rotate::QuarterTurns;
 pub(super) use solarize::Solarize;
 pub(super) use vertical_flip::VerticalFlip;
 
-use super::{AugmentationContext, AugmentationEntry, Draw, ImageAugmentation, View};
+use super::{Augmentation, AugmentationContext, AugmentationEntry, Draw, View};
 use selfsame_config::{Kind, Range, Settings, settings};
 use toml::Value;
 

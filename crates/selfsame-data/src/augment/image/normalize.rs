@@ -33,7 +33,7 @@ struct Normalize {
     std: Vec<f32>,
 }
 
-impl ImageAugmentation for Normalize {
+impl Augmentation for Normalize {
     fn parameter_names(&self) -> &'static [&'static str] {
         &[]
     }

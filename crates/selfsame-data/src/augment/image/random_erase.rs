@@ -49,7 +49,7 @@ enum Fill {
     Value(f32),
 }
 
-impl ImageAugmentation for RandomErase {
+impl Augmentation for RandomErase {
     fn parameter_names(&self) -> &'static [&'static str] {
         &["top_px", "left_px", "height_px", "width_px", "noise_seed"]
     }

@@ -68,7 +68,7 @@ fn crop_of(draw: &Draw) -> Crop {
     Crop { top, left, height, width }
 }
 
-impl ImageAugmentation for RandomResizedCrop {
+impl Augmentation for RandomResizedCrop {
     fn parameter_names(&self) -> &'static [&'static str] {
         &RECTANGLE
     }

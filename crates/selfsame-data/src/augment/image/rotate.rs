@@ -41,7 +41,7 @@ pub(in crate::augment) struct QuarterTurns {
     pub p: f32,
 }
 
-impl ImageAugmentation for QuarterTurns {
+impl Augmentation for QuarterTurns {
     fn parameter_names(&self) -> &'static [&'static str] {
         &["quarter_turns"]
     }
@@ -89,7 +89,7 @@ struct Angle {
     p: f32,
 }
 
-impl ImageAugmentation for Angle {
+impl Augmentation for Angle {
     fn parameter_names(&self) -> &'static [&'static str] {
         &["degrees"]
     }

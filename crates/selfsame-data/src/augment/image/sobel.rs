@@ -28,7 +28,7 @@ struct Sobel {
     p: f32,
 }
 
-impl ImageAugmentation for Sobel {
+impl Augmentation for Sobel {
     fn parameter_names(&self) -> &'static [&'static str] {
         &[]
     }

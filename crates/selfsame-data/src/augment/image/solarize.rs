@@ -30,7 +30,7 @@ pub(in crate::augment) struct Solarize {
     pub p: f32,
 }
 
-impl ImageAugmentation for Solarize {
+impl Augmentation for Solarize {
     fn parameter_names(&self) -> &'static [&'static str] {
         &[]
     }

@@ -26,7 +26,7 @@ pub(in crate::augment) struct VerticalFlip {
     pub p: f32,
 }
 
-impl ImageAugmentation for VerticalFlip {
+impl Augmentation for VerticalFlip {
     fn parameter_names(&self) -> &'static [&'static str] {
         &[]
     }

@@ -1,15 +1,13 @@
 //! Which axis of an array is which.
 
+use crate::modality::Modality;
 use crate::settings::AUTO;
 use crate::source::bad_file;
 use selfsame_base::DataError;
 use std::path::Path;
 
-/// Orders of axes that `data.axes` can name: n images, height, width, channels.
-pub const AXES: &[&str] = &[AUTO, "nhwc", "nchw", "nhw", "hwc", "chw", "hw"];
-
-/// Most channels of a pixel.
-const MAX_CHANNELS: usize = 16;
+/// Orders of axes that `data.axes` can name: n images, height, width, channels; or n vectors of f features.
+pub const AXES: &[&str] = &[AUTO, "nhwc", "nchw", "nhw", "hwc", "chw", "hw", "nf"];
 
 /// Axes that are at least so long are no channels where another axis could be: sides of images.
 const SIDE: usize = 8;
@@ -23,6 +21,8 @@ pub struct Layout {
     pub channels: usize,
     /// Whether the channels of an image lie one after the other, `[channels, height, width]`.
     pub planar: bool,
+    /// Images, or vectors of 1 × 1 px with a channel for each feature.
+    pub modality: Modality,
 }
 
 impl Layout {
@@ -45,10 +45,12 @@ impl Layout {
         if shape.contains(&0) {
             return Err(bad_file(path, format!("holds no images: its shape is {shape:?}")));
         }
-        if layout.channels > MAX_CHANNELS {
+        let most = layout.modality.most_channels();
+        if layout.channels > most {
             let found = layout.channels;
+            let noun = if layout.modality == Modality::Image { "channels" } else { "features" };
             let problem = format!(
-                "expected 1 to {MAX_CHANNELS} channels, found {found} in the shape {shape:?} read as {axes}; data.axes names another order"
+                "expected 1 to {most} {noun}, found {found} in the shape {shape:?} read as {axes}; data.axes names another order"
             );
             return Err(bad_file(path, problem));
         }
@@ -61,7 +63,10 @@ impl Layout {
         }
         let axis = |name: char| axes.find(name).map_or(1, |place| shape[place]);
         let planar = axes.contains("ch");
-        Some(Self { images: axis('n'), height: axis('h'), width: axis('w'), channels: axis('c'), planar })
+        let vector = axes == "nf";
+        let modality = if vector { Modality::Vector } else { Modality::Image };
+        let channels = axis(if vector { 'f' } else { 'c' });
+        Some(Self { images: axis('n'), height: axis('h'), width: axis('w'), channels, planar, modality })
     }
 }
 
@@ -74,12 +79,14 @@ fn told(path: &Path, shape: &[usize]) -> Result<&'static str, DataError> {
     };
     let color = |length: usize| matches!(length, 1 | 3 | 4);
     let side = |length: usize| length >= SIDE;
+    let most = Modality::Image.most_channels();
     match *shape {
+        [_, _] => Ok("nf"),
         [a, b, c] if color(c) && side(a) && side(b) => either("hwc", "nhw"),
         [3 | 4, b, c] if side(b) && side(c) => either("chw", "nhw"),
         [_, _, _] => Ok("nhw"),
         [_, a, b, c] => {
-            let (first, last) = ((1..=MAX_CHANNELS).contains(&a), (1..=MAX_CHANNELS).contains(&c));
+            let (first, last) = ((1..=most).contains(&a), (1..=most).contains(&c));
             match (first, last) {
                 (true, false) => Ok("nchw"),
                 (_, true) if !first || color(c) && !color(a) => Ok("nhwc"),
@@ -93,7 +100,7 @@ fn told(path: &Path, shape: &[usize]) -> Result<&'static str, DataError> {
         }
         _ => {
             let problem = format!(
-                "expected an array of images, [n, height, width] or [n, height, width, channels], found the shape {shape:?}; reshape it, or say data.axes=hw of one gray image"
+                "expected an array of images, [n, height, width] or [n, height, width, channels], or of vectors, [n, features], found the shape {shape:?}; reshape it"
             );
             Err(bad_file(path, problem))
         }
@@ -134,7 +141,8 @@ mod tests {
         for shape in [&[3, 24, 30][..], &[24, 24, 1], &[8, 8, 8, 8]] {
             assert!(told(shape).unwrap_err().contains("data.axes="), "{shape:?}");
         }
-        assert!(told(&[40, 784]).unwrap_err().contains("expected an array of images"));
+        assert_eq!(told(&[40, 784]), Ok("nf"));
+        assert!(told(&[784]).unwrap_err().contains("expected an array of images"));
     }
 
     #[test]
@@ -152,5 +160,7 @@ mod tests {
         assert!(layout(&[24, 30, 3], "nhwc").unwrap_err().starts_with("data.axes: nhwc names 4 axes"));
         assert!(layout(&[5, 0, 4, 3], AUTO).unwrap_err().contains("holds no images"));
         assert!(layout(&[5, 64, 64, 20], AUTO).unwrap_err().contains("found 20"));
+        assert_eq!(layout(&[24, 30], AUTO), Ok(([24, 1, 1, 30], false)));
+        assert!(layout(&[2, 70_000], AUTO).unwrap_err().contains("1 to 65536 features, found 70000"));
     }
 }

@@ -1,5 +1,5 @@
 //! NumPy's arrays of images, `.npy` and `.npz`: numbers of any kind in any byte order, C or Fortran order, with their axes in
-//! any of the [usual orders](AXES), 1 to 16 channels.
+//! any of the [usual orders](AXES), 1 to 16 channels; or of vectors, `[n, features]`.
 //!
 //! Labels: beside `NAME.npy` in `NAME_labels.npy` or `labels.npy`; within `.npz` in an array of their own, see [`npz`].
 
@@ -11,9 +11,10 @@ mod reorder;
 pub use layout::{AXES, Layout};
 pub use npz::Part;
 
-use super::rows::{ArrayFile, ArraySource, Storage, no_labels};
+use super::rows::{ArrayFile, ArraySource, Storage};
 use super::values::Depth;
-use super::{LabelSource, SourceEntry, bad_file, file_name, no_folder_labels};
+use super::{LabelSource, SourceEntry, bad_file, file_name, no_folder_labels, no_labels};
+use crate::modality::Modality;
 use crate::settings::DataRequest;
 use labels::Labels;
 use selfsame_base::npy::NpyHeader;
@@ -22,7 +23,7 @@ use std::path::Path;
 
 pub const ENTRY: SourceEntry = SourceEntry {
     name: "array",
-    summary: ".npy or .npz: images [n, height, width(, channels)] of any numbers; labels in NAME_labels.npy, labels.npy or the archive",
+    summary: ".npy or .npz: images [n, height, width(, channels)] or vectors [n, features] of any numbers; labels in NAME_labels.npy, labels.npy or the archive",
     detect: |path| {
         Part::of(path).is_some() || path.is_file() && (has_extension(path, "npy") || has_extension(path, "npz"))
     },
@@ -89,7 +90,16 @@ impl Images {
         let Labels { labels, classes } = labels;
         let files = vec![ArrayFile::new(path, 0)];
         let Self { layout, depth } = self;
-        Ok(ArraySource { files, layout, depth, storage, offset, labels, classes, notes: Vec::new() })
+        let side = layout.channels.isqrt();
+        let notes = match layout.modality {
+            Modality::Vector if side > 7 && side * side == layout.channels => vec![format!(
+                "{}: each row is a vector of {} features; where rows are images, reshape to [n, {side}, {side}]",
+                path.display(),
+                layout.channels
+            )],
+            _ => Vec::new(),
+        };
+        Ok(ArraySource { files, layout, depth, storage, offset, labels, classes, notes })
     }
 }
 

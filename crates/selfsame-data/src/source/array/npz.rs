@@ -7,9 +7,9 @@
 use super::labels::Labels;
 use super::{Images, has_extension};
 use crate::settings::{AUTO, DataRequest};
-use crate::source::rows::{ArraySource, Storage, no_labels};
+use crate::source::rows::{ArraySource, Storage};
 use crate::source::unpack::{self, unpack};
-use crate::source::{LabelSource, bad_file, file_name};
+use crate::source::{LabelSource, bad_file, file_name, no_labels};
 use selfsame_base::lookup::one_of;
 use selfsame_base::npy::NpyHeader;
 use selfsame_base::{DataError, files};

@@ -1,0 +1,118 @@
+//! Vectors go the way of images: the same bytes for any threads and after any interruption, and the plan that is theirs.
+
+use super::training::{encoder, losses, method, train, train_to};
+use selfsame::catalogue::{Catalogue, Planned};
+use selfsame::diagnose::{self, Examined};
+use selfsame::embed::{Pixels, Tables, Wanted};
+use selfsame::trainer::WeightsOf;
+use selfsame_base::rng::{Purpose, StreamRng};
+use selfsame_data::modality::Modality;
+use selfsame_evaluate::training::Training;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+/// 60 rows of two kinds: four numbers, a flag with gaps, a category, and the label.
+fn table(folder: &Path) -> String {
+    let mut rng = StreamRng::new(5, Purpose::Survey, 0, 0, 0);
+    let mut text = "a,b,c,d,flag,color,kind\n".to_owned();
+    for row in 0..60 {
+        let center = if row % 2 == 0 { 2.0 } else { -2.0 };
+        let [a, b, c, d] = std::array::from_fn(|_| center + rng.normal());
+        let (flag, color) = (["yes", "no", ""][row % 3], ["red", "blue"][rng.below(2)]);
+        writeln!(text, "{a},{b},{c},{d},{flag},{color},{}", ["even", "odd"][row % 2]).unwrap();
+    }
+    let path = folder.join("rows.csv");
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn try_planned(folder: &Path, run: &str, more: &[&str]) -> Result<Planned, selfsame::Error> {
+    let mut arguments = vec![
+        format!("data={}", table(folder)),
+        format!("out={}", folder.join(run).display()),
+        "data.label_column=kind".into(),
+        "epochs=3".into(),
+        "batch_size=12".into(),
+        "train.checkpoint_steps=4".into(),
+    ];
+    arguments.extend(more.iter().map(|&word| word.to_owned()));
+    Catalogue::default().plan_fitted(&arguments)
+}
+
+const SMALL: [&str; 2] = ["backbone=mlp", "backbone.width=16"];
+
+#[test]
+fn a_table_trains_with_methods_made_for_images_and_resumes_bit_by_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["simclr", "barlow_twins", "moco", "swav", "denoising_autoencoder", "clusterfit"] {
+        let method = format!("method={name}");
+        let source = format!("method.source={}", folder.path().join("simclr-whole").display());
+        let mut more = [&SMALL[..], &[&method]].concat();
+        if name == "clusterfit" {
+            more.extend([source.as_str(), "method.clusters=4"]);
+        }
+        let run = |run: &str, threads: &str| {
+            try_planned(folder.path(), &format!("{name}-{run}"), &[&more[..], &[threads]].concat()).unwrap()
+        };
+        let (whole, parts) = (run("whole", "threads=1"), run("parts", "threads=3"));
+        assert_eq!((whole.plan.data.modality, whole.plan.data.channels), (Modality::Vector, 8));
+        train(&whole.plan, &whole.dataset);
+        train_to(&parts.plan, &parts.dataset, 6);
+        train(&parts.plan, &parts.dataset);
+        assert_eq!(losses(&whole.plan), losses(&parts.plan), "{name}");
+        assert!(encoder(&whole.plan) == encoder(&parts.plan), "{name}");
+    }
+}
+
+#[test]
+fn a_trained_table_is_embedded_and_diagnosed_without_a_word_about_pixels() {
+    let folder = tempfile::tempdir().unwrap();
+    let Planned { plan, dataset, .. } = try_planned(folder.path(), "run", &SMALL).unwrap();
+    train(&plan, &dataset);
+    let branch = |weights| (method(&plan).branch)(&plan, weights, &mut |_| {}).unwrap();
+    let (branch, untrained) = (branch(WeightsOf::Trained), branch(WeightsOf::Fresh));
+    let wanted = Wanted { raw: Pixels::Whole, ..Wanted::default() };
+    let tables = Tables::embed(&branch, &dataset, &plan, None, wanted, &mut |_| {}).unwrap();
+    assert_eq!((tables.h.dim, tables.raw.dim, tables.h.classes.len()), (16, 8, 2));
+    // What an encoder is given is standardized.
+    for feature in 0..8 {
+        let values: Vec<f32> = tables.raw.values.iter().skip(feature).step_by(8).copied().collect();
+        let mean = values.iter().sum::<f32>() / 60.0;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 60.0;
+        assert!(mean.abs() < 1e-4 && (variance - 1.0).abs() < 1e-3, "{feature}: {mean} {variance}");
+    }
+    let examined = Examined { plan: &plan, branch: &branch, dataset: &dataset };
+    let plain = examined.embed(60, &mut |_| {}).unwrap();
+    assert!(plain.trivial.is_empty());
+    let observed = diagnose::observe(examined, &untrained, &plain, Training::default(), &mut |_| {}).unwrap();
+    let diagnosis = format!("{:?}", observed.diagnose().unwrap());
+    assert!(!diagnosis.contains("pixels") && !diagnosis.contains("corner"), "{diagnosis}");
+}
+
+#[test]
+fn what_is_for_images_is_refused_on_vectors_and_the_other_way_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |more: &[&str]| try_planned(folder.path(), "run", more).err().expect("refused").to_string();
+    assert!(
+        refused(&["backbone=resnet18"])
+            .contains("resnet18 is not for vectors, which the data are; `mlp` or `belief_network` works")
+    );
+    assert!(refused(&["method=rotation"]).contains("rotation is for images, the data are vectors"));
+    assert!(refused(&["method=masked_autoencoder"]).contains("masked_autoencoder is for images"));
+    assert!(refused(&["data.size=8"]).contains("the data are vectors: expected 1"));
+    assert!(refused(&["data.modality=image"]).contains("holds vectors"));
+    let views = "views=[{ count = 2, augmentations = [{ name = \"gaussian_blur\" }] }]";
+    assert!(
+        refused(&[views])
+            .contains("gaussian_blur is for images, these data are vectors; expected `feature_corruption`")
+    );
+    let images = |more: &str| {
+        let arguments = ["data=demo".to_owned(), format!("out={}", folder.path().join("demo").display()), more.into()];
+        Catalogue::default().plan(None, &arguments).err().expect("refused").to_string()
+    };
+    assert!(images("backbone=mlp").contains("mlp is not for images"));
+    let views = "views=[{ count = 2, augmentations = [{ name = \"mixup\" }] }]";
+    assert!(images(views).contains("mixup is for vectors, these data are images"));
+    assert!(images("data.channels=17").contains("data.channels"));
+}
