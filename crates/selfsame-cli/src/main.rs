@@ -14,7 +14,7 @@ use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use commands::{
-    demo, diagnose, embed, evaluate, finetune, list, plan, pretrain, preview, report, selftest, study, watch,
+    demo, diagnose, embed, evaluate, export, finetune, list, plan, pretrain, preview, report, selftest, study, watch,
 };
 use exit::Code;
 use selfsame_base::DataError;
@@ -55,6 +55,8 @@ enum Command {
     Finetune(finetune::Finetune),
     /// Write the features of a data set to .parquet or .npy
     Embed(embed::Embed),
+    /// Write an encoder for timm, transformers, torchvision or ONNX
+    Export(export::Export),
     /// Answer a question with a small grid of runs
     Study(study::RunStudy),
     /// Write the page of a run, or one that compares several
@@ -146,6 +148,7 @@ fn run(command: Command) -> Result<Code> {
         Command::Diagnose(arguments) => arguments.run(),
         Command::Finetune(arguments) => arguments.run(),
         Command::Embed(arguments) => arguments.run(),
+        Command::Export(arguments) => arguments.run(),
         Command::Study(arguments) => arguments.run(),
         Command::Report(arguments) => arguments.run(),
         Command::Preview(arguments) => arguments.run(),
