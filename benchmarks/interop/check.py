@@ -17,7 +17,6 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -28,6 +27,7 @@ import transformers
 from blake3 import blake3
 from PIL import Image
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_torch
 
 SELFSAME = sys.argv[1]
 WORK = Path(os.environ.get("SELFSAME_INTEROP_WORK", "benchmarks/.interop"))
@@ -202,7 +202,7 @@ def check(name):
         by_direct = np.abs(theirs - direct).max() / scale
         by_default = np.abs(theirs - default).max() / scale
         passed = by_direct <= most and by_default <= max(most, DEFAULT) and alone <= DIRECT and np.isfinite(theirs).all()
-        print(f"{name:45} {what:14} {by_direct:.1e} {by_default:.1e}{'' if passed else '  FAILED'}", flush=True)
+        print(f"{name:45} {what:20} {by_direct:.1e} {by_default:.1e}{'' if passed else '  FAILED'}", flush=True)
         if not passed:
             failures.append(f"{name}: {what}")
 
@@ -222,7 +222,6 @@ def check(name):
         folder = exported(run_folder, "torchvision")
         network = getattr(torchvision.models, record["backbone"]["name"])()
         network.fc = torch.nn.Identity()
-        from safetensors.torch import load_file as load_torch
         network.load_state_dict(load_torch(folder / "model.safetensors"), strict=True)
         network.eval()
         compare("torchvision", lambda x: network(x).numpy(), normalized)
@@ -245,9 +244,10 @@ def main():
     unknown = [name for name in chosen if name not in ENCODERS]
     if unknown:
         sys.exit(f"{unknown[0]}: no such encoder (there are: {'; '.join(ENCODERS)})")
+    transformers.utils.logging.disable_progress_bar()
     for library in (torch, torchvision, timm, transformers, onnx, onnxruntime):
         print(library.__name__, library.__version__)
-    print(f"\n{'encoder':45} {'by':14} direct  default")
+    print(f"\n{'encoder':45} {'by':20} direct  default")
     failures = [failure for name in chosen for failure in check(name)]
     for failure in failures:
         print(f"FAILED {failure}")

@@ -128,7 +128,11 @@ fn graphs() -> Vec<(&'static str, Model)> {
         ("mean of tokens", vit("mean"), Input::Float),
         ("belief network", belief_network(), Input::Float),
     ];
-    graphs.drain(..).map(|(name, encoder, input)| (name, model(encoder, input).unwrap())).collect()
+    let graph = |(name, encoder, input)| {
+        // Another release writes the same graphs.
+        (name, Model { producer_version: String::new(), ..model(encoder, input).unwrap() })
+    };
+    graphs.drain(..).map(graph).collect()
 }
 
 #[test]
