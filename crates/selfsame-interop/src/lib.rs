@@ -97,13 +97,13 @@ pub const FORMATS: &[Format] = &[
         name: "timm",
         summary: "a folder that timm and transformers load",
         takes_bytes: false,
-        files: |encoder, _| timm::files(encoder),
+        files: |encoder, _| timm::files(&encoder),
     },
     Format {
         name: "torchvision",
         summary: "a state_dict of torchvision's ResNets",
         takes_bytes: false,
-        files: |encoder, _| torchvision::files(encoder),
+        files: |encoder, _| torchvision::files(&encoder),
     },
     Format {
         name: "onnx",

@@ -66,11 +66,8 @@ impl Network {
         let Choice { name, keys } = &encoder.backbone;
         let word = |key: &str| keys.get(key).and_then(|value| value.as_str()).ok_or_else(|| unreadable(key));
         let count = |key: &str| {
-            let value = keys.get(key).and_then(|value| value.as_integer());
-            value
-                .and_then(|value| usize::try_from(value).ok())
-                .filter(|&value| value > 0)
-                .ok_or_else(|| unreadable(key))
+            let value = || usize::try_from(keys.get(key)?.as_integer()?).ok();
+            value().filter(|&value| value > 0).ok_or_else(|| unreadable(key))
         };
         let length = |key: &str| {
             let value = keys.get(key).and_then(|value| value.as_array());

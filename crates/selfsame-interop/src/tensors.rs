@@ -119,6 +119,6 @@ impl FromIterator<(String, Tensor)> for Tensors {
     }
 }
 
-fn damaged(problem: String) -> DataError {
+fn damaged(problem: impl std::fmt::Display) -> DataError {
     DataError::Data(format!("the weights are not those of the backbone that config.json names: {problem}"))
 }

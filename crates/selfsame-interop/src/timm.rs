@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 /// If timm has no such network.
-pub(crate) fn files(encoder: Encoder) -> Result<Vec<File>, DataError> {
-    let config = config(&encoder)?;
+pub(crate) fn files(encoder: &Encoder) -> Result<Vec<File>, DataError> {
+    let config = config(encoder)?;
     let usage = format!(
         "With timm (tested with 1.0.31):\n\n```python\nimport timm\n\n\
          net = timm.create_model(\"local-dir:PATH\", pretrained=True).eval()\n\
@@ -19,7 +19,7 @@ pub(crate) fn files(encoder: Encoder) -> Result<Vec<File>, DataError> {
          With transformers (tested with 5.24.0): `AutoModel.from_pretrained(PATH)`, whose `pooler_output` is `h`.\n",
         encoder.width
     );
-    let card = card::page(&encoder, "timm", &usage);
+    let card = card::page(encoder, "timm", &usage);
     let config = serde_json::to_string_pretty(&config).expect("plain values serialize") + "\n";
     Ok(vec![
         ("README.md", card.into_bytes()),

@@ -8,10 +8,10 @@ use selfsame_base::DataError;
 ///
 /// # Errors
 /// If torchvision has no such network.
-pub(crate) fn files(encoder: Encoder) -> Result<Vec<File>, DataError> {
+pub(crate) fn files(encoder: &Encoder) -> Result<Vec<File>, DataError> {
     let lacks = |what: &str| Err(lacks("torchvision", what));
     let name = encoder.backbone.name.clone();
-    match Network::of(&encoder)? {
+    match Network::of(encoder)? {
         Network::ResNet(_) if name == "resnet_micro" => return lacks("resnet_micro"),
         Network::ResNet(net) if !net.imagenet_stem => return lacks("backbone.stem = \"small\""),
         Network::ResNet(net) if net.norm != Norm::Batch => return lacks("backbone.norm is not \"batch\""),
@@ -28,6 +28,6 @@ pub(crate) fn files(encoder: Encoder) -> Result<Vec<File>, DataError> {
          h = net.eval()(images)  # [n, {}]\n```\n",
         encoder.width
     );
-    let card = card::page(&encoder, "torchvision", &usage);
+    let card = card::page(encoder, "torchvision", &usage);
     Ok(vec![("README.md", card.into_bytes()), ("model.safetensors", encoder.tensors.state_dict(encoder.origin.steps))])
 }
