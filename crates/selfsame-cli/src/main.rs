@@ -15,7 +15,8 @@ use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
-    demo, diagnose, embed, evaluate, finetune, generate, list, plan, pretrain, preview, report, selftest, study, watch,
+    demo, diagnose, embed, evaluate, export, finetune, generate, list, plan, pretrain, preview, report, selftest,
+    study, watch,
 };
 use exit::Code;
 use selfsame_base::DataError;
@@ -56,6 +57,8 @@ enum Command {
     Finetune(finetune::Finetune),
     /// Write the features of a data set to .parquet or .npy
     Embed(embed::Embed),
+    /// Write an encoder for timm, transformers, torchvision or ONNX
+    Export(export::Export),
     /// Answer a question with a small grid of runs
     Study(study::RunStudy),
     /// Write the page of a run, or one that compares several
@@ -149,6 +152,7 @@ fn run(command: Command) -> Result<Code> {
         Command::Diagnose(arguments) => arguments.run(),
         Command::Finetune(arguments) => arguments.run(),
         Command::Embed(arguments) => arguments.run(),
+        Command::Export(arguments) => arguments.run(),
         Command::Study(arguments) => arguments.run(),
         Command::Report(arguments) => arguments.run(),
         Command::Preview(arguments) => arguments.run(),

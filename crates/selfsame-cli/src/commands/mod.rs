@@ -4,6 +4,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod embed;
 pub mod evaluate;
+pub mod export;
 pub mod finetune;
 pub mod generate;
 pub mod list;

@@ -1,0 +1,257 @@
+"""What other tools compute with exported encoders, beside `selfsame embed`.
+
+Every encoder is trained for a step or two, so that there is a run, and then gets seeded values for *every* parameter and running
+statistic, so that no block is near the identity and nothing that is left out goes unnoticed. The images have the encoder's size, so that
+no tool resizes. Deviations are max|theirs - ours| / max|ours|. Mutants (a block left out, queries and values exchanged) must fail.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+warnings.filterwarnings("ignore")
+
+import numpy as np
+import onnx
+import onnxruntime
+import timm
+import torch
+import torchvision
+import transformers
+from blake3 import blake3
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_torch
+
+SELFSAME = sys.argv[1]
+WORK = Path(os.environ.get("SELFSAME_INTEROP_WORK", "benchmarks/.interop"))
+IMAGES = 64
+DIRECT, DEFAULT, BYTES = 1e-5, 1e-4, 1e-3
+
+# name: side, channels, arguments, formats besides onnx
+RESNET = ["timm", "torchvision"]
+ENCODERS = {
+    "resnet_micro": (32, 3, ["backbone=resnet_micro"], []),
+    "resnet_micro, gray, group norm, two stages": (
+        32, 1, ["backbone=resnet_micro", "backbone.norm=group", "backbone.widths=[16,24]"], []),
+    "resnet_micro, no norm, imagenet stem": (
+        32, 3, ["backbone=resnet_micro", "backbone.norm=none", "backbone.stem=imagenet"], []),
+    "resnet18, small stem": (32, 3, ["backbone=resnet18"], []),
+    "resnet18": (64, 3, ["backbone=resnet18", "backbone.stem=imagenet"], RESNET),
+    "resnet18, gray": (64, 1, ["backbone=resnet18", "backbone.stem=imagenet"], ["timm"]),
+    "resnet18, group norm": (64, 3, ["backbone=resnet18", "backbone.stem=imagenet", "backbone.norm=group"], ["timm"]),
+    "resnet34": (64, 3, ["backbone=resnet34", "backbone.stem=imagenet"], RESNET),
+    "resnet50": (64, 3, ["backbone=resnet50", "backbone.stem=imagenet"], RESNET),
+    "vit_micro": (32, 3, ["backbone=vit_micro"], ["timm"]),
+    "vit_micro, gray, mean, sines, other sizes": (
+        32, 1, ["backbone=vit_micro", "backbone.pool=mean", "backbone.positions=sincos", "backbone.dim=96",
+                "backbone.depth=3", "backbone.heads=4"], ["timm"]),
+    "vit_tiny": (64, 3, ["backbone=vit_tiny", "backbone.patch_size=16"], ["timm"]),
+    "vit_small, mean": (64, 3, ["backbone=vit_small", "backbone.patch_size=16", "backbone.pool=mean"], ["timm"]),
+    "vit_base": (64, 3, ["backbone=vit_base", "backbone.patch_size=16"], ["timm"]),
+    "belief_network": (32, 3, ["method=deep_belief_network"], []),
+}
+
+
+def run(*words, **environment):
+    """A command of ours; its output where it fails."""
+    done = subprocess.run([SELFSAME, *map(str, words)], env=os.environ | environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"selfsame {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stderr}")
+
+
+def images(side, channels):
+    """The folder of the images, and the images, bytes [n, side, side, channels]."""
+    folder = WORK / f"images-{side}-{channels}"
+    pixels = np.random.default_rng(side).integers(0, 256, (IMAGES, side, side, channels), dtype=np.uint8)
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        for i, image in enumerate(pixels):
+            Image.fromarray(image.squeeze()).save(folder / f"{i:03}.png")
+    return folder, pixels
+
+
+def seeded(name, value, rng):
+    """A value for a tensor of that name."""
+    shape = value.shape
+    if name.endswith("running_var"):
+        new = rng.uniform(0.5, 2, shape)
+    elif name.endswith("running_mean") or name.endswith("bias") or name == "shift":
+        new = rng.normal(0, 0.1, shape)
+    elif value.ndim == 1:
+        new = rng.uniform(0.5, 1.5, shape)  # gains of norms; what a belief network multiplies pixels with
+    elif name in ("pos_embed", "cls_token"):
+        new = rng.normal(0, 0.5, shape)
+    else:
+        new = rng.normal(0, 1, shape) * (1 / np.prod(shape[1:])) ** 0.5
+    return new.astype(np.float32)
+
+
+def sealed(config):
+    """The bytes of a record whose last field is the hash of all before it (selfsame-base/src/seal.rs)."""
+    config.pop("blake3", None)
+    text = json.dumps(config, indent=2, ensure_ascii=False)
+    head = text.removesuffix("\n}") + ',\n  "blake3": "'
+    return (head + blake3(head.encode()).hexdigest() + '"\n}\n').encode()
+
+
+def prepared(name, side, channels, arguments):
+    """A run whose encoder has seeded values. What could bring the trained ones back goes."""
+    run_folder = WORK / "runs" / re.sub(r"\W+", "-", name)
+    data, _ = images(side, channels)
+    if not (run_folder / "encoder.safetensors").exists():
+        method = [] if any(word.startswith("method=") for word in arguments) else ["method=simclr"]
+        run("pretrain", f"data={data}", f"size={side}", "epochs=1", "batch_size=32", f"out={run_folder}", *method, *arguments)
+    weights, config = run_folder / "encoder.safetensors", run_folder / "config.json"
+    shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
+    rng = np.random.default_rng(7)
+    save_file({key: seeded(key, value, rng) for key, value in sorted(load_file(weights).items())}, weights)
+    record = json.loads(config.read_text())
+    contents = weights.read_bytes()
+    record["weights"] |= {"bytes": len(contents), "blake3": blake3(contents).hexdigest()}
+    config.write_bytes(sealed(record))
+    return run_folder, record
+
+
+def features(run_folder, data, **environment):
+    """What `selfsame embed` gives."""
+    out = run_folder / "features.npy"
+    run("embed", run_folder, f"data={data}", f"out={out}", **environment)
+    return np.load(out)
+
+
+def exported(run_folder, format, *words):
+    """A folder in that format."""
+    out = run_folder / ("exported-" + "-".join([format, *words]).replace("=", "-"))
+    shutil.rmtree(out, ignore_errors=True)
+    run("export", run_folder, f"out={out}", f"format={format}", *words)
+    return out
+
+
+def by_batches(network, x):
+    """All of `x` in batches of 7, and the first alone, which must give the same."""
+    with torch.inference_mode():
+        together = np.concatenate([network(x[i:i + 7]) for i in range(0, len(x), 7)])
+        alone = network(x[:1])
+    return np.concatenate([alone, together[1:]]), np.abs(alone - together[:1]).max() / np.abs(together).max()
+
+
+def session(model):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def mutants(path, name):
+    """Graphs that are wrong in one place."""
+    model = onnx.load(path)
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+
+    def with_values(key, change):
+        mutant = onnx.ModelProto.FromString(model.SerializeToString())
+        tensor = next(t for t in mutant.graph.initializer if t.name == key)
+        values = change(onnx.numpy_helper.to_array(initializers[key]).copy())
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, key))
+        return mutant.SerializeToString()
+
+    def without_last_branch():
+        """The last sum passes on what the block was given."""
+        mutant = onnx.ModelProto.FromString(model.SerializeToString())
+        sums = [n for n in mutant.graph.node if n.op_type == "Add" and not any(i in initializers for i in n.input)]
+        last = sums[-1]
+        last.op_type = "Identity"
+        # A transformer's block adds to its first input, a residual network's puts the shortcut second.
+        kept = last.input[0 if name.startswith("vit") else 1]
+        del last.input[:]
+        last.input.append(kept)
+        return mutant.SerializeToString()
+
+    if not name.startswith("belief"):
+        yield "a branch left out", without_last_branch()
+    if name.startswith("vit"):
+        def exchanged(values):
+            third = values.shape[-1] // 3
+            return np.concatenate([values[..., 2 * third:], values[..., third:2 * third], values[..., :third]], -1)
+        yield "queries and values exchanged", with_values("blocks.0.attn.qkv.weight", exchanged)
+    else:
+        key = next(key for key in initializers if key.endswith("bias"))
+        yield "a bias left out", with_values(key, np.zeros_like)
+
+
+def check(name):
+    side, channels, arguments, formats = ENCODERS[name]
+    run_folder, record = prepared(name, side, channels, arguments)
+    data, pixels = images(side, channels)
+    direct = features(run_folder, data, SELFSAME_WINOGRAD="2")
+    default = features(run_folder, data)
+    numbers = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32) / 255
+    shape = (1, channels, 1, 1)
+    mean, std = (np.array(record[key], np.float32).reshape(shape) for key in ("mean", "std"))
+    normalized = torch.from_numpy((numbers - mean) / std)
+    failures = []
+
+    def compare(what, network, x, most=DIRECT):
+        theirs, alone = by_batches(network, x)
+        scale = np.abs(direct).max()
+        by_direct = np.abs(theirs - direct).max() / scale
+        by_default = np.abs(theirs - default).max() / scale
+        passed = by_direct <= most and by_default <= max(most, DEFAULT) and alone <= DIRECT and np.isfinite(theirs).all()
+        print(f"{name:45} {what:20} {by_direct:.1e} {by_default:.1e}{'' if passed else '  FAILED'}", flush=True)
+        if not passed:
+            failures.append(f"{name}: {what}")
+
+    if "timm" in formats:
+        folder = exported(run_folder, "timm")
+        network = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True).eval()
+        compare("timm", lambda x: network(x).numpy(), normalized)
+        settings = timm.data.resolve_model_data_config(network)
+        transform = timm.data.create_transform(**settings)
+        pictures = [Image.fromarray(image.squeeze()) for image in pixels]
+        deviation = np.abs(np.stack([transform(picture).numpy() for picture in pictures]) - normalized.numpy()).max()
+        if deviation > 1e-5:
+            failures.append(f"{name}: timm's transform deviates by {deviation:.1e}")
+        wrapped = transformers.AutoModel.from_pretrained(folder).eval()
+        compare("transformers", lambda x: wrapped(x).pooler_output.flatten(1).numpy(), normalized)
+    if "torchvision" in formats:
+        folder = exported(run_folder, "torchvision")
+        network = getattr(torchvision.models, record["backbone"]["name"])()
+        network.fc = torch.nn.Identity()
+        network.load_state_dict(load_torch(folder / "model.safetensors"), strict=True)
+        network.eval()
+        compare("torchvision", lambda x: network(x).numpy(), normalized)
+    for words, given, most in (([], numbers, DIRECT), (["input=u8"], pixels, BYTES)):
+        model = exported(run_folder, "onnx", *words) / "model.onnx"
+        onnx.checker.check_model(model, full_check=True)
+        graph = session(str(model))
+        compare(" ".join(["onnxruntime", *words]), lambda x: graph.run(["h"], {"images": x})[0], given, most)
+    for what, mutant in mutants(run_folder / "exported-onnx" / "model.onnx", record["backbone"]["name"]):
+        theirs = session(mutant).run(["h"], {"images": numbers[:7]})[0]
+        deviation = np.abs(theirs - direct[:7]).max() / np.abs(direct).max()
+        if deviation <= BYTES:
+            failures.append(f"{name}: the mutant, {what}, deviates by {deviation:.1e} only")
+        print(f"{name:45} mutant: {what}: {deviation:.1e}", flush=True)
+    return failures
+
+
+def main():
+    chosen = sys.argv[2:] or list(ENCODERS)
+    unknown = [name for name in chosen if name not in ENCODERS]
+    if unknown:
+        sys.exit(f"{unknown[0]}: no such encoder (there are: {'; '.join(ENCODERS)})")
+    transformers.utils.logging.disable_progress_bar()
+    for library in (torch, torchvision, timm, transformers, onnx, onnxruntime):
+        print(library.__name__, library.__version__)
+    print(f"\n{'encoder':45} {'by':20} direct  default")
+    failures = [failure for name in chosen for failure in check(name)]
+    for failure in failures:
+        print(f"FAILED {failure}")
+    sys.exit(bool(failures))
+
+
+main()

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Holds what other tools make of exported encoders against what Selfsame computes, for every backbone that a format has. Installs the
+# tools into an environment of its own (once), builds our side, trains the encoders for a step or two, and runs check.py.
+#   benchmarks/interop/check.sh [names of encoders: see check.py]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+venv=${SELFSAME_BENCH_VENV:-benchmarks/.venv}
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/python" -c 'import torch, torchvision, timm, transformers, onnx, onnxruntime, safetensors, blake3, PIL, numpy' 2>/dev/null ||
+    "$venv/bin/pip" install -q -r benchmarks/interop/requirements.txt
+if [ -z "${SELFSAME:-}" ]; then
+    cargo build --release -q
+    SELFSAME=${CARGO_TARGET_DIR:-target}/release/selfsame
+fi
+exec "$venv/bin/python" benchmarks/interop/check.py "$(realpath "$SELFSAME")" "$@"

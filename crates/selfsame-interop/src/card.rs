@@ -1,0 +1,52 @@
+//! The model card: what the weights are, how they were trained, what they scored, how they are loaded.
+
+use crate::Encoder;
+use selfsame_config::Choice;
+use std::fmt::Write;
+
+/// What a card says of the license: whose weights they are, and of which data, only their owner knows.
+pub const LICENSE: &str = "unknown";
+
+/// A score of `h`, as it is shown.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What is measured.
+    pub score: String,
+    /// Its value, with its interval.
+    pub value: String,
+    /// What it would be without looking at the samples.
+    pub chance: String,
+}
+
+/// The card as Markdown, with the head that model hubs read; `usage` is how the format is loaded.
+pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
+    let Encoder { channels, size, mean, std, range: [black, white], interpolation, width, origin, .. } = encoder;
+    let Choice { name, keys } = &encoder.backbone;
+    let mut text = format!(
+        "---\nlibrary_name: {library}\npipeline_tag: image-feature-extraction\nlicense: {LICENSE}\ntags:\n- self-supervised\n\
+         - {method}\n- selfsame\n---\n\n# {name}, trained by {method}\n\n\
+         An encoder `h = f(x)`, {width} wide, trained without labels.\n\n## Use\n\n{usage}\n## Input\n\n\
+         {channels} channel{plural} of {size} × {size} px: the shorter side resized ({interpolation}, antialiased), the centered square. \
+         Numbers from {black} (black) to {white} (white), less the mean {mean:?}, over the standard deviation {std:?}.\n\n\
+         ## Training\n\n| | |\n| --- | --- |\n| method | {method} |\n| backbone | {name} |\n",
+        method = origin.method,
+        plural = if *channels == 1 { "" } else { "s" },
+    );
+    for (key, value) in keys {
+        let _ = writeln!(text, "| backbone.{key} | {value} |");
+    }
+    let _ = write!(
+        text,
+        "| epochs | {:.1} ({} steps) |\n| selfsame | {} |\n| plan | {} |\n",
+        origin.epochs, origin.steps, origin.selfsame, origin.plan
+    );
+    if origin.scores.is_empty() {
+        text += "\nIt was not evaluated.\n";
+    } else {
+        text += "\n## Scores\n\nOf `h`, on test samples, with 95 % intervals.\n\n| score | h | chance |\n| --- | --- | --- |\n";
+        for Row { score, value, chance } in &origin.scores {
+            let _ = writeln!(text, "| {score} | {value} | {chance} |");
+        }
+    }
+    text
+}

@@ -1,0 +1,223 @@
+//! The networks as operations.
+
+use super::builder::Builder;
+use super::proto::Attribute;
+use crate::network::{Network, Norm, ResNet, Vit};
+use crate::tensors::Tensor;
+use selfsame_base::DataError;
+
+/// Added to a variance before the root is taken.
+const NORM_EPSILON: f32 = 1e-5;
+/// The same in a layer norm.
+const LAYER_NORM_EPSILON: f32 = 1e-6;
+/// Groups of a group norm, fewer when the channels do not divide.
+const GROUPS: usize = 32;
+
+/// The features of the normalized images `x`, `[n, channels, height, width]`.
+pub fn build(b: &mut Builder, network: &Network, x: &str, size: usize) -> Result<String, DataError> {
+    match network {
+        Network::ResNet(net) => resnet(b, net, x),
+        Network::Vit(net) => vit(b, net, x, size),
+        Network::BeliefNetwork { layers } => belief_network(b, *layers, x),
+    }
+}
+
+fn resnet(b: &mut Builder, net: &ResNet, x: &str) -> Result<String, DataError> {
+    let mut x = conv_norm(b, net.norm, "conv1", "bn1", x, if net.imagenet_stem { 2 } else { 1 })?;
+    x = b.op("Relu", &[&x], &[]);
+    if net.imagenet_stem {
+        x = b.op("MaxPool", &[&x], &window(3, 2, 1));
+    }
+    for (stage, &blocks) in net.blocks.iter().enumerate() {
+        for block in 0..blocks {
+            let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+            x = residual(b, net, &format!("layer{}.{block}", stage + 1), &x, stride)?;
+        }
+    }
+    let pooled = b.op("GlobalAveragePool", &[&x], &[]);
+    Ok(b.op("Flatten", &[&pooled], &[Attribute::int("axis", 1)]))
+}
+
+/// `relu(shortcut(x) + f(x))`
+fn residual(b: &mut Builder, net: &ResNet, name: &str, x: &str, stride: i64) -> Result<String, DataError> {
+    let convolutions = if net.bottleneck { 3 } else { 2 };
+    // The 3×3 of a bottleneck strides, else the first.
+    let strided = if net.bottleneck { 2 } else { 1 };
+    let mut y = x.to_owned();
+    for i in 1..=convolutions {
+        let stride = if i == strided { stride } else { 1 };
+        y = conv_norm(b, net.norm, &format!("{name}.conv{i}"), &format!("{name}.bn{i}"), &y, stride)?;
+        if i < convolutions {
+            y = b.op("Relu", &[&y], &[]);
+        }
+    }
+    let shortcut = match b.has(&format!("{name}.downsample.0.weight")) {
+        true => conv_norm(b, net.norm, &format!("{name}.downsample.0"), &format!("{name}.downsample.1"), x, stride)?,
+        false => x.to_owned(),
+    };
+    let sum = b.op("Add", &[&y, &shortcut], &[]);
+    Ok(b.op("Relu", &[&sum], &[]))
+}
+
+/// A convolution padded by half its kernel, with its norm.
+fn conv_norm(b: &mut Builder, norm: Norm, conv: &str, bn: &str, x: &str, stride: i64) -> Result<String, DataError> {
+    let weight = b.take(&format!("{conv}.weight"), 4)?;
+    let (channels, kernel) = (weight.shape[0], weight.shape[2]);
+    let weight = b.floats(&format!("{conv}.weight"), &weight);
+    let window = window(kernel as i64, stride, kernel as i64 / 2);
+    if norm == Norm::None {
+        let bias = b.weight(&format!("{conv}.bias"), 1)?;
+        return Ok(b.op("Conv", &[x, &weight, &bias], &window));
+    }
+    let y = b.op("Conv", &[x, &weight], &window);
+    let epsilon = Attribute::float("epsilon", NORM_EPSILON);
+    if norm == Norm::Batch {
+        let [scale, shift, mean, variance] = [
+            b.weight(&format!("{bn}.weight"), 1)?,
+            b.weight(&format!("{bn}.bias"), 1)?,
+            b.weight(&format!("{bn}.running_mean"), 1)?,
+            b.weight(&format!("{bn}.running_var"), 1)?,
+        ];
+        return Ok(b.op("BatchNormalization", &[&y, &scale, &shift, &mean, &variance], &[epsilon]));
+    }
+    // A group is an instance with its channels side by side; the opset has no norm of groups.
+    let groups = (1..=GROUPS.min(channels)).rev().find(|groups| channels % groups == 0).unwrap_or(1);
+    let [ones, zeros] = [1.0, 0.0].map(|value| {
+        let tensor = Tensor { shape: vec![groups], values: vec![value; groups] };
+        b.floats(&format!("groups.{groups}.{value}"), &tensor)
+    });
+    let grouped_shape = b.integers(&format!("groups.{groups}.shape"), &[0, groups as i64, -1]);
+    let shape = b.op("Shape", &[&y], &[]);
+    let grouped = b.op("Reshape", &[&y, &grouped_shape], &[]);
+    let normalized = b.op("InstanceNormalization", &[&grouped, &ones, &zeros], &[epsilon]);
+    let normalized = b.op("Reshape", &[&normalized, &shape], &[]);
+    let [scale, shift] = [per_channel(b, &format!("{bn}.weight"))?, per_channel(b, &format!("{bn}.bias"))?];
+    let scaled = b.op("Mul", &[&normalized, &scale], &[]);
+    Ok(b.op("Add", &[&scaled, &shift], &[]))
+}
+
+/// The encoder's vector of that name along the channels, `[channels, 1, 1]`.
+fn per_channel(b: &mut Builder, name: &str) -> Result<String, DataError> {
+    let Tensor { shape, values } = b.take(name, 1)?;
+    Ok(b.floats(name, &Tensor { shape: vec![shape[0], 1, 1], values }))
+}
+
+fn window(kernel: i64, stride: i64, padding: i64) -> [Attribute; 3] {
+    [
+        Attribute::ints("kernel_shape", &[kernel; 2]),
+        Attribute::ints("strides", &[stride; 2]),
+        Attribute::ints("pads", &[padding; 4]),
+    ]
+}
+
+fn vit(b: &mut Builder, net: &Vit, x: &str, size: usize) -> Result<String, DataError> {
+    let (dim, patch) = (net.dim, net.patch_size as i64);
+    let [kernel, bias] = [b.weight("patch_embed.proj.weight", 4)?, b.weight("patch_embed.proj.bias", 1)?];
+    let patches = b.op("Conv", &[x, &kernel, &bias], &window(patch, patch, 0));
+    let rows = b.integers("patches.shape", &[0, dim as i64, -1]);
+    let rows = b.op("Reshape", &[&patches, &rows], &[]);
+    let mut tokens = b.op("Transpose", &[&rows], &[Attribute::ints("perm", &[0, 2, 1])]);
+
+    let Tensor { shape, values: mut positions } = b.take("pos_embed", 3)?;
+    let own = (size / net.patch_size).pow(2);
+    let expected = [1, own + usize::from(net.class_token), dim];
+    if shape != expected {
+        return Err(DataError::Data(format!("the weights: pos_embed is {shape:?}, expected {expected:?}")));
+    }
+    let of_patches = positions.split_off(positions.len() - own * dim);
+    let of_patches = b.floats("pos_embed.patches", &Tensor { shape: vec![1, own, dim], values: of_patches });
+    tokens = b.op("Add", &[&tokens, &of_patches], &[]);
+    if net.class_token {
+        let class = b.take("cls_token", 3)?.values;
+        let values = class.iter().zip(&positions).map(|(class, position)| class + position).collect();
+        let class = b.floats("cls_token", &Tensor { shape: vec![1, 1, dim], values });
+        let batch = b.op("Shape", &[&tokens], &[Attribute::int("start", 0), Attribute::int("end", 1)]);
+        let one_token = b.integers("cls_token.shape", &[1, dim as i64]);
+        let shape = b.op("Concat", &[&batch, &one_token], &[Attribute::int("axis", 0)]);
+        let class = b.op("Expand", &[&class, &shape], &[]);
+        tokens = b.op("Concat", &[&class, &tokens], &[Attribute::int("axis", 1)]);
+    }
+    for block in 0..net.depth {
+        tokens = transformer_block(b, net, &format!("blocks.{block}"), &tokens)?;
+    }
+    let encoded = layer_norm(b, "norm", &tokens)?;
+    if net.class_token {
+        let first = b.index("cls_token.index", 0);
+        return Ok(b.op("Gather", &[&encoded, &first], &[Attribute::int("axis", 1)]));
+    }
+    Ok(b.op("ReduceMean", &[&encoded], &[Attribute::ints("axes", &[1]), Attribute::int("keepdims", 0)]))
+}
+
+/// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`
+fn transformer_block(b: &mut Builder, net: &Vit, name: &str, x: &str) -> Result<String, DataError> {
+    let (heads, width) = (net.heads as i64, (net.dim / net.heads) as i64);
+    let normalized = layer_norm(b, &format!("{name}.norm1"), x)?;
+    let qkv = linear(b, &format!("{name}.attn.qkv"), &normalized)?;
+    let parts: [String; 3] = b.op_of("Split", &[&qkv], &[Attribute::int("axis", -1)]);
+    let by_head = b.integers("heads.shape", &[0, 0, heads, width]);
+    // Rows of a head: tokens for queries and values, features for keys.
+    let orders = [[0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]];
+    let [queries, keys, values] = std::array::from_fn(|i| {
+        let part = b.op("Reshape", &[&parts[i], &by_head], &[]);
+        b.op("Transpose", &[&part], &[Attribute::ints("perm", &orders[i])])
+    });
+    let scale = b.float("heads.scale", 1.0 / (width as f32).sqrt());
+    let queries = b.op("Mul", &[&queries, &scale], &[]);
+    let scores = b.op("MatMul", &[&queries, &keys], &[]);
+    let shares = b.op("Softmax", &[&scores], &[Attribute::int("axis", -1)]);
+    let attended = b.op("MatMul", &[&shares, &values], &[]);
+    let attended = b.op("Transpose", &[&attended], &[Attribute::ints("perm", &[0, 2, 1, 3])]);
+    let side_by_side = b.integers("tokens.shape", &[0, 0, net.dim as i64]);
+    let attended = b.op("Reshape", &[&attended, &side_by_side], &[]);
+    let attended = linear(b, &format!("{name}.attn.proj"), &attended)?;
+    let x = b.op("Add", &[x, &attended], &[]);
+
+    let normalized = layer_norm(b, &format!("{name}.norm2"), &x)?;
+    let hidden = linear(b, &format!("{name}.mlp.fc1"), &normalized)?;
+    let hidden = gelu(b, &hidden);
+    let processed = linear(b, &format!("{name}.mlp.fc2"), &hidden)?;
+    Ok(b.op("Add", &[&x, &processed], &[]))
+}
+
+/// `x / 2 · (1 + erf(x / √2))`
+fn gelu(b: &mut Builder, x: &str) -> String {
+    let root = b.float("gelu.root", std::f32::consts::SQRT_2);
+    let [one, half] = [b.float("gelu.one", 1.0), b.float("gelu.half", 0.5)];
+    let share = b.op("Div", &[x, &root], &[]);
+    let share = b.op("Erf", &[&share], &[]);
+    let share = b.op("Add", &[&share, &one], &[]);
+    let product = b.op("Mul", &[x, &share], &[]);
+    b.op("Mul", &[&product, &half], &[])
+}
+
+fn layer_norm(b: &mut Builder, name: &str, x: &str) -> Result<String, DataError> {
+    let [scale, shift] = [b.weight(&format!("{name}.weight"), 1)?, b.weight(&format!("{name}.bias"), 1)?];
+    let attributes = [Attribute::int("axis", -1), Attribute::float("epsilon", LAYER_NORM_EPSILON)];
+    Ok(b.op("LayerNormalization", &[x, &scale, &shift], &attributes))
+}
+
+/// `x · weightᵀ + bias` along the last axis.
+fn linear(b: &mut Builder, name: &str, x: &str) -> Result<String, DataError> {
+    let weight = b.take(&format!("{name}.weight"), 2)?.transposed();
+    let weight = b.floats(&format!("{name}.weight"), &weight);
+    let bias = b.weight(&format!("{name}.bias"), 1)?;
+    let product = b.op("MatMul", &[x, &weight], &[]);
+    Ok(b.op("Add", &[&product, &bias], &[]))
+}
+
+/// Layers of sigmoids on pixels row by row, channels fastest; the means of all layers side by side.
+fn belief_network(b: &mut Builder, layers: usize, x: &str) -> Result<String, DataError> {
+    let [scale, shift] = [per_channel(b, "scale")?, per_channel(b, "shift")?];
+    let x = b.op("Mul", &[x, &scale], &[]);
+    let x = b.op("Add", &[&x, &shift], &[]);
+    let x = b.op("Transpose", &[&x], &[Attribute::ints("perm", &[0, 2, 3, 1])]);
+    let mut below = b.op("Flatten", &[&x], &[Attribute::int("axis", 1)]);
+    let mut means = Vec::new();
+    for layer in 0..layers {
+        let sums = linear(b, &format!("layers.{layer}"), &below)?;
+        below = b.op("Sigmoid", &[&sums], &[]);
+        means.push(below.clone());
+    }
+    let means: Vec<&str> = means.iter().map(String::as_str).collect();
+    Ok(b.op("Concat", &means, &[Attribute::int("axis", 1)]))
+}

@@ -1,0 +1,93 @@
+//! The folder that `timm.create_model("local-dir:PATH", pretrained=True)` loads, and transformers as a `TimmWrapper`.
+
+use crate::network::{Network, Norm};
+use crate::{Encoder, File, card, lacks};
+use selfsame_base::DataError;
+use serde_json::{Value, json};
+
+/// The files of a timm folder; `config.json` last, which loaders read first.
+///
+/// # Errors
+/// If timm has no such network.
+pub(crate) fn files(encoder: &Encoder) -> Result<Vec<File>, DataError> {
+    let config = config(encoder)?;
+    let usage = format!(
+        "With timm (tested with 1.0.31):\n\n```python\nimport timm\n\n\
+         net = timm.create_model(\"local-dir:PATH\", pretrained=True).eval()\n\
+         images = timm.data.create_transform(**timm.data.resolve_model_data_config(net))(picture)[None]\n\
+         h = net(images)  # [n, {}]\n```\n\n\
+         With transformers (tested with 5.24.0): `AutoModel.from_pretrained(PATH)`, whose `pooler_output` is `h`.\n",
+        encoder.width
+    );
+    let card = card::page(encoder, "timm", &usage);
+    let config = serde_json::to_string_pretty(&config).expect("plain values serialize") + "\n";
+    Ok(vec![
+        ("README.md", card.into_bytes()),
+        ("model.safetensors", encoder.tensors.state_dict(encoder.origin.steps)),
+        ("config.json", config.into_bytes()),
+    ])
+}
+
+/// `config.json`.
+fn config(encoder: &Encoder) -> Result<Value, DataError> {
+    let Encoder { channels, size, mean, std, interpolation, width, .. } = encoder;
+    let name = encoder.backbone.name.as_str();
+    let mut arguments = json!({ "in_chans": channels });
+    let (architecture, pool, first, classifier, fixed) = match Network::of(encoder)? {
+        Network::ResNet(_) if name == "resnet_micro" => return Err(lacks("timm", name)),
+        Network::ResNet(net) if !net.imagenet_stem => return Err(lacks("timm", "backbone.stem = \"small\"")),
+        Network::ResNet(net) => {
+            match net.norm {
+                Norm::Batch => {}
+                Norm::Group => arguments["norm_layer"] = json!("groupnorm"),
+                Norm::None => return Err(lacks("timm", "backbone.norm = \"none\"")),
+            }
+            (name, "avg", "conv1", "fc", false)
+        }
+        Network::Vit(net) => {
+            let pool = if net.class_token { "token" } else { "avg" };
+            let own = json!({
+                "img_size": size,
+                "patch_size": net.patch_size,
+                "embed_dim": net.dim,
+                "depth": net.depth,
+                "num_heads": net.heads,
+                "class_token": net.class_token,
+                "global_pool": pool,
+                // The last norm is of the tokens, before their mean.
+                "fc_norm": false,
+            });
+            arguments.as_object_mut().expect("an object").extend(own.as_object().expect("an object").clone());
+            // An entry for each width; of the micro network the arguments say everything.
+            let architecture = match name {
+                "vit_small" => "vit_small_patch16_224",
+                "vit_base" => "vit_base_patch16_224",
+                _ => "vit_tiny_patch16_224",
+            };
+            (architecture, pool, "patch_embed.proj", "head", true)
+        }
+        Network::BeliefNetwork { .. } => return Err(lacks("timm", name)),
+    };
+    Ok(json!({
+        "architecture": architecture,
+        "num_classes": 0,
+        "num_features": width,
+        "global_pool": pool,
+        "model_args": arguments,
+        "pretrained_cfg": {
+            "tag": "selfsame",
+            "custom_load": false,
+            "input_size": [channels, size, size],
+            "fixed_input_size": fixed,
+            "interpolation": interpolation,
+            "crop_pct": 1.0,
+            "crop_mode": "center",
+            "mean": mean,
+            "std": std,
+            "num_classes": 0,
+            "first_conv": first,
+            "classifier": classifier,
+            "license": card::LICENSE,
+        },
+    }))
+}

@@ -1,0 +1,33 @@
+//! A `state_dict` for torchvision's residual networks.
+
+use crate::network::{Network, Norm};
+use crate::{Encoder, File, card, lacks};
+use selfsame_base::DataError;
+
+/// The files of a torchvision folder.
+///
+/// # Errors
+/// If torchvision has no such network.
+pub(crate) fn files(encoder: &Encoder) -> Result<Vec<File>, DataError> {
+    let lacks = |what: &str| Err(lacks("torchvision", what));
+    let name = encoder.backbone.name.clone();
+    match Network::of(encoder)? {
+        Network::ResNet(_) if name == "resnet_micro" => return lacks("resnet_micro"),
+        Network::ResNet(net) if !net.imagenet_stem => return lacks("backbone.stem = \"small\""),
+        Network::ResNet(net) if net.norm != Norm::Batch => return lacks("backbone.norm is not \"batch\""),
+        Network::ResNet(_) => {}
+        _ => return lacks(&name),
+    }
+    if encoder.channels != 3 {
+        return lacks(&format!("it takes images of 3 channels, and this one of {}", encoder.channels));
+    }
+    let usage = format!(
+        "With torchvision (tested with 0.29.2):\n\n```python\nimport safetensors.torch, torch, torchvision\n\n\
+         net = torchvision.models.{name}()\nnet.fc = torch.nn.Identity()\n\
+         net.load_state_dict(safetensors.torch.load_file(\"model.safetensors\"))\n\
+         h = net.eval()(images)  # [n, {}]\n```\n",
+        encoder.width
+    );
+    let card = card::page(encoder, "torchvision", &usage);
+    Ok(vec![("README.md", card.into_bytes()), ("model.safetensors", encoder.tensors.state_dict(encoder.origin.steps))])
+}
