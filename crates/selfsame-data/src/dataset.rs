@@ -12,13 +12,16 @@ use crate::settings::{DataRequest, PageChoice};
 use crate::source::{self, Encoded, IndexedSource, LabelSource, Memory, Stat, memory};
 use crate::threads;
 use blake3::Hasher;
+use cache::Cache;
+use left_out::left_out;
 use rayon::prelude::*;
 use selfsame_base::{DataError, files, machine};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use tiles::Wholes;
 use toml::{Table, Value};
 
 /// Files whose headers are read when a folder is opened, evenly spaced over the list.
@@ -36,20 +39,11 @@ const MOST_FILE_BYTES: u64 = 2 << 30;
 /// Side of the view where neither the user nor the data say one, px.
 const DEFAULT_SIZE: usize = 224;
 
-/// A file that cannot be read, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadFile {
-    /// The sample's id: its path within the data.
-    pub id: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
 /// Samples by index, decoded.
 pub struct Dataset {
     kind: &'static str,
     path: PathBuf,
-    source: Box<dyn IndexedSource>,
+    source: Arc<dyn IndexedSource>,
     decoder: FileDecoder,
     /// Size of every image, as far as it is known to be one.
     uniform_size: Option<Size>,
@@ -62,6 +56,8 @@ pub struct Dataset {
     /// What is told when the data are opened.
     notes: Vec<String>,
     cache: Option<Cache>,
+    /// Images whose tiles are read.
+    wholes: Wholes,
     bad: Mutex<BTreeMap<usize, String>>,
     max_bad_share: f64,
     /// One per sample, once they were asked for.
@@ -101,7 +97,8 @@ impl Dataset {
         let mut dataset = Self {
             kind,
             path: settings.path.clone(),
-            source,
+            source: Arc::from(source),
+            wholes: Wholes::new(decoder.memory_bytes),
             decoder,
             uniform_size: None,
             shorter_side: 0,
@@ -114,6 +111,9 @@ impl Dataset {
             stats: OnceLock::new(),
             contents: OnceLock::new(),
         };
+        if settings.tile > 0 {
+            dataset.cut(settings)?;
+        }
         match dataset.source.shape() {
             Some(shape) => dataset.take_shape(shape)?,
             None => dataset.probe(settings)?,
@@ -155,38 +155,37 @@ impl Dataset {
     fn probe(&mut self, settings: &DataRequest) -> Result<(), DataError> {
         let len = self.len();
         let probes = len.min(PROBES);
-        let header = |probe| {
-            let index = probe * len / probes;
-            match self.source.get(index)? {
-                Encoded::File(file) => {
-                    let (bytes, _share) = self.read(index, &file)?;
-                    self.decoder.probe(&bytes, &self.id(index))
-                }
-                Encoded::Page(file, page) => self.decoder.probe_page(&file, page, &self.id(index)),
-                Encoded::Image(_) => unreachable!("sources of arrays state their shape"),
-            }
-        };
+        let probes: Vec<usize> = (0..probes).map(|probe| probe * len / probes).collect();
+        // Of tiles of one image, one.
+        let mut images = probes.clone();
+        images.dedup_by_key(|index| self.source.image(*index));
         let headers: Vec<Option<Header>> = threads::pool(0)?.install(|| {
-            let headers = (0..probes).into_par_iter().map(|probe| match header(probe) {
+            let headers = images.par_iter().map(|&index| match self.header(index) {
                 Ok(header) => Ok(Some(header)),
                 Err(error @ DataError::Sample { .. }) => {
-                    self.count_bad(probe * len / probes, &error);
+                    self.count_bad(index, &error);
                     Ok(None)
                 }
                 Err(error) => Err(error),
             });
             headers.collect::<Result<_, _>>()
         })?;
-        let headers: Vec<Header> = headers.into_iter().flatten().collect();
+        self.notes.extend(left_out(&headers.iter().flatten().copied().collect::<Vec<_>>()));
+        let header = |&index: &usize| {
+            let header = headers[images.partition_point(|&image| image <= index) - 1]?;
+            let size = self.source.tile(index).map_or(header.size, |place| place.size);
+            Some(Header { size, ..header })
+        };
+        let headers: Vec<Header> = probes.iter().filter_map(header).collect();
         let Some(&first) = headers.first() else {
             let (index, reason) = self.lock_bad().first_key_value().map(|(&i, r)| (i, r.clone())).expect("all failed");
             return Err(DataError::Data(format!(
-                "{}: no image can be decoded: {probes} of {len} were tried; the first, {}: {reason}",
+                "{}: no image can be decoded: {} of {len} were tried; the first, {}: {reason}",
                 settings.path.display(),
+                images.len(),
                 self.id(index)
             )));
         };
-        self.notes.extend(left_out(&headers));
         let gray = headers.iter().all(|header| !header.color);
         if settings.channels.is_none() && settings.bands.is_empty() && gray {
             self.decoder.wanted.channels = 1;
@@ -217,8 +216,26 @@ impl Dataset {
         let budget_bytes = (settings.cache_mb << 20).min(most);
         if self.mean_image_bytes.saturating_mul(len) <= budget_bytes {
             self.cache = Some(Cache::new(len, budget_bytes));
+        } else if budget_bytes > 0 && self.source.image(len - 1) + 1 < len {
+            let (path, all_mb) = (settings.path.display(), self.mean_image_bytes.saturating_mul(len) >> 20);
+            self.notes.push(format!(
+                "{path}: the tiles take {all_mb} MB, more than data.cache_mb = {} or a quarter of the memory, so most are cut from a file that is decoded again; raise data.cache_mb where memory allows, or store the tiles as files",
+                settings.cache_mb
+            ));
         }
         self.check_bad_share()
+    }
+
+    /// What the header of a sample's image says.
+    fn header(&self, index: usize) -> Result<Header, DataError> {
+        match self.source.get(index)? {
+            Encoded::File(file) => {
+                let (bytes, _share) = self.read(index, &file)?;
+                self.decoder.probe(&bytes, &self.id(index))
+            }
+            Encoded::Page(file, page) => self.decoder.probe_page(&file, page, &self.id(index)),
+            Encoded::Image(_) => unreachable!("sources of arrays state their shape"),
+        }
     }
 
     /// Side of the square that an encoder sees unless told otherwise, px: the images' own where they are small squares of one
@@ -255,6 +272,21 @@ impl Dataset {
     /// What a person calls the sample: its path within the data, or `FILE[index]`.
     pub fn id(&self, index: usize) -> String {
         self.source.id(index)
+    }
+
+    /// What a person calls the image that the sample is, or is a tile of: what a table or a pattern of names knows.
+    pub fn image_id(&self, index: usize) -> String {
+        self.source.image_id(index)
+    }
+
+    /// Number of the file that the sample is of. Those of one file follow each other and are one group.
+    pub fn file(&self, index: usize) -> usize {
+        self.source.file(index)
+    }
+
+    /// Whether files have several samples: pages or tiles.
+    pub fn is_grouped(&self) -> bool {
+        self.len().checked_sub(1).is_some_and(|last| self.file(last) < last)
     }
 
     /// Key of the sample's random streams.
@@ -329,6 +361,14 @@ impl Dataset {
     }
 
     fn load(&self, index: usize) -> Result<(Image, Share), DataError> {
+        match self.source.tile(index) {
+            Some(place) => self.load_tile(index, place),
+            None => self.load_image(index),
+        }
+    }
+
+    /// The image that the sample is, or is a tile of.
+    fn load_image(&self, index: usize) -> Result<(Image, Share), DataError> {
         // A row takes its own bytes twice, and its channels in `f32`.
         let row_bytes =
             self.source.shape().map(|_| 2 * self.source.stat(index).size_bytes + self.mean_image_bytes as u64);
@@ -362,70 +402,10 @@ impl Dataset {
 
     /// The bytes of a file, as soon as there is memory for them.
     fn read(&self, index: usize, file: &File) -> Result<(Vec<u8>, Share), DataError> {
-        let failed = |cause| source::failure(self.path.join(self.id(index)), self.id(index), cause);
+        let failed = |cause| source::failure(self.path.join(self.source.image_id(index)), self.id(index), cause);
         let size_bytes = files::size_within(file, MOST_FILE_BYTES).map_err(failed)?;
         let share = budget::FILES.take(size_bytes, self.decoder.memory_bytes);
         Ok((files::read_start(file, size_bytes).map_err(failed)?, share))
-    }
-
-    /// The samples that could not be read so far, in index order, each once.
-    pub fn bad_files(&self) -> Vec<BadFile> {
-        let bad = self.lock_bad();
-        bad.iter().map(|(&index, reason)| BadFile { id: self.id(index), reason: reason.clone() }).collect()
-    }
-
-    /// An error if more than `data.max_bad_share` of all samples could not be read.
-    pub fn check_bad_share(&self) -> Result<(), DataError> {
-        let bad = self.lock_bad();
-        let Some((&index, reason)) = bad.first_key_value() else { return Ok(()) };
-        let (count, len) = (bad.len(), self.len());
-        if count as f64 <= self.max_bad_share * len as f64 {
-            return Ok(());
-        }
-        Err(DataError::TooManyBad(format!(
-            "at least {count} of {len} samples cannot be read, more than data.max_bad_share = {} allows; the first, {}: \
-             {reason}",
-            self.max_bad_share,
-            self.id(index)
-        )))
-    }
-
-    /// What a person should know of samples that could not be read so far: how many, and the first of them, in one line.
-    pub fn skipped(&self) -> Option<String> {
-        let bad = self.lock_bad();
-        let (&index, reason) = bad.first_key_value()?;
-        let (count, len) = (bad.len(), self.len());
-        let first = if count == 1 { "" } else { "the first, " };
-        let lost = match &self.lost_classes(&bad)[..] {
-            [] => String::new(),
-            lost => format!("; none is left of class {}", lost.join(", ")),
-        };
-        Some(format!(
-            "{count} of {len} samples cannot be read and are left out: {first}{}: {reason}{lost}",
-            self.id(index)
-        ))
-    }
-
-    /// Classes of which every sample is among `bad`.
-    fn lost_classes(&self, bad: &BTreeMap<usize, String>) -> Vec<&str> {
-        let mut left = vec![0i64; self.classes().len()];
-        let class = |index| self.label(index).map(|label| label as usize);
-        (0..self.len()).filter_map(class).for_each(|class| left[class] += 1);
-        let has_samples: Vec<bool> = left.iter().map(|&count| count > 0).collect();
-        bad.keys().filter_map(|&index| class(index)).for_each(|class| left[class] -= 1);
-        let lost = (0..left.len()).filter(|&class| has_samples[class] && left[class] == 0);
-        lost.map(|class| self.classes()[class].as_str()).collect()
-    }
-
-    fn count_bad(&self, index: usize, error: &DataError) {
-        if let DataError::Sample { problem, .. } = error {
-            self.lock_bad().insert(index, problem.clone());
-        }
-    }
-
-    fn lock_bad(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, String>> {
-        // The map is whole after every insertion, so a panic elsewhere does not spoil it.
-        self.bad.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the data tell of `given`, a `[data]` table: kind, channels, labels, size (the side of the data's own square, else
@@ -484,7 +464,9 @@ impl Dataset {
         let rows = |stat: &Stat| (FINGERPRINT_BYTES / stat.size_bytes.max(1)) as usize;
         let rows = self.source.shape().and(self.stats().first()).map_or(0, rows);
         let probes = len.min(PROBES.max(rows));
-        for index in (0..probes).map(|probe| probe * len / probes) {
+        let mut probes: Vec<usize> = (0..probes).map(|probe| probe * len / probes).collect();
+        probes.dedup_by_key(|index| self.source.image(*index));
+        for index in probes {
             match self.hash_sample(index, &mut hash) {
                 Ok(()) => {}
                 // What cannot be read today and can be tomorrow is another content.
@@ -502,7 +484,7 @@ impl Dataset {
         self.stats.get_or_init(|| (0..self.len()).map(|index| self.source.stat(index)).collect())
     }
 
-    /// Feeds the content of a sample, as it is stored, to `hash`.
+    /// Feeds the content of a sample, as it is stored, to `hash`; of a tile, that of its image.
     fn hash_sample(&self, index: usize, hash: &mut Hasher) -> Result<(), DataError> {
         match self.source.get(index)? {
             Encoded::File(file) => {
@@ -542,15 +524,23 @@ impl Dataset {
         }
     }
 
+    /// What is known of one sample's content is that of another of the same image.
+    fn learn_from(&self, known: usize, other: usize) {
+        if let Some(contents) = self.contents.get() {
+            contents[other].store(contents[known].load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// Hash of a sample's content as it is stored, if it was read since [`Self::remember`].
     pub fn content(&self, index: usize) -> Option<u64> {
         let content = self.contents.get()?[index].load(Ordering::Relaxed);
         (content != 0).then_some(content)
     }
 
-    /// Size of all samples as they are stored.
+    /// Size of all files, or rows, as they are stored.
     pub fn size_bytes(&self) -> u64 {
-        self.stats().iter().map(|stat| stat.size_bytes).sum()
+        let first = |index: usize| index == 0 || self.source.file(index) != self.source.file(index - 1);
+        self.stats().iter().enumerate().filter(|&(index, _)| first(index)).map(|(_, stat)| stat.size_bytes).sum()
     }
 
     /// Samples whose content is known, see [`Self::remember`].
@@ -607,21 +597,6 @@ impl Dataset {
     }
 }
 
-/// What is left out of the probed files, one line each: further pages, and further bands.
-fn left_out(headers: &[Header]) -> impl Iterator<Item = String> {
-    let line = |more: fn(&Header) -> usize, what: &str, remedy: &str| {
-        let (files, most) = (headers.iter().filter(|header| more(header) > 0).count(), headers.iter().map(more).max());
-        let most = most.filter(|_| files > 0)?;
-        Some(format!(
-            "{files} of {} files looked at have more {what}, up to {most}, that are left out; {remedy}",
-            headers.len()
-        ))
-    };
-    let pages = line(|header| header.pages - 1, "pages", "data.pages = \"all\" takes each as a sample");
-    let bands = line(|header| header.unused_bands, "bands", "data.channels takes all, data.bands some, e.g. [4, 3, 2]");
-    pages.into_iter().chain(bands)
-}
-
 /// The first 64 bits of a hash, never 0.
 fn content_of(hash: &Hasher) -> u64 {
     u64::from_le_bytes(hash.finalize().as_bytes().as_chunks().0[0]).max(1)
@@ -658,37 +633,13 @@ impl SampleSource for Dataset {
     }
 }
 
-/// Decoded images of a data set that is expected to fit; whatever does not fit after all is decoded again.
-struct Cache {
-    slots: Vec<OnceLock<Arc<Image>>>,
-    held_bytes: AtomicUsize,
-    budget_bytes: usize,
-}
-
-impl Cache {
-    fn new(len: usize, budget_bytes: usize) -> Self {
-        Self { slots: (0..len).map(|_| OnceLock::new()).collect(), held_bytes: AtomicUsize::new(0), budget_bytes }
-    }
-
-    fn get(&self, index: usize) -> Option<Arc<Image>> {
-        self.slots[index].get().cloned()
-    }
-
-    /// Whether it fits, and stays.
-    fn keep(&self, index: usize, image: &Arc<Image>) -> bool {
-        let bytes = image.size_bytes();
-        let held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        // Two threads may decode one image at once; the second gives its share back.
-        let kept = held <= self.budget_bytes && self.slots[index].set(Arc::clone(image)).is_ok();
-        if !kept {
-            self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        kept
-    }
-}
-
+mod bad;
+mod cache;
+mod left_out;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
+pub use bad::BadFile;
 pub use survey::Survey;

@@ -53,6 +53,12 @@ settings! {
         bands: Vec<usize> = [], Kind::Integers(Range::Within(1.0, 65535.0), None);
         /// pages of a TIFF: the first, or all, each as a sample
         pages: PageChoice = "first", Kind::Word(&["first", "all"]);
+        /// image files larger than this are cut into square tiles of this side, px, each a sample; 0: none is
+        tile: usize = 0, Kind::COUNT_OR_ZERO;
+        /// px from one tile to the next; 0: as data.tile; less: tiles overlap
+        tile_stride: usize = 0, Kind::COUNT_OR_ZERO;
+        /// tiles in which no channel's standard deviation reaches this, on the scale of data.std, are left out; 0: none is
+        tile_empty: f64 = 0.01, Kind::NOT_NEGATIVE;
         /// where labels are: first folder level, or the data file; used for scores only
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
         /// side of the square that the encoder sees, px; 1 for vectors
@@ -110,6 +116,12 @@ pub struct DataRequest {
     pub bands: Vec<usize>,
     /// Pages of image files that are samples.
     pub pages: PageChoice,
+    /// Side of the tiles that larger images are cut into, px; 0: they are not.
+    pub tile: usize,
+    /// From one tile to the next, px; 0: as [`Self::tile`].
+    pub tile_stride: usize,
+    /// Tiles that vary less are left out: the largest standard deviation of a channel.
+    pub tile_empty: f64,
     /// `none`, `folder`, `file`, or `any` that there are.
     pub labels: Option<String>,
     /// One of [`AXES`].
@@ -152,6 +164,9 @@ impl From<&DataSettings> for DataRequest {
             on_color: Some(settings.on_color.clone()),
             bands: settings.bands.clone(),
             pages: settings.pages,
+            tile: settings.tile,
+            tile_stride: settings.tile_stride,
+            tile_empty: settings.tile_empty,
             labels: Some(settings.labels.clone()),
             axes: settings.axes.clone(),
             key: settings.key.clone(),

@@ -216,7 +216,7 @@ impl<'a> Tuner<'a> {
             }
         };
         let grouped = || [parts[0].numbered_groups(&rows), parts[1].numbered_groups(&test_rows)];
-        let groups = tuning.told.grouped().then(grouped);
+        let groups = parts[0].is_grouped().then(grouped);
         let stages = tuning.branch.encoder.stages();
         if let Some(wanted) = settings.stages().filter(|&wanted| wanted > stages) {
             let problem = format!(

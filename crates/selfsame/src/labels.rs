@@ -46,6 +46,11 @@ impl Part {
         indices.iter().flat_map(|&index| self.targets[index].iter().flatten().copied()).collect()
     }
 
+    /// Whether samples come in groups.
+    pub fn is_grouped(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// The group of each of these samples, by number.
     pub fn numbered_groups(&self, indices: &[usize]) -> Vec<u32> {
         groups::numbered(&indices.iter().map(|&index| self.groups[index].clone()).collect::<Vec<_>>())
@@ -87,17 +92,15 @@ impl Told {
         self.table.as_ref().map_or(Task::Classes, |(_, columns)| columns.task())
     }
 
-    /// Whether samples come in groups.
-    pub fn grouped(&self) -> bool {
-        self.groups.is_some()
-    }
-
-    /// The labeled samples of the training and of the test data, with no group in both. What is left out is told by `note`.
+    /// The labeled samples of the training and of the test data, with no group in both. Without a rule, the pages and tiles of a file
+    /// are a group. What is left out is told by `note`.
     pub fn parts(&self, data: [&Dataset; 2], note: &mut dyn FnMut(String)) -> Result<[Part; 2], DataError> {
-        if self.table.is_none() && self.groups.is_none() {
+        let by_file = self.groups.is_none() && data.iter().any(|data| data.is_grouped());
+        if self.table.is_none() && self.groups.is_none() && !by_file {
             return Ok(Default::default());
         }
-        let ids = data.map(|data| (0..data.len()).map(|index| data.id(index)).collect::<Vec<_>>());
+        // What is told of an image is told of its tiles.
+        let ids = data.map(|data| (0..data.len()).map(|index| data.image_id(index)).collect::<Vec<_>>());
         let roots = data.map(|data| {
             let path = data.path();
             let folder = if path.is_dir() { Some(path) } else { path.parent() };
@@ -121,13 +124,28 @@ impl Told {
                 }
             }
         }
-        let Some(rule) = &self.groups else { return Ok(parts) };
+        if self.groups.is_none() && !by_file {
+            return Ok(parts);
+        }
         // Of the samples that are used; the others need none.
         let used = [0, 1].map(|p| parts[p].samples.clone().unwrap_or_else(|| (0..ids[p].len()).collect::<Vec<_>>()));
         let used_ids = [0, 1].map(|p| used[p].iter().map(|&index| ids[p][index].clone()).collect::<Vec<_>>());
         let table = self.table.as_ref().map(|(table, _)| table);
-        let found = rule.groups([0, 1].map(|p| Samples { root: &roots[p], ids: &used_ids[p] }), table)?;
-        let apart = groups::apart(&found[0], &found[1]);
+        let found = match &self.groups {
+            Some(rule) => rule.groups([0, 1].map(|p| Samples { root: &roots[p], ids: &used_ids[p] }), table)?,
+            None => {
+                note("pages and tiles of one file are one group; groups= says otherwise".to_owned());
+                [0, 1].map(|p| {
+                    let name = |file: usize| format!("{}[{file}]", data[p].path().display());
+                    used[p].iter().map(|&index| name(data[p].file(index))).collect()
+                })
+            }
+        };
+        let mut apart = groups::apart(&found[0], &found[1]);
+        if apart.is_empty() && by_file {
+            // The same data twice, which nobody asked to keep apart; that they are the same is told elsewhere.
+            apart = (0..found[0].len()).collect();
+        }
         if apart.is_empty() {
             return Err(DataError::setting(
                 "groups",

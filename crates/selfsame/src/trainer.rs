@@ -30,6 +30,7 @@ use selfsame_data::loader::{EvalLoader, TrainLoader, Views};
 use selfsame_evaluate::collapse::{self, Gauge};
 use selfsame_evaluate::collapse_watch::CollapseWatch;
 use selfsame_evaluate::features::Rows;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -543,11 +544,24 @@ impl<'a, M: Method> Session<'a, M> {
         }
         let mut order: Vec<usize> = (0..self.dataset.len()).collect();
         StreamRng::new(self.plan.seed, Purpose::Survey, 1, 0, 0).shuffle(&mut order);
+        let file = |index: usize| self.dataset.file(index);
+        if self.dataset.is_grouped() {
+            // File by file, so that no page or tile is judged by others of its file.
+            let mut first = HashMap::new();
+            for (place, &index) in order.iter().enumerate() {
+                first.entry(file(index)).or_insert(place);
+            }
+            order.sort_by_key(|&index| first[&file(index)]);
+        }
         order.truncate(ONLINE_BANK + ONLINE_QUERIES);
         if order.len() < 10 {
             return Ok(None);
         }
         let queries = order.split_off(order.len() - (order.len() / 5).min(ONLINE_QUERIES));
+        order.retain(|&index| file(index) != file(queries[0]));
+        if order.is_empty() {
+            return Ok(None);
+        }
         let encoder = self.model().branch().encoder.clone();
         let accuracy = embed::online_knn(&encoder, &self.dataset, self.plan, order, queries)?;
         self.tell(&Event::OnlineKnn { step: self.done, epoch, accuracy })?;

@@ -181,12 +181,12 @@ fn score(
 ) -> Result<Scores> {
     // Of the rows that could be read.
     let rows = || parts.iter().zip(tables);
-    let groups = rows().map(|(part, tables)| match told.grouped() {
+    let groups = rows().map(|(part, tables)| match part.is_grouped() {
         true => part.numbered_groups(&tables.indices),
         false => Vec::new(),
     });
     let groups: Vec<Vec<u32>> = groups.collect();
-    let groups = told.grouped().then(|| SampleGroups { train: &groups[0], test: &groups[1] });
+    let groups = parts[0].is_grouped().then(|| SampleGroups { train: &groups[0], test: &groups[1] });
     let (task, mut done) = (Task::new(0, "judging"), 0);
     let mut progress = |what: &str, steps: usize| {
         done += 1;

@@ -391,3 +391,90 @@ fn rows_beyond_the_pixel_limit_are_refused_before_they_are_read() {
     let error = Dataset::open(&DataRequest::new(&path)).err().unwrap().to_string();
     assert!(error.contains("data.max_megapixels") && error.contains("400.0 megapixels"), "{error}");
 }
+
+/// Writes a gray image whose pixel at (y, x) is `value`.
+fn write_gray(path: &Path, [height, width]: [usize; 2], value: impl Fn(usize, usize) -> u8) {
+    let pixels: Vec<u8> = (0..height * width).map(|at| value(at / width, at % width)).collect();
+    fs::write(path, [format!("P5\n{width} {height}\n255\n").as_bytes(), &pixels].concat()).unwrap();
+}
+
+/// A folder with classes: an image of 20×41 px with 6 tiles of 16 px, of which the one in the upper left is empty, and one of 9×5 px.
+fn large_images() -> (tempfile::TempDir, DataRequest) {
+    let folder = tempfile::tempdir().unwrap();
+    ["a", "b"].iter().for_each(|class| fs::create_dir(folder.path().join(class)).unwrap());
+    write_gray(
+        &folder.path().join("a/large.pgm"),
+        [20, 41],
+        |y, x| if y < 16 && x < 16 { 9 } else { (41 * y + x) as u8 },
+    );
+    write_gray(&folder.path().join("b/small.pgm"), [9, 5], |_, _| 7);
+    let request = DataRequest { tile: 16, labels: Some("folder".into()), ..DataRequest::new(folder.path()) };
+    (folder, request)
+}
+
+#[test]
+fn large_images_are_cut_into_tiles() {
+    let (folder, request) = large_images();
+    // Kept in memory, cut again from the last image, and decoded each time.
+    for (cache_mb, decode_mb) in [(64, 64), (0, 64), (0, 0)] {
+        let data = Dataset::open(&DataRequest { cache_mb, decode_mb, ..request.clone() }).unwrap();
+        let ids: Vec<String> = (0..data.len()).map(|index| data.id(index)).collect();
+        let places = ["y=0,x=16", "y=0,x=25", "y=4,x=0", "y=4,x=16", "y=4,x=25"];
+        let mut expected: Vec<String> = places.iter().map(|place| format!("a/large.pgm[{place}]")).collect();
+        expected.push("b/small.pgm".into());
+        assert_eq!(ids, expected);
+        for (index, [y, x]) in [[0, 16], [0, 25], [4, 0], [4, 16], [4, 25]].into_iter().enumerate() {
+            let tile = data.sample(index).unwrap();
+            assert_eq!(tile.size(), Size { height: 16, width: 16 });
+            let value = |at: usize| {
+                let (y, x) = (y + at / 16, x + at % 16);
+                if y < 16 && x < 16 { 9 } else { (41 * y + x) as u8 }
+            };
+            assert_eq!(tile.pixels, Pixels::U8((0..256).map(value).collect()), "{}", data.id(index));
+        }
+        // What is not larger than a tile is one, even where it is empty.
+        assert_eq!(data.sample(5).unwrap().size(), Size { height: 9, width: 5 });
+        let told = "1 of 2 images are cut into 5 tiles of 16 px, and 1 more are left out as empty (data.tile_empty = 0.01); those of a file are one group";
+        assert!(data.notes().iter().any(|note| note.ends_with(told)), "{:?}", data.notes());
+        assert_eq!((0..6).map(|i| data.label(i)).collect::<Vec<_>>(), [0, 0, 0, 0, 0, 1].map(Some));
+        // Keys are those of ids; an image that is not cut has the key that it has without tiles.
+        assert_eq!(data.key(0), source::hash_key(ids[0].as_bytes()));
+        let uncut = Dataset::open(&DataRequest { tile: 0, ..request.clone() }).unwrap();
+        assert_eq!((uncut.len(), uncut.key(1)), (2, data.key(5)));
+        // One group per file; tables know images by name.
+        assert_eq!((0..6).map(|i| data.file(i)).collect::<Vec<_>>(), [0, 0, 0, 0, 0, 1]);
+        assert_eq!((&*data.image_id(3), data.is_grouped(), uncut.is_grouped()), ("a/large.pgm", true, false));
+        assert_eq!(data.size_bytes(), uncut.size_bytes());
+        assert_ne!(data.fingerprint().unwrap(), uncut.fingerprint().unwrap());
+    }
+    let all = Dataset::open(&DataRequest { tile_empty: 0.0, ..request.clone() }).unwrap();
+    assert_eq!((all.len(), &*all.id(0)), (7, "a/large.pgm[y=0,x=0]"));
+    let dense = Dataset::open(&DataRequest { tile_empty: 0.0, tile_stride: 10, ..request.clone() }).unwrap();
+    assert_eq!(dense.len(), 2 * 4 + 1);
+    assert_eq!(dense.id(7), "a/large.pgm[y=4,x=25]");
+    fs::remove_dir_all(folder.path().join("b")).unwrap();
+    let none = Dataset::open(&DataRequest { tile_empty: 2.0, ..request.clone() }).err().unwrap().to_string();
+    assert!(none.contains("data.tile_empty") && none.contains("all 6 tiles"), "{none}");
+    let demo = Dataset::open(&DataRequest { tile: 16, ..DataRequest::new("demo") }).err().unwrap().to_string();
+    assert!(demo.contains("data.tile: demo is an array"), "{demo}");
+}
+
+#[test]
+fn what_is_read_of_one_tile_is_known_of_all_of_its_file() {
+    let (folder, request) = large_images();
+    for cache_mb in [0, 64] {
+        let data = Dataset::open(&DataRequest { cache_mb, ..request.clone() }).unwrap();
+        data.remember(None);
+        data.sample(2).unwrap();
+        assert_eq!(data.remembered(), 5);
+        read_all(&data);
+        let then = data.to_record("then");
+        set_time(&folder.path().join("a/large.pgm"), 1);
+        let again = Dataset::open(&request).unwrap();
+        assert_eq!(again.changes(&then).unwrap(), Changes::default());
+    }
+    let data = Dataset::open(&DataRequest { cache_mb: 0, decode_mb: 0, max_bad_share: 1.0, ..request }).unwrap();
+    write_gray(&folder.path().join("a/large.pgm"), [18, 18], |y, x| (y * x) as u8);
+    let error = data.sample(4).unwrap_err().to_string();
+    assert!(error.contains("a/large.pgm[y=4,x=25]: the image has 18×18 px now"), "{error}");
+}

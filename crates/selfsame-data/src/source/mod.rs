@@ -9,12 +9,14 @@ pub(crate) mod memory;
 mod pages;
 mod rows;
 mod table;
+mod tiles;
 mod unpack;
 mod values;
 
 pub use array::AXES;
 pub use memory::Memory;
 pub use pages::Pages;
+pub use tiles::{Place, Tiles, places};
 
 use crate::image::Image;
 use crate::modality::Modality;
@@ -70,6 +72,22 @@ pub trait IndexedSource: Send + Sync {
     /// What a sample is.
     fn modality(&self) -> Modality {
         Modality::Image
+    }
+    /// Where the sample lies in its image, when it is a tile of one; [`Self::get`] gives the image.
+    fn tile(&self, _index: usize) -> Option<Place> {
+        None
+    }
+    /// Number of the image that the sample is, or is a tile of. Never less than that of the sample before.
+    fn image(&self, index: usize) -> usize {
+        index
+    }
+    /// What a person calls that image.
+    fn image_id(&self, index: usize) -> String {
+        self.id(index)
+    }
+    /// Number of the file that the sample is of. Never less than that of the sample before.
+    fn file(&self, index: usize) -> usize {
+        index
     }
     /// What a person should know of what is read and what is not, one line each.
     fn notes(&self) -> &[String] {

@@ -74,4 +74,12 @@ impl IndexedSource for Pages {
     fn classes(&self) -> &[String] {
         self.files.classes()
     }
+
+    fn notes(&self) -> &[String] {
+        self.files.notes()
+    }
+
+    fn file(&self, index: usize) -> usize {
+        self.page(index).0
+    }
 }
