@@ -1,0 +1,55 @@
+//! `selfsame export`, from a run to folders that others load.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn selfsame(folder: &Path, words: &[&str]) -> Output {
+    Command::new(assert_cmd::cargo::cargo_bin!("selfsame")).args(words).current_dir(folder).output().unwrap()
+}
+
+/// The one line of a command that must not take what it is given.
+fn refused(folder: &Path, words: &[&str]) -> String {
+    let output = selfsame(folder, &[&["export"], words].concat());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), told.lines().count()), (Some(2), 1), "{words:?}: {told}");
+    told
+}
+
+#[test]
+fn a_run_becomes_a_folder_of_each_format_that_has_its_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let pretrain = ["pretrain", "simclr", "data=demo", "backbone=vit_micro", "data.size=8", "train.batch_size=256"];
+    let small = ["backbone.dim=8", "backbone.depth=1", "backbone.heads=2", "epochs=1", "out=run"];
+    let output = selfsame(path, &[&pretrain[..], &small].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    for (format, file) in [("timm", "config.json"), ("onnx", "model.onnx")] {
+        let output = selfsame(path, &["export", "run", &format!("out={format}"), &format!("format={format}")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(path.join(format).join(file).is_file());
+        let card = fs::read_to_string(path.join(format).join("README.md")).unwrap();
+        assert!(card.contains("simclr") && card.contains("| epochs | 1.0 ("), "{card}");
+    }
+    let cases: [(&[&str], &str); 6] = [
+        (&["run"], "out: missing"),
+        (&["run", "out=timm"], "exists already"),
+        (&["run", "out=new", "format=tim"], "did you mean `timm`? (there are timm, torchvision, onnx)"),
+        (&["run", "out=new", "format=torchvision"], "use format=onnx"),
+        (&["run", "out=new", "input=f16"], "expected float or u8, received f16"),
+        (&["timm/nothing", "out=new"], "timm/nothing"),
+    ];
+    for (words, part) in cases {
+        let told = refused(path, words);
+        assert!(told.contains(part), "{told}");
+    }
+    let weights = path.join("run/encoder.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, &bytes).unwrap();
+    assert!(refused(path, &["run", "out=new"]).contains("does not match its hash"));
+    fs::remove_file(&weights).unwrap();
+    assert!(refused(path, &["run", "out=new"]).contains("is not finished"));
+    assert!(!path.join("new").exists());
+}
