@@ -20,7 +20,8 @@ fn refused(folder: &Path, words: &[&str]) -> String {
 fn a_run_becomes_a_folder_of_each_format_that_has_its_network() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let pretrain = ["pretrain", "simclr", "data=demo", "backbone=vit_micro", "data.size=8", "train.batch_size=256"];
+    let pretrain =
+        ["pretrain", "simclr", "data=demo/test", "backbone=vit_micro", "data.size=8", "train.batch_size=256"];
     let small = ["backbone.dim=8", "backbone.depth=1", "backbone.heads=2", "epochs=1", "out=run"];
     let output = selfsame(path, &[&pretrain[..], &small].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
