@@ -100,7 +100,7 @@ fn every_method_has_a_recipe_and_every_recipe_is_valid() {
         }
         match Catalogue::default().plan_as_stated(Some(&recipe), &facts) {
             Ok(plan) => {
-                assert!(table || entry.name.ends_with(&plan.method.name), "{} is named by its method", entry.name)
+                assert!(table || entry.name.ends_with(&plan.method.name), "{} is named by its method", entry.name);
             }
             // ClusterFit's recipe names a run, which is not there.
             Err(error) => assert!(entry.name == "clusterfit", "{}: {error}", entry.name),
