@@ -13,7 +13,7 @@ use crate::targets::Task;
 
 /// What `h` is compared with, and what it is called.
 const OTHERS: [(RepresentationName, &str); 2] =
-    [(RepresentationName::Raw, "raw pixels"), (RepresentationName::Untrained, "the untrained encoder")];
+    [(RepresentationName::Raw, "the raw input"), (RepresentationName::Untrained, "the untrained encoder")];
 
 /// A number of labels, in words.
 fn labels_in_words(labels: LabelBudget) -> String {
@@ -35,7 +35,7 @@ fn range([low, high]: [f64; 2]) -> String {
     format!("({} to {})", amount(low), amount(high))
 }
 
-/// "With 1 label per class h is 8.0 points above raw pixels (3.1 to 12.9); with all labels there is no difference (−0.9 to 0.6)."
+/// "With 1 label per class h is 8.0 points above the raw input (3.1 to 12.9); with all labels there is no difference (−0.9 to 0.6)."
 fn along_labels(own: &str, other: &str, found: &[(LabelBudget, Difference)]) -> String {
     let mut text = String::new();
     let mut before = None;
@@ -231,9 +231,9 @@ mod tests {
             (LabelBudget::Share(0.5), difference(0.0, 0.01)),
             (LabelBudget::All, difference(-0.0004, 0.01)),
         ];
-        let said = "With 1 label per class h is 8.0 points above raw pixels (3.1 to 12.9), with 10 labels per class 5.2 (4.2 to \
+        let said = "With 1 label per class h is 8.0 points above the raw input (3.1 to 12.9), with 10 labels per class 5.2 (4.2 to \
                     6.2); with 50 % of the labels there is no difference (−1.0 to 1.0), nor with all labels (−1.0 to 1.0).";
-        assert_eq!(along_labels("h", "raw pixels", &found), said);
+        assert_eq!(along_labels("h", "the raw input", &found), said);
         let worse = [(LabelBudget::All, difference(-0.123, 0.05))];
         assert_eq!(along_labels("h", "x", &worse), "With all labels h is 12.3 points below x (−17.3 to −7.3).");
         let same = [(LabelBudget::All, difference(0.0, 0.02))];

@@ -136,7 +136,7 @@ fn graphs() -> Vec<(&'static str, Model)> {
 }
 
 #[test]
-fn graphs_are_those_that_were_held_against_other_tools() {
+fn graphs_are_those_that_were_recorded() {
     let recorded = include_str!("graphs.txt");
     let hash = |(name, model): &(&str, Model)| format!("{name}: {}\n", blake3::hash(&model.encode_to_vec()));
     let found: String = graphs().iter().map(hash).collect();

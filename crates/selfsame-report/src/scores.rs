@@ -27,7 +27,7 @@ fn color(name: &RepresentationName) -> usize {
 
 fn described(name: &RepresentationName) -> &str {
     match name {
-        RepresentationName::Raw => "raw pixels",
+        RepresentationName::Raw => "the raw input",
         other => other.as_str(),
     }
 }
@@ -64,7 +64,8 @@ pub(crate) fn add_section(page: &mut Page, run: &RunRecords) {
     for warning in &scores.warnings {
         let _ = write!(body, "<p class=\"note\">{}</p>", escape(warning));
     }
-    let lead = "h is what the encoder gives; z, raw pixels and an untrained encoder of the same plan stand beside it.";
+    let lead =
+        "h is what the encoder gives; z, the raw input and an untrained encoder of the same plan stand beside it.";
     page.section("scores", "Scores", "Scores", lead, &body);
 }
 

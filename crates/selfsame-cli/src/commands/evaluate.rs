@@ -26,7 +26,7 @@ use selfsame_evaluate::targets;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Judge a run's encoder: kNN and linear probe on h, with z, raw pixels and an untrained encoder beside it.
+/// Judge a run's encoder: kNN and linear probe on h, with z, the raw input and an untrained encoder beside it.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

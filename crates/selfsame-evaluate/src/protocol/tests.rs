@@ -146,10 +146,10 @@ fn what_follows_is_said_in_words_and_kept() {
     let raw = Representation { name: RepresentationName::Raw, ..h(&train, &test) };
     let untrained = Representation { name: RepresentationName::Untrained, train: &noise_train, test: &noise_test };
     let found = evaluate(&[h(&train, &test), raw, untrained], None, &settings(), 0, &mut |_| {}).unwrap();
-    let same = "h is not better than raw pixels by any score; better than the untrained encoder by ";
+    let same = "h is not better than the raw input by any score; better than the untrained encoder by ";
     assert!(found.conclusion[0].starts_with(same), "{:?}", found.conclusion);
     assert!(found.conclusion[1].starts_with(
-        "Linear probe: With 1 label per class there is no difference between h and raw pixels (0.0 to 0.0), nor"
+        "Linear probe: With 1 label per class there is no difference between h and the raw input (0.0 to 0.0), nor"
     ));
     assert!(found.conclusion.iter().any(|line| line.contains("points above the untrained encoder (")));
     let (of_h, of_untrained) =

@@ -76,7 +76,7 @@ fn labels_are_ranked_by_what_tells_them_and_not_by_what_does_not() {
     let few = metric(Measure::Auroc, LabelBudget::Share(0.1));
     let few = found.get(&RepresentationName::H, few).unwrap();
     assert!(few.std.is_some() && few.value < h(Measure::Auroc).value + 0.01, "{few:?}");
-    assert!(found.conclusion[0].starts_with("h is better than raw pixels by "), "{:?}", found.conclusion);
+    assert!(found.conclusion[0].starts_with("h is better than the raw input by "), "{:?}", found.conclusion);
     assert!(
         found.conclusion[1].starts_with("Linear probe, AUROC: With 10 % of the labels h is "),
         "{:?}",
@@ -110,7 +110,7 @@ fn numbers_are_predicted_as_far_as_they_can_be() {
     let chance = found.chance(metric(Measure::AbsoluteError, LabelBudget::All)).unwrap();
     assert!((chance / (100.0 * 0.798 * 2f64.sqrt()) - 1.0).abs() < 0.15, "{chance}");
     let said = found.conclusion.iter().any(|line| line.contains("mean absolute error") && line.contains(" less (−"));
-    assert!(said && found.conclusion[0] == "h is better than raw pixels by every score.", "{:?}", found.conclusion);
+    assert!(said && found.conclusion[0] == "h is better than the raw input by every score.", "{:?}", found.conclusion);
     // Errors of several numbers are told one by one.
     let two = judged(Task::Numbers, &names(&["size", "age"]), &|x, noise| vec![x[0] + noise, 1e3 * x[1]], None);
     assert_eq!(two.get(&RepresentationName::H, metric(Measure::AbsoluteError, LabelBudget::All)), None);
