@@ -2,7 +2,7 @@
 """Tables of Debian's r-cran-mlbench as train.csv and test.csv.
 
     apt-get download r-cran-mlbench && dpkg-deb -x r-cran-mlbench_*.deb mlbench
-    pip install pyreadr
+    pip install pyreadr pandas
     python3 benchmarks/tables/mlbench.py mlbench/usr/lib/R/site-library/mlbench/data/LetterRecognition.rda lettr letters/
 
 The second argument is the column of the labels, which is called `label` afterwards. A fifth of the rows, drawn with seed 0, is for

@@ -110,7 +110,7 @@ fn choose(
         value if is_there(value) => Ok(Some(value.to_owned())),
         value => Err(DataError::setting(
             key,
-            format!("{} has no array named {value:?}; it has {}", path.display(), names.join(", ")),
+            format!("{} has no array named {value:?}; it has {}", path.display(), shown(names)),
         )),
     };
     let of_part = |part: &str| part_keys(part).into_iter().find(|[images, _]| is_there(images));
@@ -122,7 +122,7 @@ fn choose(
     };
     if let Some(part) = part {
         let [images, labels] = of_part(part).ok_or_else(|| {
-            bad_file(path, format!("has no part called {part}, such as x_{part}; it has {}", names.join(", ")))
+            bad_file(path, format!("has no part called {part}, such as x_{part}; it has {}", shown(names)))
         })?;
         return chosen(images, partner(&labels), Vec::new(), true);
     }
@@ -149,9 +149,15 @@ fn choose(
         "{} has no array of a known name ({}, …); say which holds the images: {}",
         path.display(),
         IMAGE_KEYS.join(", "),
-        names.join(", ")
+        shown(names)
     );
     Err(DataError::setting("data.key", problem))
+}
+
+/// Names as a message has them: an archive may call its arrays anything, and a message is one line.
+fn shown(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().map(|name| name.escape_debug().to_string()).collect();
+    shown.join(", ")
 }
 
 impl<'a> Archive<'a> {
