@@ -231,10 +231,21 @@ impl Catalogue {
     /// The plan of a recipe (or of presets alone) and `key=value` arguments, and its data, which are opened to tell what
     /// nobody said.
     pub fn plan(&self, recipe: Option<&Recipe>, arguments: &[String]) -> Result<Planned, Error> {
-        let dataset = open_data(&Draft::new(&self.schema(), recipe, arguments)?)?;
+        self.as_given(recipe, None, arguments)
+    }
+
+    fn as_given(
+        &self,
+        recipe: Option<&Recipe>,
+        dataset: Option<Dataset>,
+        arguments: &[String],
+    ) -> Result<Planned, Error> {
+        let first = self.schema();
+        let draft = Draft::new(&first, recipe, arguments)?;
+        let start = init::named(&draft)?;
+        let dataset = dataset.map_or_else(|| open_data(&draft), Ok)?;
         let schema = Arc::new(self.schema_of(dataset.modality()));
-        let draft = Draft::new(&schema, recipe, arguments)?;
-        self.planned(draft, dataset, &schema)
+        self.planned(Draft::new(&schema, recipe, arguments)?, dataset, &schema, start.as_ref())
     }
 
     /// As [`Self::plan`] with a recipe, as [`Self::plan_fitted`] without; on `dataset`, where that is open.
@@ -244,35 +255,31 @@ impl Catalogue {
         dataset: Option<Dataset>,
         arguments: &[String],
     ) -> Result<Planned, Error> {
+        if recipe.is_some() {
+            return self.as_given(recipe, dataset, arguments);
+        }
         let first = self.schema();
-        let draft = Draft::new(&first, recipe, arguments)?;
+        let draft = Draft::new(&first, None, arguments)?;
         let start = init::named(&draft)?;
         let (method, data) = (draft.given::<String>("method.name"), draft.given::<String>("data.path"));
         let own_method = |start: &EncoderFolder| method.as_ref().is_none_or(|name| *name == start.config().method);
         let opened = |draft: &Draft, dataset: Option<Dataset>| dataset.map_or_else(|| open_data(draft), Ok);
-        if recipe.is_some() {
-            let dataset = opened(&draft, dataset)?;
-            let schema = Arc::new(self.schema_of(dataset.modality()));
-            return self.planned(Draft::new(&schema, recipe, arguments)?, dataset, &schema);
-        }
         if let Some(start) = start.as_ref().filter(|start| own_method(start)) {
             let mut table = init::recipe(start, data.is_some())?;
             init::drop_unfit(&mut table, start, &draft.read("data")?);
             let over = |schema| Draft::over(schema, table.clone(), "the plan of init.path", arguments);
             let dataset = opened(&over(&first)?, dataset)?;
             let schema = Arc::new(self.schema_of(dataset.modality()));
-            return self.planned(over(&schema)?, dataset, &schema);
+            return self.planned(over(&schema)?, dataset, &schema, Some(start));
         }
         let dataset = opened(&draft, dataset)?;
         let schema = Arc::new(self.schema_of(dataset.modality()));
         let draft = Draft::new(&schema, None, arguments)?;
-        match self.fitted_recipe(&draft, &dataset, start.as_ref())? {
-            None => self.planned(draft, dataset, &schema),
-            Some(table) => {
-                let draft = Draft::over(&schema, table, "the method's recipe, fitted to the data", arguments)?;
-                self.planned(draft, dataset, &schema)
-            }
-        }
+        let draft = match self.fitted_recipe(&draft, &dataset, start.as_ref())? {
+            None => draft,
+            Some(table) => Draft::over(&schema, table, "the method's recipe, fitted to the data", arguments)?,
+        };
+        self.planned(draft, dataset, &schema, start.as_ref())
     }
 
     /// The plan of `key=value` arguments alone, and its data: of the recipe of the method that they name, fitted to the data;
@@ -310,7 +317,13 @@ impl Catalogue {
         Ok(Some(table))
     }
 
-    fn planned(&self, mut draft: Draft, dataset: Dataset, schema: &Arc<Schema>) -> Result<Planned, Error> {
+    fn planned(
+        &self,
+        mut draft: Draft,
+        dataset: Dataset,
+        schema: &Arc<Schema>,
+        start: Option<&EncoderFolder>,
+    ) -> Result<Planned, Error> {
         let given: Table = draft.read("data")?;
         let facts = dataset.facts(&given).map_err(|error| draft.locate(error))?;
         let told = given.get("fingerprint").and_then(Value::as_str);
@@ -325,8 +338,8 @@ impl Catalogue {
             draft.replace("data.fingerprint", found.into(), "the data", note);
         }
         draft.add_facts("data", &facts);
-        if let Some(start) = init::named(&draft)? {
-            draft.add_facts("init", &init::facts(&start));
+        if let Some(start) = start {
+            draft.add_facts("init", &init::facts(start));
         }
         let (plan, resolved) = self.resolve(draft, Arc::clone(schema), false)?;
         Ok(Planned { plan, resolved, dataset: Arc::new(dataset) })

@@ -165,6 +165,11 @@ impl EncoderFolder {
         &self.config
     }
 
+    /// The bytes of the weights' file.
+    pub fn weights(&self) -> &[u8] {
+        &self.weights
+    }
+
     /// The plan that the encoder was trained by, as a table. Folders of before held none: theirs is that of the method's recipe,
     /// with backbone and data as the config has them.
     ///

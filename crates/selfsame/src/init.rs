@@ -128,12 +128,11 @@ impl Start {
         Ok(Some(Self { path: path.clone(), arrays: folder.arrays()? }))
     }
 
-    /// The encoder with these weights, and what was fitted, a line each.
+    /// The encoder with these weights.
     ///
     /// # Errors
     /// If the encoder is another network than the one that the weights are of.
-    pub fn apply(&self, encoder: Encoder) -> Result<(Encoder, Vec<String>), Error> {
-        let mut notes = Vec::new();
+    pub fn apply(&self, encoder: Encoder) -> Result<Encoder, Error> {
         let wrong = |problem: String| {
             let path = self.path.display();
             Error::setting("init.path", format!("{path} is another network than [backbone] says: {problem}"))
@@ -144,30 +143,30 @@ impl Start {
                 "it has {name}, the backbone has not; drop the backbone's keys to take its own"
             )));
         }
-        let mut arrays = BTreeMap::new();
-        for (name, array) in &own {
-            let Some(start) = self.arrays.get(name) else {
+        let fitted = |(name, array): (String, Array)| {
+            let Some(start) = self.arrays.get(&name) else {
                 return Err(wrong(format!("it has no {name}; drop the backbone's keys to take its own")));
             };
-            let fitted = if start.shape == array.shape {
-                start.clone()
-            } else {
-                let fitted = with_channels(start, &array.shape).or_else(|| with_positions(start, &array.shape));
-                let fitted = fitted.ok_or_else(|| {
-                    wrong(format!("its {name} has shape {:?}, the backbone's {:?}", start.shape, array.shape))
-                })?;
-                notes.push(format!(
-                    "{}: {name} is fitted from shape {:?} to {:?}",
-                    self.path.display(),
-                    start.shape,
-                    array.shape
-                ));
-                fitted
+            let fitted = match start.shape == array.shape {
+                true => Some(start.clone()),
+                false => with_channels(start, &array.shape).or_else(|| with_positions(start, &array.shape)),
             };
-            arrays.insert(name.clone(), fitted);
-        }
-        let encoder = parameters::with_arrays(encoder, arrays).map_err(wrong)?;
-        Ok((encoder, notes))
+            let fitted = fitted.ok_or_else(|| {
+                wrong(format!("its {name} has shape {:?}, the backbone's {:?}", start.shape, array.shape))
+            })?;
+            Ok((name, fitted))
+        };
+        let arrays = own.into_iter().map(fitted).collect::<Result<_, Error>>()?;
+        parameters::with_arrays(encoder, arrays).map_err(wrong)
+    }
+
+    /// Which weights were fitted to become those of `encoder`, a line each.
+    pub fn notes(&self, encoder: &Encoder) -> Vec<String> {
+        let note = |(name, array): (String, Array)| {
+            let from = &self.arrays.get(&name).filter(|start| start.shape != array.shape)?.shape;
+            Some(format!("{}: {name} is fitted from shape {from:?} to {:?}", self.path.display(), array.shape))
+        };
+        parameters::arrays(encoder).into_iter().filter_map(note).collect()
     }
 }
 

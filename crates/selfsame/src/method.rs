@@ -48,7 +48,7 @@ impl BuildContext<'_> {
         let encoder = backbone.build(data.channels, data.size, &self.init("encoder"), role)?;
         match self.start {
             None => Ok(encoder),
-            Some(start) => Ok(start.apply(encoder)?.0),
+            Some(start) => start.apply(encoder),
         }
     }
 

@@ -228,10 +228,7 @@ impl<'a, M: Method> Session<'a, M> {
         let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device, start: start.as_ref() })?;
         let schedule = Schedule::new(&plan.optimizer.common, plan.train.batch_size, plan.train.epochs, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
-        let mut warnings = match &start {
-            Some(start) => start.apply(model.branch().encoder.clone())?.1,
-            None => Vec::new(),
-        };
+        let mut warnings = start.map_or_else(Vec::new, |start| start.notes(&model.branch().encoder));
         let run = Run::open(plan, &mut |message| warnings.push(message))?;
         let state = run.state()?;
         if state == RunState::Finished {

@@ -53,10 +53,10 @@ impl Export {
 
 /// The encoder in a folder, as formats know it.
 fn encoder(path: &Path) -> Result<Encoder> {
-    let config = EncoderFolder::open(path)?.into_config();
+    let folder = EncoderFolder::open(path)?;
     let damaged = |problem: String| DataError::Data(format!("{}: {problem}", path.join(WEIGHTS).display()));
-    let bytes = config.weights.read(path).map_err(|problem| damaged(problem.to_string()))?;
-    let tensors = Tensors::read(&bytes).map_err(damaged)?;
+    let tensors = Tensors::read(folder.weights()).map_err(damaged)?;
+    let config = folder.into_config();
     let scores = scores(path, &config);
     let EncoderConfig { backbone, channels, size, mean, std, range, interpolation, width, .. } = config;
     let interpolation = match interpolation {
