@@ -284,6 +284,16 @@ impl Dataset {
         self.source.file(index)
     }
 
+    /// What tells the file of a sample from all others, of any data: where it is, whatever links and names lead there. Of data in
+    /// one file, that and the number within.
+    pub fn file_identity(&self, index: usize) -> (PathBuf, usize) {
+        let (path, number) = match self.source.file_path(index) {
+            Some(path) => (path, 0),
+            None => (self.path.clone(), self.file(index)),
+        };
+        (path.canonicalize().unwrap_or(path), number)
+    }
+
     /// Whether files have several samples: pages or tiles.
     pub fn is_grouped(&self) -> bool {
         self.len().checked_sub(1).is_some_and(|last| self.file(last) < last)
