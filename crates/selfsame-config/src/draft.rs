@@ -6,6 +6,7 @@ use crate::render;
 use crate::schema::{Meaning, Part, Schema, fits, joined};
 use crate::settings::{Choice, Settings};
 use crate::tree::{Node, Origin, wrong};
+use selfsame_base::commands::Command;
 use selfsame_base::{DataError, lookup};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -325,7 +326,9 @@ impl<'s> Draft<'s> {
         match (of_another, meant) {
             (Some(of_another), _) => of_another,
             (None, Some(meant)) => format!("unknown key; did you mean `{meant}`?"),
-            (None, None) if here.is_empty() || table.is_empty() => "unknown key; `selfsame list keys` shows all".into(),
+            (None, None) if here.is_empty() || table.is_empty() => {
+                format!("unknown key; `{}` shows all", Command::List.of("keys"))
+            }
             (None, None) => {
                 let names: Vec<_> = here.iter().map(|c| c.rsplit('.').next().unwrap_or(c)).collect();
                 format!("unknown key; `{table}` has {}", names.join(", "))
