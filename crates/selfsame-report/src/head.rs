@@ -42,7 +42,10 @@ pub(crate) fn head(run: &RunRecords) -> String {
     let first = |conclusion: &[String]| conclusion.first().cloned();
     let of_scores = run.scores.as_ref().and_then(|scores| first(&scores.conclusion));
     let of_labels = run.finetuning.as_ref().and_then(|found| first(&found.conclusion));
-    html += &list(&of_scores.into_iter().chain(of_labels).collect::<Vec<_>>());
+    let mut conclusions: Vec<_> = of_scores.into_iter().chain(of_labels).collect();
+    // Both may begin with what is to be known of the data.
+    conclusions.dedup();
+    html += &list(&conclusions);
     let mut notes = run.missing.clone();
     if let Some(format) = metrics.other_format {
         let known = selfsame_base::events::FORMAT;
