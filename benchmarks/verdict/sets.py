@@ -32,7 +32,7 @@ def color(rng, low=80):
 
 def clothes(rng, _):
     """Clothes of the bundled demo data: gray, the background transparent."""
-    folder = ROOT / "data/demo"
+    folder = ROOT / "crates/selfsame-data/demo"
     images = np.frombuffer(gzip.open(folder / "train-images-idx3-ubyte.gz").read()[16:], np.uint8).reshape(-1, 28, 28)
     labels = np.frombuffer(gzip.open(folder / "train-labels-idx1-ubyte.gz").read()[8:], np.uint8)
     for row in rng.permutation(len(images))[:COUNT]:

@@ -44,7 +44,7 @@ impl RecipeEntry {
 
 macro_rules! recipes {
     ($($name:literal),* $(,)?) => {
-        &[$(RecipeEntry { name: $name, text: include_str!(concat!("../../../recipes/", $name, ".toml")) }),*]
+        &[$(RecipeEntry { name: $name, text: include_str!(concat!("../recipes/", $name, ".toml")) }),*]
     };
 }
 

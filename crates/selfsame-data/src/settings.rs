@@ -1,6 +1,6 @@
 //! What can be set of data and views.
 
-use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS, Interpolation, VECTOR_AUGMENTATIONS};
+use crate::augment::{AugmentationEntry, Augmentations, Interpolation};
 use crate::modality::Modality;
 use crate::source::AXES;
 use selfsame_base::text::readable;
@@ -215,26 +215,24 @@ pub fn data_parts() -> [Part; 1] {
     [Part::new("data", DataSettings::KEYS)]
 }
 
-/// A list of augmentations at `path`.
-pub fn augmentations_part(path: &'static str) -> Part {
-    let variant = |entry: &AugmentationEntry| Variant { name: entry.name, family: entry.name, keys: entry.keys };
-    // What is for both is one entry.
-    let is_new = |entry: &&AugmentationEntry| IMAGE_AUGMENTATIONS.iter().all(|image| image.name != entry.name);
-    let augmentations = IMAGE_AUGMENTATIONS.iter().chain(VECTOR_AUGMENTATIONS.iter().filter(is_new));
+/// A list of `augmentations` at `path`.
+pub fn augmentations_part(path: &'static str, augmentations: &Augmentations) -> Part {
+    let variant =
+        |entry: &'static AugmentationEntry| Variant { name: entry.name, family: entry.name, keys: entry.keys };
     let augmentations = Choices {
         noun: "augmentation",
         meaning: "what is done to a view, in the order of the list",
         preset: "",
-        variants: augmentations.map(variant).collect(),
+        variants: augmentations.iter().map(variant).collect(),
     };
     Part::new(path, &[]).with_choices(augmentations)
 }
 
 /// What the schema has of views.
-pub fn view_parts() -> [Part; 2] {
+pub fn view_parts(augmentations: &Augmentations) -> [Part; 2] {
     [
         Part::new("views.*", VIEW_KEYS).with_list(default_views),
-        augmentations_part("views.*.augmentations.*").with_list(|_| Some(Value::Array(Vec::new()))),
+        augmentations_part("views.*.augmentations.*", augmentations).with_list(|_| Some(Value::Array(Vec::new()))),
     ]
 }
 

@@ -23,6 +23,7 @@ use crate::train_settings::TrainSettings;
 use crate::trainer::{self, Outcome, WeightsOf};
 use selfsame_base::lookup;
 use selfsame_config::{Choice, Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
+use selfsame_data::augment::{AugmentationEntry, Augmentations};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, data_parts, view_parts};
@@ -100,17 +101,19 @@ pub static METHODS: &[MethodEntry] = &[
     MethodEntry::of::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
 ];
 
-/// The methods and backbones that plans may name.
+/// The methods, backbones and augmentations that plans may name.
 #[derive(Clone)]
 pub struct Catalogue {
     methods: Vec<&'static MethodEntry>,
     backbones: Vec<&'static BackboneEntry>,
+    augmentations: Augmentations,
 }
 
 impl Default for Catalogue {
-    /// Those of this crate.
+    /// Those of this workspace.
     fn default() -> Self {
-        Self { methods: METHODS.iter().collect(), backbones: backbones::all() }
+        let augmentations = Augmentations::default();
+        Self { methods: METHODS.iter().collect(), backbones: backbones::all(), augmentations }
     }
 }
 
@@ -178,6 +181,15 @@ impl Catalogue {
         self
     }
 
+    /// With another augmentation.
+    ///
+    /// # Panics
+    /// If there is one of that name.
+    #[must_use]
+    pub fn with_augmentation(self, entry: &'static AugmentationEntry) -> Self {
+        Self { augmentations: self.augmentations.with(entry), ..self }
+    }
+
     /// Every method.
     pub fn methods(&self) -> &[&'static MethodEntry] {
         &self.methods
@@ -219,7 +231,7 @@ impl Catalogue {
             Part::new("projector", ProjectorSettings::KEYS),
             Part::new("method", &[]).with_choices(methods),
         ]);
-        parts.extend(view_parts());
+        parts.extend(view_parts(&self.augmentations));
         parts.extend([
             Part::new("train", TrainSettings::KEYS),
             optim::settings::part(),
@@ -374,7 +386,7 @@ impl Catalogue {
             Error::Data(error) => Error::Data(resolved.locate(error)),
             other => other,
         };
-        let plan = Plan::read(&resolved, &self.backbones, schema).map_err(locate)?;
+        let plan = Plan::read(&resolved, &self.backbones, self.augmentations.clone(), schema).map_err(locate)?;
         (self.method(&plan)?.check)(&plan).map_err(locate)?;
         Ok((plan, resolved))
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// The built-in cases, made by `tests/golden/generate.py`.
-pub const OBJECTIVES: &str = include_str!("../../../tests/golden/objectives.json");
+pub const OBJECTIVES: &str = include_str!("../tests/golden/objectives.json");
 
 /// Largest relative deviation of a total or a term.
 pub const VALUE_TOLERANCE: f64 = 1e-5;

@@ -4,7 +4,7 @@
 //! others are drawn as always (the place of a crop, the seed of a noise). A new augmentation may add its line to
 //! [`DIALS`].
 
-use super::{Augmentation, Draw, View, ViewShape, build};
+use super::{Augmentation, Augmentations, Draw, View, ViewShape};
 use crate::image::{Image, Size};
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
@@ -89,7 +89,7 @@ impl Dial {
         let at = |&strength: &f32| -> Result<Box<dyn Augmentation>, DataError> {
             let text = self.keys.replace('$', &format!("{strength:?}"));
             let keys = text.parse().expect("keys of dials are TOML");
-            let (_, inner) = build(&Choice::new(self.augmentation, keys), "dial", shape)?;
+            let (_, inner) = Augmentations::default().build(&Choice::new(self.augmentation, keys), "dial", shape)?;
             let pin = self.pinned.map(|place| (place, strength));
             // Saturation is drawn beside the pin when only its key makes color required.
             let neutral = (self.augmentation == "color_jitter").then_some([1.0, 1.0, 1.0, 0.0]);

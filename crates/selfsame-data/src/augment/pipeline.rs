@@ -1,6 +1,6 @@
 //! The augmentations of one group of views, in their order.
 
-use super::{Augmentation, Draw, Interpolation, Others, View, ViewShape, context};
+use super::{Augmentation, Augmentations, Draw, Interpolation, Others, View, ViewShape};
 use crate::image::{Image, Size, ValueRange};
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
@@ -60,9 +60,10 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds the augmentations that `choices` list; `path` is the list's dotted key, e.g. `views.0.augmentations`.
+    /// Builds the `augmentations` that `choices` list; `path` is the list's dotted key, e.g. `views.0.augmentations`.
     /// The data's `normalization` is the last step unless the list ends with its own.
     pub fn new(
+        augmentations: &Augmentations,
         choices: &[Choice],
         path: &str,
         shape: ViewShape,
@@ -70,7 +71,7 @@ impl Pipeline {
     ) -> Result<Self, DataError> {
         let mut steps = Vec::with_capacity(choices.len());
         for (i, choice) in choices.iter().enumerate() {
-            let (entry, augmentation) = context::build(choice, &format!("{path}.{i}"), shape)?;
+            let (entry, augmentation) = augmentations.build(choice, &format!("{path}.{i}"), shape)?;
             steps.push((entry.name, augmentation));
         }
         let normalization = match steps.iter().position(|(name, _)| *name == "normalize") {

@@ -43,7 +43,7 @@ struct Case {
 }
 
 fn golden() -> File {
-    serde_json::from_str(include_str!("../../../../tests/golden/vit.json")).unwrap()
+    serde_json::from_str(include_str!("../golden/vit.json")).unwrap()
 }
 
 impl Case {

@@ -16,6 +16,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "feature_corruption",
     summary: "Some features replaced by those of other samples, each by another's",
+    modalities: &[Modality::Vector],
     keys: FeatureCorruptionSettings::GROUP,
     build: |cx| {
         let FeatureCorruptionSettings { rate, p } = cx.read()?;

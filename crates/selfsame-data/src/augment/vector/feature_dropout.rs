@@ -15,6 +15,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "feature_dropout",
     summary: "Some features set to their mean over the data",
+    modalities: &[Modality::Vector],
     keys: FeatureDropoutSettings::GROUP,
     build: |cx| {
         let FeatureDropoutSettings { rate, p } = cx.read()?;

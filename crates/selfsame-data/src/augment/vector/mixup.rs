@@ -16,6 +16,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "mixup",
     summary: "A weighted mean with another sample",
+    modalities: &[Modality::Vector],
     keys: MixupSettings::GROUP,
     build: |cx| {
         let MixupSettings { weight, p } = cx.read()?;

@@ -5,15 +5,15 @@ mod feature_corruption;
 mod feature_dropout;
 mod mixup;
 
-use super::image::{GAUSSIAN_NOISE, noise, noise_seed};
+use super::image::{noise, noise_seed};
 use super::{Augmentation, AugmentationEntry, Draw, View};
 use crate::image::Size;
+use crate::modality::Modality;
 use selfsame_base::rng::ViewRng;
 use selfsame_config::{Kind, Range, Settings, settings};
 
-/// Every augmentation of vectors that a recipe can name.
-pub static VECTOR_AUGMENTATIONS: &[AugmentationEntry] =
-    &[feature_corruption::ENTRY, feature_dropout::ENTRY, GAUSSIAN_NOISE, mixup::ENTRY];
+/// The augmentations of vectors alone.
+pub(super) static ENTRIES: &[AugmentationEntry] = &[feature_corruption::ENTRY, feature_dropout::ENTRY, mixup::ENTRY];
 
 /// Visits `share` of the `features`, rounded down, drawn without replacement.
 fn some_features(features: usize, share: f32, rng: &mut ViewRng, mut visit: impl FnMut(usize, &mut ViewRng)) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::augment::{Normalization, Others, Pipeline, ViewShape};
+use crate::augment::{Augmentations, Normalization, Others, Pipeline, ViewShape};
 use crate::image::{Image, Pixels};
 use crate::loader::{Batching, SampleSource, TrainLoader, ViewPlan};
 use crate::settings::{DataSettings, ViewSettings};
@@ -42,7 +42,7 @@ fn views(text: &str, count: usize) -> Vec<Vec<f32>> {
         Pixels::F32(values) => values,
         _ => unreachable!(),
     });
-    let pipeline = Pipeline::new(&[choice], "", ViewShape::vector(FEATURES), normalization)
+    let pipeline = Pipeline::new(&Augmentations::default(), &[choice], "", ViewShape::vector(FEATURES), normalization)
         .unwrap()
         .beside(Arc::new(Others::new(others.collect(), FEATURES)));
     let (mut draws, mut view) = (Vec::new(), View::default());
@@ -121,7 +121,9 @@ fn batches_with_borrowed_values_are_the_same_for_any_threads_and_any_start() {
         "[[views]]\ncount = 2\nsize = 1\naugmentations = [{ name = \"feature_corruption\" }, { name = \"mixup\" }]";
     let views: Vec<ViewSettings> = views.parse::<toml::Table>().unwrap()["views"].clone().try_into().unwrap();
     let batches = |threads, start: usize| -> Vec<_> {
-        let plan = ViewPlan::new(&data, &views, Batching { batch_size: 5, seed: 7, threads }).unwrap();
+        let plan =
+            ViewPlan::new(&data, &views, &Augmentations::default(), Batching { batch_size: 5, seed: 7, threads })
+                .unwrap();
         let mut loader = TrainLoader::new(Arc::new(Rows(23)), plan, start as u64).unwrap();
         (start..9).map(|_| loader.next_batch().unwrap()).collect()
     };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the bundled demo set: the first 1,000 training and 200 test images of each class of Fashion-MNIST.
 
-    python3 data/demo/make.py /usr/share/datasets/fashion-mnist
+    python3 crates/selfsame-data/demo/make.py /usr/share/datasets/fashion-mnist
 
 takes the four IDX files of Fashion-MNIST (Debian: dataset-fashion-mnist) and writes four beside this script, in the
 order of the originals. The choice is by position alone and the archives carry no time stamp, so every run writes the
