@@ -670,7 +670,7 @@ fn catalogues_plans_and_the_self_test_are_printed() {
         contains(&succeeds(&place.run(&["list", what])), &[name]);
     }
     let plan = succeeds(&place.run(&["plan", "data=photos", "epochs=7"]));
-    contains(&plan, &["epochs = 7", "# command line", "# default", "# data"]);
+    contains(&plan, &["epochs = 7", "# arguments", "# default", "# data"]);
     assert_eq!(place.names("."), ["photos"], "a plan leaves nothing behind");
     fs::write(place.path("mine.toml"), &plan).unwrap();
     let again = succeeds(&place.run(&["plan", "mine.toml"]));

@@ -51,7 +51,7 @@ impl<'s> Draft<'s> {
         draft.check()?;
         for (path, text) in rest {
             let value = draft.parse(&path, &text)?;
-            draft.tree.set(&path, Node::new(value, &Origin::CommandLine))?;
+            draft.tree.set(&path, Node::new(value, &Origin::Arguments))?;
         }
         draft.correct_names()?;
         draft.check()?;
@@ -77,7 +77,7 @@ impl<'s> Draft<'s> {
 
     /// The value that an argument gave.
     pub fn given<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
-        let node = self.tree.get(path).filter(|node| *node.origin() == Origin::CommandLine)?;
+        let node = self.tree.get(path).filter(|node| *node.origin() == Origin::Arguments)?;
         node.clone().into_value().try_into().ok()
     }
 
@@ -163,7 +163,7 @@ impl<'s> Draft<'s> {
         let Meaning::Name(choices) = self.schema.meaning(path, &self.tree) else { return Ok(()) };
         let value = self.parse(path, text)?;
         let chosen = choices.find(value.as_str().unwrap_or_default());
-        let chosen = chosen.map_err(|problem| wrong(path, problem, &Origin::CommandLine))?;
+        let chosen = chosen.map_err(|problem| wrong(path, problem, &Origin::Arguments))?;
         let table = path.strip_suffix("name").unwrap_or_default().trim_end_matches('.').to_owned();
         let part = self.schema.part(&table).expect("a name lies in a part");
         let before = self.tree.get(&table).and_then(|node| part.variant(node)).copied();
@@ -192,7 +192,7 @@ impl<'s> Draft<'s> {
                 ));
             }
         }
-        let node = Node::Leaf(Value::String(chosen.name.into()), Origin::CommandLine);
+        let node = Node::Leaf(Value::String(chosen.name.into()), Origin::Arguments);
         self.tree.set(path, node)
     }
 
@@ -207,7 +207,7 @@ impl<'s> Draft<'s> {
             Ok(Some(value)) if value.is_str() || !is_text => Ok(value),
             Err(error) if text.starts_with(['[', '{', '"', '\'']) && !is_text => {
                 let problem = format!("{text:?} is not a TOML value: {}", error.message().replace('\n', "; "));
-                Err(wrong(path, problem, &Origin::CommandLine))
+                Err(wrong(path, problem, &Origin::Arguments))
             }
             _ => Ok(Value::String(text.into())),
         }
@@ -325,7 +325,9 @@ impl<'s> Draft<'s> {
         match (of_another, meant) {
             (Some(of_another), _) => of_another,
             (None, Some(meant)) => format!("unknown key; did you mean `{meant}`?"),
-            (None, None) if here.is_empty() || table.is_empty() => "unknown key; `selfsame list keys` shows all".into(),
+            (None, None) if here.is_empty() || table.is_empty() => {
+                format!("unknown key; the tables are {}", self.schema.tables().join(", "))
+            }
             (None, None) => {
                 let names: Vec<_> = here.iter().map(|c| c.rsplit('.').next().unwrap_or(c)).collect();
                 format!("unknown key; `{table}` has {}", names.join(", "))
@@ -554,7 +556,7 @@ mod tests {
         assert_eq!((plates.len(), plates[0]["size"].as_integer()), (1, Some(8)));
         assert_eq!(resolved.choice("stove").name, "pan");
         let origin = |path: &str| resolved.origin(path).unwrap().to_string();
-        assert_eq!(["stove.heat", "stove.oil", "data.size"].map(origin), ["command line", "half the heat", "data"]);
+        assert_eq!(["stove.heat", "stove.oil", "data.size"].map(origin), ["arguments", "half the heat", "data"]);
     }
 
     #[test]

@@ -147,6 +147,20 @@ impl Schema {
         &self.parts
     }
 
+    /// The tables, in their order.
+    pub(crate) fn tables(&self) -> Vec<&'static str> {
+        self.parts
+            .iter()
+            .map(|part| part.path.split('.').next().unwrap_or_default())
+            .filter(|table| !table.is_empty())
+            .fold(Vec::new(), |mut tables, table| {
+                if !tables.contains(&table) {
+                    tables.push(table);
+                }
+                tables
+            })
+    }
+
     /// The path that a word of the command line stands for.
     pub fn long_form<'a>(&self, word: &'a str) -> &'a str {
         self.short_forms.iter().find(|(short, _)| *short == word).map_or(word, |(_, long)| long)

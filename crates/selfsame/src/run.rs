@@ -72,7 +72,7 @@ impl Run {
         let path = plan.out.clone();
         let lock_path = path.join(LOCK);
         if !path.join(PLAN).exists() && path.join(CONFIG).exists() {
-            let problem = "is an encoder folder without its run; to train the encoder further: selfsame pretrain init=FOLDER out=…";
+            let problem = "is an encoder folder without its run; to train the encoder further, start a new run with it as init.path";
             return Err(Error::run(path, problem));
         }
         if holds_anything_else(&path) {
