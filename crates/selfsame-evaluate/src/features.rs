@@ -10,6 +10,7 @@ mod npy;
 mod parquet;
 mod table;
 
+pub(crate) use parquet::failed_write;
 pub use table::{FeatureTable, Rows};
 
 use selfsame_base::DataError;

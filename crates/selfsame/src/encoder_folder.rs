@@ -121,6 +121,23 @@ pub(crate) fn weights_file(encoder: &Encoder) -> Vec<u8> {
     parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)))
 }
 
+/// Whether a folder may be written to `path`.
+///
+/// # Errors
+/// If something is there.
+pub fn check_free(path: &Path) -> Result<(), Error> {
+    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) || path.is_file() {
+        return Err(Error::run(path, "is there and not empty; choose another folder"));
+    }
+    Ok(())
+}
+
+/// Makes the folder, which must not hold anything.
+pub(crate) fn make_free(path: &Path) -> Result<(), Error> {
+    check_free(path)?;
+    fs::create_dir_all(path).map_err(|cause| Error::io(path, cause))
+}
+
 /// A folder that holds an encoder: a finished run, or one that was made of it.
 #[derive(Clone, Debug)]
 pub struct EncoderFolder {
@@ -236,10 +253,7 @@ impl EncoderFolder {
     /// # Errors
     /// If there is something in the way.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Error::run(path, "is there and not empty; choose another folder"));
-        }
-        fs::create_dir_all(path).map_err(|cause| Error::io(path, cause))?;
+        make_free(path)?;
         atomic::write(&path.join(CONFIG), &seal::seal(&self.config))?;
         Ok(atomic::write(&path.join(WEIGHTS), &self.weights)?)
     }

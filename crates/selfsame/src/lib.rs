@@ -34,7 +34,9 @@ pub mod optim;
 pub mod outputs;
 pub mod picture;
 pub mod plan;
+pub mod predictor;
 mod pretrain;
+pub mod probe;
 pub mod progress;
 pub mod projector;
 pub mod prototypes;
@@ -53,4 +55,5 @@ pub mod trainer;
 
 pub use embedder::Embedder;
 pub use error::Error;
+pub use predictor::Predictor;
 pub use pretrain::Pretrain;

@@ -68,7 +68,8 @@ impl Writer {
     }
 }
 
-fn failed_write(path: &Path, error: ParquetError) -> DataError {
+/// The error of a writer, which is one of the file beneath it.
+pub(crate) fn failed_write(path: &Path, error: ParquetError) -> DataError {
     let source = match error {
         ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
             Ok(io) => *io,
