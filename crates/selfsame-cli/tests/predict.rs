@@ -42,14 +42,14 @@ fn a_model_predicts_with_the_accuracy_that_was_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     run(path);
-    let probed = said(path, &["probe", "run", "train=demo/test", "test=demo/train", "out=probed"]);
-    let tuning = ["finetune", "run", "train=demo/test", "test=demo/train", "labels=1,40", "save=tuned"];
+    let probed = said(path, &["probe", "run", "train=demo/test", "test=demo/test", "out=probed"]);
+    let tuning = ["finetune", "run", "train=demo/test", "test=demo/test", "labels=1,40", "save=tuned"];
     let short = ["epochs=1", "min_steps=10", "draws=1"];
     let tuned = said(path, &[&tuning[..], &short].concat());
     // 40 of each of 10 classes, a fifth of which is held out.
     assert!(tuned.contains("held-out labels") && probed.contains("held-out labels"), "{tuned}\n{probed}");
     for (model, told) in [("probed", &probed), ("tuned", &tuned)] {
-        let predicted = said(path, &["predict", model, "data=demo/train", "out=said.csv", "abstain_below=0.5"]);
+        let predicted = said(path, &["predict", model, "data=demo/test", "out=said.csv", "abstain_below=0.5"]);
         // The accuracy of all predictions; the next is of those that are sure.
         assert_eq!(number(&predicted, "accuracy"), number(told, "accuracy"), "{predicted}\n{told}");
         assert_eq!(number(&predicted, "calibration error"), number(told, "calibration error"), "{predicted}\n{told}");
@@ -59,7 +59,7 @@ fn a_model_predicts_with_the_accuracy_that_was_told() {
             ["id", "label", "probability", "p(T-shirt/top)"]
         );
         let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
-        assert_eq!((rows.len(), &rows[0][0]), (10_000, "demo/train[0]"));
+        assert_eq!((rows.len(), &rows[0][0]), (2000, "demo/test[0]"));
         for row in &rows {
             let all: f32 = row.iter().skip(3).map(|p| p.parse::<f32>().unwrap()).sum();
             let sure = row[2].parse::<f32>().unwrap();
@@ -112,17 +112,17 @@ fn labels_and_numbers_are_predicted_too() {
         table += &format!("demo/test[{index}],{},{},{}\n", index / 200 % 3 / 2, index % 2, 1000 + index / 200);
     }
     fs::write(path.join("about.csv"), table).unwrap();
-    let probe = |targets: &str, out: &str| {
-        let words = ["probe", "run", "train=demo/test", "test=demo/test", "labels=about.csv", targets, out];
-        said(path, &words)
+    let probe = |targets: &[&str], out: &str| {
+        let words = ["probe", "run", "train=demo/test", "test=demo/test", "labels=about.csv"];
+        said(path, &[&words[..], targets, &[out]].concat())
     };
-    let labels = probe("targets=bright,even", "out=labels");
+    let labels = probe(&["targets=bright,even"], "out=labels");
     assert!(labels.contains("macro AUROC 0.") && labels.contains("calibration error"), "{labels}");
     said(path, &["predict", "labels", "data=demo/test", "out=labels.csv", "abstain_below=0.9"]);
     let head = fs::read_to_string(path.join("labels.csv")).unwrap();
     assert!(head.starts_with("id,labels,unsure,p(bright),p(even)\n"), "{}", &head[..80]);
 
-    let numbers = probe("targets=size", "out=numbers");
+    let numbers = probe(&["targets=size", "task=numbers"], "out=numbers");
     assert!(numbers.contains("R² ") && !numbers.contains("calibration"), "{numbers}");
     said(path, &["predict", "numbers", "data=demo/test", "out=numbers.csv"]);
     let mut table = csv::Reader::from_path(path.join("numbers.csv")).unwrap();
