@@ -1,8 +1,9 @@
 //! What every part of Selfsame leans on: errors that say what to do, random streams that are arguments, files that appear
 //! whole or not at all, files that are read for what they are, records that tell when they are damaged, the headers of `.npy`
-//! files, and what the machine leaves to us.
+//! files, commands that people are told to type, and what the machine leaves to us.
 
 pub mod atomic;
+pub mod commands;
 pub mod delimited;
 pub mod error;
 pub mod events;

@@ -65,3 +65,25 @@ mod tests {
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
     }
 }
+
+/// Bytes that may be written to the file system of `folder`, where the system tells.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
+        let mut told = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: `path` ends in NUL, and `told` has room for what is told.
+        let failed = unsafe { libc::statvfs(path.as_ptr(), told.as_mut_ptr()) } != 0;
+        // SAFETY: it was filled in.
+        let told = (!failed).then(|| unsafe { told.assume_init() })?;
+        // The widths of these numbers differ between systems; some virtual file systems tell nothing.
+        let [blocks, free, block_bytes] = [told.f_blocks as u64, told.f_bavail as u64, told.f_frsize as u64];
+        (blocks > 0).then(|| free.saturating_mul(block_bytes))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        None
+    }
+}

@@ -10,6 +10,7 @@ use selfsame::finetune;
 use selfsame::plan::Plan;
 use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
+use selfsame_base::commands::Command;
 use selfsame_base::lookup;
 use selfsame_base::text::pasted;
 use selfsame_config::{KeyRow, Origin, Recipe};
@@ -45,15 +46,10 @@ fn given(word: &str) -> Result<Given> {
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
             return Ok(Given::Recipe(Recipe::read(path)?));
         }
-        return Err(bad_input(format!("{word}: not a recipe (.toml); to train on it: {}", train_on(path))));
+        return Err(bad_input(format!("{word}: not a recipe (.toml); to train on it: {}", Command::Train.of(path))));
     }
     let recipe = Recipe::builtin(word).with_context(|| format!("{word}: no file and no run folder"));
     Ok(Given::Recipe(recipe?))
-}
-
-/// The command that trains on the data at `path`.
-fn train_on(path: &Path) -> String {
-    format!("selfsame pretrain {}", pasted(format!("data={}", path.display())))
 }
 
 /// Checks that `path` is a run folder or an encoder folder; an error says which are, or what else was meant.
@@ -63,7 +59,7 @@ fn check_run(path: &Path) -> Result<()> {
     }
     let shown = path.display();
     if path.is_dir() {
-        let train = train_on(path);
+        let train = Command::Train.of(path);
         return Err(bad_input(format!(
             "{shown}: neither a run folder (no plan.toml) nor an encoder folder (no {CONFIG}); to train on what it holds: {train}"
         )));
@@ -76,7 +72,7 @@ fn check_run(path: &Path) -> Result<()> {
         .or_else(|| lookup::nearest(&path.display().to_string(), runs.iter().map(String::as_str)));
     let hint = match (meant, runs.len()) {
         (Some(meant), _) => format!("did you mean {}?", pasted(meant)),
-        (None, 0) => "`selfsame pretrain data=…` makes one".into(),
+        (None, 0) => format!("`{}` says how one is made", Command::Help.of("pretrain")),
         (None, _) => format!("there are {}", runs.join(", ")),
     };
     Err(bad_input(format!("{shown}: no such run folder; {hint}")))
@@ -238,6 +234,7 @@ pub fn long_help(examples: &str, keys: &[KeyRow]) -> String {
     let lines: String =
         shown().map(|row| format!("  {:width$}  {} (default: {})\n", row.path, row.meaning, row.preset)).collect();
     format!(
-        "{examples}\n\nKeys (`selfsame list keys` has those of each method, backbone, augmentation and optimizer too):\n{lines}"
+        "{examples}\n\nKeys (`{}` has those of each method, backbone, augmentation and optimizer too):\n{lines}",
+        Command::List.of("keys")
     )
 }

@@ -43,6 +43,13 @@ impl Place {
         }
     }
 
+    /// Changes a pixel of an image a little.
+    fn nearly(&self, name: &str) {
+        let mut bytes = self.read(name);
+        *bytes.last_mut().unwrap() += 1;
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("selfsame"));
         command.current_dir(self.0.path()).args(words);
@@ -525,11 +532,73 @@ fn labels_numbers_and_groups_come_from_a_table() {
     contains(&fails(&["groups=folder"]), &["nothing is left to learn from"]);
 }
 
+/// Two classes of images that are cut into four tiles of 12×12 each: `name/{dark,light}/N.pgm`.
+fn slides(place: &Place, name: &str, numbers: std::ops::Range<usize>) {
+    for (class, base) in [("dark", 0), ("light", 120)] {
+        let folder = place.path(name).join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for number in numbers.clone() {
+            let mut bytes = b"P5\n24 24\n255\n".to_vec();
+            bytes.extend((0..576).map(|at| (base + (at * (2 * number + 3) + at / 24 * number) % 120) as u8));
+            fs::write(folder.join(format!("{number}.pgm")), bytes).unwrap();
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn no_tile_is_judged_by_others_of_its_file() {
+    let place = Place::new();
+    slides(&place, "slides", 0..6);
+    slides(&place, "held-out", 6..9);
+    succeeds(&place.pretrain(&["data=slides", "data.tile=12", "epochs=1", "out=run"]));
+    let record = |name: &str| -> serde_json::Value { serde_json::from_slice(&place.read(name)).unwrap() };
+    let note = "pages and tiles of one file are one group";
+    let output = place.run(&["evaluate", "run", "train=slides", "test=held-out"]);
+    succeeds(&output);
+    contains(&stderr(&output), &[note]);
+    assert!(!stderr(&output).contains("left out"), "{}", stderr(&output));
+    let scores = record("run/scores.json");
+    // Intervals are of resampled files.
+    assert_eq!((&scores["protocol"]["test_samples"], &scores["protocol"]["test_groups"]), (&24.into(), &6.into()));
+    assert_eq!(scores["protocol"]["train_samples"], 48);
+
+    // Another folder that leads to two of the files, by whatever path: they are left out of what is learned from.
+    for class in ["dark", "light"] {
+        fs::create_dir_all(place.path("some").join(class)).unwrap();
+        let (file, link) = (place.path("slides").join(class), place.path("some").join(class));
+        std::os::unix::fs::symlink(file.join("0.pgm"), link.join("renamed.pgm")).unwrap();
+    }
+    let left_out = "8 of 48 train samples are of groups that are in the test data too and are left out";
+    for test in ["test=some", "test=slides/../some"] {
+        let output = place.run(&["evaluate", "run", "train=slides", test]);
+        succeeds(&output);
+        contains(&stderr(&output), &[note, left_out]);
+        let scores = record("run/scores.json");
+        assert_eq!(scores["protocol"]["train_samples"], 40);
+        assert_eq!(scores["protocol"]["test_groups"], 2);
+        assert_eq!(scores["overlap"]["labeled"]["same_content"], 0);
+    }
+    let quick = ["labels=2", "draws=1", "min_steps=2", "epochs=1"];
+    let output = place.run(&[&["finetune", "run", "train=slides", "test=some"], &quick[..]].concat());
+    succeeds(&output);
+    contains(&stderr(&output), &[note, left_out]);
+    let found = record("run/finetune.json");
+    assert_eq!((&found["train_samples"], &found["test_groups"]), (&40.into(), &2.into()));
+
+    // The same data twice are as they are, and told.
+    succeeds(&place.run(&["evaluate", "run", "train=slides", "test=slides"]));
+    let scores = record("run/scores.json");
+    assert_eq!((&scores["protocol"]["train_samples"], &scores["protocol"]["test_groups"]), (&48.into(), &12.into()));
+    contains(&place.text("run/scores.json"), &["48 of 48 test samples are among the labeled training samples"]);
+}
+
 #[test]
 fn a_run_is_diagnosed_and_fine_tuned() {
     let place = Place::new();
     place.images("photos", 24);
     place.images("held-out", 8);
+    place.nearly("held-out/dark/00.pgm");
     let output = place.pretrain(&["data=photos", "epochs=1", "out=run", "--records"]);
     assert!(succeeds(&output).lines().all(|line| line.starts_with('{')), "records alone");
     contains(&succeeds(&output), &[r#"{"event":"started""#, r#"{"event":"step""#, r#"{"event":"finished""#]);
@@ -545,7 +614,12 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     let tune = |words: &[&str]| place.run(&[&["finetune", "run"], &quick[..], words].concat());
     let table = succeeds(&tune(&["labels=2,50%,all", "stages=1"]));
     contains(&table, &["fine-tuned", "from scratch", "linear probe", "2 per class (4)", "50 % (24)", "all (48)"]);
-    assert!(table.starts_with("16 of 16 test samples are among the labeled training samples"), "{table}");
+    let told =
+        "16 of 16 test samples are among the labeled training samples (15 with the same content, 1 near-duplicates; ";
+    assert!(table.starts_with(told), "{table}");
+    contains(&place.text("run/finetune.json"), &["\"same_content\": 15", "\"near_duplicates\": 1"]);
+    succeeds(&place.run(&["evaluate", "run", "train=photos", "test=held-out"]));
+    contains(&place.text("run/scores.json"), &["\"same_content\": 15", "\"near_duplicates\": 1", told]);
     contains(&table, &["fine-tuning", "training from scratch", "labels, accuracy", "accuracy by chance: 0.500"]);
     contains(
         &place.text("run/finetune.json"),
@@ -577,12 +651,16 @@ fn a_study_is_drawn_and_goes_on_where_it_was_left() {
     let place = Place::new();
     place.images("photos", 24);
     place.images("held-out", 8);
+    place.nearly("held-out/dark/00.pgm");
     let words = [&["study", "temperature", "--quick", "data=photos", "test=held-out", "epochs=1"], &SMALL[..]].concat();
     let table = succeeds(&place.run(&words));
     contains(&table, &["SimCLR", "0.05", "study.html"]);
+    let told =
+        "16 of 16 test samples are among the labeled training samples (15 with the same content, 1 near-duplicates; ";
+    assert!(table.starts_with(told), "{table}");
     let folder = "studies/temperature-quick";
     let record = place.read(&format!("{folder}/study.json"));
-    contains(&place.text(&format!("{folder}/study.html")), &["What the literature says", "Chen et al."]);
+    contains(&place.text(&format!("{folder}/study.html")), &["What the literature says", "Chen et al.", told]);
     assert!(place.text(&format!("{folder}/study.svg")).starts_with("<svg xmlns"));
     // A study that lost its last run does that one again, and comes to the same.
     let text = String::from_utf8(record.clone()).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::key::{Key, Settled};
 use crate::tree::{Node, Origin};
+use selfsame_base::commands::Command;
 use selfsame_base::lookup;
 use toml::{Table, Value};
 
@@ -179,7 +180,7 @@ impl Schema {
             let name = part.choices.as_ref().map(|choices| KeyRow {
                 path: joined(part.path, "name"),
                 of: Vec::new(),
-                kind: format!("a name: selfsame list {}s", choices.noun),
+                kind: format!("a name: {}", Command::List.of(format!("{}s", choices.noun))),
                 preset: if choices.preset.is_empty() {
                     "must be given".into()
                 } else {

@@ -16,6 +16,7 @@ use cache::Cache;
 use left_out::left_out;
 use rayon::prelude::*;
 use selfsame_base::{DataError, files, machine};
+use spill::Spill;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ pub struct Dataset {
     cache: Option<Cache>,
     /// Images whose tiles are read.
     wholes: Wholes,
+    /// Tiles that memory does not hold.
+    spill: Option<Spill>,
     bad: Mutex<BTreeMap<usize, String>>,
     max_bad_share: f64,
     /// One per sample, once they were asked for.
@@ -106,6 +109,7 @@ impl Dataset {
             mean_image_values: 0,
             notes: Vec::new(),
             cache: None,
+            spill: None,
             bad: Mutex::default(),
             max_bad_share: settings.max_bad_share,
             stats: OnceLock::new(),
@@ -217,11 +221,7 @@ impl Dataset {
         if self.mean_image_bytes.saturating_mul(len) <= budget_bytes {
             self.cache = Some(Cache::new(len, budget_bytes));
         } else if budget_bytes > 0 && self.source.image(len - 1) + 1 < len {
-            let (path, all_mb) = (settings.path.display(), self.mean_image_bytes.saturating_mul(len) >> 20);
-            self.notes.push(format!(
-                "{path}: the tiles take {all_mb} MB, more than data.cache_mb = {} or a quarter of the memory, so most are cut from a file that is decoded again; raise data.cache_mb where memory allows, or store the tiles as files",
-                settings.cache_mb
-            ));
+            self.spill(settings);
         }
         self.check_bad_share()
     }
@@ -282,6 +282,16 @@ impl Dataset {
     /// Number of the file that the sample is of. Those of one file follow each other and are one group.
     pub fn file(&self, index: usize) -> usize {
         self.source.file(index)
+    }
+
+    /// What tells the file of a sample from all others, of any data: where it is, whatever links and names lead there. Of data in
+    /// one file, that and the number within.
+    pub fn file_identity(&self, index: usize) -> (PathBuf, usize) {
+        let (path, number) = match self.source.file_path(index) {
+            Some(path) => (path, 0),
+            None => (self.path.clone(), self.file(index)),
+        };
+        (path.canonicalize().unwrap_or(path), number)
     }
 
     /// Whether files have several samples: pages or tiles.
@@ -636,6 +646,7 @@ impl SampleSource for Dataset {
 mod bad;
 mod cache;
 mod left_out;
+mod spill;
 mod survey;
 #[cfg(test)]
 mod tests;

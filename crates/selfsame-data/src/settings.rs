@@ -59,6 +59,8 @@ settings! {
         tile_stride: usize = 0, Kind::COUNT_OR_ZERO;
         /// tiles in which no channel's standard deviation reaches this, on the scale of data.std, are left out; 0: none is
         tile_empty: f64 = 0.01, Kind::NOT_NEGATIVE;
+        /// tiles that memory does not hold are kept in a temporary file of at most this, MB, and half of what is free there; 0: in none
+        tile_disk_mb: usize = 65536, Kind::COUNT_OR_ZERO, records;
         /// where labels are: first folder level, or the data file; used for scores only
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
         /// side of the square that the encoder sees, px; 1 for vectors
@@ -122,6 +124,8 @@ pub struct DataRequest {
     pub tile_stride: usize,
     /// Tiles that vary less are left out: the largest standard deviation of a channel.
     pub tile_empty: f64,
+    /// Tiles that memory does not hold are kept in a temporary file of this size at most, MB.
+    pub tile_disk_mb: usize,
     /// `none`, `folder`, `file`, or `any` that there are.
     pub labels: Option<String>,
     /// One of [`AXES`].
@@ -167,6 +171,7 @@ impl From<&DataSettings> for DataRequest {
             tile: settings.tile,
             tile_stride: settings.tile_stride,
             tile_empty: settings.tile_empty,
+            tile_disk_mb: settings.tile_disk_mb,
             labels: Some(settings.labels.clone()),
             axes: settings.axes.clone(),
             key: settings.key.clone(),

@@ -124,6 +124,10 @@ fn pictures_come_out_as_they_were_written() {
     for name in ["big", "lzw_tiled_edge_48x40", "rgb_lsb", "rgb_webp", "rgb_zstd"] {
         holds(&file(&format!("{name}.tif"), 3, &[]).unwrap(), 0.0, |x, y| rgb(x, y).to_vec());
     }
+    for name in ["fax_runs", "fax_g3_2d", "fax_g4"] {
+        let value = |x, y| if (x + 2 * y) % 31 < 9 + y / 3 { 0.0 } else { 255.0 };
+        holds(&file(&format!("{name}.tif"), 1, &[]).unwrap(), 0.0, |x, y| vec![value(x, y)]);
+    }
     // A list of bits that goes on beyond the samples.
     let mut bytes = fs::read(cases().join("files/rgb_zstd.tif")).unwrap();
     let tag = bytes.windows(8).position(|entry| entry == [2, 1, 3, 0, 3, 0, 0, 0]).unwrap();
@@ -316,7 +320,8 @@ fn headers_are_not_believed() {
 
 #[test]
 fn a_file_that_is_cut_anywhere_is_refused_or_whole() {
-    for name in ["rgb_zstd.tif", "rgb_webp.tif", "lzw_tiled_edge_48x40.tif", "big.tif", "rgb_jpeg_ycbcr.tif"] {
+    let colored = ["rgb_zstd.tif", "rgb_webp.tif", "lzw_tiled_edge_48x40.tif", "big.tif", "rgb_jpeg_ycbcr.tif"];
+    for name in colored.into_iter().chain(["fax_runs.tif", "fax_g3_2d.tif", "fax_g4.tif"]) {
         let bytes = fs::read(cases().join("files").join(name)).unwrap();
         let whole = decoded(&bytes, 3, &[]).unwrap();
         for end in (0..bytes.len()).step_by(61) {

@@ -3,6 +3,7 @@
 use crate::measurements::Measurements;
 use crate::training::Training;
 use crate::verdict::Verdict;
+use selfsame_base::commands::Command;
 
 /// What to try, the likeliest remedy first. Nothing where nothing is wrong; a setting far from what is usual is named whatever
 /// the verdict.
@@ -14,11 +15,12 @@ pub fn advise(verdict: Verdict, training: Option<&Training>, measured: Option<&M
     let mut advice = odd_settings(verdict, known);
     advice.extend(match verdict {
         Verdict::TooFewSamples => vec![
-            "judge more samples: `selfsame diagnose` takes data=PATH with any data of the same kind, and samples=NUMBER".into(),
+            "judge more samples: the data= of a diagnosis may be any of the same kind, and its samples= how many".into(),
         ],
-        Verdict::InputsAlike => vec![
-            "look at what the encoder is shown: `selfsame preview`; images that were scaled to nearly one value, or one image many times, teach nothing".into(),
-        ],
+        Verdict::InputsAlike => vec![format!(
+            "look at what the encoder is shown{}: images that were scaled to nearly one value, or one image many times, teach nothing",
+            with(Command::Preview, known)
+        )],
         Verdict::NotYetTrained => longer(known),
         Verdict::NothingLearned => vec![
             "change the learning rate by factors of ten, up and down, in short runs: a loss that never moves has a rate far too small or far too large".into(),
@@ -30,6 +32,11 @@ pub fn advise(verdict: Verdict, training: Option<&Training>, measured: Option<&M
         Verdict::Healthy | Verdict::Unknown => Vec::new(),
     });
     advice
+}
+
+/// The command about the run, where it is known, in parentheses.
+fn with(command: Command, known: &Training) -> String {
+    if known.run.is_empty() { String::new() } else { format!(" (`{}`)", command.of(&known.run)) }
 }
 
 /// Least and largest `optimizer.base_lr` that are usual, at a batch of 256.
@@ -127,7 +134,7 @@ fn longer(known: &Training) -> Vec<String> {
     let more = match (known.finished, known.run.as_str()) {
         (true, _) => format!("train longer, in a new run with more train.epochs: this one is finished{so_far}"),
         (false, "") => "train longer".into(),
-        (false, run) => format!("go on with the training, which is not finished{so_far}: selfsame pretrain {run}"),
+        (false, run) => format!("go on with the training, which is not finished{so_far}: {}", Command::GoOn.of(run)),
     };
     vec![more, "if the loss does not move, raise optimizer.base_lr; a tenth of the epochs of warm-up is usual".into()]
 }
@@ -177,7 +184,10 @@ fn against_dimensional(known: &Training) -> Vec<String> {
             "give the projector a hidden layer (projector.layers = 2 or 3): what it loses, h need not lose".into(),
         );
     }
-    lines.push("weaken augmentations that remove most of what tells samples apart: `selfsame diagnose --invariance` shows which".into());
+    lines.push(format!(
+        "weaken augmentations that remove most of what tells samples apart{}",
+        with(Command::Invariance, known)
+    ));
     lines
 }
 

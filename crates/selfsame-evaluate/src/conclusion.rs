@@ -7,6 +7,7 @@ use crate::bootstrap::Difference;
 use crate::finetuning::Finetuning;
 use crate::label_subsets::LabelBudget;
 use crate::measures::Measure;
+use crate::overlap::Overlap;
 use crate::representation::RepresentationName;
 use crate::scores::{Metric, Predictor, Scores};
 use crate::targets::Task;
@@ -209,8 +210,7 @@ pub(crate) fn of_finetuning(found: &Finetuning) -> Vec<String> {
     let never = !scratch.is_empty() && scratch.iter().all(|(_, difference)| difference.sign() <= 0);
     let nothing =
         never.then(|| "Fine-tuning is not better than training from scratch with any number of labels.".to_owned());
-    let overlap = found.overlap.as_ref().and_then(|overlap| overlap.told("the labeled training samples"));
-    let overlap = overlap.map(|told| format!("{told}: the scores are too high."));
+    let overlap = found.overlap.as_ref().and_then(Overlap::warning);
     let first = overlap.into_iter().chain(nothing);
     first.chain(line("training from scratch", &scratch)).chain(line("the linear probe", &probe)).collect()
 }

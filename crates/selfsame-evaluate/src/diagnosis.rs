@@ -338,7 +338,10 @@ mod tests {
             diagnose(&Observed { trivial, training: Some(&training), ..Observed::new(Rows::new(&h, dim)) }).unwrap()
         };
         let found = judge(&alike, None);
-        assert!(found.verdict == Verdict::InputsAlike && found.advice[0].contains("preview"), "{found:?}");
+        assert!(
+            found.verdict == Verdict::InputsAlike && found.advice[0].contains("what the encoder is shown"),
+            "{found:?}"
+        );
         let different = normals(rows, 2, 71);
         let loss = |last| Some(LossEnd { last, trivial: 199f64.ln(), formula: "ln(2·100 − 1)".into() });
         let found = judge(&different, loss(5.29));

@@ -82,6 +82,11 @@ impl Overlap {
         self.same_content + self.near_duplicates.unwrap_or(0)
     }
 
+    /// In words, where there is one: test samples among the labeled training samples, and what that does to scores.
+    pub fn warning(&self) -> Option<String> {
+        self.told("the labeled training samples").map(|told| format!("{told}: the scores are too high."))
+    }
+
     /// In words, where there is one: `others` is what the test samples are among.
     pub fn told(&self, others: &str) -> Option<String> {
         let near = self.near_duplicates.map_or(String::new(), |near| format!(", {near} near-duplicates"));

@@ -336,8 +336,7 @@ pub struct Overlaps {
 impl Overlaps {
     /// In words, what is to be known before scores are read.
     pub fn told(&self) -> Vec<String> {
-        let labeled = self.labeled.as_ref().and_then(|overlap| overlap.told("the labeled training samples"));
-        let labeled = labeled.map(|told| format!("{told}: the scores are too high."));
+        let labeled = self.labeled.as_ref().and_then(Overlap::warning);
         let pretraining =
             self.pretraining.as_ref().and_then(|overlap| overlap.told("those that the encoder was trained on"));
         let pretraining =

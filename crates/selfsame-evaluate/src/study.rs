@@ -1,6 +1,7 @@
 //! `study.json`: a grid of real runs that answers a question, as far as it has come.
 
 use crate::json;
+use crate::overlap::Overlap;
 use crate::representation::DataOrigin;
 use selfsame_base::DataError;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,9 @@ pub struct StudyRecord {
     /// What all runs were judged on, and the data that their labels are from; `None` before the first.
     #[serde(default)]
     pub judged_on: Option<[DataOrigin; 2]>,
+    /// Test samples that are among the labeled training samples too, by the first run.
+    #[serde(default)]
+    pub overlap: Option<Overlap>,
 }
 
 impl StudyRecord {
@@ -126,7 +130,8 @@ impl StudyRecord {
         let [series, x] = self.names();
         let width = series.iter().map(|name| name.chars().count()).max().unwrap_or(0) + 2;
         let column = x.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5) + 2;
-        let mut text = format!("{}\n{:width$}", self.score, "");
+        let warning = self.overlap.as_ref().and_then(Overlap::warning).map_or(String::new(), |told| told + "\n");
+        let mut text = format!("{warning}{}\n{:width$}", self.score, "");
         x.iter().for_each(|x| text += &format!("{x:>column$}"));
         for name in &series {
             text += &format!("\n{name:width$}");
@@ -163,6 +168,7 @@ mod tests {
             jobs: vec![StudyJob { name: "a-b".into(), points: vec![point("a", "a", 0.5), point("a", "b", 0.625)] }],
             planned: 2,
             judged_on: None,
+            overlap: None,
         };
         let of = |fingerprint: &str| DataOrigin { fingerprint: fingerprint.into(), ..DataOrigin::from("photos") };
         let mut record = record;

@@ -151,7 +151,7 @@ fn add_plan(page: &mut Page, run: &RunRecords, environment: &str) {
         "plan",
         "Plan",
         "Plan and environment",
-        "The same plan gives the same run: `selfsame pretrain` takes it as a recipe.",
+        "The same plan gives the same run: a training takes it as a recipe.",
         &body,
     );
 }

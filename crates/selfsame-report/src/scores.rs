@@ -3,6 +3,7 @@
 use crate::html::{Page, capitalized, escape, list, missing, number};
 use crate::records::RunRecords;
 use crate::svg::{self, Dot};
+use selfsame_base::commands::Command;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::measures::Measure;
 use selfsame_evaluate::representation::RepresentationName;
@@ -35,7 +36,7 @@ fn described(name: &RepresentationName) -> &str {
 /// The section of a run's scores.
 pub(crate) fn add_section(page: &mut Page, run: &RunRecords) {
     let Some(scores) = &run.scores else {
-        let what = format!("No scores yet: `selfsame evaluate {} test=…` judges the encoder with labels.", run.name);
+        let what = format!("No scores yet: `{}` says how labels judge the encoder.", Command::Help.of("evaluate"));
         return page.section("scores", "Scores", "Scores", "", &missing(&what));
     };
     let metrics = scores.metrics();

@@ -2,6 +2,7 @@
 
 use crate::html::{Page, escape, footer, missing};
 use crate::svg::{self, COLORS, Curve, LineChart};
+use selfsame_evaluate::overlap::Overlap;
 use selfsame_evaluate::study::StudyRecord;
 use std::fmt::Write;
 
@@ -32,6 +33,9 @@ pub fn study_page(study: &StudyRecord, environment: &str) -> String {
     let short = if study.quick { " (quick)" } else { "" };
     let mut head = format!("<p class=\"over\">Selfsame study{short}</p><h1>{}</h1>", escape(&study.name));
     let _ = write!(head, "<p class=\"sub\">{}</p>", escape(&study.question));
+    if let Some(warning) = study.overlap.as_ref().and_then(Overlap::warning) {
+        head += &missing(&warning);
+    }
     if study.jobs.len() < study.planned {
         head += &missing(&format!("{} of {} runs are done.", study.jobs.len(), study.planned));
     }
@@ -91,6 +95,7 @@ mod tests {
             jobs: vec![StudyJob { name: "job".into(), points }],
             planned: 2,
             judged_on: Some(["<b>test".into(), "train".into()]),
+            overlap: Some(Overlap { same_content: 2, test_samples: 9, ..Overlap::default() }),
         }
     }
 

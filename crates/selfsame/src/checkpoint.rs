@@ -14,7 +14,7 @@ use crate::train_settings::BestBy;
 use selfsame_base::error::is_out_of_space;
 use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_base::text::size;
-use selfsame_base::{DataError, atomic};
+use selfsame_base::{DataError, atomic, machine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -353,7 +353,7 @@ fn write(folder: &Path, path: &Path, files: &[(&str, Vec<u8>)], manifest: &Manif
     let manifest = seal::seal(manifest);
     let files = || files.iter().map(|(name, bytes)| (*name, bytes)).chain([(MANIFEST, &manifest)]);
     let needed = files().map(|(_, bytes)| bytes.len() as u64).sum();
-    if let Some(free) = free_bytes(folder).filter(|&free| free < needed) {
+    if let Some(free) = machine::free_bytes(folder).filter(|&free| free < needed) {
         let problem = format!("a checkpoint takes {}, and {} are free", size(needed), size(free));
         return Err(not_written(path, io::Error::new(io::ErrorKind::StorageFull, problem)));
     }
@@ -427,26 +427,4 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-/// Bytes that may be written to the file system of `folder`, where the system tells.
-fn free_bytes(folder: &Path) -> Option<u64> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStrExt;
-        let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
-        let mut told = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-        // SAFETY: `path` ends in NUL, and `told` has room for what is told.
-        let failed = unsafe { libc::statvfs(path.as_ptr(), told.as_mut_ptr()) } != 0;
-        // SAFETY: it was filled in.
-        let told = (!failed).then(|| unsafe { told.assume_init() })?;
-        // The widths of these numbers differ between systems; some virtual file systems tell nothing.
-        let [blocks, free, block_bytes] = [told.f_blocks as u64, told.f_bavail as u64, told.f_frsize as u64];
-        (blocks > 0).then(|| free.saturating_mul(block_bytes))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = folder;
-        None
-    }
 }

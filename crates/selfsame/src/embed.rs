@@ -62,6 +62,12 @@ impl<'a> Pixels<'a> {
     }
 }
 
+/// What the pixels of training and test data are kept as, where they would take too much memory.
+pub fn sketch(plan: &Plan, data: [&Dataset; 2]) -> Option<Sketch> {
+    let samples = data.map(Dataset::len).iter().sum();
+    Sketch::needed(samples, plan.data.size.pow(2) * plan.data.channels, plan.seed)
+}
+
 /// Runs a branch in evaluation mode over the plain views of a loader and hands each batch to `sink`; memory does not grow
 /// with the data set. Samples that cannot be read are left out.
 ///

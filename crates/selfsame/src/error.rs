@@ -18,7 +18,7 @@ pub enum Error {
         problem: String,
     },
     /// The run folder is no longer where it was when the training began.
-    #[error("{}: was removed, renamed or replaced while it was trained in, so the training has ended; if it was renamed, the training can go on under its new name", run.display())]
+    #[error("{}: was removed, renamed or replaced while it was trained in, so the training has ended; if it was renamed, its training goes on under the new name", run.display())]
     Vanished {
         /// Where it was.
         run: PathBuf,

@@ -18,7 +18,7 @@ use crate::backbone::Encoder;
 use crate::branch::Branch;
 use crate::catalogue::MethodEntry;
 use crate::device;
-use crate::embed::{Tables, Wanted};
+use crate::embed::{self, Pixels, Tables, Wanted};
 use crate::error::Error;
 use crate::labels::{Part, Told};
 use crate::method::BuildContext;
@@ -47,7 +47,7 @@ use selfsame_evaluate::features::FeatureTable;
 use selfsame_evaluate::finetuning::Finetuning;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::linear_probe::ProbeFeatures;
-use selfsame_evaluate::overlap::{Overlap, Seen};
+use selfsame_evaluate::overlap::Overlap;
 use selfsame_evaluate::targets::Task;
 use settings::FinetuneSettings;
 use std::collections::BTreeMap;
@@ -190,18 +190,21 @@ impl<'a> Tuner<'a> {
         let plan = tuning.plan;
         // Their contents are compared, as they are read.
         [tuning.train, tuning.test].iter().for_each(|data| data.remember(None));
+        let sketch = embed::sketch(plan, [tuning.train, tuning.test]);
+        let wanted = Wanted { raw: Pixels::kept(sketch.as_ref()), ..Wanted::default() };
         let table = |data: &Arc<Dataset>, part: &Part| -> Result<Tables, Error> {
             let samples = part.samples.clone();
-            let mut tables = Tables::embed(tuning.branch, data, plan, samples, Wanted::default(), &mut |_| {})?;
+            let mut tables = Tables::embed(tuning.branch, data, plan, samples, wanted, &mut |_| {})?;
             tuning.told.relabel(part, &mut tables);
             Ok(tables)
         };
         let parts = tuning.parts;
-        let (Tables { h: train, indices: rows, .. }, Tables { h: test, indices: test_rows, .. }) =
-            (table(tuning.train, &parts[0])?, table(tuning.test, &parts[1])?);
-        for table in [&train, &test] {
-            table.check_finite("the representation")?;
+        let tables = [table(tuning.train, &parts[0])?, table(tuning.test, &parts[1])?];
+        for table in &tables {
+            table.h.check_finite("the representation")?;
         }
+        let overlap = provenance::labeled_overlap([tuning.train, tuning.test], tables.each_ref())?;
+        let [Tables { h: train, indices: rows, .. }, Tables { h: test, indices: test_rows, .. }] = tables;
         let goal = match tuning.told.table.as_ref().filter(|_| tuning.told.task() != Task::Classes) {
             None => Goal::classes(&train, &test)?,
             Some((_, columns)) => {
@@ -218,10 +221,6 @@ impl<'a> Tuner<'a> {
             );
             return Err(Error::setting("stages", problem));
         }
-        let contents = |data: &Dataset, rows: &[usize]| rows.iter().map(|&row| data.content(row)).collect::<Vec<_>>();
-        let (of_train, of_test) = (contents(tuning.train, &rows), contents(tuning.test, &test_rows));
-        let part = |h, contents| Seen { h, contents, looks: None };
-        let overlap = Overlap::find(part(&test, &of_test), part(&train, &of_train))?;
         Ok(Self { tuning, settings, train, test, rows, goal, groups, overlap })
     }
 

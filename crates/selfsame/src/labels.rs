@@ -6,7 +6,8 @@ use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::groups::{self, GroupRule};
 use selfsame_evaluate::table::{Samples, Table};
 use selfsame_evaluate::targets::{TargetColumns, Task};
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 /// Keys of the command line that say it.
 #[derive(Default)]
@@ -55,6 +56,24 @@ impl Part {
     pub fn numbered_groups(&self, indices: &[usize]) -> Vec<u32> {
         groups::numbered(&indices.iter().map(|&index| self.groups[index].clone()).collect::<Vec<_>>())
     }
+}
+
+/// The file of each of these samples, by number; `numbers` knows those of other data already.
+fn by_file_of(data: &Dataset, samples: &[usize], numbers: &mut HashMap<(PathBuf, usize), usize>) -> Vec<String> {
+    let mut groups: Vec<String> = Vec::with_capacity(samples.len());
+    for (row, &index) in samples.iter().enumerate() {
+        // Samples of one file follow each other.
+        let same = row.checked_sub(1).filter(|&last| data.file(samples[last]) == data.file(index));
+        let group = same.map_or_else(
+            || {
+                let next = numbers.len();
+                numbers.entry(data.file_identity(index)).or_insert(next).to_string()
+            },
+            |last| groups[last].clone(),
+        );
+        groups.push(group);
+    }
+    groups
 }
 
 impl Told {
@@ -135,10 +154,8 @@ impl Told {
             Some(rule) => rule.groups([0, 1].map(|p| Samples { root: &roots[p], ids: &used_ids[p] }), table)?,
             None => {
                 note("pages and tiles of one file are one group; groups= says otherwise".to_owned());
-                [0, 1].map(|p| {
-                    let name = |file: usize| format!("{}[{file}]", data[p].path().display());
-                    used[p].iter().map(|&index| name(data[p].file(index))).collect()
-                })
+                let mut numbers = HashMap::new();
+                [0, 1].map(|p| by_file_of(data[p], &used[p], &mut numbers))
             }
         };
         let mut apart = groups::apart(&found[0], &found[1]);

@@ -1,6 +1,7 @@
 //! What was judged on what: what a record says of its data and of its weights, so that figures of different ones are not compared.
 
 use crate::branch::Branch;
+use crate::embed::Tables;
 use crate::encoder_folder::{WEIGHTS, weights_file};
 use crate::error::Error;
 use crate::plan::Plan;
@@ -10,6 +11,7 @@ use selfsame_base::DataError;
 use selfsame_base::seal::SealedFile;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::record::DataRecord;
+use selfsame_evaluate::overlap::{Overlap, Seen};
 use selfsame_evaluate::representation::{DataOrigin, MeasuredOn, WeightsOrigin};
 
 /// What a data set is.
@@ -42,6 +44,23 @@ pub fn measured_on(plan: &Plan, branch: Option<&Branch>, dataset: &Dataset) -> R
         epochs: progress.map(Progress::epochs),
         weights: branch.map(weights),
     })
+}
+
+/// Test samples that are among the labeled training samples too: the same content, as far as it was read since
+/// [`Dataset::remember`], or nearly the same to the encoder and, where pixels are in the tables, to the eye.
+///
+/// # Errors
+/// If a representation is not finite.
+pub fn labeled_overlap([train, test]: [&Dataset; 2], tables: [&Tables; 2]) -> Result<Overlap, DataError> {
+    let contents = |data: &Dataset, tables: &Tables| -> Vec<Option<u64>> {
+        tables.indices.iter().map(|&index| data.content(index)).collect()
+    };
+    let [of_train, of_test] = [contents(train, tables[0]), contents(test, tables[1])];
+    Overlap::find(seen(tables[1], &of_test), seen(tables[0], &of_train))
+}
+
+fn seen<'a>(Tables { h, raw, .. }: &'a Tables, contents: &'a [Option<u64>]) -> Seen<'a> {
+    Seen { h, contents, looks: (!raw.is_empty()).then(|| raw.rows()) }
 }
 
 /// Hashes of the contents that a run's training has read, as far as it has kept them.

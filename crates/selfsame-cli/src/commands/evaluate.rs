@@ -8,7 +8,7 @@ use crate::terminal::{self, Task, note};
 use anyhow::Result;
 use clap::Args;
 use selfsame::branch::Branch;
-use selfsame::embed::{Pixels, Tables, Wanted};
+use selfsame::embed::{self, Pixels, Tables, Wanted};
 use selfsame::labels::{Keys, Part, Told};
 use selfsame::plan::Plan;
 use selfsame::provenance;
@@ -16,11 +16,11 @@ use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::modality::Modality;
 use selfsame_evaluate::diagnosis;
-use selfsame_evaluate::overlap::{Overlap, Seen};
+use selfsame_evaluate::features::FeatureTable;
+use selfsame_evaluate::overlap::Overlap;
 use selfsame_evaluate::protocol::{self, Representation, SampleGroups};
 use selfsame_evaluate::representation::RepresentationName;
 use selfsame_evaluate::scores::{Overlaps, Scores};
-use selfsame_evaluate::sketch::Sketch;
 use selfsame_evaluate::target_protocol::{SampleTargets, evaluate_targets, target_steps};
 use selfsame_evaluate::targets;
 use std::path::PathBuf;
@@ -76,16 +76,15 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, told: &Told
     let branch = plans::branch(plan, WeightsOf::Trained)?;
     // Their contents are compared, as they are read.
     [train, test].iter().for_each(|data| data.remember(None));
-    let pixels = plan.data.size.pow(2) * plan.data.channels;
-    let sketch = Sketch::needed(train.len() + test.len(), pixels, plan.seed);
+    let sketch = embed::sketch(plan, [train, test]);
     let wanted = Wanted {
         z: branch.has_z(),
         raw: Pixels::kept(sketch.as_ref()),
         trivial: plan.data.modality == Modality::Image,
     };
-    let [train_tables, test_tables] = embed(plan, &branch, [train, test], (told, &parts), wanted, "embedding")?;
+    let [train_tables, test_tables] = embedded(plan, &branch, [train, test], (told, &parts), wanted, "embedding")?;
     let untrained = plans::branch(plan, WeightsOf::Fresh)?;
-    let before = embed(plan, &untrained, [train, test], (told, &parts), Wanted::default(), "untrained encoder")?;
+    let before = embedded(plan, &untrained, [train, test], (told, &parts), Wanted::default(), "untrained encoder")?;
     let tables = [&train_tables, &test_tables];
     let mut scores = score(plan, &representations(tables, Some(&before)), (told, &parts), tables)?;
     scores.warnings.extend(left_out);
@@ -112,34 +111,35 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, told: &Told
 }
 
 /// Which test samples are training samples too.
-fn overlaps(plan: &Plan, [train, test]: [&Arc<Dataset>; 2], [of_train, of_test]: [&Tables; 2]) -> Result<Overlaps> {
-    let contents = |data: &Dataset, tables: &Tables| -> Vec<Option<u64>> {
-        tables.indices.iter().map(|&index| data.content(index)).collect()
-    };
-    let (train_contents, test_contents) = (contents(train, of_train), contents(test, of_test));
-    let labeled = Overlap::find(
-        Seen { h: &of_test.h, contents: &test_contents, looks: Some(of_test.raw.rows()) },
-        Seen { h: &of_train.h, contents: &train_contents, looks: Some(of_train.raw.rows()) },
-    )?;
+fn overlaps(plan: &Plan, [train, test]: [&Arc<Dataset>; 2], tables: [&Tables; 2]) -> Result<Overlaps> {
+    let labeled = provenance::labeled_overlap([train, test], tables)?;
     // Where the labeled samples are those that the encoder was trained on, they are compared already.
     let own = train.fingerprint()?;
     let others = provenance::trained_on(plan).filter(|record| record.fingerprint() != own);
-    let pretraining = others.map(|record| Overlap::of_contents(&test_contents, record.contents()));
+    let contents = || tables[1].indices.iter().map(|&index| test.content(index)).collect::<Vec<_>>();
+    let pretraining = others.map(|record| Overlap::of_contents(&contents(), record.contents()));
     Ok(Overlaps { labeled: Some(labeled), pretraining })
 }
 
 /// Scores of `h` and `z` of a trained run alone.
 pub fn scores(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Result<Scores> {
     let branch = plans::branch(plan, WeightsOf::Trained)?;
-    let wanted = Wanted { z: branch.has_z(), ..Wanted::default() };
+    [train, test].iter().for_each(|data| data.remember(None));
+    let sketch = embed::sketch(plan, [train, test]);
+    let wanted = Wanted { z: branch.has_z(), raw: Pixels::kept(sketch.as_ref()), ..Wanted::default() };
     let (told, parts) = (Told::default(), <[Part; 2]>::default());
-    let [train_tables, test_tables] = embed(plan, &branch, [train, test], (&told, &parts), wanted, "embedding")?;
+    let mut tables = embedded(plan, &branch, [train, test], (&told, &parts), wanted, "embedding")?;
     [train, test].into_iter().for_each(|data| plans::tell_skipped(data));
-    let tables = [&train_tables, &test_tables];
-    score(plan, &representations(tables, None), (&told, &parts), tables)
+    let overlap = overlaps(plan, [train, test], tables.each_ref())?;
+    // Pixels are here to be compared alone.
+    tables.iter_mut().for_each(|tables| tables.raw = FeatureTable::default());
+    let tables = tables.each_ref();
+    let mut scores = score(plan, &representations(tables, None), (&told, &parts), tables)?;
+    scores.add_overlap(overlap);
+    Ok(scores)
 }
 
-fn embed(
+fn embedded(
     plan: &Plan,
     branch: &Branch,
     data: [&Arc<Dataset>; 2],

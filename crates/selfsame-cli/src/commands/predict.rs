@@ -19,7 +19,7 @@ Examples:
   selfsame predict model data=new/ out=predictions.csv
   selfsame predict model data=new/ out=predictions.parquet abstain_below=0.8    no label where none is that probable
 
-selfsame probe and selfsame finetune with save= make models. Where the data have labels in their folders, the accuracy is told.")]
+Models are made by probe, and by finetune with save=. Where the data have labels in their folders, the accuracy is told.")]
 pub struct Predict {
     /// A model: the folder that selfsame probe or selfsame finetune saved
     model: PathBuf,

@@ -16,7 +16,7 @@ use selfsame::plan::Plan;
 use selfsame::run::{Run, RunState};
 use selfsame::trainer::{Outcome, WeightsOf};
 use selfsame_base::DataError;
-use selfsame_base::text::pasted;
+use selfsame_base::commands::Command;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::diagnosis;
 use std::io::IsTerminal;
@@ -67,7 +67,10 @@ impl Pretrain {
                 Box::new(Dashboard::new().context("--tui: the terminal cannot be drawn on")?)
             }
             true => {
-                return Err(bad_input("--tui: needs a terminal; leave it out, or follow with: selfsame watch"));
+                let watch = Command::Watch.of(&plan.out);
+                return Err(bad_input(format!(
+                    "--tui: needs a terminal; leave it out, and see the charts, as soon as the training has begun, with: {watch}"
+                )));
             }
         };
         let judgement = if reported { 0.0 } else { judgement(&plan, dataset.len()) };
@@ -82,8 +85,8 @@ impl Pretrain {
             return Ok(Code::Saved);
         }
         if !reported && let Err(error) = judge(&plan, &dataset) {
-            let run = pasted(&plan.out);
-            note!("warning: {run} is trained, but not diagnosed: {error:#}; selfsame diagnose {run} tries again");
+            let (run, diagnose) = (plan.out.display(), Command::Diagnose.of(&plan.out));
+            note!("warning: {run} is trained, but not diagnosed: {error:#}; `{diagnose}` tries again");
         }
         Ok(Code::Finished)
     }
@@ -139,7 +142,7 @@ pub fn train(plan: &Plan, dataset: Arc<Dataset>, observer: &mut dyn Observer) ->
         Outcome::Finished { run } => note!("the encoder is in {}", run.join("encoder.safetensors").display()),
         Outcome::AlreadyFinished { run } => note!("{} is finished; nothing to do", run.display()),
         Outcome::Interrupted { run, step, steps } => {
-            note!("stopped after step {step} of {steps}, saved; go on with: selfsame pretrain {}", pasted(&run));
+            note!("stopped after step {step} of {steps}, saved; go on with: {}", Command::GoOn.of(&run));
             return Ok(false);
         }
     }

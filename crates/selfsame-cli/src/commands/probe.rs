@@ -10,7 +10,7 @@ use selfsame::labels::{Keys, Told};
 use selfsame::predictor::{self, Meaning};
 use selfsame::probe::{self, Probing};
 use selfsame::trainer::WeightsOf;
-use selfsame_base::text::pasted;
+use selfsame_base::commands::Command;
 use std::path::{Path, PathBuf};
 
 /// Fit a classifier to all labels on a run's frozen encoder, and save both for `selfsame predict`.
@@ -21,7 +21,8 @@ Examples:
   selfsame probe runs/mine train=photos/ test=more/ labels=about.csv targets=age out=model groups=patient
   selfsame predict model data=new/ out=predictions.csv
 
-labels=TABLE.csv, targets=, task= and groups= are those of selfsame evaluate. To train the encoder too: selfsame finetune with save=.")]
+labels=TABLE.csv, targets=, task= and groups= are those of selfsame evaluate.
+To train the encoder too: finetune with save=.")]
 pub struct Probe {
     /// A run folder, or an encoder folder without its run
     run: PathBuf,
@@ -71,5 +72,5 @@ pub fn tell(meaning: &Meaning, out: &Path) {
         )),
         (None, _) => {}
     }
-    note!("the model is in {}; to use it: selfsame predict {} data=… out=predictions.csv", out.display(), pasted(out));
+    note!("the model is in {}; `{}` says how it is used", out.display(), Command::Help.of("predict"));
 }

@@ -13,7 +13,7 @@ use selfsame::plan::Plan;
 use selfsame::provenance;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::atomic;
-use selfsame_base::text::pasted;
+use selfsame_base::commands::Command;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::modality::Modality;
 use selfsame_data::preview::{Preview, Shown, ShownView};
@@ -254,7 +254,7 @@ pub fn write_after(plan: &Plan, dataset: &Arc<Dataset>, plain: &Tables) {
 pub fn draw_again(plan: &Plan) {
     let drawn = || -> Result<PathBuf> {
         let found = Findings::read(&plan.out.join(FINDINGS))
-            .map_err(|error| format!("{error}; selfsame report {} looks at the samples.", pasted(&plan.out)));
+            .map_err(|error| format!("{error}; `{}` looks at the samples.", Command::Report.of(&plan.out)));
         let html = match opened(&plan.out) {
             Ok((plan, dataset)) => page(&plan.out, Some((&plan, &dataset)), &found)?,
             Err(error) => page(&plan.out, None, &Err(format!("the run's data cannot be opened: {error:#}")))?,

@@ -174,13 +174,14 @@ impl Work {
             jobs: Vec::new(),
             planned,
             judged_on: None,
+            overlap: None,
         };
         let path = self.out.join("study.json");
         if !path.exists() {
             return Ok(fresh);
         }
         let old = StudyRecord::read(&path).context("not the record of a study; give another out=…")?;
-        if (StudyRecord { jobs: Vec::new(), judged_on: None, ..old.clone() }) != fresh {
+        if (StudyRecord { jobs: Vec::new(), judged_on: None, overlap: None, ..old.clone() }) != fresh {
             return Err(bad_input(format!(
                 "{}: holds another study, or one with other keys; give another out=…",
                 path.display()
@@ -258,6 +259,7 @@ impl Work {
         }
         let [train, test] = self.labeled(&plan, record)?;
         let scores = evaluate::scores(&plan, &train, &test)?;
+        record.overlap = record.overlap.take().or(scores.overlap.labeled.clone());
         let point = |(suffix, name, metric): &(&str, RepresentationName, Metric)| {
             point(&scores, format!("{}{suffix}", cell.series), &cell.x, name, *metric)
         };
@@ -305,6 +307,7 @@ impl Work {
                     interval: Some(fit.interval),
                 }));
             }
+            record.overlap = record.overlap.take().or(found.overlap.clone());
             Ok(())
         })?;
         task.finish();

@@ -462,6 +462,43 @@ fn large_images_are_cut_into_tiles() {
 }
 
 #[test]
+fn tiles_beyond_memory_are_kept_in_a_file_as_soon_as_one_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let value = |file: usize, y: usize, x: usize| (x * y / 7 + 3 * x + 101 * file) as u8;
+    let path = |file: usize| folder.path().join(format!("{file}.pgm"));
+    let write = || (0..2).for_each(|file| write_gray(&path(file), [900, 1100], |y, x| value(file, y, x)));
+    write();
+    let request = DataRequest { tile: 128, cache_mb: 1, decode_mb: 0, ..DataRequest::new(folder.path()) };
+    let expected = |index: usize| {
+        let (file, index) = (index / 72, index % 72);
+        let (y, x) = ((index / 9 * 128).min(900 - 128), (index % 9 * 128).min(1100 - 128));
+        Pixels::U8((0..128 * 128).map(|at| value(file, y + at / 128, x + at % 128)).collect())
+    };
+    let opened = |tile_disk_mb| {
+        write();
+        let data = Dataset::open(&DataRequest { tile_disk_mb, ..request.clone() }).unwrap();
+        assert_eq!(data.len(), 144);
+        data
+    };
+    let holds = |data: &Dataset, index: usize| data.sample(index).is_ok_and(|tile| tile.pixels == expected(index));
+    let data = opened(64);
+    let told = "the tiles take 2 MB, more than data.cache_mb = 1 or a quarter of the memory, so they are kept in a temporary file";
+    assert!(data.notes().iter().any(|note| note.contains(told)), "{:?}", data.notes());
+    assert!(holds(&data, 5) && holds(&data, 100));
+    (0..2).for_each(|file| fs::remove_file(path(file)).unwrap());
+    assert!((0..144).all(|index| holds(&data, index)), "each file is decoded once");
+    // Without such a file, or without room for all, what is not kept is decoded again.
+    for (tile_disk_mb, kept) in [(0, 0), (1, 64)] {
+        let data = opened(tile_disk_mb);
+        let told = format!("more than data.tile_disk_mb = {tile_disk_mb} or half of what is free in ");
+        assert!(data.notes().iter().any(|note| note.contains(&told)), "{:?}", data.notes());
+        assert!((0..144).rev().all(|index| holds(&data, index)));
+        fs::remove_file(path(1)).unwrap();
+        assert_eq!((0..144).rev().filter(|&index| index >= 72 && holds(&data, index)).count(), kept);
+    }
+}
+
+#[test]
 fn what_is_read_of_one_tile_is_known_of_all_of_its_file() {
     let (folder, request) = large_images();
     for cache_mb in [0, 64] {

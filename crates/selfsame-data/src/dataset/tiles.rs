@@ -1,14 +1,15 @@
-//! Large images, cut into tiles. One decode serves as many tiles as memory allows: all of a file that fit the cache of samples, else
-//! those that are asked for while the file is among the last that were decoded.
+//! Large images, cut into tiles. One decode serves all tiles of a file where these fit memory or a temporary file, else those that
+//! are asked for while the file is among the last that were decoded.
 
 use super::Dataset;
+use super::spill::Spill;
 use crate::budget::{self, Share};
 use crate::image::{Image, Pixels};
 use crate::settings::DataRequest;
 use crate::source::{self, Place, Tiles};
 use crate::threads;
 use rayon::prelude::*;
-use selfsame_base::DataError;
+use selfsame_base::{DataError, machine};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -122,8 +123,20 @@ impl Dataset {
         let cut = |at: usize, place: Place, whole: &Image| {
             place.cut(whole).map_err(|problem| DataError::sample(self.id(at), problem))
         };
+        let spilled = || self.spill.as_ref()?.get(index, place.size, self.channels());
+        let with_share = |tile: Image| {
+            let share = budget::IMAGES.take(tile.size_bytes() as u64, self.decoder.memory_bytes);
+            Ok((tile, share))
+        };
+        if let Some(tile) = spilled() {
+            return with_share(tile);
+        }
         // Who waits for a turn holds no share, so who has the turn gets one in the end.
         let turn = self.wholes.turn(image);
+        if let Some(tile) = spilled() {
+            drop(turn);
+            return with_share(tile);
+        }
         if let Some(whole) = self.wholes.get(image) {
             drop(turn);
             let bytes = place.size.height * place.size.width * whole.size_bytes() / (whole.height * whole.width);
@@ -132,19 +145,47 @@ impl Dataset {
         }
         let (whole, mut share) = self.load_image(index)?;
         let whole = Arc::new(whole);
-        let mut all_kept = self.cache.is_some();
+        let tile = cut(index, place, &whole)?;
+        let mut all_kept = self.cache.is_some() || self.spill.as_ref().is_some_and(|spill| spill.keep(index, &tile));
         for other in self.tiles_beside(index).filter(|&other| other != index) {
             self.learn_from(index, other);
-            if let (Some(cache), Some(place)) = (&self.cache, self.source.tile(other)) {
+            let Some(place) = self.source.tile(other) else { continue };
+            if let Some(cache) = &self.cache {
                 all_kept &= cache.get(other).is_some() || cache.keep(other, &Arc::new(cut(other, place, &whole)?));
+            } else if let Some(spill) = self.spill.as_ref().filter(|_| all_kept) {
+                all_kept = spill.keep(other, &cut(other, place, &whole)?);
             }
         }
         if !all_kept {
             self.wholes.keep(image, Arc::clone(&whole));
         }
-        let tile = cut(index, place, &whole)?;
         share.shrink(tile.size_bytes() as u64);
         Ok((tile, share))
+    }
+
+    /// Tiles that memory will not hold are kept in a temporary file, as far as there is room for one. Which it is, is noted.
+    pub(super) fn spill(&mut self, settings: &DataRequest) {
+        const MB: u64 = 1 << 20;
+        let folder = std::env::temp_dir();
+        let all_bytes = (self.mean_image_bytes as u64).saturating_mul(self.len() as u64);
+        let free_bytes = machine::free_bytes(&folder).map_or(u64::MAX, |bytes| bytes / 2);
+        let most_bytes = (settings.tile_disk_mb as u64).saturating_mul(MB).min(free_bytes);
+        // Not all images need be as those that were looked at.
+        self.spill = (most_bytes >= MB).then(|| Spill::new(self.len(), most_bytes).ok()).flatten();
+        let (path, folder) = (self.path.display(), folder.display());
+        let large = format!(
+            "{path}: the tiles take {} MB, more than data.cache_mb = {} or a quarter of the memory",
+            all_bytes / MB,
+            settings.cache_mb
+        );
+        self.notes.push(if self.spill.is_some() && all_bytes <= most_bytes {
+            format!("{large}, so they are kept in a temporary file in {folder} (TMPDIR) as soon as their image is decoded")
+        } else {
+            format!(
+                "{large}, and more than data.tile_disk_mb = {} or half of what is free in {folder} (TMPDIR), so many are cut from a file that is decoded again; make room, or store the tiles as files",
+                settings.tile_disk_mb
+            )
+        });
     }
 
     /// The samples that are tiles of the same image as this one.

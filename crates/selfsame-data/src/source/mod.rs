@@ -89,6 +89,10 @@ pub trait IndexedSource: Send + Sync {
     fn file(&self, index: usize) -> usize {
         index
     }
+    /// Where that file is, when it holds no other samples than those of this number.
+    fn file_path(&self, _index: usize) -> Option<PathBuf> {
+        None
+    }
     /// What a person should know of what is read and what is not, one line each.
     fn notes(&self) -> &[String] {
         &[]

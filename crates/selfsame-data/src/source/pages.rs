@@ -5,6 +5,7 @@ use crate::decode;
 use crate::threads;
 use rayon::prelude::*;
 use selfsame_base::DataError;
+use std::path::PathBuf;
 
 /// A source of files, page by page.
 pub struct Pages {
@@ -81,5 +82,9 @@ impl IndexedSource for Pages {
 
     fn file(&self, index: usize) -> usize {
         self.page(index).0
+    }
+
+    fn file_path(&self, index: usize) -> Option<PathBuf> {
+        self.files.file_path(self.page(index).0)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Encoded, IndexedSource, Stat, hash_key};
 use crate::image::{Image, Pixels, Size};
 use selfsame_base::DataError;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where a tile lies in its image.
@@ -120,6 +121,10 @@ impl IndexedSource for Tiles {
 
     fn file(&self, index: usize) -> usize {
         self.images.file(self.image(index))
+    }
+
+    fn file_path(&self, index: usize) -> Option<PathBuf> {
+        self.images.file_path(self.image(index))
     }
 }
 

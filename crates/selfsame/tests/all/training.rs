@@ -468,3 +468,35 @@ fn sketches_of_pixels_are_those_of_the_whole_pixels() {
     assert_eq!(sketched.raw.values, sketch.apply(whole.raw.rows()));
     assert_eq!((whole.h, tables(Pixels::None).raw.values), (sketched.h, Vec::new()));
 }
+
+#[test]
+fn no_tile_is_judged_online_by_others_of_its_file() {
+    // Each file has a class of its own, so that its tiles are known by others of the file alone.
+    let folder = tempfile::tempdir().unwrap();
+    for file in 0..12u8 {
+        let class = folder.path().join(format!("slides/{file:02}"));
+        fs::create_dir_all(&class).unwrap();
+        let mut bytes = b"P5\n36 36\n255\n".to_vec();
+        bytes.extend((0..36 * 36u32).map(|at| 20 * file + (at % 7) as u8));
+        fs::write(class.join("slide.pgm"), bytes).unwrap();
+    }
+    let data = format!("data={}", folder.path().join("slides").display());
+    let keys = ["data.labels=folder", "data.tile=12", "data.tile_empty=0", "epochs=1", "train.online_knn_epochs=1"];
+    let (plan, dataset) = plan(folder.path(), "run", &[&[data.as_str()], &keys[..]].concat());
+    assert_eq!((dataset.len(), dataset.is_grouped()), (12 * 9, true));
+    let mut seen = Accuracies::default();
+    pretrain(&plan, &dataset, &mut seen, &AtomicBool::new(false));
+    assert_eq!(seen.0, [0.0]);
+}
+
+/// What the online kNN finds.
+#[derive(Default)]
+struct Accuracies(Vec<f64>);
+
+impl Observer for Accuracies {
+    fn event(&mut self, event: &Event) {
+        if let Event::OnlineKnn { accuracy, .. } = event {
+            self.0.push(*accuracy);
+        }
+    }
+}

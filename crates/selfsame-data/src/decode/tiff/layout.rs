@@ -1,6 +1,7 @@
 //! What the tags of a page mean, checked: how its pixels are laid out, or one line that says which layout is not read.
 
 use super::color::{Alpha, Color, YCbCr};
+use super::fax::Fax;
 use super::ifd::Directory;
 use crate::decode::orientation;
 use image::metadata::Orientation;
@@ -78,6 +79,7 @@ pub enum Compression {
     Jpeg,
     Zstd,
     WebP,
+    Fax(Fax),
 }
 
 /// What was done to the values before they were packed.
@@ -90,6 +92,8 @@ pub enum Predictor {
     Float,
 }
 
+/// How CCITT Group 3 is used: bit 0 says in two dimensions.
+const T4_OPTIONS: u16 = 292;
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
 const PREDICTOR: u16 = 317;
@@ -101,7 +105,7 @@ impl<'a> Layout<'a> {
         if width == 0 || height == 0 {
             return Err(format!("an image of {width}×{height} px"));
         }
-        let compression = compression(tags.value(COMPRESSION, 1)?)?;
+        let compression = compression(tags)?;
         let samples = tags.value(277, 1)?;
         if !(1..=u64::from(u16::MAX)).contains(&samples) {
             return Err(format!("damaged: a TIFF with {samples} values per pixel"));
@@ -121,6 +125,11 @@ impl<'a> Layout<'a> {
             return Err(format!(
                 "a TIFF with {compression:?} inside and values of {bits} bits is not read; expected 8"
             ));
+        }
+        let one = kind == Kind::Unsigned(1) && (planar || samples == 1);
+        if matches!(compression, Compression::Fax(_)) && !one {
+            let (bits, samples) = (kind.bits(), if planar { 1 } else { samples });
+            return Err(format!("a TIFF with fax compression and {samples} × {bits} bits is not read; expected 1 × 1"));
         }
         let stated = tags.value(274, 0)?;
         let orientation = u8::try_from(stated).ok().and_then(Orientation::from_exif);
@@ -161,7 +170,8 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn compression(value: u64) -> Result<Compression, String> {
+fn compression(tags: &Directory) -> Result<Compression, String> {
+    let value = tags.value(COMPRESSION, 1)?;
     let name = match value {
         1 => return Ok(Compression::None),
         5 => return Ok(Compression::Lzw),
@@ -170,11 +180,12 @@ fn compression(value: u64) -> Result<Compression, String> {
         32773 => return Ok(Compression::PackBits),
         50000 => return Ok(Compression::Zstd),
         50001 => return Ok(Compression::WebP),
-        2 => "CCITT RLE (fax)",
-        3 => "CCITT Group 3 (fax)",
-        4 => "CCITT Group 4 (fax)",
+        2 => return Ok(Compression::Fax(Fax::Runs)),
+        3 => return Ok(Compression::Fax(Fax::Group3 { two_dimensional: tags.value(T4_OPTIONS, 0)? & 1 == 1 })),
+        4 => return Ok(Compression::Fax(Fax::Group4)),
         6 => "old-style JPEG",
         9 | 10 | 34661 => "JBIG",
+        32771 => "word-aligned CCITT (fax)",
         32809 => "ThunderScan",
         33003..=33005 | 34712 => "JPEG 2000",
         34676 | 34677 => "SGI Log",

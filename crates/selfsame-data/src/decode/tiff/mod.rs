@@ -6,6 +6,7 @@
 //! and within the limits, before its first value is read.
 
 mod color;
+mod fax;
 pub mod ifd;
 mod layout;
 mod samples;

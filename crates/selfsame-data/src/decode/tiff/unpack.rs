@@ -1,5 +1,6 @@
 //! From the packed bytes of a strip or a tile to its values as they would lie there unpacked.
 
+use super::fax;
 use super::layout::{Compression, Layout, Predictor};
 use crate::decode::jpeg::Jpeg;
 use flate2::read::ZlibDecoder;
@@ -35,6 +36,7 @@ pub fn unpack<'a>(layout: &Layout, packed: Cow<'a, [u8]>, size: [usize; 2]) -> R
             Cow::Owned(streamed(stream.map_err(|error| format!("damaged zstd data: {error}"))?, len, "zstd")?)
         }
         Compression::Jpeg => Cow::Owned(jpeg(layout, &packed, size)?),
+        Compression::Fax(kind) => Cow::Owned(fax::unpack(kind, &packed, size)?),
         Compression::WebP => Cow::Owned(web_p(&packed, size, layout.chunk_samples())?),
     };
     let stride = layout.chunk_samples();

@@ -263,6 +263,10 @@ impl IndexedSource for Folder {
         &self.classes
     }
 
+    fn file_path(&self, index: usize) -> Option<PathBuf> {
+        Some(self.path(index))
+    }
+
     fn notes(&self) -> &[String] {
         &self.notes
     }

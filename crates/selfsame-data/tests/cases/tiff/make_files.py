@@ -1,8 +1,9 @@
 """Writes files/: TIFFs as users have them, one kind each.
 
-Python 3.11+, tifffile 2026.3.3, imagecodecs 2026.3.6, numpy; rgb_lsb.tif by `tiffcp -f lsb2msb -c none` of rgb.
+Python 3.11+, tifffile 2026.3.3, imagecodecs 2026.3.6, Pillow 13.0.0 (fax.py), numpy; rgb_lsb.tif by `tiffcp -f lsb2msb -c none` of rgb.
 """
 
+import fax
 import numpy as np
 import tifffile
 
@@ -38,3 +39,6 @@ write("orient_float32_6", turned, photometric="minisblack", extratags=[(274, 3, 
 v, u = np.mgrid[0:70, 0:50]
 tiles = np.stack([u * 5, v * 3, (u + v) * 2]).astype(np.uint8)
 write("tiled_planar_70x50", tiles, photometric="rgb", planarconfig="separate", tile=(32, 32))
+for name, kind in [("runs", "runs"), ("g3_2d", "g3 2d aligned"), ("g4", "g4")]:
+    with open(f"files/fax_{name}.tif", "wb") as file:
+        file.write(fax.write((x + 2 * y) % 31 < 9 + y // 3, kind, "strips"))

@@ -1,6 +1,6 @@
 """Writes sweep.zip: small TIFFs of every layout, with the pixels that the program must give for each.
 
-Python 3.11+, tifffile 2026.3.3, imagecodecs 2026.3.6, numpy. `python make_sweep.py` writes the part that is committed, in which each
+Python 3.11+, tifffile 2026.3.3, imagecodecs 2026.3.6, Pillow 13.0.0 (fax.py), numpy. `python make_sweep.py` writes the part that is committed, in which each
 pair of choices occurs; `python make_sweep.py all OUT.zip` the whole product.
 
 Each file is read back with tifffile, whose values must be those that were written (JPEG and WebP: whose values are the reference), so
@@ -15,6 +15,7 @@ import random
 import sys
 import zipfile
 
+import fax
 import numpy as np
 import tifffile
 
@@ -364,6 +365,8 @@ def main():
             unwritten.setdefault(f"{type(error).__name__}: {error}"[:80], []).append(compression)
             continue
         add(f"rgb {compression}", out.getvalue(), channels=3, refused=f"{word} compression is not read")
+    for name, data, gray, orientation in fax.cases(every):
+        add(name, data, channels=1, reference=reference(turned(gray[..., None], orientation)), tolerance=0)
     # By the tag alone: kinds that nothing here writes.
     base = write(stored("u8", 1, "gray"), "u8", "gray", "strip", False, None, None, "<", 1, False, 1)
 
@@ -373,9 +376,10 @@ def main():
         return base[:at] + value.to_bytes(2, "little") + base[at + 2 :]
 
     for tag, value, words in [
-        (259, 2, "CCITT RLE (fax) compression is not read"),
-        (259, 3, "CCITT Group 3 (fax) compression is not read"),
-        (259, 4, "CCITT Group 4 (fax) compression is not read"),
+        (259, 2, "fax compression and 1 × 8 bits is not read"),
+        (259, 3, "fax compression and 1 × 8 bits is not read"),
+        (259, 4, "fax compression and 1 × 8 bits is not read"),
+        (259, 32771, "word-aligned CCITT (fax) compression is not read"),
         (259, 6, "old-style JPEG compression is not read"),
         (259, 9, "JBIG compression is not read"),
         (259, 777, "the compression number 777 is not read"),
