@@ -67,6 +67,8 @@ pub static RECIPES: &[RecipeEntry] = recipes![
     "deep_belief_network",
     "invariance_only",
     "scarf",
+    "vime",
+    "table_barlow_twins",
     "fashion_mnist_simclr",
     "fashion_mnist_barlow_twins",
     "vit_simclr",

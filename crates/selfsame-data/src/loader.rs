@@ -127,9 +127,8 @@ const EVALUATION_EPOCH: u64 = u64::MAX;
 impl EvalPlan {
     /// The plain view: the centered square at its size, normalized.
     pub fn plain(data: &DataSettings, batching: Batching) -> Result<Self, DataError> {
-        let pipeline = Pipeline::new(&Augmentations::default(), &[], "", shape(data), normalization(data))?
-            .resized_by(data.interpolation);
-        Ok(Self::of(batching, vec![Group { count: 1, pipeline }]))
+        let pipeline = Pipeline::new(&Augmentations::default(), &[], "", shape(data), normalization(data))?;
+        Ok(Self::of(batching, vec![Group { count: 1, pipeline: of_data(pipeline, data) }]))
     }
 
     /// `count` views of each sample, a group each, as training draws them: the recipe's views of the first one's size, in
@@ -156,7 +155,7 @@ impl EvalPlan {
         let steps = dial.build(shape)?.into_iter();
         let groups = steps.map(|step| Group {
             count: 1,
-            pipeline: Pipeline::of(dial.augmentation, step, shape, normalization(data)).resized_by(data.interpolation),
+            pipeline: of_data(Pipeline::of(dial.augmentation, step, shape, normalization(data)), data),
         });
         Some(Self::of(batching, groups.collect()))
     }
@@ -180,7 +179,12 @@ fn augmented(
     let shape = ViewShape { size: group.size, ..shape(data) };
     let path = format!("views.{index}.augmentations");
     let pipeline = Pipeline::new(augmentations, &group.augmentations, &path, shape, normalization(data))?;
-    Ok(pipeline.resized_by(data.interpolation))
+    Ok(of_data(pipeline, data))
+}
+
+/// What a pipeline must know of the data besides their shape and scale.
+fn of_data(pipeline: Pipeline, data: &DataSettings) -> Pipeline {
+    pipeline.resized_by(data.interpolation).of_columns(data.vector_columns())
 }
 
 fn shape(data: &DataSettings) -> ViewShape {

@@ -16,7 +16,7 @@ use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_config::{Choice, Recipe, shortest};
 use selfsame_data::augment::Interpolation;
 use selfsame_data::loader::{Batching, EvalPlan};
-use selfsame_data::modality::Modality;
+use selfsame_data::modality::{Columns, Modality};
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +51,9 @@ pub struct EncoderConfig {
     pub modality: Modality,
     /// Input channels; of vectors, the features.
     pub channels: usize,
+    /// Of tables, the columns that the channels are of, as `data.columns` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Input side, px.
     pub size: usize,
     /// Per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are.
@@ -94,6 +97,7 @@ impl EncoderConfig {
             modality: Modality,
             size: usize,
             channels: usize,
+            columns: &'a [String],
             #[serde(serialize_with = "shortest")]
             mean: &'a [f32],
             #[serde(serialize_with = "shortest")]
@@ -102,16 +106,17 @@ impl EncoderConfig {
             range: [f32; 2],
             interpolation: Interpolation,
         }
-        let Self { modality, size, channels, mean, std, range, interpolation, .. } = self;
+        let Self { modality, size, channels, columns, mean, std, range, interpolation, .. } = self;
         let (modality, size, channels, range, interpolation) = (*modality, *size, *channels, *range, *interpolation);
-        Table::try_from(Fed { modality, size, channels, mean, std, range, interpolation }).expect("numbers and words")
+        Table::try_from(Fed { modality, size, channels, columns, mean, std, range, interpolation })
+            .expect("numbers and words")
     }
 
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
-        let (mean, std) = (self.mean.clone(), self.std.clone());
+        let (columns, mean, std) = (self.columns.clone(), self.mean.clone(), self.std.clone());
         let Self { modality, size, channels, range, interpolation, .. } = *self;
-        let data = DataSettings { modality, size, channels, mean, std, range, interpolation, ..data.clone() };
+        let data = DataSettings { modality, size, channels, columns, mean, std, range, interpolation, ..data.clone() };
         Ok(EvalPlan::plain(&data, batching)?)
     }
 }
@@ -241,9 +246,10 @@ impl EncoderFolder {
     /// # Errors
     /// If there is no such backbone, or the weights are not those of the network that `config.json` describes.
     pub fn load_with(&self, backbones: &[&'static BackboneEntry], device: &Device) -> Result<Encoder, Error> {
-        let EncoderConfig { backbone, channels, size, .. } = &self.config;
+        let EncoderConfig { backbone, modality, channels, columns, size, .. } = &self.config;
         let backbone = ChosenBackbone::among(backbones, backbone, *size)
             .map_err(|error| Error::run(self.path.join(CONFIG), error.to_string()))?;
+        let backbone = backbone.on(Columns::of(columns, modality.vector_width(*channels)));
         let encoder = backbone.build(*channels, *size, &Init::new(0, "encoder", device), Role::Student)?;
         parameters::with_arrays(encoder, self.arrays()?).map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))
     }
@@ -260,7 +266,7 @@ impl EncoderFolder {
 
     /// Writes the encoder that `plan` has trained into `path`, its weights last.
     pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
-        let DataSettings { modality, channels, size, mean, std, range, interpolation, .. } = plan.data.clone();
+        let DataSettings { modality, channels, columns, size, mean, std, range, interpolation, .. } = plan.data.clone();
         let weights = weights_file(encoder);
         let config = EncoderConfig {
             format: FORMAT,
@@ -270,6 +276,7 @@ impl EncoderFolder {
             backbone: plan.backbone.to_choice(),
             modality,
             channels,
+            columns,
             size,
             mean,
             std,

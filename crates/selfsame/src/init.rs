@@ -41,7 +41,8 @@ impl InitSettings {
 }
 
 /// Keys of `[data]` that say how an encoder is fed: a training that goes on from it feeds it likewise.
-const FED: &[&str] = &["modality", "channels", "size", "mean", "std", "range", "interpolation", "bands", "background"];
+const FED: &[&str] =
+    &["modality", "channels", "columns", "size", "mean", "std", "range", "interpolation", "bands", "background"];
 
 /// What `draft` names to start from, if it does.
 pub(crate) fn named(draft: &Draft) -> Result<Option<EncoderFolder>, Error> {

@@ -116,6 +116,7 @@ impl Plan {
             backbones: backbones.into(),
             augmentations,
         };
+        let plan = Self { backbone: plan.backbone.clone().on(plan.data.vector_columns()), ..plan };
         plan.check()?;
         Ok(plan)
     }
@@ -156,6 +157,11 @@ impl Plan {
                 let problem = format!("expected one number per channel, {channels} in all, got {}", constants.len());
                 return wrong(key, problem);
             }
+        }
+        let columns = self.data.vector_columns().channels();
+        if self.data.modality == Modality::Vector && columns != *channels {
+            let problem = format!("they have {columns} features, data.channels = {channels}; leave both keys out");
+            return wrong("data.columns", problem);
         }
         for (key, constants) in
             [("data.mean", mean.as_slice()), ("data.std", std.as_slice()), ("data.range", range.as_slice())]

@@ -12,7 +12,7 @@ mod plans;
 mod records;
 mod tensors;
 
-pub use arrays::{cifar, idx, npy, npz};
+pub use arrays::{cifar, idx, npy, npz, parquet, table};
 pub use image_files::image;
 pub use plans::{plan, recipe};
 pub use records::{RECORDS, records};
@@ -41,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cifar", body: cifar },
     Target { name: "npy", body: npy },
     Target { name: "npz", body: npz },
+    Target { name: "table", body: table },
+    Target { name: "parquet", body: parquet },
     Target { name: "image", body: image },
     Target { name: "records", body: records },
 ];

@@ -59,6 +59,8 @@ targets! {
     cifar 300,
     npy 1500,
     npz 1500,
+    table 1000,
+    parquet 1500,
     image 3000,
     records 1000,
 }

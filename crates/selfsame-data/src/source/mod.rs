@@ -19,7 +19,7 @@ pub use pages::Pages;
 pub use tiles::{Place, Tiles, places};
 
 use crate::image::Image;
-use crate::modality::Modality;
+use crate::modality::{Column, Modality};
 use crate::settings::DataRequest;
 use selfsame_base::error::{is_gone, is_scarce};
 use selfsame_base::{DataError, files, lookup};
@@ -72,6 +72,10 @@ pub trait IndexedSource: Send + Sync {
     /// What a sample is.
     fn modality(&self) -> Modality {
         Modality::Image
+    }
+    /// Of tables, the columns that its channels are of.
+    fn columns(&self) -> &[Column] {
+        &[]
     }
     /// Where the sample lies in its image, when it is a tile of one; [`Self::get`] gives the image.
     fn tile(&self, _index: usize) -> Option<Place> {
