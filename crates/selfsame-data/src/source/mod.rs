@@ -166,7 +166,7 @@ pub struct SourceEntry {
 
 /// Every source, in the order in which a path is offered to them.
 pub static SOURCES: &[SourceEntry] =
-    &[demo::ENTRY, idx::ENTRY, cifar::ENTRY, array::ENTRY, table::ENTRY, folder::ENTRY];
+    &[demo::ENTRY, idx::ENTRY, cifar::ENTRY, array::ENTRY, table::ENTRY, folder::ENTRY, folder::ONE_FILE];
 
 /// The source of that name or, without one, the first that knows the path.
 pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, DataError> {
@@ -190,7 +190,7 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
                 let remedy = extension.and_then(|extension| folder::remedy(&extension));
                 let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
                 DataError::Data(format!(
-                    "{}: not a data set of a known kind{remedy}; expected a folder of images, an IDX file (MNIST family), a \
+                    "{}: not a data set of a known kind{remedy}; expected a folder of images, an image, an IDX file (MNIST family), a \
                      CIFAR binary (.bin), .npy, .npz, .csv or .tsv",
                     path.display()
                 ))
