@@ -1,11 +1,12 @@
 //! What was judged on what: what a record says of its data and of its weights, so that figures of different ones are not compared.
 
 use crate::branch::Branch;
-use crate::encoder_folder::{WEIGHTS, weights_file};
+use crate::encoder_folder::{EncoderFolder, WEIGHTS, weights_file};
 use crate::error::Error;
+use crate::import;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::run::Run;
+use crate::run::{PLAN, Run};
 use selfsame_base::DataError;
 use selfsame_base::seal::SealedFile;
 use selfsame_data::dataset::Dataset;
@@ -37,11 +38,19 @@ pub fn measured_on(plan: &Plan, branch: Option<&Branch>, dataset: &Dataset) -> R
     };
     Ok(MeasuredOn {
         data: data_origin(dataset)?,
-        method: plan.method.name.clone(),
+        method: trained_by(plan),
         step: progress.map_or(0, |progress| progress.step),
         epochs: progress.map(Progress::epochs),
         weights: branch.map(weights),
     })
+}
+
+/// The method that trained the encoder of a plan: of one that another tool wrote, the word for that.
+pub fn trained_by(plan: &Plan) -> String {
+    let imported =
+        || EncoderFolder::find(&plan.out).is_ok_and(|folder| folder.is_some_and(|f| !f.config().imported.is_empty()));
+    let foreign = !plan.out.join(PLAN).exists() && imported();
+    if foreign { import::METHOD.into() } else { plan.method.name.clone() }
 }
 
 /// Hashes of the contents that a run's training has read, as far as it has kept them.

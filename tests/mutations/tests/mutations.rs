@@ -61,4 +61,5 @@ targets! {
     npz 1500,
     image 3000,
     records 1000,
+    weights 1500,
 }
