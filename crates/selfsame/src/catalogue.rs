@@ -7,6 +7,7 @@ use crate::encoder_folder::{CONFIG, EncoderFolder};
 use crate::error::Error;
 use crate::events::Observer;
 use crate::fitted_recipe::{self, Fit, FitMethod};
+use crate::import;
 use crate::init::{self, InitSettings};
 use crate::method::{Method, TrivialLoss};
 use crate::methods::{
@@ -273,7 +274,10 @@ impl Catalogue {
         let draft = Draft::new(&schema, None, arguments)?;
         let start = init::named(&draft)?;
         let (method, data) = (draft.given::<String>("method.name"), draft.given::<String>("data.path"));
-        let own_method = |start: &EncoderFolder| method.as_ref().is_none_or(|name| *name == start.config().method);
+        let own_method = |start: &EncoderFolder| {
+            let own = &start.config().method;
+            own != import::METHOD && method.as_ref().is_none_or(|name| name == own)
+        };
         let opened = |draft: &Draft, dataset: Option<Dataset>| dataset.map_or_else(|| open_data(draft), Ok);
         if let Some(start) = start.as_ref().filter(|start| own_method(start)) {
             let mut table = init::recipe(start, data.is_some())?;

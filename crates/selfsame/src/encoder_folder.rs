@@ -6,6 +6,7 @@
 use crate::backbone::{BackboneEntry, ChosenBackbone, Encoder, Role};
 use crate::backbones;
 use crate::error::Error;
+use crate::import;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::tensor::layers::Init;
@@ -75,6 +76,9 @@ pub struct EncoderConfig {
     /// That plan, as TOML: what the encoder needs to be judged, tuned or trained further without its run.
     #[serde(default)]
     pub recipe: String,
+    /// Where another tool wrote it: what was done to read it, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imported: Vec<String>,
     /// The weights.
     pub weights: SealedFile,
 }
@@ -153,13 +157,19 @@ pub struct EncoderFolder {
 }
 
 impl EncoderFolder {
-    /// Opens a folder whose encoder is whole.
+    /// Opens a folder whose encoder is whole, or [what another tool wrote](import).
     ///
     /// # Errors
     /// If there is no encoder, or not what was written.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        if import::is_foreign(path) {
+            return import::open(path);
+        }
         if !path.is_dir() {
-            return Err(Error::run(path, "is not a folder"));
+            return Err(Error::run(
+                path,
+                "neither a folder nor a file of weights (.safetensors, .pth, .pt, .ckpt, .bin)",
+            ));
         }
         match Self::find(path) {
             Ok(Some(folder)) => Ok(folder),
@@ -167,6 +177,11 @@ impl EncoderFolder {
             Err(problem @ Unusable::Damaged(_)) => Err(Error::run(path, format!("the encoder is damaged: {problem}"))),
             Err(problem @ Unusable::Format { .. }) => Err(Error::run(path.join(CONFIG), problem.to_string())),
         }
+    }
+
+    /// An encoder that lies elsewhere in another form.
+    pub(crate) fn of(path: &Path, config: EncoderConfig, weights: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), config, weights }
     }
 
     /// The encoder of a folder that may have none; the weights are written last, so without them there is none.
@@ -286,6 +301,7 @@ impl EncoderFolder {
             trained,
             plan: plan.fingerprint(),
             recipe: plan.to_toml(),
+            imported: Vec::new(),
             weights: SealedFile::of(WEIGHTS, &weights),
         };
         atomic::write(&path.join(CONFIG), &seal::seal(&config))?;

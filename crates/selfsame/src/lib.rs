@@ -22,6 +22,7 @@ pub mod error;
 pub mod events;
 pub mod finetune;
 pub mod fitted_recipe;
+pub mod import;
 pub mod init;
 pub mod judge;
 pub mod known;

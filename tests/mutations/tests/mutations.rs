@@ -63,4 +63,5 @@ targets! {
     parquet 1500,
     image 3000,
     records 1000,
+    weights 1500,
 }

@@ -33,7 +33,8 @@ def sincos(side, dim):
 
 def forward(net, x, positions):
     tokens = net.patch_embed.proj(x).flatten(2).transpose(1, 2)
-    first = net.num_prefix_tokens
+    before_patches = net.num_prefix_tokens
+    first = 0 if net.no_embed_class else before_patches
     own, dim = net.pos_embed[:, first:], net.embed_dim
     before, side = math.isqrt(own.shape[1]), math.isqrt(tokens.shape[1])
     if side != before:
@@ -43,10 +44,13 @@ def forward(net, x, positions):
             own = own.reshape(1, before, before, dim).permute(0, 3, 1, 2)
             own = interpolate(own, size=(side, side), mode="bicubic").permute(0, 2, 3, 1).reshape(1, -1, dim)
     tokens = tokens + own
-    if first:
-        tokens = torch.cat([(net.cls_token + net.pos_embed[:, :1]).expand(len(x), -1, -1), tokens], 1)
+    if net.reg_token is not None:
+        tokens = torch.cat([net.reg_token.expand(len(x), -1, -1), tokens], 1)
+    if net.cls_token is not None:
+        class_token = net.cls_token + net.pos_embed[:, :1] if first else net.cls_token
+        tokens = torch.cat([class_token.expand(len(x), -1, -1), tokens], 1)
     tokens = net.norm(net.blocks(tokens))
-    return tokens[:, 0] if first else tokens.mean(1)
+    return tokens[:, 0] if net.cls_token is not None else tokens[:, before_patches:].mean(1)
 
 
 def images(batch, size, channels):
@@ -55,10 +59,14 @@ def images(batch, size, channels):
 
 
 cases = []
-for pool, positions, channels, size, patch, resized in [("class", "learned", 3, 16, 4, 24), ("mean", "sincos", 1, 12, 3, 9)]:
+for pool, positions, channels, size, patch, resized, registers in [
+    ("class", "learned", 3, 16, 4, 24, 0), ("mean", "sincos", 1, 12, 3, 9, 0), ("class", "learned", 3, 16, 4, 24, 2),
+    ("mean", "learned", 3, 16, 4, 24, 1),
+]:
     dim, depth, heads, batch = 24, 3, 3, 3
     net = VisionTransformer(img_size=size, patch_size=patch, in_chans=channels, num_classes=0, embed_dim=dim, depth=depth,
                             num_heads=heads, class_token=pool == "class", fc_norm=False,
+                            reg_tokens=registers, no_embed_class=registers > 0, init_values=1.0 if registers else None,
                             global_pool="token" if pool == "class" else "avg")
     net.load_state_dict({k: filled(k, v) for k, v in net.state_dict().items()})
     if positions == "sincos":
@@ -75,7 +83,7 @@ for pool, positions, channels, size, patch, resized in [("class", "learned", 3, 
     with torch.no_grad():
         h_resized = forward(net, images(batch, resized, channels), positions)
     cases.append({"pool": pool, "positions": positions, "channels": channels, "size": size, "patch_size": patch, "dim": dim,
-                  "depth": depth, "heads": heads, "batch": batch, "resized": resized, "h": h.flatten().tolist(),
+                  "depth": depth, "heads": heads, "batch": batch, "resized": resized, "registers": registers, "h": h.flatten().tolist(),
                   "h_resized": h_resized.flatten().tolist(), "gradients": gradients})
 named = {}
 for name in ("vit_tiny", "vit_small", "vit_base"):
