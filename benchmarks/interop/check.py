@@ -48,20 +48,25 @@ ENCODERS = {
     "resnet18, group norm": (64, 3, ["backbone=resnet18", "backbone.stem=imagenet", "backbone.norm=group"], ["timm"]),
     "resnet34": (64, 3, ["backbone=resnet34", "backbone.stem=imagenet"], RESNET),
     "resnet50": (64, 3, ["backbone=resnet50", "backbone.stem=imagenet"], RESNET),
+    "resnet101": (64, 3, ["backbone=resnet101", "backbone.stem=imagenet"], RESNET),
     "vit_micro": (32, 3, ["backbone=vit_micro"], ["timm"]),
     "vit_micro, gray, mean, sines, other sizes": (
         32, 1, ["backbone=vit_micro", "backbone.pool=mean", "backbone.positions=sincos", "backbone.dim=96",
                 "backbone.depth=3", "backbone.heads=4"], ["timm"]),
     "vit_tiny": (64, 3, ["backbone=vit_tiny", "backbone.patch_size=16"], ["timm"]),
     "vit_small, mean": (64, 3, ["backbone=vit_small", "backbone.patch_size=16", "backbone.pool=mean"], ["timm"]),
+    "vit_small, registers and gains": (
+        56, 3, ["backbone=vit_small", "backbone.patch_size=14", "backbone.registers=4", "backbone.layer_scale=true"],
+        ["timm"]),
     "vit_base": (64, 3, ["backbone=vit_base", "backbone.patch_size=16"], ["timm"]),
     "belief_network": (32, 3, ["method=deep_belief_network"], []),
 }
 
 
-def run(*words, **environment):
+def run(*words, cwd=None, **environment):
     """A command of ours; its output where it fails."""
-    done = subprocess.run([SELFSAME, *map(str, words)], env=os.environ | environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [SELFSAME, *map(str, words)], cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"selfsame {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stderr}")
 
@@ -86,7 +91,7 @@ def seeded(name, value, rng):
         new = rng.normal(0, 0.1, shape)
     elif value.ndim == 1:
         new = rng.uniform(0.5, 1.5, shape)  # gains of norms; what a belief network multiplies pixels with
-    elif name in ("pos_embed", "cls_token"):
+    elif value.ndim == 3:  # positions and tokens
         new = rng.normal(0, 0.5, shape)
     else:
         new = rng.normal(0, 1, shape) * (1 / np.prod(shape[1:])) ** 0.5
@@ -254,4 +259,5 @@ def main():
     sys.exit(bool(failures))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ WARM_UP = 3
 
 def images():
     """[samples, size, size, channels], as many as the steps need."""
-    with gzip.open(ROOT / "data/demo/train-images-idx3-ubyte.gz") as file:
+    with gzip.open(ROOT / "crates/selfsame-data/demo/train-images-idx3-ubyte.gz") as file:
         data = numpy.frombuffer(file.read()[16:], numpy.uint8).reshape(-1, 28, 28, 1)[: batch * (steps + WARM_UP)]
     if color:
         data = numpy.pad(data, [(0, 0), (2, 2), (2, 2), (0, 0)])

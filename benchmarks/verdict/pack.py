@@ -3,8 +3,8 @@
     pack.py OBSERVED CASES
 
 CASES/RUN.case: a line of JSON (`set`, `truth`, `accuracy` of kNN on h, of the untrained twin, of chance, `training`, `kinds`,
-`views`, and `arrays`: name, rows, width) and then each array: lowest value and step of every column (f32, little-endian), and
-its values in steps (u8). Attributes of data that several runs share lie in CASES/SET-clean.case alone.
+`views`, and `arrays`: name, rows, width, bits) and then each array: lowest value and step of every column (f32, little-endian), and
+its values in steps: a byte each, or half a byte, the lower first, of trivial attributes. Attributes of data that several runs share lie in CASES/SET-clean.case alone.
 """
 
 import json
@@ -15,11 +15,12 @@ import numpy as np
 
 # Samples of every run, and of those whose larger files are worth their bytes.
 FEW, MANY, VIEWED = 200, 2000, 100
-LARGE_SETS = {"clothes", "emoji"}
+LARGE_SETS = {"clothes", "units"}
 LARGE = {"good-simclr", "good-barlow", "good-vicreg", "untrained-simclr"}
 LARGE_SHORTCUTS = {
     "clothes-shortcut-background", "clothes-shortcut-gradient", "shapes-shortcut-border",
     "emoji-shortcut-gradient", "faces-shortcut-background", "faces-shortcut-stripes",
+    "letters-shortcut-stripes", "letters-shortcut-watermark", "units-shortcut-stripes",
 }
 LABELS_K = 20
 
@@ -67,16 +68,23 @@ def truth(name, of_h, of_untrained, of_chance, of_clean):
     return {"collapsed": "collapsed", "untrained": "untrained", "slow": "untrained", "hot": "hot"}[kind]
 
 
-def packed(rows):
-    low, high = rows.min(0), rows.max(0)
-    step = np.maximum((high - low) / 255, np.float32(1e-30))
-    steps = np.clip(np.round((rows - low) / step), 0, 255).astype(np.uint8)
+def bits(name):
+    return 4 if name == "trivial" else 8
+
+
+def packed(rows, bits):
+    low, high, most = rows.min(0), rows.max(0), 2**bits - 1
+    step = np.maximum((high - low) / most, np.float32(1e-30))
+    steps = np.clip(np.round((rows - low) / step), 0, most).astype(np.uint8)
+    if bits == 4:
+        halves = np.append(steps.ravel(), np.zeros(steps.size % 2, np.uint8))
+        steps = halves[::2] | halves[1::2] << 4
     return low.astype("<f4").tobytes() + step.astype("<f4").tobytes() + steps.tobytes()
 
 
 def write(path, head, arrays):
-    head["arrays"] = [[name, *rows.shape] for name, rows in arrays.items()]
-    body = b"".join(packed(rows) for rows in arrays.values())
+    head["arrays"] = [[name, *rows.shape, bits(name)] for name, rows in arrays.items()]
+    body = b"".join(packed(rows, bits(name)) for name, rows in arrays.items())
     path.write_bytes(json.dumps(head).encode() + b"\n" + body)
 
 
@@ -109,6 +117,7 @@ def main(observed, cases):
             "views": 2,
         }
         viewed = min(count, VIEWED)
+        print(f"{path.stem:32} {head['truth']:10} kNN {head['accuracy']}")
         kept = {array: arrays[array][:count] for array in ["h", "untrained_h"]}
         kept |= {array: arrays[array][: min(count, FEW)] for array in ["z", "untrained_z"]}
         kept |= {array: arrays[array][:viewed, :2].reshape(2 * viewed, -1) for array in ["views_h", "views_z"]}
@@ -117,8 +126,9 @@ def main(observed, cases):
         elif name == "good-simclr":
             most = min(len(arrays["h"]), MANY if of in LARGE_SETS else FEW)
             write(cases / f"{of}-clean.case", {}, {"trivial": arrays["trivial"][:most]})
-        write(cases / f"{path.stem}.case", head, kept)
-        print(f"{path.stem:32} {head['truth']:10} kNN {head['accuracy']}")
+        # Nothing is asked of the verdicts on those that are neither.
+        if head["truth"] != "unclear":
+            write(cases / f"{path.stem}.case", head, kept)
     print(sum(path.stat().st_size for path in cases.glob("*.case")), "bytes")
 
 

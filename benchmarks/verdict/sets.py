@@ -1,20 +1,22 @@
 """Small image sets with classes, clean and with a shortcut drawn in, as .npy files for `selfsame`.
 
-    sets.py FOLDER EMOJI_PACKAGE      EMOJI_PACKAGE: the unpacked npm package emoji-datasource-google
+    sets.py FOLDER SOURCES      SOURCES: package/ is the unpacked npm package emoji-datasource-google, debian/ what `make` unpacks
 
 Every set has COUNT images of SIDE x SIDE pixels in color: FOLDER/SET-DRAWN.npy with FOLDER/SET-DRAWN_labels.npy, DRAWN
 being `clean` or one of SHORTCUTS. A shortcut is drawn anew for every image, whatever its class: it tells images apart and
-says nothing about them.
+says nothing about them. In the FRESH sets, which came after the bounds, shortcuts are drawn otherwise and stronger.
 """
 
+import collections
 import gzip
 import json
 import math
 import pathlib
+import re
 import sys
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 COUNT, SIDE, LARGE = 2000, 16, 60
 SHORTCUTS = ["background", "stripes", "border", "watermark", "gradient"]
@@ -32,7 +34,7 @@ def color(rng, low=80):
 
 def clothes(rng, _):
     """Clothes of the bundled demo data: gray, the background transparent."""
-    folder = ROOT / "data/demo"
+    folder = ROOT / "crates/selfsame-data/demo"
     images = np.frombuffer(gzip.open(folder / "train-images-idx3-ubyte.gz").read()[16:], np.uint8).reshape(-1, 28, 28)
     labels = np.frombuffer(gzip.open(folder / "train-labels-idx1-ubyte.gz").read()[8:], np.uint8)
     for row in rng.permutation(len(images))[:COUNT]:
@@ -41,8 +43,9 @@ def clothes(rng, _):
         yield Image.fromarray(np.dstack([gray, gray, gray, alpha]), "RGBA"), int(labels[row])
 
 
-def emoji(rng, package):
+def emoji(rng, sources):
     """Emoji by category."""
+    package = sources / "package"
     about = json.loads((package / "emoji.json").read_text())
     about = [e for e in about if e["has_img_google"] and e["category"] != "Component"]
     classes = sorted({e["category"] for e in about})
@@ -111,7 +114,62 @@ def faces(rng, _):
         yield image, label
 
 
-SETS = {f.__name__: f for f in [clothes, emoji, shapes, faces]}
+def letters(rng, sources):
+    """Ten letters of many fonts, at any place, size and color, a little turned."""
+    fonts = sorted((sources / "debian/usr/share/fonts").rglob("*.[to]tf"))
+    fonts = [path for path in fonts if not re.search("Italic|Oblique|Thin|Hairline", path.stem)]
+    for row in range(COUNT):
+        label, image = row % 10, Image.new("RGBA", (LARGE, LARGE))
+        font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), int(rng.integers(36, 52)))
+        x, y = rng.uniform(LARGE * 0.42, LARGE * 0.58, 2)
+        ImageDraw.Draw(image).text((x, y), "AEHKMOSTXZ"[label], font=font, fill=color(rng), anchor="mm")
+        yield image.rotate(rng.uniform(-25, 25), Image.Resampling.BICUBIC), label
+
+
+def units(rng, sources):
+    """Figures of a game by their people: at most ten frames of the animations of each."""
+    folder = next(sources.glob("debian/usr/share/games/wesnoth/*/data/core/images/units"))
+    frames = collections.defaultdict(list)
+    for path in sorted(folder.glob("*/**/*.png")):
+        frames[path.relative_to(folder).parts[0].split("-")[0], re.split("[-+]", path.stem)[0]].append(path)
+    chosen = [(path, people) for (people, _), paths in frames.items() for path in rng.permutation(paths)[:10]]
+    count = collections.Counter(people for _, people in chosen)
+    classes = sorted(people for people in count if count[people] >= 60)
+    chosen = [(path, people) for path, people in chosen if people in classes]
+    for row in rng.permutation(len(chosen))[:COUNT]:
+        image = Image.open(chosen[row][0]).convert("RGBA")
+        yield image.crop(image.getbbox()).resize((LARGE, LARGE), Image.Resampling.BOX), classes.index(chosen[row][1])
+
+
+FRESH = [letters, units]
+SETS = {f.__name__: f for f in [clothes, emoji, shapes, faces, *FRESH]}
+
+
+def strongly_drawn(rgba, shortcut, rng):
+    """The image over its background, with a shortcut of its own that covers more of it."""
+    content, alpha = rgba[..., :3], rgba[..., 3:]
+    back = np.full((SIDE, SIDE, 3), 0.12, np.float32) + rng.normal(0, 0.02, (SIDE, SIDE, 3)).astype(np.float32)
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    if shortcut == "background":
+        back, alpha = back * 0 + rng.uniform(0, 1, 3), alpha * 0.6
+    image = content * alpha + back * (1 - alpha)
+    if shortcut == "stripes":
+        turn = rng.uniform(0, 2 * math.pi)
+        along = (x * math.cos(turn) + y * math.sin(turn))[..., None] / SIDE
+        image = image * 0.5 + 0.25 + 0.25 * np.sign(np.sin(2 * math.pi * (rng.uniform(1.5, 5) * along + rng.uniform())))
+    if shortcut == "gradient":
+        corners = rng.uniform(0, 1, (2, 2, 3)).astype(np.float32)
+        v, u = y[..., None] / (SIDE - 1), x[..., None] / (SIDE - 1)
+        top, bottom = (corners[k, 0] * (1 - u) + corners[k, 1] * u for k in (0, 1))
+        image = image * 0.4 + 0.6 * (top * (1 - v) + bottom * v)
+    if shortcut == "border":
+        frame = (x < 3) | (y < 3) | (x >= SIDE - 3) | (y >= SIDE - 3)
+        image = np.where(frame[..., None], rng.uniform(0, 1, 3), image)
+    if shortcut == "watermark":
+        # A bar code along the lower edge.
+        image = image.copy()
+        image[-5:] = rng.integers(0, 2, (1, 8, 3)).repeat(2, 1)
+    return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
 
 
 def drawn(rgba, shortcut, rng):
@@ -139,14 +197,15 @@ def drawn(rgba, shortcut, rng):
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
 
 
-def main(folder, package):
+def main(folder, sources):
     folder.mkdir(parents=True, exist_ok=True)
     for number, (name, make) in enumerate(SETS.items()):
-        images, labels = zip(*make(np.random.default_rng(number), package))
+        draw = strongly_drawn if make in FRESH else drawn
+        images, labels = zip(*make(np.random.default_rng(number), sources))
         images = [small(image) for image in images]
         for shortcut in ["clean", *SHORTCUTS]:
             rng = np.random.default_rng([number, 1 + len(shortcut)])
-            np.save(folder / f"{name}-{shortcut}.npy", np.stack([drawn(image, shortcut, rng) for image in images]))
+            np.save(folder / f"{name}-{shortcut}.npy", np.stack([draw(image, shortcut, rng) for image in images]))
             np.save(folder / f"{name}-{shortcut}_labels.npy", np.array(labels, np.int64))
 
 

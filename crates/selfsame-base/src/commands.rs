@@ -31,8 +31,6 @@ commands! {
     Train = "pretrain data={}",
     /// Go on with the training of a run.
     GoOn = "pretrain {}",
-    /// Train an encoder further, in a new run.
-    TrainFurther = "pretrain init={}",
     /// Diagnose a run.
     Diagnose = "diagnose {}",
     /// What a run has become invariant to.

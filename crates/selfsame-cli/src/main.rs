@@ -15,8 +15,8 @@ use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
-    demo, diagnose, embed, evaluate, export, finetune, generate, list, plan, pretrain, preview, report, selftest,
-    study, watch,
+    demo, diagnose, embed, evaluate, export, finetune, generate, list, plan, predict, pretrain, preview, probe, report,
+    selftest, study, watch,
 };
 use exit::Code;
 use selfsame_base::DataError;
@@ -55,6 +55,10 @@ enum Command {
     Diagnose(diagnose::Diagnose),
     /// Train with few labels from a run's encoder, and from scratch
     Finetune(finetune::Finetune),
+    /// Fit a classifier to all labels on a run's encoder, and save both
+    Probe(probe::Probe),
+    /// Write what a saved model says of new samples, with probabilities
+    Predict(predict::Predict),
     /// Write the features of a data set to .parquet or .npy
     Embed(embed::Embed),
     /// Write an encoder for timm, transformers, torchvision or ONNX
@@ -151,6 +155,8 @@ fn run(command: Command) -> Result<Code> {
         Command::Evaluate(arguments) => arguments.run(),
         Command::Diagnose(arguments) => arguments.run(),
         Command::Finetune(arguments) => arguments.run(),
+        Command::Probe(arguments) => arguments.run(),
+        Command::Predict(arguments) => arguments.run(),
         Command::Embed(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Study(arguments) => arguments.run(),

@@ -5,8 +5,9 @@ use crate::terminal::note;
 use anyhow::{Context, Result};
 use selfsame::branch::Branch;
 use selfsame::catalogue::{Catalogue, MethodEntry, Planned};
-use selfsame::encoder_folder::CONFIG;
+use selfsame::encoder_folder::{CONFIG, EncoderFolder};
 use selfsame::finetune;
+use selfsame::import;
 use selfsame::plan::Plan;
 use selfsame::run::Run;
 use selfsame::trainer::WeightsOf;
@@ -38,6 +39,12 @@ pub fn split(words: &[String]) -> Result<(Option<Given>, &[String])> {
 
 fn given(word: &str) -> Result<Given> {
     let path = Path::new(word);
+    if import::is_foreign(path) {
+        let start = pasted(format!("init={word}"));
+        return Err(bad_input(format!(
+            "{word}: weights that another tool wrote; to start from them: selfsame pretrain {start} data=…"
+        )));
+    }
     if path.is_dir() {
         check_run(path)?;
         return Ok(Given::Run(path.to_owned()));
@@ -83,10 +90,34 @@ pub fn run(path: &Path) -> Result<Plan> {
     run_with(path, &[])
 }
 
-/// The plan of a run folder with arguments laid over it.
+/// The plan of a run folder with arguments laid over it. Of what another tool wrote an encoder folder is made first.
 pub fn run_with(path: &Path, arguments: &[String]) -> Result<Plan> {
+    let path = if import::is_foreign(path) { &own_form(path)? } else { path };
     check_run(path)?;
     Ok(Catalogue::default().load(path, arguments)?)
+}
+
+/// The encoder folder, among the runs, of what another tool wrote: what is found out about it has its place there.
+fn own_form(path: &Path) -> Result<PathBuf> {
+    let folder = EncoderFolder::open(path)?;
+    folder.config().imported.iter().for_each(|line| note!("note: {}: {line}", path.display()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = if path.is_dir() { &name } else { name.split('.').find(|part| !part.is_empty()).unwrap_or("imported") };
+    let base = Path::new("runs").join(name);
+    let numbered =
+        |number: usize| if number == 1 { base.clone() } else { format!("{}-{number}", base.display()).into() };
+    for out in (1..).map(numbered) {
+        if out.symlink_metadata().is_err() {
+            folder.save(&out)?;
+            note!("note: {} is its encoder folder", out.display());
+            return Ok(out);
+        }
+        let same = |there: &EncoderFolder| there.config() == folder.config() && !out.join("plan.toml").exists();
+        if EncoderFolder::open(&out).is_ok_and(|there| same(&there)) {
+            return Ok(out);
+        }
+    }
+    unreachable!("numbers do not end")
 }
 
 /// The method of a plan.

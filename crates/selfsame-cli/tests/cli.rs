@@ -748,7 +748,7 @@ fn catalogues_plans_and_the_self_test_are_printed() {
         contains(&succeeds(&place.run(&["list", what])), &[name]);
     }
     let plan = succeeds(&place.run(&["plan", "data=photos", "epochs=7"]));
-    contains(&plan, &["epochs = 7", "# command line", "# default", "# data"]);
+    contains(&plan, &["epochs = 7", "# arguments", "# default", "# data"]);
     assert_eq!(place.names("."), ["photos"], "a plan leaves nothing behind");
     fs::write(place.path("mine.toml"), &plan).unwrap();
     let again = succeeds(&place.run(&["plan", "mine.toml"]));
@@ -763,7 +763,7 @@ fn catalogues_plans_and_the_self_test_are_printed() {
     contains(&succeeds(&scalar), &["instruction set scalar"]);
     let unknown = place.command(&["selftest"]).env("SELFSAME_ISA", "mmx").output().unwrap();
     contains(&one_error(&unknown, &["mmx"]), &["SELFSAME_ISA", "mmx"]);
-    let wrong = include_str!("../../../tests/golden/objectives.json").replacen("\"total\": ", "\"total\": 1", 1);
+    let wrong = selfsame::selftest::OBJECTIVES.replacen("\"total\": ", "\"total\": 1", 1);
     fs::write(place.path("wrong.json"), wrong).unwrap();
     let output = place.run(&["selftest", "--objectives", "wrong.json"]);
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stdout).contains("FAILED"));

@@ -120,7 +120,7 @@ fn every_command_that_is_told_works_when_it_is_pasted() {
     assert!(place.paste(Told::Help, "pretrain", &told, &[]).contains("Examples:"));
     let told = place.says(&["pretrain", "my photos"]);
     place.paste(Told::Train, "my photos", &told, &[&SMALL[..], &["epochs=1", "out=runs/first"]].concat());
-    let told = place.says(&["plan", "data=my photos", "nothing.like=this"]);
+    let told = place.says(&["pretrain", "--help"]);
     assert!(place.paste(Told::List, "keys", &told, &[]).contains("train.epochs"));
     for (noun, kept) in [("method", "simclr"), ("backbone", "resnet"), ("optimizer", "lars")] {
         let told = place.says(&["list", "keys", &format!("{noun}.name")]);
@@ -169,14 +169,9 @@ fn every_command_that_is_told_works_when_it_is_pasted() {
     place.paste(Told::Report, RUN, &told, &[]);
     assert!(place.paste(Told::Help, "evaluate", &page(&place), &[]).contains("test=held-out/"));
 
-    // An encoder folder is no run.
-    let encoder = "its encoder";
-    fs::create_dir(place.path.join(encoder)).unwrap();
-    for file in ["config.json", "encoder.safetensors"] {
-        fs::copy(place.path.join(RUN).join(file), place.path.join(encoder).join(file)).unwrap();
-    }
-    let told = place.says(&[&["pretrain", "data=my photos", "out=its encoder"], &SMALL[..]].concat());
-    place.paste(Told::TrainFurther, encoder, &told, &["epochs=1", "out=runs/further"]);
+    // A model that was saved is used.
+    let told = place.says(&["probe", RUN, "train=my photos", "test=my photos", "out=its model"]);
+    assert!(place.paste(Told::Help, "predict", &told, &[]).contains("abstain_below"));
 
     // What is advised of a run.
     let known = Training { run: RUN.into(), ..Training::default() };

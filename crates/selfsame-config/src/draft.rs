@@ -3,10 +3,9 @@
 use crate::key::{Key, Preset, Settled};
 use crate::recipe::Recipe;
 use crate::render;
-use crate::schema::{Meaning, Part, Schema, fits, joined};
+use crate::schema::{Choices, Meaning, NamePreset, Part, Schema, Variant, fits, joined};
 use crate::settings::{Choice, Settings};
 use crate::tree::{Node, Origin, wrong};
-use selfsame_base::commands::Command;
 use selfsame_base::{DataError, lookup};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -52,7 +51,7 @@ impl<'s> Draft<'s> {
         draft.check()?;
         for (path, text) in rest {
             let value = draft.parse(&path, &text)?;
-            draft.tree.set(&path, Node::new(value, &Origin::CommandLine))?;
+            draft.tree.set(&path, Node::new(value, &Origin::Arguments))?;
         }
         draft.correct_names()?;
         draft.check()?;
@@ -78,7 +77,7 @@ impl<'s> Draft<'s> {
 
     /// The value that an argument gave.
     pub fn given<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
-        let node = self.tree.get(path).filter(|node| *node.origin() == Origin::CommandLine)?;
+        let node = self.tree.get(path).filter(|node| *node.origin() == Origin::Arguments)?;
         node.clone().into_value().try_into().ok()
     }
 
@@ -121,6 +120,8 @@ impl<'s> Draft<'s> {
     /// If a value is missing, with what it is for.
     pub fn resolve(mut self, of_run: bool) -> Result<Resolved, DataError> {
         self.go_without_data();
+        // Now that every name is known.
+        self.check()?;
         // What must be given first: what follows from it is missing too.
         for required in [true, false] {
             for part in self.schema.parts() {
@@ -164,7 +165,7 @@ impl<'s> Draft<'s> {
         let Meaning::Name(choices) = self.schema.meaning(path, &self.tree) else { return Ok(()) };
         let value = self.parse(path, text)?;
         let chosen = choices.find(value.as_str().unwrap_or_default());
-        let chosen = chosen.map_err(|problem| wrong(path, problem, &Origin::CommandLine))?;
+        let chosen = chosen.map_err(|problem| wrong(path, problem, &Origin::Arguments))?;
         let table = path.strip_suffix("name").unwrap_or_default().trim_end_matches('.').to_owned();
         let part = self.schema.part(&table).expect("a name lies in a part");
         let before = self.tree.get(&table).and_then(|node| part.variant(node)).copied();
@@ -193,7 +194,7 @@ impl<'s> Draft<'s> {
                 ));
             }
         }
-        let node = Node::Leaf(Value::String(chosen.name.into()), Origin::CommandLine);
+        let node = Node::Leaf(Value::String(chosen.name.into()), Origin::Arguments);
         self.tree.set(path, node)
     }
 
@@ -208,7 +209,7 @@ impl<'s> Draft<'s> {
             Ok(Some(value)) if value.is_str() || !is_text => Ok(value),
             Err(error) if text.starts_with(['[', '{', '"', '\'']) && !is_text => {
                 let problem = format!("{text:?} is not a TOML value: {}", error.message().replace('\n', "; "));
-                Err(wrong(path, problem, &Origin::CommandLine))
+                Err(wrong(path, problem, &Origin::Arguments))
             }
             _ => Ok(Value::String(text.into())),
         }
@@ -292,17 +293,19 @@ impl<'s> Draft<'s> {
                 if matches!(self.schema.meaning(table, &self.tree), Meaning::Key(_)) {
                     return fail(format!("`{table}` is a value, it has no keys of its own"));
                 }
-                let part = self.schema.part(table);
-                let unnamed = |part: &&Part| {
-                    let named = self.tree.get(table).is_some_and(|node| node.text("name").is_some());
-                    part.choices().is_some_and(|choices| choices.preset.is_empty() && !named)
-                };
-                if let Some(choices) = part.filter(unnamed).and_then(Part::choices) {
-                    let names: Vec<&str> = choices.variants.iter().map(|variant| variant.name).collect();
-                    let problem = format!("missing; expected {}", lookup::one_of(&names));
-                    return Err(wrong(&joined(table, "name"), problem, node.origin()));
+                let unnamed = self.tree.get(table).is_none_or(|node| node.text("name").is_none());
+                let choices = self.schema.part(table).and_then(Part::choices).filter(|_| unnamed);
+                let last = path.rsplit('.').next().unwrap_or(path);
+                match choices.map(|choices| (choices, choices.preset)) {
+                    Some((choices, NamePreset::Required)) => {
+                        let names: Vec<&str> = choices.variants.iter().map(|variant| variant.name).collect();
+                        let problem = format!("missing; expected {}", lookup::one_of(&names));
+                        Err(wrong(&joined(table, "name"), problem, node.origin()))
+                    }
+                    // It is checked as soon as the name is known.
+                    Some((choices, NamePreset::Derived(..))) if with_key(choices, last).is_some() => Ok(None),
+                    _ => fail(self.unknown_key(path, table)),
                 }
-                fail(self.unknown_key(path, table))
             }
         }
     }
@@ -314,8 +317,9 @@ impl<'s> Draft<'s> {
             .or_else(|| lookup::nearest(path, here.iter().chain(&elsewhere).map(String::as_str)));
         let of_another = self.schema.part(table).and_then(Part::choices).and_then(|choices| {
             let last = path.rsplit('.').next().unwrap_or(path);
-            let chosen = self.tree.get(table).and_then(|node| node.text("name")).unwrap_or(choices.preset);
-            let other = choices.variants.iter().find(|variant| variant.keys().any(|key| key.name == last))?;
+            let node = self.tree.get(table)?;
+            let chosen = self.schema.part(table).and_then(|part| part.variant(node))?.name;
+            let other = with_key(choices, last)?;
             Some(format!(
                 "a key of {} `{}`, which `{chosen}` does not read; drop it (it reads {})",
                 choices.noun,
@@ -327,7 +331,7 @@ impl<'s> Draft<'s> {
             (Some(of_another), _) => of_another,
             (None, Some(meant)) => format!("unknown key; did you mean `{meant}`?"),
             (None, None) if here.is_empty() || table.is_empty() => {
-                format!("unknown key; `{}` shows all", Command::List.of("keys"))
+                format!("unknown key; the tables are {}", self.schema.tables().join(", "))
             }
             (None, None) => {
                 let names: Vec<_> = here.iter().map(|c| c.rsplit('.').next().unwrap_or(c)).collect();
@@ -364,11 +368,16 @@ impl<'s> Draft<'s> {
     fn missing_of(&self, part: &Part, table: &str, found: &mut Vec<(String, Node)>) {
         let empty = Node::empty();
         let node = self.tree.get(table).unwrap_or(&empty);
-        if let Some(choices) = part.choices().filter(|choices| !choices.preset.is_empty())
-            && node.get("name").is_none()
-        {
-            let name = Value::String(choices.preset.into());
-            found.push((joined(table, "name"), Node::Leaf(name, Origin::Default)));
+        if let Some(choices) = part.choices().filter(|_| node.get("name").is_none()) {
+            let preset = match choices.preset {
+                NamePreset::Name(name) => Some((name, Origin::Default)),
+                NamePreset::Derived(how, derive) => {
+                    derive(&Settled(&self.tree)).map(|name| (name, Origin::Derived(how)))
+                }
+                NamePreset::Required => None,
+            };
+            let leaf = |(name, origin): (&str, Origin)| Node::Leaf(Value::String(name.into()), origin);
+            found.extend(preset.map(|preset| (joined(table, "name"), leaf(preset))));
         }
         for key in part.keys(node).filter(|key| node.get(key.name).is_none()) {
             let (value, origin) = match key.preset {
@@ -478,6 +487,11 @@ fn split_argument(schema: &Schema, argument: &str) -> Result<(String, String), D
     }
 }
 
+/// The first entry that has a key of that name.
+fn with_key<'a>(choices: &'a Choices, name: &str) -> Option<&'a Variant> {
+    choices.variants.iter().find(|variant| variant.keys().any(|key| key.name == name))
+}
+
 fn to_float(value: &mut Value) {
     match value {
         Value::Integer(whole) => *value = Value::Float(*whole as f64),
@@ -489,7 +503,7 @@ fn to_float(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Choices, Kind, Range, Variant, value};
+    use crate::{Kind, Range, value};
 
     const fn key(name: &'static str, kind: Kind, preset: Preset) -> Key {
         Key { name, kind, preset, meaning: "a test", changes_training: true }
@@ -519,7 +533,10 @@ mod tests {
             Variant { name: "steam_oven", family: "oven", keys: &[OVEN] },
             Variant { name: "pan", family: "pan", keys: &[PAN] },
         ];
-        let stoves = Choices { noun: "stove", meaning: "what cooks", preset: "oven", variants };
+        let by_depth = NamePreset::Derived("pan where it is shallow, else oven", |s| {
+            Some(if s.count("data.depth")? < 8 { "pan" } else { "oven" })
+        });
+        let stoves = Choices { noun: "stove", meaning: "what cooks", preset: by_depth, variants };
         let one = |settled: &Settled| {
             settled.count("data.size")?;
             "a = [{ count = 2 }]".parse::<Table>().ok()?.remove("a")
@@ -557,7 +574,7 @@ mod tests {
         assert_eq!((plates.len(), plates[0]["size"].as_integer()), (1, Some(8)));
         assert_eq!(resolved.choice("stove").name, "pan");
         let origin = |path: &str| resolved.origin(path).unwrap().to_string();
-        assert_eq!(["stove.heat", "stove.oil", "data.size"].map(origin), ["command line", "half the heat", "data"]);
+        assert_eq!(["stove.heat", "stove.oil", "data.size"].map(origin), ["arguments", "half the heat", "data"]);
     }
 
     #[test]
@@ -570,6 +587,22 @@ mod tests {
         };
         assert_eq!(heat(&["stove=steam-oven"]), (Some(200.0), 0));
         assert_eq!(heat(&["stove=pan"]), (Some(3.0), 1));
+    }
+
+    #[test]
+    fn keys_of_what_the_data_choose_are_checked_as_soon_as_they_have() {
+        let schema = schema();
+        let chosen = |depth: &str| {
+            let mut draft = draft(&schema, "from = 'x'", &["stove.oil=1", "data.size=8"]).unwrap();
+            draft.add_facts("data", &format!("depth = {depth}").parse().unwrap());
+            draft.resolve(false).map(|resolved| resolved.choice("stove"))
+        };
+        let pan = chosen("2").unwrap();
+        assert_eq!((pan.name.as_str(), pan.keys["oil"].as_float()), ("pan", Some(1.0)));
+        let error = chosen("16").unwrap_err().to_string();
+        assert!(error.contains("a key of stove `pan`, which `oven` does not read"), "{error}");
+        let error = draft(&schema, "from = 'x'", &["stove.salt=1"]).unwrap_err().to_string();
+        assert!(error.starts_with("stove.salt: unknown key"), "{error}");
     }
 
     #[test]

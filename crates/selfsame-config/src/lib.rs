@@ -18,7 +18,7 @@ mod tree;
 pub use draft::{Draft, Resolved};
 pub use key::{Key, Kind, Preset, Range, Settled};
 pub use recipe::{RECIPES, Recipe, RecipeEntry};
-pub use schema::{Choices, KeyRow, Part, Schema, Variant, differences};
+pub use schema::{Choices, KeyRow, NamePreset, Part, Schema, Variant, differences};
 pub use settings::{Choice, Settings, shortest, value};
 pub use tree::Origin;
 

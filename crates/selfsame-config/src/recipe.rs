@@ -44,7 +44,7 @@ impl RecipeEntry {
 
 macro_rules! recipes {
     ($($name:literal),* $(,)?) => {
-        &[$(RecipeEntry { name: $name, text: include_str!(concat!("../../../recipes/", $name, ".toml")) }),*]
+        &[$(RecipeEntry { name: $name, text: include_str!(concat!("../recipes/", $name, ".toml")) }),*]
     };
 }
 
@@ -67,6 +67,8 @@ pub static RECIPES: &[RecipeEntry] = recipes![
     "deep_belief_network",
     "invariance_only",
     "scarf",
+    "vime",
+    "table_barlow_twins",
     "fashion_mnist_simclr",
     "fashion_mnist_barlow_twins",
     "vit_simclr",

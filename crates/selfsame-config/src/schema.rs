@@ -33,10 +33,31 @@ pub struct Choices {
     pub noun: &'static str,
     /// What the choice is for, one line.
     pub meaning: &'static str,
-    /// The name when nobody gives one; empty where one must be given.
-    pub preset: &'static str,
+    /// The name when nobody gives one.
+    pub preset: NamePreset,
     /// The entries.
     pub variants: Vec<Variant>,
+}
+
+/// Where a name comes from when nobody gives one.
+#[derive(Clone, Copy, Debug)]
+pub enum NamePreset {
+    /// This.
+    Name(&'static str),
+    /// From other keys: how, in words, and by a function that knows those that are settled.
+    Derived(&'static str, fn(&Settled) -> Option<&'static str>),
+    /// From nowhere.
+    Required,
+}
+
+impl std::fmt::Display for NamePreset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "{name:?}"),
+            Self::Derived(how, _) => f.write_str(how),
+            Self::Required => f.write_str("must be given"),
+        }
+    }
 }
 
 /// One entry of a choices, as far as its keys go.
@@ -105,7 +126,10 @@ impl Part {
     /// What is chosen in the table `node`.
     pub(crate) fn variant(&self, node: &Node) -> Option<&Variant> {
         let choices = self.choices.as_ref()?;
-        let name = node.text("name").unwrap_or(choices.preset);
+        let name = match (node.text("name"), choices.preset) {
+            (Some(name), _) | (None, NamePreset::Name(name)) => name,
+            (None, NamePreset::Derived(..) | NamePreset::Required) => return None,
+        };
         choices.variants.iter().find(|variant| variant.name == name)
     }
 }
@@ -148,6 +172,20 @@ impl Schema {
         &self.parts
     }
 
+    /// The tables, in their order.
+    pub(crate) fn tables(&self) -> Vec<&'static str> {
+        self.parts
+            .iter()
+            .map(|part| part.path.split('.').next().unwrap_or_default())
+            .filter(|table| !table.is_empty())
+            .fold(Vec::new(), |mut tables, table| {
+                if !tables.contains(&table) {
+                    tables.push(table);
+                }
+                tables
+            })
+    }
+
     /// The path that a word of the command line stands for.
     pub fn long_form<'a>(&self, word: &'a str) -> &'a str {
         self.short_forms.iter().find(|(short, _)| *short == word).map_or(word, |(_, long)| long)
@@ -167,11 +205,7 @@ impl Schema {
                 path: joined(part.path, "name"),
                 of: Vec::new(),
                 kind: format!("a name: {}", Command::List.of(format!("{}s", choices.noun))),
-                preset: if choices.preset.is_empty() {
-                    "must be given".into()
-                } else {
-                    format!("{:?}", choices.preset)
-                },
+                preset: choices.preset.to_string(),
                 meaning: choices.meaning,
             });
             let mut rows: Vec<KeyRow> = name.into_iter().collect();

@@ -17,7 +17,7 @@ pub enum Origin {
     /// Found by looking at the data.
     Data,
     /// A `key=value` argument.
-    CommandLine,
+    Arguments,
     /// A line of a recipe or a plan.
     File {
         /// The file as the user called it.
@@ -33,7 +33,7 @@ impl std::fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::Derived(how) => f.write_str(how),
             Self::Data => f.write_str("data"),
-            Self::CommandLine => f.write_str("command line"),
+            Self::Arguments => f.write_str("arguments"),
             Self::File { name, line } => write!(f, "{name}:{line}"),
         }
     }
@@ -224,7 +224,7 @@ impl Node {
             let here = || path.split('.').take(depth).collect::<Vec<_>>().join(".");
             place = match place {
                 Self::Table(entries, _) => {
-                    let empty = || Self::Table(BTreeMap::new(), Origin::CommandLine);
+                    let empty = || Self::Table(BTreeMap::new(), Origin::Arguments);
                     entries.entry(segment.into()).or_insert_with(empty)
                 }
                 Self::List(items, _) => {
@@ -236,12 +236,12 @@ impl Node {
                         let named = if names.is_empty() { String::new() } else { format!(", or {}", one_of(&names)) };
                         let problem =
                             format!("`{}` has the elements 0 to {}{named}; there is no `{segment}`", here(), count - 1);
-                        wrong(path, problem, &Origin::CommandLine)
+                        wrong(path, problem, &Origin::Arguments)
                     })?
                 }
                 Self::Leaf(..) => {
                     let problem = format!("`{}` is a value, it has no keys of its own", here());
-                    return Err(wrong(path, problem, &Origin::CommandLine));
+                    return Err(wrong(path, problem, &Origin::Arguments));
                 }
             };
         }

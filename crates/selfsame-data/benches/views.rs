@@ -3,8 +3,9 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Choice;
-use selfsame_data::augment::{Draw, IMAGE_AUGMENTATIONS, Normalization, Pipeline, View, ViewShape, build};
+use selfsame_data::augment::{Augmentations, Draw, Normalization, Pipeline, View, ViewShape};
 use selfsame_data::image::{Image, Pixels, ValueRange};
+use selfsame_data::modality::Modality;
 use std::hint::black_box;
 
 fn rng(key: u64) -> StreamRng {
@@ -27,13 +28,14 @@ fn augmentations(criterion: &mut Criterion) {
         let shape = ViewShape::image(size, 3);
         let sample = if size == 32 { picture(32, 32, 3) } else { picture(375, 500, 3) };
         let mut group = criterion.benchmark_group(format!("augmentation/{size}"));
-        for entry in IMAGE_AUGMENTATIONS {
+        for entry in Augmentations::default().of(Modality::Image) {
             let keys: toml::Table = match entry.name {
                 "normalize" => ["mean", "std"].map(|key| (key.to_string(), vec![0.5].into())).into_iter().collect(),
                 _ => [("p".to_string(), 1.0.into())].into_iter().collect(),
             };
             let choice = Choice::new(entry.name, keys);
-            let (_, augmentation) = build(&choice, "augmentation", shape).expect("defaults are valid");
+            let (_, augmentation) =
+                Augmentations::default().build(&choice, "augmentation", shape).expect("defaults are valid");
             let mut view = View::default();
             view.fit(&sample, size);
             let mut key = 0;
@@ -72,7 +74,8 @@ fn views(criterion: &mut Criterion) {
         let recipe: toml::Table = toml::from_str(recipe).expect("a recipe");
         let choices: Vec<Choice> = recipe["augmentations"].clone().try_into().expect("tables");
         let constants = Normalization::new(&[0.5; 3], &[0.25; 3], ValueRange::UNIT);
-        let pipeline = Pipeline::new(&choices, "", ViewShape::image(size, 3), constants).expect("a valid recipe");
+        let pipeline = Pipeline::new(&Augmentations::default(), &choices, "", ViewShape::image(size, 3), constants)
+            .expect("a valid recipe");
         let (mut view, mut draws, mut out) = (View::default(), Vec::<Draw>::new(), vec![0.0; size * size * 3]);
         let mut key = 0;
         group.bench_function(name, |bencher| {

@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "nobody but a person who runs it reads along")]
 
 use selfsame_base::rng::{Purpose, StreamRng};
-use selfsame_data::augment::{Normalization, Pipeline, View, ViewShape};
+use selfsame_data::augment::{Augmentations, Normalization, Pipeline, View, ViewShape};
 use selfsame_data::decode::{FileDecoder, Wanted};
 use selfsame_data::image::{Image, Pixels, ValueRange};
 use std::error::Error;
@@ -59,7 +59,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let recipe: toml::Table = toml::from_str(recipe)?;
     let choices: Vec<selfsame_config::Choice> = recipe["augmentations"].clone().try_into()?;
     let normalization = Normalization::new(&vec![0.5; channels], &vec![0.25; channels], ValueRange::UNIT);
-    let pipeline = Pipeline::new(&choices, "augmentations", ViewShape::image(size, channels), normalization)?;
+    let pipeline = Pipeline::new(
+        &Augmentations::default(),
+        &choices,
+        "augmentations",
+        ViewShape::image(size, channels),
+        normalization,
+    )?;
     let (mut view, mut draws, mut out) = (View::default(), Vec::new(), vec![0.0; size * size * channels]);
     let mut pass = |epoch: u64| {
         for i in 0..files.len() {

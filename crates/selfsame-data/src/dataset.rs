@@ -85,6 +85,11 @@ impl Dataset {
 
     /// The samples of a source, which plans know as `kind`: of this crate, or of another. `settings` say how they are read.
     pub fn over(kind: &'static str, source: Box<dyn IndexedSource>, settings: &DataRequest) -> Result<Self, DataError> {
+        let found = source.modality();
+        if let Some(expected) = settings.modality.filter(|expected| *expected != found) {
+            let problem = format!("{} holds {found}, expected {expected}", settings.path.display());
+            return Err(DataError::setting("data.modality", problem));
+        }
         let source = match settings.pages {
             PageChoice::All if source.shape().is_none() => Box::new(source::Pages::open(source)?),
             _ => source,
@@ -423,13 +428,12 @@ impl Dataset {
     /// the range as its deviation) and the fingerprint.
     pub fn facts(&self, given: &Table) -> Result<Table, DataError> {
         let mut facts = Table::new();
-        let modality = Value::try_from(self.modality()).expect("a word");
-        if let Some(given) = given.get("modality").filter(|given| **given != modality) {
-            let problem =
-                format!("{} holds {}, received {given}; leave the key out", self.path.display(), self.modality());
-            return Err(DataError::setting("data.modality", problem));
+        facts.insert("modality".into(), Value::try_from(self.modality()).expect("a word"));
+        let columns = self.source.columns();
+        if !columns.is_empty() {
+            let columns = columns.iter().map(|column| Value::String(column.to_string()));
+            facts.insert("columns".into(), Value::Array(columns.collect()));
         }
-        facts.insert("modality".into(), modality);
         facts.insert("kind".into(), self.kind.into());
         facts.insert("channels".into(), Value::Integer(self.channels() as i64));
         facts.insert("on_color".into(), if self.decoder.gray_only { "refuse" } else { "convert" }.into());

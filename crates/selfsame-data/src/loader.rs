@@ -5,7 +5,7 @@
 //! One thread makes the batches in order, and its workers share the samples of each batch. When the queue is full, it
 //! waits.
 
-use crate::augment::{Dial, Draw, Normalization, Others, Pipeline, View, ViewShape};
+use crate::augment::{Augmentations, Dial, Draw, Normalization, Others, Pipeline, View, ViewShape};
 use crate::image::Image;
 use crate::modality::Modality;
 use crate::settings::{DataSettings, ViewSettings};
@@ -79,10 +79,17 @@ pub struct ViewPlan {
 }
 
 impl ViewPlan {
-    /// The `views` of samples of `data`.
-    pub fn new(data: &DataSettings, views: &[ViewSettings], batching: Batching) -> Result<Self, DataError> {
-        let groups =
-            views.iter().enumerate().map(|(i, group)| Ok(Group { count: group.count, ..augmented(data, i, group)? }));
+    /// The `views` of samples of `data`, by `augmentations`.
+    pub fn new(
+        data: &DataSettings,
+        views: &[ViewSettings],
+        augmentations: &Augmentations,
+        batching: Batching,
+    ) -> Result<Self, DataError> {
+        let groups = views.iter().enumerate().map(|(i, group)| {
+            let pipeline = augmented(data, i, group, augmentations)?;
+            Ok(Group { count: group.count, pipeline })
+        });
         Ok(Self { groups: groups.collect::<Result<_, DataError>>()?, batching, record_draws: false })
     }
 
@@ -90,6 +97,12 @@ impl ViewPlan {
     #[must_use]
     pub fn with_draws(self) -> Self {
         Self { record_draws: true, ..self }
+    }
+
+    /// In batches of another size: the views of a sample do not depend on its batch, nor does the order of the samples.
+    #[must_use]
+    pub fn batches_of(self, batch_size: usize) -> Self {
+        Self { batching: Batching { batch_size, ..self.batching }, ..self }
     }
 
     /// Name and parameter names of the augmentations of each group: what the draws mean.
@@ -114,8 +127,8 @@ const EVALUATION_EPOCH: u64 = u64::MAX;
 impl EvalPlan {
     /// The plain view: the centered square at its size, normalized.
     pub fn plain(data: &DataSettings, batching: Batching) -> Result<Self, DataError> {
-        let pipeline = Pipeline::new(&[], "", shape(data), normalization(data))?.resized_by(data.interpolation);
-        Ok(Self::of(batching, vec![Group { count: 1, pipeline }]))
+        let pipeline = Pipeline::new(&Augmentations::default(), &[], "", shape(data), normalization(data))?;
+        Ok(Self::of(batching, vec![Group { count: 1, pipeline: of_data(pipeline, data) }]))
     }
 
     /// `count` views of each sample, a group each, as training draws them: the recipe's views of the first one's size, in
@@ -123,13 +136,16 @@ impl EvalPlan {
     pub fn augmented(
         data: &DataSettings,
         views: &[ViewSettings],
+        augmentations: &Augmentations,
         batching: Batching,
         count: usize,
     ) -> Result<Self, DataError> {
         let first = views.first().map(|group| group.size);
         let listed = views.iter().enumerate().filter(|(_, group)| Some(group.size) == first);
         let listed: Vec<_> = listed.flat_map(|view| std::iter::repeat_n(view, view.1.count)).collect();
-        let groups = listed.iter().cycle().take(count).map(|(i, group)| augmented(data, *i, group));
+        let groups = listed.iter().cycle().take(count);
+        let groups =
+            groups.map(|(i, group)| Ok(Group { count: 1, pipeline: augmented(data, *i, group, augmentations)? }));
         Ok(Self::of(batching, groups.collect::<Result<_, DataError>>()?))
     }
 
@@ -139,7 +155,7 @@ impl EvalPlan {
         let steps = dial.build(shape)?.into_iter();
         let groups = steps.map(|step| Group {
             count: 1,
-            pipeline: Pipeline::of(dial.augmentation, step, shape, normalization(data)).resized_by(data.interpolation),
+            pipeline: of_data(Pipeline::of(dial.augmentation, step, shape, normalization(data)), data),
         });
         Some(Self::of(batching, groups.collect()))
     }
@@ -153,12 +169,22 @@ impl EvalPlan {
     }
 }
 
-/// One view of group `index`.
-fn augmented(data: &DataSettings, index: usize, group: &ViewSettings) -> Result<Group, DataError> {
+/// How a view of group `index` is made.
+fn augmented(
+    data: &DataSettings,
+    index: usize,
+    group: &ViewSettings,
+    augmentations: &Augmentations,
+) -> Result<Pipeline, DataError> {
     let shape = ViewShape { size: group.size, ..shape(data) };
     let path = format!("views.{index}.augmentations");
-    let pipeline = Pipeline::new(&group.augmentations, &path, shape, normalization(data))?;
-    Ok(Group { count: 1, pipeline: pipeline.resized_by(data.interpolation) })
+    let pipeline = Pipeline::new(augmentations, &group.augmentations, &path, shape, normalization(data))?;
+    Ok(of_data(pipeline, data))
+}
+
+/// What a pipeline must know of the data besides their shape and scale.
+fn of_data(pipeline: Pipeline, data: &DataSettings) -> Pipeline {
+    pipeline.resized_by(data.interpolation).of_columns(data.vector_columns())
 }
 
 fn shape(data: &DataSettings) -> ViewShape {
@@ -530,7 +556,7 @@ mod tests {
             augmentations = [{ name = "rotate" }]
         "#;
         let views: Vec<ViewSettings> = text.parse::<toml::Table>().unwrap()["views"].clone().try_into().unwrap();
-        ViewPlan::new(&data(), &views, batching(threads)).unwrap()
+        ViewPlan::new(&data(), &views, &Augmentations::default(), batching(threads)).unwrap()
     }
 
     fn batching(threads: usize) -> Batching {

@@ -1,5 +1,9 @@
 //! What a sample is.
 
+mod columns;
+
+pub use columns::{Column, Columns, Place};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,8 +19,16 @@ pub enum Modality {
 }
 
 impl Modality {
+    /// Each of them.
+    pub const ALL: &'static [Self] = &[Self::Image, Self::Vector];
+
     /// The words by which recipes name them.
     pub const WORDS: &'static [&'static str] = &["image", "vector"];
+
+    /// Channels that are columns of a table, of `channels` in all.
+    pub fn vector_width(self, channels: usize) -> usize {
+        if self == Self::Vector { channels } else { 0 }
+    }
 
     /// Channels of a sample, at most.
     pub fn most_channels(self) -> usize {

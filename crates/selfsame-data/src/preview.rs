@@ -4,9 +4,9 @@
 use crate::augment::{Draw, View};
 use crate::dataset::Dataset;
 use crate::image::{Image, Pixels, ValueRange};
-use crate::loader::{Batching, TrainLoader, ViewPlan};
+use crate::loader::{TrainLoader, ViewPlan};
 use crate::modality::Modality;
-use crate::settings::{DataSettings, ViewSettings};
+use crate::settings::DataSettings;
 use crate::sheet::{Sheet, sample_tile, tile_channels};
 use selfsame_base::DataError;
 use std::sync::Arc;
@@ -53,16 +53,13 @@ impl Preview {
     pub fn new(
         dataset: &Arc<Dataset>,
         data: &DataSettings,
-        views: &[ViewSettings],
-        batching: Batching,
+        views: ViewPlan,
         samples: usize,
         side: usize,
     ) -> Result<Self, DataError> {
-        // The views of a sample do not depend on the batch, nor does the order of the samples.
-        let batching = Batching { batch_size: samples.min(dataset.len()).max(1), ..batching };
-        let view_plan = ViewPlan::new(data, views, batching)?.with_draws();
-        let steps = view_plan.steps();
-        let batch = TrainLoader::new(dataset.clone(), view_plan, 0)?.next_batch()?;
+        let views = views.batches_of(samples.min(dataset.len()).max(1)).with_draws();
+        let steps = views.steps();
+        let batch = TrainLoader::new(dataset.clone(), views, 0)?.next_batch()?;
         let largest = batch.groups.iter().map(|group| group.shape[0]).max().unwrap_or(1);
         let largest = if data.modality == Modality::Vector { VECTOR_PX } else { largest };
         let side = side.min(largest).max(1);
@@ -76,7 +73,7 @@ impl Preview {
             dataset.with_sample(index, |sample| tiles.sample(sample, &mut sheet.values))?;
             let mut shown_views = Vec::new();
             for (g, group) in batch.groups.iter().enumerate() {
-                let own = views[g].augmentations.last().is_some_and(|last| last.name == "normalize");
+                let own = steps[g].last().is_some_and(|(last, _)| *last == "normalize");
                 let pixels: usize = group.shape.iter().product();
                 for (data, draws) in group.data.iter().zip(&group.draws) {
                     tiles.view(&data[row * pixels..][..pixels], group.shape, own, &mut sheet.values);
@@ -128,7 +125,9 @@ impl<'a> Tiles<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::DataRequest;
+    use crate::augment::Augmentations;
+    use crate::loader::Batching;
+    use crate::settings::{DataRequest, ViewSettings};
     use selfsame_config::Settings;
 
     #[test]
@@ -147,9 +146,9 @@ mod tests {
         let crop = "name = \"random_resized_crop\"\nscale = [0.2, 1.0]\nratio = [0.75, 1.33]\np = 1.0";
         let views = [group(2, 28, &[crop, "name = \"horizontal_flip\"\np = 0.5"]), group(1, 14, &[crop])];
         let batching = Batching { batch_size: 64, seed: 5, threads: 0 };
-        let preview = Preview::new(&dataset, &data, &views, batching, 5, 28).unwrap();
-        let view_plan = ViewPlan::new(&data, &views, batching).unwrap().with_draws();
-        let batch = TrainLoader::new(dataset.clone(), view_plan, 0).unwrap().next_batch().unwrap();
+        let plan = || ViewPlan::new(&data, &views, &Augmentations::default(), batching).unwrap();
+        let preview = Preview::new(&dataset, &data, plan(), 5, 28).unwrap();
+        let batch = TrainLoader::new(dataset.clone(), plan().with_draws(), 0).unwrap().next_batch().unwrap();
         assert_eq!((preview.samples.len(), preview.views, preview.sheet.len()), (5, 3, 20));
         let (mean, std) = (data.mean[0], data.std[0]);
         for (row, sample) in preview.samples.iter().enumerate() {

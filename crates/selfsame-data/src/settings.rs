@@ -1,11 +1,11 @@
 //! What can be set of data and views.
 
-use crate::augment::{AugmentationEntry, IMAGE_AUGMENTATIONS, Interpolation, VECTOR_AUGMENTATIONS};
-use crate::modality::Modality;
+use crate::augment::{AugmentationEntry, Augmentations, Interpolation};
+use crate::modality::{Columns, Modality};
 use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
-    Choice, Choices, Key, Kind, Part, Preset, Range, Settings, Settled, Variant, settings, shortest, value,
+    Choice, Choices, Key, Kind, NamePreset, Part, Preset, Range, Settings, Settled, Variant, settings, shortest, value,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -77,6 +77,10 @@ settings! {
         label_column: String = "auto", Kind::Text, records;
         /// columns of a table that are left out, e.g. ["id"]
         drop: Vec<String> = [], Kind::Texts, records;
+        /// columns of a table that are categories whatever they hold, e.g. ["zip code"]
+        categories: Vec<String> = [], Kind::Texts, records;
+        /// columns of a table that are features, each its name and, after tabs, the values that have a feature of their own
+        columns: Vec<String> = (data "as the table's columns hold numbers or categories", or []), Kind::Texts, records;
         /// per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are
         #[serde(serialize_with = "shortest")]
         mean: Vec<f32> = (data "computed from up to 10,000 images"), Kind::Numbers(Range::Any, None);
@@ -110,6 +114,8 @@ pub struct DataRequest {
     pub path: PathBuf,
     /// Kind of source; detected when absent.
     pub kind: Option<String>,
+    /// What the samples must be; when absent, what they are.
+    pub modality: Option<Modality>,
     /// Channels per pixel; when absent, folders have 1 where all images looked at are gray, else 3, and others what they hold.
     pub channels: Option<usize>,
     /// Where channels are 1, what a color image does: `refuse`, `convert`; when absent, `refuse` where channels are.
@@ -138,6 +144,11 @@ pub struct DataRequest {
     pub label_column: String,
     /// Columns of a table that are left out.
     pub drop: Vec<String>,
+    /// Columns of a table that are categories whatever they hold.
+    pub categories: Vec<String>,
+    /// Columns of a table that are features, as [`DataSettings::columns`] has them; without, the table tells them.
+    #[serde(default)]
+    pub columns: Vec<String>,
     /// Color on which alpha is composited, `[r, g, b]`.
     pub background: [u8; 3],
     /// Largest image that is decoded, megapixels.
@@ -148,6 +159,13 @@ pub struct DataRequest {
     pub cache_mb: usize,
     /// Images are decoded side by side while they fit this, MB.
     pub decode_mb: usize,
+}
+
+impl DataSettings {
+    /// Where the columns of a vector lie; of images, nowhere.
+    pub fn vector_columns(&self) -> Columns {
+        Columns::of(&self.columns, self.modality.vector_width(self.channels))
+    }
 }
 
 impl DataRequest {
@@ -164,6 +182,7 @@ impl From<&DataSettings> for DataRequest {
         Self {
             path: settings.path.clone(),
             kind: Some(settings.kind.clone()),
+            modality: Some(settings.modality),
             channels: Some(settings.channels),
             on_color: Some(settings.on_color.clone()),
             bands: settings.bands.clone(),
@@ -178,6 +197,8 @@ impl From<&DataSettings> for DataRequest {
             label_key: settings.label_key.clone(),
             label_column: settings.label_column.clone(),
             drop: settings.drop.clone(),
+            categories: settings.categories.clone(),
+            columns: settings.columns.clone(),
             background: settings.background,
             max_megapixels: settings.max_megapixels,
             max_bad_share: settings.max_bad_share,
@@ -220,26 +241,24 @@ pub fn data_parts() -> [Part; 1] {
     [Part::new("data", DataSettings::KEYS)]
 }
 
-/// A list of augmentations at `path`.
-pub fn augmentations_part(path: &'static str) -> Part {
-    let variant = |entry: &AugmentationEntry| Variant { name: entry.name, family: entry.name, keys: entry.keys };
-    // What is for both is one entry.
-    let is_new = |entry: &&AugmentationEntry| IMAGE_AUGMENTATIONS.iter().all(|image| image.name != entry.name);
-    let augmentations = IMAGE_AUGMENTATIONS.iter().chain(VECTOR_AUGMENTATIONS.iter().filter(is_new));
+/// A list of `augmentations` at `path`.
+pub fn augmentations_part(path: &'static str, augmentations: &Augmentations) -> Part {
+    let variant =
+        |entry: &'static AugmentationEntry| Variant { name: entry.name, family: entry.name, keys: entry.keys };
     let augmentations = Choices {
         noun: "augmentation",
         meaning: "what is done to a view, in the order of the list",
-        preset: "",
-        variants: augmentations.map(variant).collect(),
+        preset: NamePreset::Required,
+        variants: augmentations.iter().map(variant).collect(),
     };
     Part::new(path, &[]).with_choices(augmentations)
 }
 
 /// What the schema has of views.
-pub fn view_parts() -> [Part; 2] {
+pub fn view_parts(augmentations: &Augmentations) -> [Part; 2] {
     [
         Part::new("views.*", VIEW_KEYS).with_list(default_views),
-        augmentations_part("views.*.augmentations.*").with_list(|_| Some(Value::Array(Vec::new()))),
+        augmentations_part("views.*.augmentations.*", augmentations).with_list(|_| Some(Value::Array(Vec::new()))),
     ]
 }
 

@@ -235,10 +235,10 @@ mod tests {
             (found.measurements.view_retrieval, found.evidence.len() > 3, found.advice.is_empty()),
             (Some(1.0), true, false)
         );
-        // As much variance of its own: the attributes are still read, but do not say most of it.
-        let half = judge_all(&constructed(rows, attributes, dim, 8f32.sqrt(), 0.05), dim, attributes);
-        assert_eq!(half.verdict, Verdict::Healthy, "{:?}", half.evidence);
-        close(half.measurements.shortcut.unwrap().explained, 0.5, 0.1);
+        // More variance of its own: the attributes are still read, but do not say most of it.
+        let part = judge_all(&constructed(rows, attributes, dim, 12f32.sqrt(), 0.05), dim, attributes);
+        assert_eq!(part.verdict, Verdict::Healthy, "{:?}", part.evidence);
+        close(part.measurements.shortcut.unwrap().explained, 0.4, 0.1);
         // Trivial, but the views are not found by it.
         let lost = judge_all(&constructed(rows, attributes, dim, 1.0, 6.0), dim, attributes);
         assert!(

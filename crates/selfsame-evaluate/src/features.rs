@@ -2,14 +2,15 @@
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `NAME.parquet` | columns `id` (string), `label` (int32, when there are labels), `feature` (fixed-size list of f32); the names of the classes as a JSON list in the file's metadata under `classes` |
-//! | `NAME.npy` | `[rows, dim]` little-endian f32 |
+//! | `NAME.parquet` | columns `id` (string), `label` (int32, when there are labels), `feature` (fixed-size list of f32 or f16); the names of the classes as a JSON list in the file's metadata under `classes` |
+//! | `NAME.npy` | `[rows, dim]` little-endian f32 or f16 |
 //! | `NAME.rows.jsonl` | beside `NAME.npy`: one JSON object per row, in the same order: `{"id": …, "label": …, "class": …}` |
 
 mod npy;
 mod parquet;
 mod table;
 
+pub(crate) use parquet::failed_write;
 pub use table::{FeatureTable, Rows};
 
 use selfsame_base::DataError;
@@ -18,7 +19,7 @@ use std::path::Path;
 impl FeatureTable {
     /// Reads a file that [`FeatureWriter`], or another program, wrote (see the [module](self) for the format).
     ///
-    /// Files of others may lack ids (then `FILE[row]`) and labels, may hold `f64`, and labels may be strings in a
+    /// Files of others may lack ids (then `FILE[row]`) and labels, may hold `f16` or `f64`, and labels may be strings in a
     /// `.parquet` file (then classes are numbered in alphabetical order).
     pub fn read(path: &Path) -> Result<Self, DataError> {
         match Format::of(path)? {
@@ -46,11 +47,25 @@ impl Format {
     }
 }
 
+/// How features are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Eleven bits of a number, in half the space; values reach to ±65,504.
+    F16,
+    /// As they were computed.
+    #[default]
+    F32,
+}
+
+/// The largest value of [`Precision::F16`].
+const F16_MOST: f32 = 65_504.0;
+
 /// Writes features as they come: memory does not grow with the number of rows, and the file appears at
 /// [`finish`](Self::finish), whole, replacing what was there.
 pub struct FeatureWriter {
     sink: Sink,
     dim: usize,
+    precision: Precision,
     labeled: bool,
 }
 
@@ -61,18 +76,26 @@ enum Sink {
 
 impl FeatureWriter {
     /// Starts `path`, which ends in `.parquet` or `.npy`. Labels are kept when `classes` names any.
-    pub fn create(path: &Path, dim: usize, classes: &[String]) -> Result<Self, DataError> {
+    pub fn create(path: &Path, dim: usize, precision: Precision, classes: &[String]) -> Result<Self, DataError> {
         let sink = match Format::of(path)? {
-            Format::Parquet => Sink::Parquet(Box::new(parquet::Writer::create(path, dim, classes)?)),
-            Format::Npy => Sink::Npy(Box::new(npy::Writer::create(path, dim, classes)?)),
+            Format::Parquet => Sink::Parquet(Box::new(parquet::Writer::create(path, dim, precision, classes)?)),
+            Format::Npy => Sink::Npy(Box::new(npy::Writer::create(path, dim, precision, classes)?)),
         };
-        Ok(Self { sink, dim, labeled: !classes.is_empty() })
+        Ok(Self { sink, dim, precision, labeled: !classes.is_empty() })
     }
 
     /// Appends the rows of `batch`; its `classes` are not looked at.
     pub fn push(&mut self, batch: &FeatureTable) -> Result<(), DataError> {
         assert_eq!((batch.dim, batch.values.len()), (self.dim, batch.len() * self.dim), "a batch of another width");
         assert_eq!(batch.labels.len(), if self.labeled { batch.len() } else { 0 }, "labels and classes disagree");
+        if self.precision == Precision::F16
+            && let Some(at) = batch.values.iter().position(|value| value.abs() > F16_MOST)
+        {
+            let (id, value) = (&batch.ids[at / self.dim], batch.values[at]);
+            return Err(DataError::Data(format!(
+                "{id}: the feature {value} is beyond what f16 holds, ±{F16_MOST}; write f32"
+            )));
+        }
         match &mut self.sink {
             Sink::Parquet(writer) => writer.push(batch),
             Sink::Npy(writer) => writer.push(batch),
@@ -103,7 +126,11 @@ mod tests {
     }
 
     fn write(path: &Path, table: &FeatureTable, batch: usize) -> Result<(), DataError> {
-        let mut writer = FeatureWriter::create(path, table.dim, &table.classes)?;
+        write_as(path, table, batch, Precision::F32)
+    }
+
+    fn write_as(path: &Path, table: &FeatureTable, batch: usize, precision: Precision) -> Result<(), DataError> {
+        let mut writer = FeatureWriter::create(path, table.dim, precision, &table.classes)?;
         for start in (0..table.len()).step_by(batch) {
             let rows = start..(start + batch).min(table.len());
             writer.push(&FeatureTable {
@@ -133,6 +160,27 @@ mod tests {
     }
 
     #[test]
+    fn half_precision_takes_half_the_space_and_refuses_what_it_cannot_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["f.parquet", "f.npy"] {
+            let path = folder.path().join(name);
+            let exact = table(300, 40, true);
+            write(&path, &exact, 64).unwrap();
+            let whole = std::fs::metadata(&path).unwrap().len();
+            write_as(&path, &exact, 64, Precision::F16).unwrap();
+            assert!(std::fs::metadata(&path).unwrap().len() < whole * 6 / 10, "{name}");
+            let read = FeatureTable::read(&path).unwrap();
+            assert_eq!((&read.ids, &read.labels, read.dim), (&exact.ids, &exact.labels, 40));
+            // Eleven bits of numbers within ±1.
+            assert!(read.values.iter().zip(&exact.values).all(|(a, b)| (a - b).abs() <= 2f32.powi(-12)), "{name}");
+            let large =
+                FeatureTable { values: vec![7e4; 2], dim: 2, ids: vec!["a.png".into()], ..FeatureTable::default() };
+            let error = write_as(&path, &large, 1, Precision::F16).unwrap_err().to_string();
+            assert!(error.contains("a.png") && error.contains("write f32"), "{error}");
+        }
+    }
+
+    #[test]
     fn bytes_do_not_depend_on_the_batches() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["f.parquet", "f.npy"] {
@@ -149,7 +197,9 @@ mod tests {
     fn an_unfinished_file_never_appears() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["f.parquet", "f.npy"] {
-            let mut writer = FeatureWriter::create(&folder.path().join(name), 6, &table(1, 6, true).classes).unwrap();
+            let mut writer =
+                FeatureWriter::create(&folder.path().join(name), 6, Precision::F32, &table(1, 6, true).classes)
+                    .unwrap();
             writer.push(&table(50, 6, true)).unwrap();
             drop(writer);
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{name}");
@@ -160,7 +210,7 @@ mod tests {
     fn bad_paths_and_bad_files_are_one_clear_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let create = |name| FeatureWriter::create(&path(name), 2, &[]).err().unwrap().to_string();
+        let create = |name| FeatureWriter::create(&path(name), 2, Precision::F32, &[]).err().unwrap().to_string();
         assert!(create("features.csv").contains(".parquet or .npy"));
         assert!(create("missing/f.npy").contains("missing/f.npy: No such file"));
         for (name, bytes) in

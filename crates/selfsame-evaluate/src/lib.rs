@@ -8,6 +8,7 @@
 //! | What has it become invariant to? | [`invariance`] | `invariance.json` |
 //! | What can be seen of single samples: a map, neighbors, the unusual, copies? | [`findings`] | `findings.json` |
 //! | How many labels does pretraining save? | [`finetuning`] | `finetune.json` |
+//! | What does a classifier say of new samples, and how surely? | [`calibration`] → [`predictions`] | a table |
 //! | What does a grid of runs answer? | [`study`] | `study.json` |
 //!
 //! Each file is a record that is written and read by one type, and tells its format; keys that a version does not know are
@@ -18,6 +19,7 @@
 
 pub mod advice;
 pub mod bootstrap;
+pub mod calibration;
 mod chance;
 pub mod collapse;
 pub mod collapse_watch;
@@ -44,6 +46,7 @@ pub mod metadata;
 mod neighborhoods;
 pub mod overlap;
 pub mod pca;
+pub mod predictions;
 pub mod protocol;
 pub mod representation;
 pub mod retrieval;

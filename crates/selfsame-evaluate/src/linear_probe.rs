@@ -44,6 +44,10 @@ pub const DEFAULT_STRENGTH: f64 = 0.1;
 /// Held-out samples by which a strength is chosen, where there are enough labels.
 pub const HELD_OUT: usize = 200;
 
+/// Samples that a calibration is given, where there are enough.
+const CALIBRATION_SAMPLES: usize = 500;
+/// Fewer held-out samples than this tell nothing of probabilities.
+const FEWEST_HELD_OUT: usize = 20;
 /// Fifths that the labeled samples are dealt into.
 const FOLDS: usize = 5;
 /// A fit has converged when no component of the gradient exceeds this; one by which a strength is chosen, earlier.
@@ -108,12 +112,39 @@ impl ProbeFeatures {
     }
 }
 
+/// Some of `rows`, sorted, for what is fitted to samples that nothing was learned from: a fifth of each class, less where that is
+/// more than [`CALIBRATION_SAMPLES`], or whole groups. Empty where labels are too few.
+pub fn hold_out(rows: &[u32], truth: Truth, groups: Option<&[u32]>, rng: &mut StreamRng) -> Vec<u32> {
+    let parts = match groups {
+        Some(_) => FOLDS,
+        None => (rows.len() / CALIBRATION_SAMPLES).min(rows.len() / truth.outputs()).max(FOLDS),
+    };
+    // Of all parts the last has the fewest of each class, so that those who learn have at least four times as many.
+    let mut held = dealt(rows, truth, groups, parts, rng).pop().unwrap_or_default();
+    held.sort_unstable();
+    if held.len() < FEWEST_HELD_OUT { Vec::new() } else { held }
+}
+
 /// The parts of `rows` that are held out in turn, each sorted. What is left is never empty.
 fn held_out(rows: &[u32], truth: Truth, groups: Option<&[u32]>, rng: &mut StreamRng) -> Vec<Vec<u32>> {
-    let mut folds = vec![Vec::new(); FOLDS];
+    let mut folds = dealt(rows, truth, groups, FOLDS, rng);
+    let mut total = 0;
+    folds.retain(|fold| {
+        let needed = total < HELD_OUT && !fold.is_empty();
+        total += fold.len();
+        needed
+    });
+    folds.iter_mut().for_each(|fold| fold.sort_unstable());
+    folds
+}
+
+/// `rows`, dealt into parts class by class, or group by group. A class with a single sample is in none; nor is anything where
+/// nothing could be left.
+fn dealt(rows: &[u32], truth: Truth, groups: Option<&[u32]>, parts: usize, rng: &mut StreamRng) -> Vec<Vec<u32>> {
+    let mut folds = vec![Vec::new(); parts];
     let mut deal = |rows: &mut Vec<u32>, rng: &mut StreamRng| {
         rng.shuffle(rows);
-        rows.iter().enumerate().for_each(|(position, &row)| folds[position % FOLDS].push(row));
+        rows.iter().enumerate().for_each(|(position, &row)| folds[position % parts].push(row));
     };
     match (groups, truth) {
         (Some(of), _) => {
@@ -138,13 +169,6 @@ fn held_out(rows: &[u32], truth: Truth, groups: Option<&[u32]>, rng: &mut Stream
         (None, Truth::Numbers(_)) if rows.len() < 2 => return Vec::new(),
         (None, Truth::Numbers(_)) => deal(&mut rows.to_vec(), rng),
     }
-    let mut total = 0;
-    folds.retain(|fold| {
-        let needed = total < HELD_OUT && !fold.is_empty();
-        total += fold.len();
-        needed
-    });
-    folds.iter_mut().for_each(|fold| fold.sort_unstable());
     folds
 }
 

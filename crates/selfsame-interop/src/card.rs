@@ -22,24 +22,31 @@ pub struct Row {
 pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
     let Encoder { channels, size, mean, std, range: [black, white], interpolation, width, origin, .. } = encoder;
     let Choice { name, keys } = &encoder.backbone;
+    let method = if origin.method.is_empty() { "not known: the weights were imported" } else { &origin.method };
+    let (tags, by, how) = match origin.method.as_str() {
+        "" => (String::new(), String::new(), ""),
+        method => {
+            (format!("- self-supervised\n- {method}\n"), format!(", trained by {method}"), ", trained without labels")
+        }
+    };
     let mut text = format!(
-        "---\nlibrary_name: {library}\npipeline_tag: image-feature-extraction\nlicense: {LICENSE}\ntags:\n- self-supervised\n\
-         - {method}\n- selfsame\n---\n\n# {name}, trained by {method}\n\n\
-         An encoder `h = f(x)`, {width} wide, trained without labels.\n\n## Use\n\n{usage}\n## Input\n\n\
+        "---\nlibrary_name: {library}\npipeline_tag: image-feature-extraction\nlicense: {LICENSE}\ntags:\n{tags}\
+         - selfsame\n---\n\n# {name}{by}\n\nAn encoder `h = f(x)`, {width} wide{how}.\n\n## Use\n\n{usage}\n## Input\n\n\
          {channels} channel{plural} of {size} × {size} px: the shorter side resized ({interpolation}, antialiased), the centered square. \
          Numbers from {black} (black) to {white} (white), less the mean {mean:?}, over the standard deviation {std:?}.\n\n\
          ## Training\n\n| | |\n| --- | --- |\n| method | {method} |\n| backbone | {name} |\n",
-        method = origin.method,
         plural = if *channels == 1 { "" } else { "s" },
     );
     for (key, value) in keys {
         let _ = writeln!(text, "| backbone.{key} | {value} |");
     }
-    let _ = write!(
-        text,
-        "| epochs | {:.1} ({} steps) |\n| selfsame | {} |\n| plan | {} |\n",
-        origin.epochs, origin.steps, origin.selfsame, origin.plan
-    );
+    if !origin.method.is_empty() {
+        let _ = write!(
+            text,
+            "| epochs | {:.1} ({} steps) |\n| selfsame | {} |\n| plan | {} |\n",
+            origin.epochs, origin.steps, origin.selfsame, origin.plan
+        );
+    }
     if origin.scores.is_empty() {
         text += "\nIt was not evaluated.\n";
     } else {

@@ -6,14 +6,20 @@
 //! | [`timm`] | the folder that timm and transformers load |
 //! | [`torchvision`] | a `state_dict` |
 //! | [`onnx`] | a graph with everything in it |
+//! | [`read`] | files of weights: safetensors, and what `torch.save` writes |
+//! | [`names`] | what others call the parameters of these networks |
+//! | [`import`] | the encoder in such a file |
 //! | [`card`] | the page that goes with the weights |
 //!
 //! Nothing here computes a feature: a format is names, shapes and an order of operations, and `benchmarks/interop` holds what
 //! other tools make of it against what Selfsame computes.
 
 pub mod card;
+pub mod import;
+pub mod names;
 pub mod network;
 pub mod onnx;
+pub mod read;
 pub mod tensors;
 pub mod timm;
 pub mod torchvision;
@@ -52,7 +58,7 @@ pub struct Encoder {
 /// How an encoder was trained, and what it scored.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// Method.
+    /// Method; empty where that is not known.
     pub method: String,
     /// Steps of training.
     pub steps: u64,

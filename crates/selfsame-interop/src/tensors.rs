@@ -53,6 +53,15 @@ impl Tensors {
         file.iter().map(tensor).collect::<Result<_, _>>().map(Self)
     }
 
+    /// A safetensors file of these alone, in the order of their names.
+    pub fn to_safetensors(&self) -> Vec<u8> {
+        let bytes: Vec<Vec<u8>> = self.0.values().map(Tensor::bytes).collect();
+        let views = self.0.iter().zip(&bytes).map(|((name, tensor), bytes)| {
+            (name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).expect("bytes fit the shape"))
+        });
+        safetensors::serialize(views, None).expect("whole tensors serialize")
+    }
+
     /// A safetensors file as PyTorch's tools write it: every batch norm with the `batches` that it has seen.
     pub fn state_dict(&self, batches: u64) -> Vec<u8> {
         let mut entries: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> =
@@ -105,6 +114,11 @@ impl Tensors {
             Some(name) => Err(damaged(format!("it has {name}, which the network lacks"))),
             None => Ok(()),
         }
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Tensor)> {
+        self.0.iter()
     }
 
     /// Values in all.

@@ -58,15 +58,24 @@ fn config(encoder: &Encoder) -> Result<Value, DataError> {
                 "fc_norm": false,
             });
             arguments.as_object_mut().expect("an object").extend(own.as_object().expect("an object").clone());
+            if net.registers > 0 {
+                arguments["reg_tokens"] = json!(net.registers);
+                arguments["no_embed_class"] = json!(true);
+            }
+            if net.layer_scale {
+                // The gains are in the weights; this is what they would begin with.
+                arguments["init_values"] = json!(1e-5);
+            }
             // An entry for each width; of the micro network the arguments say everything.
             let architecture = match name {
                 "vit_small" => "vit_small_patch16_224",
                 "vit_base" => "vit_base_patch16_224",
+                "vit_large" => "vit_large_patch16_224",
                 _ => "vit_tiny_patch16_224",
             };
             (architecture, pool, "patch_embed.proj", "head", true)
         }
-        Network::BeliefNetwork { .. } => return Err(lacks("timm", name)),
+        Network::BeliefNetwork { .. } | Network::Mlp { .. } => return Err(lacks("timm", name)),
     };
     Ok(json!({
         "architecture": architecture,

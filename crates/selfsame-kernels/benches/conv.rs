@@ -5,7 +5,7 @@
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use selfsame_kernels::{
     Buffer,
-    conv::{self, ChannelMoments, ConvShape, Epilogue},
+    conv::{self, ChannelMoments, ConvShape, Epilogue, Span},
 };
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &ConvShape) {
     let (x, w, dy) = (values(conv.input_len()), values(conv.weight_len()), values(conv.output_len()));
     let (mut dx, mut dw, mut y) = (values(x.len()), values(w.len()), values(dy.len()));
     let mut moments = ChannelMoments::new(conv.channels_out);
-    let products = dy.len() * conv.kernel * conv.kernel * conv.channels_in;
+    let products = dy.len() * conv.y.kernel * conv.x.kernel * conv.channels_in;
     group.throughput(Throughput::Elements(2 * products as u64));
     group
         .bench_function("forward", |b| b.iter(|| conv::forward(conv, &x, &w, &mut y, Epilogue::Moments(&mut moments))));
@@ -57,16 +57,8 @@ fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &ConvShape) {
 
 fn convolutions(criterion: &mut Criterion) {
     for [batch, side, channels_in, channels_out, kernel, stride] in SHAPES {
-        let conv = ConvShape {
-            batch,
-            height: side,
-            width: side,
-            channels_in,
-            channels_out,
-            kernel,
-            stride,
-            padding: kernel / 2,
-        };
+        let span = Span { kernel, stride, padding: kernel / 2 };
+        let conv = ConvShape { batch, height: side, width: side, channels_in, channels_out, y: span, x: span };
         let mut group =
             criterion.benchmark_group(format!("{batch}x{side} {channels_in}-{channels_out} k{kernel}s{stride}"));
         group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));

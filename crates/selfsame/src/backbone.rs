@@ -11,8 +11,8 @@ use burn::module::{
 };
 use burn::tensor::{Device, Tensor};
 use selfsame_base::lookup;
-use selfsame_config::{Choice, Choices, Draft, Key, Kind, Part, Preset, Recipe, Schema, Settings, Variant};
-pub use selfsame_data::modality::Modality;
+use selfsame_config::{Choice, Choices, Draft, Key, Kind, NamePreset, Part, Preset, Recipe, Schema, Settings, Variant};
+pub use selfsame_data::modality::{Columns, Modality};
 use std::any::Any;
 use std::fmt::Debug;
 use toml::{Table, Value};
@@ -246,6 +246,8 @@ pub struct Site<'a> {
     pub channels: usize,
     /// Input side, px.
     pub size: usize,
+    /// Of vectors, the columns that the channels are of.
+    pub columns: &'a Columns,
 }
 
 impl Site<'_> {
@@ -299,6 +301,8 @@ pub struct ChosenBackbone {
     pub entry: &'static BackboneEntry,
     /// Values of its keys.
     pub keys: Table,
+    /// Of vectors, the columns that it is given.
+    columns: Columns,
 }
 
 impl ChosenBackbone {
@@ -306,7 +310,17 @@ impl ChosenBackbone {
     pub(crate) fn find(backbones: &[&'static BackboneEntry], choice: Choice) -> Result<Self, Error> {
         let entry = lookup::find(backbones.iter().copied(), |entry| entry.name, "backbone", &choice.name)
             .map_err(|problem| Error::setting("backbone.name", problem))?;
-        Ok(Self { entry, keys: choice.keys })
+        Ok(Self { entry, keys: choice.keys, columns: Columns::default() })
+    }
+
+    /// For vectors of these columns.
+    #[must_use]
+    pub fn on(self, columns: Columns) -> Self {
+        Self { columns, ..self }
+    }
+
+    fn site(&self, channels: usize, size: usize) -> Site<'_> {
+        Site { keys: &self.keys, channels, size, columns: &self.columns }
     }
 
     /// The backbone of `backbones` that `choice` names, for images of `size` px; keys that are left out have their presets.
@@ -322,7 +336,7 @@ impl ChosenBackbone {
             changes_training: true,
         }];
         let variants = backbones.iter().map(|entry| entry.variant()).collect();
-        let choices = Choices { noun: "backbone", meaning: "the encoder", preset: "", variants };
+        let choices = Choices { noun: "backbone", meaning: "the encoder", preset: NamePreset::Required, variants };
         let parts = vec![Part::new("data", SIZE), Part::new("backbone", &[]).with_choices(choices)];
         let (mut backbone, mut data) = (choice.keys.clone(), Table::new());
         backbone.insert("name".into(), choice.name.clone().into());
@@ -355,18 +369,18 @@ impl ChosenBackbone {
 
     /// A fresh encoder for images of `channels` and `size` px.
     pub fn build(&self, channels: usize, size: usize, init: &Init, role: Role) -> Result<Encoder, Error> {
-        (self.entry.build)(&Site { keys: &self.keys, channels, size }, init, role)
+        (self.entry.build)(&self.site(channels, size), init, role)
     }
 
     /// Checks the values, also against the sides of images and views, by key, px.
     pub(crate) fn check(&self, size: usize, sides: &[(String, usize)]) -> Result<(), Error> {
-        let site = Site { keys: &self.keys, channels: 1, size };
+        let site = self.site(1, size);
         sides.iter().try_for_each(|(key, side)| (self.entry.check)(&site, key, *side))
     }
 
     /// What it costs on images of `channels` and `size` px.
     pub(crate) fn cost(&self, channels: usize, size: usize) -> Result<Cost, Error> {
-        (self.entry.cost)(&Site { keys: &self.keys, channels, size })
+        (self.entry.cost)(&self.site(channels, size))
     }
 
     /// The normalization layers that a decoder beside this backbone has: what the backbone's key `norm` says, or batch norm.

@@ -7,13 +7,14 @@ use crate::encoder_folder::{CONFIG, EncoderFolder};
 use crate::error::Error;
 use crate::events::Observer;
 use crate::fitted_recipe::{self, Fit, FitMethod};
+use crate::import;
 use crate::init::{self, InitSettings};
 use crate::method::{Method, TrivialLoss};
 use crate::methods::{
     barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, deep_belief_network::DeepBeliefNetwork,
     denoising_autoencoder::DenoisingAutoencoder, dino::Dino, inpainting::Inpainting, invariance_only::InvarianceOnly,
     masked_autoencoder::MaskedAutoencoder, moco::Moco, nnclr::Nnclr, rotation::Rotation, simclr::Simclr,
-    simsiam::Simsiam, swav::Swav, vicreg::Vicreg,
+    simsiam::Simsiam, swav::Swav, vicreg::Vicreg, vime::Vime,
 };
 use crate::optim;
 use crate::plan::{Plan, RootSettings};
@@ -22,10 +23,11 @@ use crate::run::{PLAN, read_plan};
 use crate::train_settings::TrainSettings;
 use crate::trainer::{self, Outcome, WeightsOf};
 use selfsame_base::lookup;
-use selfsame_config::{Choice, Choices, Draft, Key, Part, Recipe, Resolved, Schema, Settings, Variant};
+use selfsame_config::{Choice, Choices, Draft, Key, NamePreset, Part, Recipe, Resolved, Schema, Settings, Variant};
+use selfsame_data::augment::{AugmentationEntry, Augmentations};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::modality::Modality;
-use selfsame_data::settings::{DataRequest, data_parts, view_parts};
+use selfsame_data::settings::{DataRequest, DataSettings, data_parts, view_parts};
 use selfsame_evaluate::settings::EvaluateSettings;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub type LoadBranch = fn(&Plan, WeightsOf, &mut dyn FnMut(String)) -> Result<Bra
 pub struct MethodEntry {
     /// Name in recipes.
     pub name: &'static str,
+    /// What it learns from; its recipe is written for the first.
+    pub modalities: &'static [Modality],
     /// One line for people.
     pub summary: &'static str,
     /// The keys of `[method]` besides `name`.
@@ -63,6 +67,7 @@ impl MethodEntry {
     pub const fn of<M: Method>(summary: &'static str) -> Self {
         Self {
             name: M::NAME,
+            modalities: M::MODALITIES,
             summary,
             keys: M::Config::GROUP,
             fit: M::fit,
@@ -97,20 +102,25 @@ pub static METHODS: &[MethodEntry] = &[
     MethodEntry::of::<DeepBeliefNetwork>(
         "generative: a stack of restricted Boltzmann machines, layer by layer; it can dream",
     ),
+    MethodEntry::of::<Vime>(
+        "generative, for tables: tells which features of a row are other rows', and what was there",
+    ),
     MethodEntry::of::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
 ];
 
-/// The methods and backbones that plans may name.
+/// The methods, backbones and augmentations that plans may name.
 #[derive(Clone)]
 pub struct Catalogue {
     methods: Vec<&'static MethodEntry>,
     backbones: Vec<&'static BackboneEntry>,
+    augmentations: Augmentations,
 }
 
 impl Default for Catalogue {
-    /// Those of this crate.
+    /// Those of this workspace.
     fn default() -> Self {
-        Self { methods: METHODS.iter().collect(), backbones: backbones::all() }
+        let augmentations = Augmentations::default();
+        Self { methods: METHODS.iter().collect(), backbones: backbones::all(), augmentations }
     }
 }
 
@@ -178,6 +188,15 @@ impl Catalogue {
         self
     }
 
+    /// With another augmentation.
+    ///
+    /// # Panics
+    /// If there is one of that name.
+    #[must_use]
+    pub fn with_augmentation(self, entry: &'static AugmentationEntry) -> Self {
+        Self { augmentations: self.augmentations.with(entry), ..self }
+    }
+
     /// Every method.
     pub fn methods(&self) -> &[&'static MethodEntry] {
         &self.methods
@@ -190,25 +209,19 @@ impl Catalogue {
 
     /// All keys of plans, in their order.
     pub fn schema(&self) -> Schema {
-        self.schema_of(Modality::Image)
-    }
-
-    /// The keys of plans, with the backbone that is preset for `modality`.
-    fn schema_of(&self, modality: Modality) -> Schema {
         let methods = self.methods.iter().map(|m| Variant { name: m.name, family: m.name, keys: m.keys });
         let methods = Choices {
             noun: "method",
             meaning: "how the encoder learns",
-            preset: "simclr",
+            preset: NamePreset::Name("simclr"),
             variants: methods.collect(),
         };
         let backbones = Choices {
             noun: "backbone",
             meaning: "the encoder",
-            preset: match modality {
-                Modality::Image => "resnet_micro",
-                Modality::Vector => "mlp",
-            },
+            preset: NamePreset::Derived("resnet_micro; of vectors mlp", |settled| {
+                Some(if settled.text("data.modality")? == "vector" { "mlp" } else { "resnet_micro" })
+            }),
             variants: self.backbones.iter().map(|backbone| backbone.variant()).collect(),
         };
         let mut parts = vec![Part::new("", RootSettings::KEYS)];
@@ -219,7 +232,7 @@ impl Catalogue {
             Part::new("projector", ProjectorSettings::KEYS),
             Part::new("method", &[]).with_choices(methods),
         ]);
-        parts.extend(view_parts());
+        parts.extend(view_parts(&self.augmentations));
         parts.extend([
             Part::new("train", TrainSettings::KEYS),
             optim::settings::part(),
@@ -240,12 +253,11 @@ impl Catalogue {
         dataset: Option<Dataset>,
         arguments: &[String],
     ) -> Result<Planned, Error> {
-        let first = self.schema();
-        let draft = Draft::new(&first, recipe, arguments)?;
+        let schema = Arc::new(self.schema());
+        let draft = Draft::new(&schema, recipe, arguments)?;
         let start = init::named(&draft)?;
         let dataset = dataset.map_or_else(|| open_data(&draft), Ok)?;
-        let schema = Arc::new(self.schema_of(dataset.modality()));
-        self.planned(Draft::new(&schema, recipe, arguments)?, dataset, &schema, start.as_ref())
+        self.planned(draft, dataset, &schema, start.as_ref())
     }
 
     /// As [`Self::plan`] with a recipe, as [`Self::plan_fitted`] without; on `dataset`, where that is open.
@@ -258,23 +270,23 @@ impl Catalogue {
         if recipe.is_some() {
             return self.as_given(recipe, dataset, arguments);
         }
-        let first = self.schema();
-        let draft = Draft::new(&first, None, arguments)?;
+        let schema = Arc::new(self.schema());
+        let draft = Draft::new(&schema, None, arguments)?;
         let start = init::named(&draft)?;
         let (method, data) = (draft.given::<String>("method.name"), draft.given::<String>("data.path"));
-        let own_method = |start: &EncoderFolder| method.as_ref().is_none_or(|name| *name == start.config().method);
+        let own_method = |start: &EncoderFolder| {
+            let own = &start.config().method;
+            own != import::METHOD && method.as_ref().is_none_or(|name| name == own)
+        };
         let opened = |draft: &Draft, dataset: Option<Dataset>| dataset.map_or_else(|| open_data(draft), Ok);
         if let Some(start) = start.as_ref().filter(|start| own_method(start)) {
             let mut table = init::recipe(start, data.is_some())?;
             init::drop_unfit(&mut table, start, &draft.read("data")?);
-            let over = |schema| Draft::over(schema, table.clone(), "the plan of init.path", arguments);
-            let dataset = opened(&over(&first)?, dataset)?;
-            let schema = Arc::new(self.schema_of(dataset.modality()));
-            return self.planned(over(&schema)?, dataset, &schema, Some(start));
+            let draft = Draft::over(&schema, table, "the plan of init.path", arguments)?;
+            let dataset = opened(&draft, dataset)?;
+            return self.planned(draft, dataset, &schema, Some(start));
         }
         let dataset = opened(&draft, dataset)?;
-        let schema = Arc::new(self.schema_of(dataset.modality()));
-        let draft = Draft::new(&schema, None, arguments)?;
         let draft = match self.fitted_recipe(&draft, &dataset, start.as_ref())? {
             None => draft,
             Some(table) => Draft::over(&schema, table, "the method's recipe, fitted to the data", arguments)?,
@@ -310,7 +322,15 @@ impl Catalogue {
             modality: dataset.modality(),
         };
         let mut table: Table = recipe.text.parse().expect("recipes of the binary are TOML");
-        fitted_recipe::fit(&mut table, method.fit, &to);
+        let serves = |name: &str| {
+            let own = self.backbones.iter().find(|entry| entry.name == name);
+            own.is_some_and(|entry| entry.modalities.contains(&to.modality))
+        };
+        let named = table.get("backbone").and_then(|backbone| backbone.get("name")?.as_str());
+        if method.modalities[0] != to.modality && !named.is_some_and(serves) {
+            table.remove("backbone");
+        }
+        fitted_recipe::fit(&mut table, method.modalities[0], method.fit, &to);
         if let Some(start) = start {
             init::prescribe(&mut table, start, &data);
         }
@@ -374,14 +394,37 @@ impl Catalogue {
             Error::Data(error) => Error::Data(resolved.locate(error)),
             other => other,
         };
-        let plan = Plan::read(&resolved, &self.backbones, schema).map_err(locate)?;
-        (self.method(&plan)?.check)(&plan).map_err(locate)?;
+        let method = self.method_called(&resolved.choice("method").name)?;
+        let DataSettings { modality, .. } = resolved.read("data")?;
+        self.check_modality(method, modality).map_err(locate)?;
+        let plan = Plan::read(&resolved, &self.backbones, self.augmentations.clone(), schema).map_err(locate)?;
+        (method.check)(&plan).map_err(locate)?;
         Ok((plan, resolved))
+    }
+
+    fn check_modality(&self, method: &MethodEntry, modality: Modality) -> Result<(), Error> {
+        if method.modalities.contains(&modality) {
+            return Ok(());
+        }
+        let own: Vec<String> = method.modalities.iter().map(ToString::to_string).collect();
+        let fitting = self.methods.iter().filter(|other| other.modalities.contains(&modality));
+        let names: Vec<&str> = fitting.map(|other| other.name).collect();
+        let problem = format!(
+            "{} is for {}, the data are {modality}; {} works on them",
+            method.name,
+            own.join(" and "),
+            lookup::one_of(&names)
+        );
+        Err(Error::setting("method.name", problem))
     }
 
     /// The method that the plan names.
     pub fn method(&self, plan: &Plan) -> Result<&'static MethodEntry, Error> {
-        lookup::find(self.methods.iter().copied(), |entry| entry.name, "method", &plan.method.name)
+        self.method_called(&plan.method.name)
+    }
+
+    fn method_called(&self, name: &str) -> Result<&'static MethodEntry, Error> {
+        lookup::find(self.methods.iter().copied(), |entry| entry.name, "method", name)
             .map_err(|problem| Error::setting("method.name", problem))
     }
 }

@@ -6,6 +6,7 @@
 use crate::backbone::{BackboneEntry, ChosenBackbone, Encoder, Role};
 use crate::backbones;
 use crate::error::Error;
+use crate::import;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::tensor::layers::Init;
@@ -16,7 +17,7 @@ use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_config::{Choice, Recipe, shortest};
 use selfsame_data::augment::Interpolation;
 use selfsame_data::loader::{Batching, EvalPlan};
-use selfsame_data::modality::Modality;
+use selfsame_data::modality::{Columns, Modality};
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ pub struct EncoderConfig {
     pub modality: Modality,
     /// Input channels; of vectors, the features.
     pub channels: usize,
+    /// Of tables, the columns that the channels are of, as `data.columns` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Input side, px.
     pub size: usize,
     /// Per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are.
@@ -72,6 +76,9 @@ pub struct EncoderConfig {
     /// That plan, as TOML: what the encoder needs to be judged, tuned or trained further without its run.
     #[serde(default)]
     pub recipe: String,
+    /// Where another tool wrote it: what was done to read it, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imported: Vec<String>,
     /// The weights.
     pub weights: SealedFile,
 }
@@ -94,6 +101,7 @@ impl EncoderConfig {
             modality: Modality,
             size: usize,
             channels: usize,
+            columns: &'a [String],
             #[serde(serialize_with = "shortest")]
             mean: &'a [f32],
             #[serde(serialize_with = "shortest")]
@@ -102,16 +110,17 @@ impl EncoderConfig {
             range: [f32; 2],
             interpolation: Interpolation,
         }
-        let Self { modality, size, channels, mean, std, range, interpolation, .. } = self;
+        let Self { modality, size, channels, columns, mean, std, range, interpolation, .. } = self;
         let (modality, size, channels, range, interpolation) = (*modality, *size, *channels, *range, *interpolation);
-        Table::try_from(Fed { modality, size, channels, mean, std, range, interpolation }).expect("numbers and words")
+        Table::try_from(Fed { modality, size, channels, columns, mean, std, range, interpolation })
+            .expect("numbers and words")
     }
 
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
-        let (mean, std) = (self.mean.clone(), self.std.clone());
+        let (columns, mean, std) = (self.columns.clone(), self.mean.clone(), self.std.clone());
         let Self { modality, size, channels, range, interpolation, .. } = *self;
-        let data = DataSettings { modality, size, channels, mean, std, range, interpolation, ..data.clone() };
+        let data = DataSettings { modality, size, channels, columns, mean, std, range, interpolation, ..data.clone() };
         Ok(EvalPlan::plain(&data, batching)?)
     }
 }
@@ -119,6 +128,23 @@ impl EncoderConfig {
 /// What [`WEIGHTS`] holds of an encoder.
 pub(crate) fn weights_file(encoder: &Encoder) -> Vec<u8> {
     parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)))
+}
+
+/// Whether a folder may be written to `path`.
+///
+/// # Errors
+/// If something is there.
+pub fn check_free(path: &Path) -> Result<(), Error> {
+    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) || path.is_file() {
+        return Err(Error::run(path, "is there and not empty; choose another folder"));
+    }
+    Ok(())
+}
+
+/// Makes the folder, which must not hold anything.
+pub(crate) fn make_free(path: &Path) -> Result<(), Error> {
+    check_free(path)?;
+    fs::create_dir_all(path).map_err(|cause| Error::io(path, cause))
 }
 
 /// A folder that holds an encoder: a finished run, or one that was made of it.
@@ -131,13 +157,19 @@ pub struct EncoderFolder {
 }
 
 impl EncoderFolder {
-    /// Opens a folder whose encoder is whole.
+    /// Opens a folder whose encoder is whole, or [what another tool wrote](import).
     ///
     /// # Errors
     /// If there is no encoder, or not what was written.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        if import::is_foreign(path) {
+            return import::open(path);
+        }
         if !path.is_dir() {
-            return Err(Error::run(path, "is not a folder"));
+            return Err(Error::run(
+                path,
+                "neither a folder nor a file of weights (.safetensors, .pth, .pt, .ckpt, .bin)",
+            ));
         }
         match Self::find(path) {
             Ok(Some(folder)) => Ok(folder),
@@ -145,6 +177,11 @@ impl EncoderFolder {
             Err(problem @ Unusable::Damaged(_)) => Err(Error::run(path, format!("the encoder is damaged: {problem}"))),
             Err(problem @ Unusable::Format { .. }) => Err(Error::run(path.join(CONFIG), problem.to_string())),
         }
+    }
+
+    /// An encoder that lies elsewhere in another form.
+    pub(crate) fn of(path: &Path, config: EncoderConfig, weights: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), config, weights }
     }
 
     /// The encoder of a folder that may have none; the weights are written last, so without them there is none.
@@ -224,9 +261,10 @@ impl EncoderFolder {
     /// # Errors
     /// If there is no such backbone, or the weights are not those of the network that `config.json` describes.
     pub fn load_with(&self, backbones: &[&'static BackboneEntry], device: &Device) -> Result<Encoder, Error> {
-        let EncoderConfig { backbone, channels, size, .. } = &self.config;
+        let EncoderConfig { backbone, modality, channels, columns, size, .. } = &self.config;
         let backbone = ChosenBackbone::among(backbones, backbone, *size)
             .map_err(|error| Error::run(self.path.join(CONFIG), error.to_string()))?;
+        let backbone = backbone.on(Columns::of(columns, modality.vector_width(*channels)));
         let encoder = backbone.build(*channels, *size, &Init::new(0, "encoder", device), Role::Student)?;
         parameters::with_arrays(encoder, self.arrays()?).map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))
     }
@@ -236,17 +274,14 @@ impl EncoderFolder {
     /// # Errors
     /// If there is something in the way.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Error::run(path, "is there and not empty; choose another folder"));
-        }
-        fs::create_dir_all(path).map_err(|cause| Error::io(path, cause))?;
+        make_free(path)?;
         atomic::write(&path.join(CONFIG), &seal::seal(&self.config))?;
         Ok(atomic::write(&path.join(WEIGHTS), &self.weights)?)
     }
 
     /// Writes the encoder that `plan` has trained into `path`, its weights last.
     pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
-        let DataSettings { modality, channels, size, mean, std, range, interpolation, .. } = plan.data.clone();
+        let DataSettings { modality, channels, columns, size, mean, std, range, interpolation, .. } = plan.data.clone();
         let weights = weights_file(encoder);
         let config = EncoderConfig {
             format: FORMAT,
@@ -256,6 +291,7 @@ impl EncoderFolder {
             backbone: plan.backbone.to_choice(),
             modality,
             channels,
+            columns,
             size,
             mean,
             std,
@@ -265,6 +301,7 @@ impl EncoderFolder {
             trained,
             plan: plan.fingerprint(),
             recipe: plan.to_toml(),
+            imported: Vec::new(),
             weights: SealedFile::of(WEIGHTS, &weights),
         };
         atomic::write(&path.join(CONFIG), &seal::seal(&config))?;

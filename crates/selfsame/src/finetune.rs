@@ -11,7 +11,7 @@
 //! rate for all layers, and the linear probe. The scores over several numbers of labels are the label-efficiency curve
 //! (Chen et al. 2020, "Big Self-Supervised Models are Strong Semi-Supervised Learners", fig. 1).
 
-mod goal;
+pub(crate) mod goal;
 pub mod settings;
 
 use crate::backbone::Encoder;
@@ -26,9 +26,10 @@ use crate::optim::schedule::Schedule;
 use crate::optim::settings::{AdamwSettings, CommonSettings, OptimizerSettings, UpdateRule};
 use crate::optim::{GradientMap, Optimizer};
 use crate::plan::Plan;
+use crate::predictor::{self, Head, Meaning};
 use crate::provenance;
 use crate::tensor::layers::{Draws, Linear, Pass, update_running_statistics};
-use crate::tensor::parameters::{self, Array};
+use crate::tensor::parameters;
 use crate::tensor::{to_vec, view_to_device};
 use crate::train_settings::TrainSettings;
 use crate::trainer::WeightsOf;
@@ -50,6 +51,7 @@ use selfsame_evaluate::overlap::Overlap;
 use selfsame_evaluate::targets::Task;
 use settings::FinetuneSettings;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The plan that views, batches and learning rates of `samples` labeled samples come from.
@@ -84,28 +86,17 @@ struct Classifier {
 }
 
 impl Classifier {
-    /// A classifier on an encoder with the weights of `branch`; its own are `head`, weights `[width of h, classes]` and
-    /// biases, or drawn by the plan's seed.
-    fn new(
-        plan: &Plan,
-        branch: &Branch,
-        classes: usize,
-        head: Option<(Vec<f32>, Vec<f32>)>,
-        device: &Device,
-    ) -> Result<Self, Error> {
+    /// A classifier on an encoder with the weights of `branch`; its own are `head`, or drawn by the plan's seed.
+    fn new(plan: &Plan, branch: &Branch, classes: usize, head: Option<Head>, device: &Device) -> Result<Self, Error> {
         let cx = BuildContext { plan, device, start: None };
         let encoder = parameters::with_arrays(cx.encoder()?, parameters::arrays(&branch.encoder))
             .map_err(|problem| Error::run(&plan.out, problem))?;
         let width = encoder.width();
-        let mut classifier = Linear::new(&cx.init("classifier"), [width, classes], true);
-        if let Some((weight, bias)) = head {
-            let arrays = [
-                ("weight".to_owned(), Array { shape: vec![width, classes], values: weight }),
-                ("bias".to_owned(), Array { shape: vec![classes], values: bias }),
-            ];
-            classifier = parameters::with_arrays(classifier, arrays.into()).expect("as built");
-        }
-        Ok(Self { encoder, head: classifier })
+        let head = match head {
+            Some(head) => head.layer(device),
+            None => Linear::new(&cx.init("classifier"), [width, classes], true),
+        };
+        Ok(Self { encoder, head })
     }
 
     /// The share of the learning rate that each parameter has, by name; those that are not to move are left out.
@@ -155,9 +146,12 @@ pub struct Tuning<'a> {
     pub told: &'a Told,
     /// The parts of both that are used, as [`Told::parts`] gives them.
     pub parts: &'a [Part; 2],
+    /// Folder for the predictor of the last number of labels, of their first draw; some of these labels are held out for its
+    /// probabilities.
+    pub save: Option<&'a Path>,
 }
 
-/// Fine-tunes with each number of labels. `progress` is told what runs, how many steps are done, and of how many. `done` is
+/// Fine-tunes with each number of labels, and tells what the predictor means that was saved. `progress` is told what runs, how many steps are done, and of how many. `done` is
 /// given everything found so far after each number of labels.
 ///
 /// # Errors
@@ -168,7 +162,7 @@ pub fn finetune(
     settings: &FinetuneSettings,
     progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     done: &mut (dyn FnMut(&Finetuning) -> Result<(), Error> + Send),
-) -> Result<(), Error> {
+) -> Result<Option<Meaning>, Error> {
     let plan = tuning.plan;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads)
@@ -235,7 +229,7 @@ impl<'a> Tuner<'a> {
         labels: &[LabelBudget],
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
         done: &mut (dyn FnMut(&Finetuning) -> Result<(), Error> + Send),
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Meaning>, Error> {
         let settings = self.settings.to_json();
         let &Tuning { plan, branch, train, test, .. } = self.tuning;
         let [train_groups, test_groups] = [0, 1].map(|part| self.groups.as_ref().map(|groups| &groups[part][..]));
@@ -256,41 +250,84 @@ impl<'a> Tuner<'a> {
         };
         let probe = ProbeFeatures::new(self.train.rows())?;
         let coordinates = probe.coordinates(self.test.rows())?;
-        for &labels in labels {
+        let mut saved = None;
+        let budgets = labels.len();
+        for (at, &labels) in labels.iter().enumerate() {
+            let save = self.tuning.save.filter(|_| at + 1 == budgets);
             let draws = if labels == LabelBudget::All { 1 } else { self.settings.keys.draws as u64 };
             let mut outputs: [Vec<Vec<f32>>; 3] = Default::default();
             let mut labeled = 0;
             for draw in 0..draws {
                 let seed = plan.seed;
-                let rows = self.goal.rows(labels, seed, draw)?;
-                labeled = rows.len();
+                let mut rows = self.goal.rows(labels, seed, draw)?;
                 let rng = || StreamRng::new(seed, Purpose::Evaluate, 1, draw + 1, 0);
+                let held = match save {
+                    Some(_) => self.goal.hold_out(&rows, train_groups, &mut rng()),
+                    None => Vec::new(),
+                };
+                rows.retain(|row| held.binary_search(row).is_err());
+                labeled = rows.len();
                 let (probed, head) = self.goal.probe(&probe, &coordinates, &rows, train_groups, &rng);
                 let mut fit = |what: &str, head| {
                     let what = format!("{labels}, draw {} of {draws}: {what}", draw + 1);
                     self.fit(&rows, draw, head, &mut |step, steps| progress(&what, step, steps))
                 };
-                let finetuned = fit("fine-tuning", Some(head))?;
-                let scratch = fit("from scratch", None)?;
-                for (outputs, found) in outputs.iter_mut().zip([finetuned, scratch, probed]) {
+                let (finetuned, scratch) = (fit("fine-tuning", Some(head))?, fit("from scratch", None)?);
+                let of_test = [self.outputs(&finetuned)?, self.outputs(&scratch)?, probed];
+                if let Some(path) = save.filter(|_| draw == 0) {
+                    saved = Some(self.save(path, &finetuned, (&held, labeled), &of_test[0], &found)?);
+                }
+                for (outputs, found) in outputs.iter_mut().zip(of_test) {
                     outputs.push(found);
                 }
             }
             found.add(self.goal.cell((labels, labeled, draws), &outputs, test_groups, plan.seed));
             done(&found)?;
         }
-        Ok(())
+        Ok(saved)
+    }
+
+    /// Writes a tuned network as a predictor.
+    fn save(
+        &self,
+        path: &Path,
+        tuned: &Tuned,
+        (held, labeled): (&[u32], usize),
+        of_test: &[f32],
+        found: &Finetuning,
+    ) -> Result<Meaning, Error> {
+        let (tuning, goal) = (self.tuning, &self.goal);
+        let temperature = match held {
+            [] => 1.0,
+            held => {
+                let samples = held.iter().map(|&row| self.rows[row as usize]).collect();
+                goal.temperature(held, &tuned.outputs(tuning.train, tuning.plan, Some(samples))?)
+            }
+        };
+        let groups = self.groups.as_ref().map(|[_, test]| &test[..]);
+        let meaning = Meaning {
+            task: goal.task,
+            names: goal.names.clone(),
+            fitted_by: "finetune".into(),
+            labels_from: found.labels_from.clone(),
+            labeled,
+            temperature,
+            calibrated_on: held.len(),
+            tested: goal.tested(of_test, temperature, groups, tuning.plan.seed),
+        };
+        predictor::write(path, &tuned.encoder, tuning.plan, &tuned.head, &meaning)?;
+        Ok(meaning)
     }
 
     /// Trains the pretrained encoder under the classifier `head`, or without one the network from its initial weights, on the
-    /// labeled rows, and gives its outputs for the test samples, `[samples, width]`.
+    /// labeled rows.
     fn fit(
         &self,
         rows: &[u32],
         draw: u64,
-        head: Option<(Vec<f32>, Vec<f32>)>,
+        head: Option<Head>,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Vec<f32>, Error> {
+    ) -> Result<Tuned, Error> {
         let device = device::open(&self.tuning.plan.device)?.autodiff();
         let plan = tuning_plan(self.settings, self.tuning.plan, rows.len(), self.tuning.plan.seed.wrapping_add(draw));
         let scratch;
@@ -334,16 +371,32 @@ impl<'a> Tuner<'a> {
             model = update_running_statistics(model, pass.into_statistics());
             progress(step + 1, steps);
         }
-        Ok(self.goal.in_units(self.outputs(&model.valid())?, &units))
+        let Classifier { encoder, head } = model.valid();
+        let head = Head { weight: to_vec(head.weight.val()), bias: to_vec(head.bias.expect("it has one").val()) };
+        Ok(Tuned { encoder, head: self.goal.in_units(head, &units) })
     }
 
-    fn outputs(&self, model: &Classifier) -> Result<Vec<f32>, Error> {
-        let branch = Branch::without_projector(model.encoder.clone());
-        let (test, plan) = (self.tuning.test, self.tuning.plan);
-        let samples = self.tuning.parts[1].samples.clone();
-        let h = Tables::embed(&branch, test, plan, samples, Wanted::default(), &mut |_| {})?.h;
+    /// Outputs for the test samples, `[samples, width]`.
+    fn outputs(&self, tuned: &Tuned) -> Result<Vec<f32>, Error> {
+        let &Tuning { test, plan, parts, .. } = self.tuning;
+        tuned.outputs(test, plan, parts[1].samples.clone())
+    }
+}
+
+/// A network after its tuning.
+struct Tuned {
+    encoder: Encoder,
+    head: Head,
+}
+
+impl Tuned {
+    /// Outputs for these samples, or all that can be read, `[samples, outputs]`.
+    fn outputs(&self, dataset: &Arc<Dataset>, plan: &Plan, samples: Option<Vec<usize>>) -> Result<Vec<f32>, Error> {
+        let branch = Branch::without_projector(self.encoder.clone());
+        let h = Tables::embed(&branch, dataset, plan, samples, Wanted::default(), &mut |_| {})?.h;
         h.check_finite("the representation")?;
         let (rows, dim, device) = (h.len(), h.dim, device::open(&plan.device)?);
-        Ok(to_vec(model.head.forward(Tensor::<2>::from_data(TensorData::new(h.values, [rows, dim]), &device))))
+        let h = Tensor::<2>::from_data(TensorData::new(h.values, [rows, dim]), &device);
+        Ok(to_vec(self.head.layer(&device).forward(h)))
     }
 }

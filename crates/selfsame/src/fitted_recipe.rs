@@ -52,8 +52,8 @@ pub struct Batches {
 /// Changes the keys of a method's recipe, those of `[method]`, to fit other data.
 pub type FitMethod = fn(&mut Table, Batches);
 
-/// Fits the recipe of a method to data, without its own.
-pub(crate) fn fit(recipe: &mut Table, of_method: FitMethod, to: &Fit) {
+/// Fits the recipe of a method, which is written for `modality`, to data, without its own.
+pub(crate) fn fit(recipe: &mut Table, modality: Modality, of_method: FitMethod, to: &Fit) {
     recipe.remove("data");
     if let Some(backbone) = table(recipe, "backbone") {
         // Follows from the side of the images.
@@ -65,6 +65,7 @@ pub(crate) fn fit(recipe: &mut Table, of_method: FitMethod, to: &Fit) {
             let groups = recipe.get_mut("views").and_then(Value::as_array_mut).into_iter().flatten();
             groups.filter_map(Value::as_table_mut).for_each(|group| fit_views(group, to));
         }
+        Modality::Vector if modality == Modality::Vector => {}
         Modality::Vector => without_images(recipe),
     }
     if let Some(method) = table(recipe, "method") {
@@ -72,9 +73,8 @@ pub(crate) fn fit(recipe: &mut Table, of_method: FitMethod, to: &Fit) {
     }
 }
 
-/// Leaves backbone and views to the presets for vectors; a method of one view keeps it, plain.
+/// Leaves the views to the presets for vectors; a method of one view keeps it, plain.
 fn without_images(recipe: &mut Table) {
-    recipe.remove("backbone");
     let Some(Value::Array(groups)) = recipe.remove("views") else { return };
     let views: f64 = groups.iter().filter_map(|group| number(group.as_table()?, "count")).sum();
     if views == 1.0 {
@@ -152,7 +152,8 @@ mod tests {
 
     fn fitted(name: &str, to: &Fit) -> Table {
         let mut recipe: Table = Recipe::builtin(name).unwrap().text.parse().unwrap();
-        fit(&mut recipe, METHODS.iter().find(|entry| entry.name == name).unwrap().fit, to);
+        let method = METHODS.iter().find(|entry| entry.name == name).unwrap();
+        fit(&mut recipe, method.modalities[0], method.fit, to);
         recipe
     }
 
@@ -195,7 +196,9 @@ mod tests {
             (Some(16.0), &all.map(String::from)[..3])
         );
         let vectors = fitted("barlow_twins", &Fit { modality: Modality::Vector, ..PHOTOS });
-        assert!(!vectors.contains_key("views") && !vectors.contains_key("backbone"));
+        assert!(!vectors.contains_key("views"));
+        let own = fitted("vime", &Fit { modality: Modality::Vector, ..PHOTOS });
+        assert_eq!(own["views"], Recipe::builtin("vime").unwrap().text.parse::<Table>().unwrap()["views"]);
         let one = fitted("denoising_autoencoder", &Fit { modality: Modality::Vector, ..PHOTOS });
         assert!(group(&one, 0).len() == 1 && !one["method"].as_table().unwrap().contains_key("decoder_width"));
         // What has no jitter of its own gets none.

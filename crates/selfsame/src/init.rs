@@ -7,13 +7,13 @@
 
 use crate::backbone::Encoder;
 use crate::checkpoint;
-use crate::encoder_folder::EncoderFolder;
+use crate::encoder_folder::{EncoderConfig, EncoderFolder};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::run::Run;
 use crate::tensor::parameters::{self, Array};
-use selfsame_base::DataError;
 use selfsame_base::text::readable;
+use selfsame_base::{DataError, atomic};
 use selfsame_config::{Draft, Kind, settings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ const NONE: &str = "none";
 settings! {
     /// `[init]`
     pub struct InitSettings {
-        /// run or encoder folder whose encoder is the start; none: drawn weights
+        /// run, encoder folder, or weights that another tool wrote: the start; none: drawn weights
         #[serde(serialize_with = "readable")]
         path: PathBuf = "none", Kind::Text, records;
         /// what tells its weights from others, wherever they lie
@@ -41,7 +41,8 @@ impl InitSettings {
 }
 
 /// Keys of `[data]` that say how an encoder is fed: a training that goes on from it feeds it likewise.
-const FED: &[&str] = &["modality", "channels", "size", "mean", "std", "range", "interpolation", "bands", "background"];
+const FED: &[&str] =
+    &["modality", "channels", "columns", "size", "mean", "std", "range", "interpolation", "bands", "background"];
 
 /// What `draft` names to start from, if it does.
 pub(crate) fn named(draft: &Draft) -> Result<Option<EncoderFolder>, Error> {
@@ -103,6 +104,8 @@ pub(crate) fn recipe(folder: &EncoderFolder, elsewhere: bool) -> Result<Table, E
 #[derive(Debug)]
 pub struct Start {
     path: PathBuf,
+    backbone: String,
+    imported: Vec<String>,
     arrays: BTreeMap<String, Array>,
 }
 
@@ -125,7 +128,9 @@ impl Start {
             );
             return Err(Error::setting("init.path", problem));
         }
-        Ok(Some(Self { path: path.clone(), arrays: folder.arrays()? }))
+        let arrays = folder.arrays()?;
+        let EncoderConfig { backbone, imported, .. } = folder.into_config();
+        Ok(Some(Self { path: path.clone(), backbone: backbone.name, imported, arrays }))
     }
 
     /// The encoder with these weights.
@@ -134,8 +139,8 @@ impl Start {
     /// If the encoder is another network than the one that the weights are of.
     pub fn apply(&self, encoder: Encoder) -> Result<Encoder, Error> {
         let wrong = |problem: String| {
-            let path = self.path.display();
-            Error::setting("init.path", format!("{path} is another network than [backbone] says: {problem}"))
+            let (path, own) = (self.path.display(), &self.backbone);
+            Error::setting("init.path", format!("{path}, a {own}, is another network than [backbone] says: {problem}"))
         };
         let own = parameters::arrays(&encoder);
         if let Some(name) = self.arrays.keys().find(|name| !own.contains_key(*name)) {
@@ -160,14 +165,23 @@ impl Start {
         parameters::with_arrays(encoder, arrays).map_err(wrong)
     }
 
-    /// Which weights were fitted to become those of `encoder`, a line each.
+    /// How the weights were read, where another tool wrote them, and which were fitted to become those of `encoder`, a line each.
     pub fn notes(&self, encoder: &Encoder) -> Vec<String> {
         let note = |(name, array): (String, Array)| {
             let from = &self.arrays.get(&name).filter(|start| start.shape != array.shape)?.shape;
             Some(format!("{}: {name} is fitted from shape {from:?} to {:?}", self.path.display(), array.shape))
         };
-        parameters::arrays(encoder).into_iter().filter_map(note).collect()
+        let read = self.imported.iter().map(|line| format!("{}: {line}", self.path.display()));
+        read.chain(parameters::arrays(encoder).into_iter().filter_map(note)).collect()
     }
+}
+
+/// Keeps in a run's folder what [`Start::notes`] told, if anything.
+pub(crate) fn keep(run: &Path, notes: &[String]) -> Result<(), Error> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    Ok(atomic::write(&run.join("init.txt"), (notes.join("\n") + "\n").as_bytes())?)
 }
 
 /// Weights `[kernel, kernel, in, out]` for another number of input channels.

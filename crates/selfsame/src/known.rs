@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::method::TrivialLoss;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::provenance;
 use crate::run::Run;
 use crate::tensor::parameters;
 use selfsame_evaluate::training::{LossEnd, Training};
@@ -17,7 +18,7 @@ const LAST_STEPS: usize = 20;
 /// What the plan tells.
 pub fn of_plan(plan: &Plan) -> Training {
     let mut training =
-        Training { run: plan.out.display().to_string(), method: plan.method.name.clone(), ..Training::default() };
+        Training { run: plan.out.display().to_string(), method: provenance::trained_by(plan), ..Training::default() };
     let table = plan.to_table();
     for (part, values) in &table {
         let Value::Table(values) = values else { continue };

@@ -18,6 +18,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_config::Settings;
 use selfsame_data::dataset::Dataset;
+use selfsame_data::modality::Modality;
 use std::sync::Arc;
 use toml::Table;
 
@@ -122,6 +123,8 @@ impl TrivialLoss {
 pub trait Method: Module + Sized + 'static {
     /// Name in recipes.
     const NAME: &'static str;
+    /// What it learns from; its recipe is written for the first.
+    const MODALITIES: &'static [Modality] = Modality::ALL;
     /// The method's own keys of the recipe's `[method]` table.
     type Config: Settings;
     /// What is made of each sample.

@@ -15,7 +15,7 @@ use crate::train_settings::TrainSettings;
 use selfsame_base::lookup;
 use selfsame_base::text::readable;
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
-use selfsame_data::augment::{Normalization, Pipeline, ViewShape};
+use selfsame_data::augment::{Augmentations, Normalization, Pipeline, ViewShape};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::loader::{Batching, EvalPlan, ViewPlan};
 use selfsame_data::modality::Modality;
@@ -73,6 +73,8 @@ pub struct Plan {
     pub(crate) schema: Arc<Schema>,
     /// The backbones of the catalogue that the plan was made by.
     pub(crate) backbones: Arc<[&'static BackboneEntry]>,
+    /// Its augmentations.
+    pub(crate) augmentations: Augmentations,
 }
 
 impl std::fmt::Debug for Plan {
@@ -92,6 +94,7 @@ impl Plan {
     pub(crate) fn read(
         resolved: &Resolved,
         backbones: &[&'static BackboneEntry],
+        augmentations: Augmentations,
         schema: Arc<Schema>,
     ) -> Result<Self, Error> {
         let RootSettings { seed, out, threads, device } = resolved.read("")?;
@@ -111,7 +114,9 @@ impl Plan {
             evaluate: resolved.read("evaluate")?,
             schema,
             backbones: backbones.into(),
+            augmentations,
         };
+        let plan = Self { backbone: plan.backbone.clone().on(plan.data.vector_columns()), ..plan };
         plan.check()?;
         Ok(plan)
     }
@@ -153,6 +158,11 @@ impl Plan {
                 return wrong(key, problem);
             }
         }
+        let columns = self.data.vector_columns().channels();
+        if self.data.modality == Modality::Vector && columns != *channels {
+            let problem = format!("they have {columns} features, data.channels = {channels}; leave both keys out");
+            return wrong("data.columns", problem);
+        }
         for (key, constants) in
             [("data.mean", mean.as_slice()), ("data.std", std.as_slice()), ("data.range", range.as_slice())]
         {
@@ -163,7 +173,7 @@ impl Plan {
         for (i, group) in self.views.iter().enumerate() {
             let path = format!("views.{i}.augmentations");
             let shape = ViewShape { size: group.size, channels: *channels, modality: self.data.modality };
-            Pipeline::new(&group.augmentations, &path, shape, Normalization::none(*channels))?;
+            Pipeline::new(&self.augmentations, &group.augmentations, &path, shape, Normalization::none(*channels))?;
         }
         self.needed()?.check()
     }
@@ -266,7 +276,7 @@ impl Plan {
 
     /// The views of a training.
     pub fn training_views(&self) -> Result<ViewPlan, Error> {
-        Ok(ViewPlan::new(&self.data, &self.views, self.batching())?)
+        Ok(ViewPlan::new(&self.data, &self.views, &self.augmentations, self.batching())?)
     }
 
     /// The plain view, for embedding and evaluation.
@@ -287,7 +297,7 @@ impl Plan {
 
     /// `count` views of each sample as training draws them, for evaluation.
     pub fn augmented_views(&self, count: usize) -> Result<EvalPlan, Error> {
-        Ok(EvalPlan::augmented(&self.data, &self.views, self.evaluation_batching(), count)?)
+        Ok(EvalPlan::augmented(&self.data, &self.views, &self.augmentations, self.evaluation_batching(), count)?)
     }
 
     /// The values, table by table.

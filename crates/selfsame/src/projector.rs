@@ -70,6 +70,12 @@ impl Projector {
         Self { hidden: Vec::new(), last: None, last_norm: None, width }
     }
 
+    /// One linear map, which is there already.
+    pub fn linear(map: Linear) -> Self {
+        let [_, width] = map.weight.val().dims();
+        Self { hidden: Vec::new(), last: Some(map), last_norm: None, width }
+    }
+
     /// The embedding `z = g(h)`: `[batch, width]` to `[batch, out]`.
     pub fn forward(&self, h: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let z = self.hidden.iter().fold(h, |x, (linear, norm)| norm.act(linear.forward(x), None, true, pass));

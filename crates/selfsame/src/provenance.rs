@@ -2,11 +2,12 @@
 
 use crate::branch::Branch;
 use crate::embed::Tables;
-use crate::encoder_folder::{WEIGHTS, weights_file};
+use crate::encoder_folder::{EncoderFolder, WEIGHTS, weights_file};
 use crate::error::Error;
+use crate::import;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::run::Run;
+use crate::run::{PLAN, Run};
 use selfsame_base::DataError;
 use selfsame_base::seal::SealedFile;
 use selfsame_data::dataset::Dataset;
@@ -39,7 +40,7 @@ pub fn measured_on(plan: &Plan, branch: Option<&Branch>, dataset: &Dataset) -> R
     };
     Ok(MeasuredOn {
         data: data_origin(dataset)?,
-        method: plan.method.name.clone(),
+        method: trained_by(plan),
         step: progress.map_or(0, |progress| progress.step),
         epochs: progress.map(Progress::epochs),
         weights: branch.map(weights),
@@ -61,6 +62,14 @@ pub fn labeled_overlap([train, test]: [&Dataset; 2], tables: [&Tables; 2]) -> Re
 
 fn seen<'a>(Tables { h, raw, .. }: &'a Tables, contents: &'a [Option<u64>]) -> Seen<'a> {
     Seen { h, contents, looks: (!raw.is_empty()).then(|| raw.rows()) }
+}
+
+/// The method that trained the encoder of a plan: of one that another tool wrote, the word for that.
+pub fn trained_by(plan: &Plan) -> String {
+    let imported =
+        || EncoderFolder::find(&plan.out).is_ok_and(|folder| folder.is_some_and(|f| !f.config().imported.is_empty()));
+    let foreign = !plan.out.join(PLAN).exists() && imported();
+    if foreign { import::METHOD.into() } else { plan.method.name.clone() }
 }
 
 /// Hashes of the contents that a run's training has read, as far as it has kept them.

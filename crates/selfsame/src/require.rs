@@ -2,20 +2,9 @@
 
 use crate::error::Error;
 use crate::plan::Plan;
+use selfsame_base::lookup;
 use selfsame_data::modality::Modality;
-
-/// What works on pixels in rows and columns alone.
-pub fn images(plan: &Plan, method: &str) -> Result<(), Error> {
-    match plan.data.modality {
-        Modality::Image => Ok(()),
-        other => Err(Error::setting(
-            "method.name",
-            format!(
-                "{method} is for images, the data are {other}; simclr or denoising_autoencoder, e.g., works on them"
-            ),
-        )),
-    }
-}
+use selfsame_data::settings::ViewSettings;
 
 /// Two views of one size are what every two-branch method needs.
 pub fn two_views(plan: &Plan, method: &str) -> Result<(), Error> {
@@ -27,7 +16,7 @@ pub fn two_views(plan: &Plan, method: &str) -> Result<(), Error> {
         "views",
         format!(
             "method.name = \"{method}\" needs two views of one size, the plan has {}; set views.count = 2 in one group, or 1 in each of two groups of equal size",
-            describe(&sizes)
+            describe(plan, &sizes)
         ),
     ))
 }
@@ -42,7 +31,7 @@ pub fn multi_crop(plan: &Plan, method: &str) -> Result<(), Error> {
         "views",
         format!(
             "method.name = \"{method}\" needs a first group of views with views.count = 2, whose assignments all views predict, the plan has {}; smaller crops go into groups after it",
-            describe(&sizes)
+            describe(plan, &sizes)
         ),
     ))
 }
@@ -55,9 +44,9 @@ pub fn one_view_of_h(plan: &Plan, method: &str) -> Result<(), Error> {
         return Err(Error::setting(
             "views",
             format!(
-                "method.name = \"{method}\" needs one view of data.size = {} px, the plan has {}; set views=[{{count=1}}], or one [[views]] group with count = 1 and no size",
-                plan.data.size,
-                describe(&sizes)
+                "method.name = \"{method}\" needs one view{}, the plan has {}; set views=[{{count=1}}], or one [[views]] group with count = 1 and no size",
+                if is_image(plan) { format!(" of data.size = {} px", plan.data.size) } else { String::new() },
+                describe(plan, &sizes)
             ),
         ));
     }
@@ -70,12 +59,40 @@ pub fn one_view_of_h(plan: &Plan, method: &str) -> Result<(), Error> {
     }
 }
 
+/// A view as it is and one with some columns changed: what methods need that ask which, and what was there.
+pub fn plain_and_corrupted(plan: &Plan, method: &str) -> Result<(), Error> {
+    const CHANGES: [&str; 2] = ["feature_corruption", "feature_dropout"];
+    let changed = |group: &ViewSettings| match &group.augmentations[..] {
+        [] => Some(false),
+        [one] if CHANGES.contains(&one.name.as_str()) => Some(true),
+        _ => None,
+    };
+    let views = plan.views.iter().flat_map(|group| std::iter::repeat_n(changed(group), group.count));
+    if views.eq([Some(false), Some(true)]) {
+        return Ok(());
+    }
+    Err(Error::setting(
+        "views",
+        format!(
+            "method.name = \"{method}\" needs two views, the first as it is, the second with {} alone; set views=[{{count=1}}, {{count=1, augmentations=[{{name=\"feature_corruption\", rate=0.3}}]}}]",
+            lookup::one_of(&CHANGES)
+        ),
+    ))
+}
+
 /// Side of every view, px, flattened over the groups.
 fn view_sizes(plan: &Plan) -> Vec<usize> {
     plan.views.iter().flat_map(|group| std::iter::repeat_n(group.size, group.count)).collect()
 }
 
-fn describe(sizes: &[usize]) -> String {
+fn is_image(plan: &Plan) -> bool {
+    plan.data.modality == Modality::Image
+}
+
+fn describe(plan: &Plan, sizes: &[usize]) -> String {
+    if !is_image(plan) {
+        return sizes.len().to_string();
+    }
     let sides: Vec<_> = sizes.iter().map(usize::to_string).collect();
     format!("{} of {} px", sizes.len(), sides.join(", "))
 }

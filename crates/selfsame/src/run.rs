@@ -8,7 +8,6 @@ use crate::picture::Picture;
 use crate::plan::{Plan, another_plan, listed};
 use crate::progress::Progress;
 use crate::tensorboard::EventFile;
-use selfsame_base::commands::Command;
 use selfsame_base::seal::Unusable;
 use selfsame_base::{atomic, files};
 use selfsame_config::{Draft, Recipe};
@@ -73,8 +72,7 @@ impl Run {
         let path = plan.out.clone();
         let lock_path = path.join(LOCK);
         if !path.join(PLAN).exists() && path.join(CONFIG).exists() {
-            let further = Command::TrainFurther.of(&path);
-            let problem = format!("is an encoder folder without its run; to train the encoder further: {further}");
+            let problem = "is an encoder folder without its run; to train the encoder further, start a new run with it as init.path";
             return Err(Error::run(path, problem));
         }
         if holds_anything_else(&path) {

@@ -6,12 +6,13 @@ use crate::objective::{self, LossTerms, Swap, Temperatures, Units, VicregWeights
 use crate::tensor::to_vec;
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_base::{DataError, lookup};
+use selfsame_data::modality::{Column, Columns};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// The built-in cases, made by `tests/golden/generate.py`.
-pub const OBJECTIVES: &str = include_str!("../../../tests/golden/objectives.json");
+pub const OBJECTIVES: &str = include_str!("../tests/golden/objectives.json");
 
 /// Largest relative deviation of a total or a term.
 pub const VALUE_TOLERANCE: f64 = 1e-5;
@@ -301,6 +302,22 @@ const OBJECTIVES_BY_NAME: &[(&str, Evaluate)] = &[
         let errors = objective::squared_error(prediction, target, of.take("mask", axes)?.detach());
         Ok(objective::weighted_means(vec![("reconstruction", errors, 1.0)]))
     }),
+    ("vime", |of| {
+        let axes = ["batch", "channels"];
+        let (values, target) = (of.take("values", axes)?, of.take("target", axes)?);
+        let (scores, mask) = (of.take("scores", ["batch", "columns"])?, of.take("mask", ["batch", "columns"])?);
+        let channels = values.dims()[1];
+        let category = of.case.whole("category", 0..=channels)?;
+        let numbers = (category..channels).map(|index| Column { name: index.to_string(), values: Vec::new() });
+        let values_of = (0..category).map(|value| format!("v{value}"));
+        let last = (category > 0).then(|| Column { name: "category".into(), values: values_of.collect() });
+        let listed: Vec<String> = numbers.chain(last).map(|column| column.to_string()).collect();
+        let columns = Columns::of(&listed, channels);
+        Ok(objective::weighted_means(vec![
+            ("mask", objective::mask_estimation(scores, mask), 1.0),
+            ("values", objective::value_estimation(values, target, &columns), of.case.parameter("alpha")?),
+        ]))
+    }),
     ("contrastive_divergence", |of| {
         let (data, model) = (of.take("data", ["batch", "visible"])?, of.take("model", ["batch", "visible"])?);
         let weight = of.take("weight", ["visible", "hidden"])?;
@@ -399,6 +416,7 @@ mod tests {
             ("swav", "iterations", [json!(-1), json!(1e18), json!("x")]),
             ("dino", "large", [json!(0), json!(1e18), json!(-2)]),
             ("masked_patches", "normalized", [json!(2), json!(0.5), json!(-1)]),
+            ("vime", "category", [json!(4), json!(0.5), json!(-1)]),
             ("contrastive_divergence", "gaussian", [json!(2), json!(0.5), json!(null)]),
         ] {
             for value in values {

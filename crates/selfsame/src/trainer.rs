@@ -9,7 +9,7 @@ use crate::embed;
 use crate::encoder_folder::EncoderFolder;
 use crate::error::Error;
 use crate::events::{self, Event, Observer, StepRecord};
-use crate::init::Start;
+use crate::init::{self, Start};
 use crate::judge;
 use crate::known;
 use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
@@ -229,7 +229,9 @@ impl<'a, M: Method> Session<'a, M> {
         let schedule = Schedule::new(&plan.optimizer.common, plan.train.batch_size, plan.train.epochs, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
         let mut warnings = start.map_or_else(Vec::new, |start| start.notes(&model.branch().encoder));
+        let of_start = warnings.clone();
         let run = Run::open(plan, &mut |message| warnings.push(message))?;
+        init::keep(run.path(), &of_start)?;
         let state = run.state()?;
         if state == RunState::Finished {
             return Ok(None);

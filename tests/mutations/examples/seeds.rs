@@ -10,7 +10,7 @@ use selfsame_base::npy::npy_header;
 use selfsame_config::Recipe;
 use std::fs;
 use std::io::{Cursor, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -39,6 +39,10 @@ fn main() {
     }
     write("encoder_config", "config", &fs::read(run.join("config.json")).unwrap());
     write("safetensors", "encoder", &fs::read(run.join("encoder.safetensors")).unwrap());
+    for name in ["f16.safetensors", "windows-gray.pt", "moco-legacy.pth.tar"] {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/import");
+        write("weights", name, &fs::read(golden.join(name)).unwrap());
+    }
     arrays(&write);
     images(&write);
     for (which, name) in RECORDS.iter().enumerate() {

@@ -53,6 +53,17 @@ pub fn npy(bytes: &[u8]) {
     read(&path);
 }
 
+/// Tables of text.
+pub fn table(bytes: &[u8]) {
+    read(&written("table.csv", bytes));
+    read(&written("table.tsv", bytes));
+}
+
+/// Tables in Parquet.
+pub fn parquet(bytes: &[u8]) {
+    read(&written("table.parquet", bytes));
+}
+
 /// `.npz`: images and labels in one archive.
 pub fn npz(bytes: &[u8]) {
     read(&written("images.npz", bytes));

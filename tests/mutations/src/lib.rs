@@ -11,12 +11,14 @@ pub mod mutator;
 mod plans;
 mod records;
 mod tensors;
+mod weights;
 
-pub use arrays::{cifar, idx, npy, npz};
+pub use arrays::{cifar, idx, npy, npz, parquet, table};
 pub use image_files::image;
 pub use plans::{plan, recipe};
 pub use records::{RECORDS, records};
 pub use tensors::{checkpoint, encoder_config, safetensors};
+pub use weights::weights;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -41,8 +43,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cifar", body: cifar },
     Target { name: "npy", body: npy },
     Target { name: "npz", body: npz },
+    Target { name: "table", body: table },
+    Target { name: "parquet", body: parquet },
     Target { name: "image", body: image },
     Target { name: "records", body: records },
+    Target { name: "weights", body: weights },
 ];
 
 /// An error is one line, and not an empty one.

@@ -59,6 +59,9 @@ targets! {
     cifar 300,
     npy 1500,
     npz 1500,
+    table 1000,
+    parquet 1500,
     image 3000,
     records 1000,
+    weights 1500,
 }

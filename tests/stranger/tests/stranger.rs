@@ -5,18 +5,21 @@ use selfsame::branch::Branch;
 use selfsame::catalogue::Planned;
 use selfsame::embed::{self, Tables, Wanted};
 use selfsame::encoder_folder::EncoderFolder;
-use selfsame::events::{Event, Observer};
+use selfsame::events::{Event, Observer, Silent};
 use selfsame::objective::LossTerms;
 use selfsame::tensor::parameters;
 use selfsame::trainer::{Outcome, WeightsOf};
+use selfsame::{Embedder, Pretrain};
 use selfsame_config::{Recipe, Settings};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use stranger::alignment_uniformity::{AlignmentUniformitySettings, alignment_uniformity};
 use stranger::bag_of_patches::BagOfPatches;
 use stranger::catalogue;
+use stranger::rings::Rings;
 
 const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -104,6 +107,62 @@ fn either_works_with_what_is_inside() {
 }
 
 #[test]
+fn an_augmentation_and_a_source_are_trained_with_and_embedded() {
+    let folder = tempfile::tempdir().unwrap();
+    let pretrain = |run: &str, augmentation: &str| {
+        let text = format!("views = [{{ count = 2, augmentations = [{augmentation}] }}]");
+        Pretrain::by_recipe(Recipe { name: "rings.toml".into(), text })
+            .with_catalogue(catalogue())
+            .dataset(Rings::dataset(60).unwrap())
+            .set("backbone.widths", vec![4])
+            .set("train.batch_size", 20)
+            .epochs(1)
+            .out(folder.path().join(run))
+    };
+    let posterized = pretrain("rings", "{ name = \"posterize\", levels = 2, p = 1.0 }");
+    let run = posterized.run(&mut Silent).unwrap();
+    let plain = pretrain("plain", "").run(&mut Silent).unwrap();
+    let encoder = |run: &Outcome| fs::read(run.path().join("encoder.safetensors")).unwrap();
+    assert!(encoder(&run) != encoder(&plain), "views are posterized");
+
+    // The run is one for whoever knows its parts, and the plan names the source.
+    let embedder = Embedder::load_with(&catalogue(), run.path()).unwrap();
+    let features = embedder.embed(&Arc::new(Rings::dataset(7).unwrap())).unwrap();
+    assert_eq!((features.len(), features.ids[6].as_str(), features.labels[1]), (7, "ring 6", 1));
+    let unknown = Embedder::load(run.path()).err().unwrap().to_string();
+    assert!(unknown.contains("posterize"), "{unknown}");
+    for (wrong, expected) in
+        [("{ name = \"posterize\", levels = 1 }", "levels"), ("{ name = \"posterise\" }", "did you mean `posterize`?")]
+    {
+        let error = pretrain("refused", wrong).plan().err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// What a crate includes lies within it, or its package would not be whole.
+#[test]
+fn crates_include_nothing_from_outside() {
+    fn visit(folder: &Path, depth: usize, found: &mut usize) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, depth + 1, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                for line in fs::read_to_string(&path).unwrap().lines().filter(|line| line.contains("include_")) {
+                    *found += 1;
+                    assert!(line.matches("../").count() <= depth, "{}: {line}", path.display());
+                }
+            }
+        }
+    }
+    let mut found = 0;
+    for entry in fs::read_dir(Path::new(FOLDER).join("../../crates")).unwrap() {
+        visit(&entry.unwrap().path(), 0, &mut found);
+    }
+    assert!(found > 5, "{found}");
+}
+
+#[test]
 fn keys_are_checked_as_those_inside_are() {
     let folder = tempfile::tempdir().unwrap();
     for (wrong, expected) in [
@@ -148,6 +207,8 @@ fn contributing_shows_these_files() {
     for (file, language) in [
         ("src/alignment_uniformity.rs", "rust"),
         ("src/bag_of_patches.rs", "rust"),
+        ("src/posterize.rs", "rust"),
+        ("src/rings.rs", "rust"),
         ("src/lib.rs", "rust"),
         ("recipes/alignment_uniformity.toml", "toml"),
         ("Cargo.toml", "toml"),

@@ -64,7 +64,7 @@ fn encoder(path: &Path) -> Result<Encoder> {
         Interpolation::Bilinear => "bilinear",
     };
     let origin = Origin {
-        method: config.method,
+        method: if config.imported.is_empty() { config.method } else { String::new() },
         steps: config.trained.step,
         epochs: config.trained.epochs(),
         selfsame: config.selfsame,

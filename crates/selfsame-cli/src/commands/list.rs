@@ -11,7 +11,7 @@ use selfsame::catalogue::METHODS;
 use selfsame::optim::settings::OPTIMIZERS;
 use selfsame_base::lookup;
 use selfsame_config::{Key, KeyRow, RECIPES};
-use selfsame_data::augment::IMAGE_AUGMENTATIONS;
+use selfsame_data::augment::Augmentations;
 use selfsame_data::source::SOURCES;
 
 /// Show what there is to choose from.
@@ -47,7 +47,7 @@ impl List {
             Catalogue::Methods => METHODS.iter().map(|m| (m.name.into(), with_keys(m.summary, m.keys))).collect(),
             Catalogue::Backbones => BACKBONES.iter().map(|b| (b.name.into(), with_keys(b.summary, b.keys))).collect(),
             Catalogue::Augmentations => {
-                IMAGE_AUGMENTATIONS.iter().map(|a| (a.name.into(), with_keys(a.summary, a.keys))).collect()
+                Augmentations::default().iter().map(|a| (a.name.into(), with_keys(a.summary, a.keys))).collect()
             }
             Catalogue::Optimizers => OPTIMIZERS.iter().map(|o| (o.name.into(), o.summary.into())).collect(),
             Catalogue::Sources => SOURCES.iter().map(|s| (s.name.into(), s.summary.into())).collect(),

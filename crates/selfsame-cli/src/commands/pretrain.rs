@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   selfsame pretrain data=photos/                            SimCLR with defaults
   selfsame pretrain data=photos/ method=barlow_twins epochs=50 batch_size=128
-  selfsame pretrain recipes/simclr.toml data=photos/ out=runs/mine
+  selfsame pretrain fashion_mnist_simclr data=photos/ out=runs/mine
   selfsame pretrain data=big/ batch_size=4096 chunk_size=256   a large batch in little memory
   selfsame pretrain runs/mine                               go on where it stopped
   selfsame pretrain init=runs/mine epochs=20                train a finished encoder further, in a new run

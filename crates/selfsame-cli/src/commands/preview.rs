@@ -17,7 +17,7 @@ const TILE_PX: usize = 128;
 const EXAMPLES: &str = "\
 Examples:
   selfsame preview data=photos/                     the default views
-  selfsame preview recipes/simclr.toml data=photos/ --samples 20
+  selfsame preview byol data=photos/ --samples 20
   selfsame preview runs/mine --out views.png        those of a run; the page is views.html";
 
 /// Show samples with the views that training would make of them, as a PNG and as a page that states what was drawn; and here, in
@@ -41,8 +41,8 @@ impl ShowViews {
         let (plan, dataset) = plans::open(&self.words)?;
         let (png, page) = (self.out.with_extension("png"), self.out.with_extension("html"));
         writable(&png).and_then(|()| writable(&page))?;
-        let shown =
-            Preview::new(&dataset, &plan.data, &plan.views, plan.batching(), usize::from(self.samples), TILE_PX)?;
+        let views = plan.training_views()?;
+        let shown = Preview::new(&dataset, &plan.data, views, usize::from(self.samples), TILE_PX)?;
         plans::tell_skipped(&dataset);
         let title = format!("Views of {}", plan.data.path.display());
         let sheet = shown.sheet.to_png();

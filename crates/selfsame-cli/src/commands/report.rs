@@ -195,7 +195,7 @@ fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: &Result<Fi
     };
     let views = match run {
         Some((plan, dataset)) => {
-            let shown = Preview::new(dataset, &plan.data, &plan.views, plan.batching(), SHOWN_SAMPLES, SHOWN_PX);
+            let shown = Preview::new(dataset, &plan.data, plan.training_views()?, SHOWN_SAMPLES, SHOWN_PX);
             shown.map(|shown| view_sheet(&shown, VIEWS_BYTES)).map_err(|error| format!("{error}."))
         }
         None => Err("the run's data cannot be opened.".into()),

@@ -22,10 +22,10 @@ pub struct Selftest {
     /// Device
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Golden objectives, in the format of tests/golden/objectives.json
+    /// Golden objectives, in the format of crates/selfsame/tests/golden/objectives.json
     #[arg(long, value_name = "FILE")]
     objectives: Option<PathBuf>,
-    /// Golden augmentations, in the format of tests/golden/augmentations.json
+    /// Golden augmentations, in the format of crates/selfsame-data/tests/golden/augmentations.json
     #[arg(long, value_name = "FILE")]
     augmentations: Option<PathBuf>,
 }

@@ -285,8 +285,16 @@ impl Work {
         let branch = plans::branch(&plan, WeightsOf::Trained)?;
         let method = plans::method(&plan)?;
         let (told, parts) = Default::default();
-        let tuning =
-            Tuning { plan: &plan, method, branch: &branch, train: &train, test: &test, told: &told, parts: &parts };
+        let tuning = Tuning {
+            plan: &plan,
+            method,
+            branch: &branch,
+            train: &train,
+            test: &test,
+            told: &told,
+            parts: &parts,
+            save: None,
+        };
         let task = Task::new(0, "fine-tuning");
         let mut progress = |what: &str, step, steps| task.follow(what, step, steps);
         let mut points = Vec::new();

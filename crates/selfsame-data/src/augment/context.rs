@@ -1,18 +1,17 @@
-//! Builds the operation that an augmentation in a plan names.
+//! What an augmentation is built from.
 
-use super::{Augmentation, AugmentationEntry, ViewShape};
-use crate::modality::Modality;
-use selfsame_base::{DataError, lookup};
-use selfsame_config::{Choice, Settings};
+use super::ViewShape;
+use selfsame_base::DataError;
+use selfsame_config::Settings;
 use std::fmt;
 use toml::{Table, Value};
 
 /// What an augmentation is built from.
 #[derive(Debug)]
 pub struct AugmentationContext<'a> {
-    path: &'a str,
-    name: &'static str,
-    keys: Table,
+    pub(super) path: &'a str,
+    pub(super) name: &'static str,
+    pub(super) keys: Table,
     /// Shape of the views that come out in the end.
     pub shape: ViewShape,
 }
@@ -56,58 +55,4 @@ impl AugmentationContext<'_> {
         Err(self
             .error(key, format_args!("needs images of 3 channels (red, green, blue), these have {found}; {remedy}")))
     }
-}
-
-/// Builds the augmentation that `choice` names; keys that it leaves out have their presets. `path` is the choice's dotted
-/// key, e.g. `views.0.augmentations.1`.
-///
-/// # Errors
-/// If there is no such augmentation or key, or a value does not fit it or the shape.
-pub fn build(
-    choice: &Choice,
-    path: &str,
-    shape: ViewShape,
-) -> Result<(&'static AugmentationEntry, Box<dyn Augmentation>), DataError> {
-    let entry =
-        find(&choice.name, shape.modality).map_err(|problem| DataError::setting(format!("{path}.name"), problem))?;
-    let own = || entry.keys.iter().copied().flatten();
-    let names = own().map(|key| key.name);
-    if let Some(unknown) = choice.keys.keys().find(|key| names.clone().all(|name| name != *key)) {
-        let meant = lookup::nearest(unknown, names.clone());
-        let hint = meant.map_or_else(
-            || format!("it has {}", names.clone().collect::<Vec<_>>().join(", ")),
-            |name| format!("did you mean `{name}`?"),
-        );
-        return Err(DataError::setting(format!("{path}.{unknown}"), format!("{} has no such key; {hint}", entry.name)));
-    }
-    let mut keys: Table = own().filter_map(|key| Some((key.name.to_owned(), key.preset_value()?))).collect();
-    keys.extend(choice.keys.clone());
-    let cx = AugmentationContext { path, name: entry.name, keys, shape };
-    for key in own() {
-        match cx.keys.get(key.name) {
-            None => return Err(cx.error(key.name, format_args!("missing; expected {}", key.kind))),
-            Some(value) if !key.kind.admits(value) => {
-                return Err(cx.error(key.name, format_args!("expected {}, received {value}", key.kind)));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok((entry, (entry.build)(&cx)?))
-}
-
-/// The augmentation of that name for samples of `modality`.
-fn find(name: &str, modality: Modality) -> Result<&'static AugmentationEntry, String> {
-    let own = modality.augmentations();
-    let others = [Modality::Image, Modality::Vector].into_iter().filter(|other| *other != modality);
-    for other in others {
-        let is = |entry: &&AugmentationEntry| entry.name == name;
-        if let (None, Some(_)) = (own.iter().find(is), other.augmentations().iter().find(is)) {
-            let names: Vec<&str> = own.iter().map(|entry| entry.name).collect();
-            return Err(format!(
-                "{name} is for {other}, these data are {modality}; expected {}",
-                lookup::one_of(&names)
-            ));
-        }
-    }
-    lookup::find(own, |entry| entry.name, "augmentation", name)
 }

@@ -4,7 +4,7 @@
 //! others are drawn as always (the place of a crop, the seed of a noise). A new augmentation may add its line to
 //! [`DIALS`].
 
-use super::{Augmentation, Draw, View, ViewShape, build};
+use super::{Augmentation, Augmentations, Draw, View, ViewShape};
 use crate::image::{Image, Size};
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
@@ -76,6 +76,8 @@ pub static DIALS: &[Dial] = &[
     dial(["sobel", "", ""], 0.0, &[1.0], "p = $"),
     dial(["cutout", "side", ""], 0.0, &[0.2, 0.3, 0.4, 0.5, 0.7], "size = [$, $]\np = 1.0"),
     dial(["random_erase", "area", ""], 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], "scale = [$, $]\nratio = [1.0, 1.0]\np = 1.0"),
+    dial(["feature_corruption", "share", ""], 0.0, &[0.1, 0.2, 0.3, 0.4, 0.6], "rate = $\np = 1.0"),
+    dial(["feature_dropout", "share", ""], 0.0, &[0.1, 0.2, 0.3, 0.4, 0.6], "rate = $\np = 1.0"),
 ];
 
 /// All four without effect; the one that is turned is set afterwards.
@@ -89,7 +91,7 @@ impl Dial {
         let at = |&strength: &f32| -> Result<Box<dyn Augmentation>, DataError> {
             let text = self.keys.replace('$', &format!("{strength:?}"));
             let keys = text.parse().expect("keys of dials are TOML");
-            let (_, inner) = build(&Choice::new(self.augmentation, keys), "dial", shape)?;
+            let (_, inner) = Augmentations::default().build(&Choice::new(self.augmentation, keys), "dial", shape)?;
             let pin = self.pinned.map(|place| (place, strength));
             // Saturation is drawn beside the pin when only its key makes color required.
             let neutral = (self.augmentation == "color_jitter").then_some([1.0, 1.0, 1.0, 0.0]);
@@ -134,6 +136,9 @@ impl Augmentation for Pinned {
     fn resizes(&self) -> bool {
         self.inner.resizes()
     }
+    fn needs_others(&self) -> bool {
+        self.inner.needs_others()
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +146,7 @@ mod tests {
     use super::*;
     use crate::augment::{Normalization, Pipeline};
     use crate::image::Pixels;
+    use crate::modality::Modality;
     use selfsame_base::rng::{Purpose, StreamRng};
 
     fn image(channels: usize) -> Image {
@@ -164,7 +170,9 @@ mod tests {
     #[test]
     fn every_dial_moves_an_image_and_color_is_left_out_where_there_is_none() {
         let mut gray = 0;
-        for dial in DIALS {
+        let all = Augmentations::default();
+        let of_images = DIALS.iter().filter(|dial| all.of(Modality::Image).any(|own| own.name == dial.augmentation));
+        for dial in of_images.clone() {
             for strength in 0..dial.strengths.len() {
                 let [moved, plain] = turned(dial, 3, strength).unwrap();
                 let threshold = dial.parameter == "threshold" && dial.strengths[strength] >= 0.7;
@@ -172,7 +180,16 @@ mod tests {
             }
             gray += usize::from(turned(dial, 1, 0).is_some());
         }
-        assert_eq!(DIALS.len() - gray, 3, "saturation, hue and grayscale need color");
+        assert_eq!(of_images.count() - gray, 3, "saturation, hue and grayscale need color");
+    }
+
+    #[test]
+    fn vectors_have_the_dials_of_their_augmentations() {
+        let built = DIALS.iter().filter(|dial| dial.build(ViewShape::vector(3)).is_some());
+        let names: Vec<&str> = built.map(|dial| dial.augmentation).collect();
+        assert_eq!(names, ["gaussian_noise", "feature_corruption", "feature_dropout"]);
+        let all = Augmentations::default();
+        assert!(names.iter().all(|name| all.of(Modality::Vector).any(|own| own.name == *name)));
     }
 
     #[test]

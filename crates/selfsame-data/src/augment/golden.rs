@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::ops::RangeInclusive;
 
 /// The built-in cases; made by the script beside the file.
-pub const GOLDEN: &str = include_str!("../../../../tests/golden/augmentations.json");
+pub const GOLDEN: &str = include_str!("../../tests/golden/augmentations.json");
 
 /// Largest deviation from the reference that counts as agreement, on the 0..1 scale.
 pub const TOLERANCE: f32 = 2e-3;

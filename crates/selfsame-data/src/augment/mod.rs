@@ -3,8 +3,8 @@
 //! Parameters are drawn, then applied. So the same draw can be shown, replayed, measured, or used as a target, and
 //! an operation can be compared with a reference at fixed parameters.
 //!
-//! A new augmentation is one file in [`image`] or [`vector`], one `mod` line and one line in [`IMAGE_AUGMENTATIONS`] or
-//! [`VECTOR_AUGMENTATIONS`]; what serves both modalities is listed in both.
+//! A new augmentation is one file in [`image`] or [`vector`], one `mod` line and one line in `ENTRIES` there; or, outside of
+//! this crate, one file and [`Augmentations::with`].
 
 mod context;
 pub mod dials;
@@ -12,6 +12,7 @@ pub mod golden;
 pub mod image;
 mod others;
 mod pipeline;
+mod registry;
 mod resample;
 #[cfg(test)]
 mod tests;
@@ -19,21 +20,18 @@ pub mod vector;
 mod vectorized;
 mod view;
 
-pub use context::{AugmentationContext, build};
+pub use context::AugmentationContext;
 pub use dials::{DIALS, Dial};
 pub use golden::{Deviation, GOLDEN, TOLERANCE, selftest};
-pub use image::IMAGE_AUGMENTATIONS;
 pub use others::Others;
 pub use pipeline::{Normalization, Pipeline};
+pub use registry::{AugmentationEntry, Augmentations};
 pub use resample::Interpolation;
-pub use vector::VECTOR_AUGMENTATIONS;
 pub use view::View;
 
 use crate::image::{Image, Size};
 use crate::modality::Modality;
-use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
-use selfsame_config::Key;
 use serde::Serialize;
 
 /// An operation on images with random parameters.
@@ -114,26 +112,4 @@ impl ViewShape {
     pub const fn vector(features: usize) -> Self {
         Self { size: 1, channels: features, modality: Modality::Vector }
     }
-}
-
-impl Modality {
-    /// The augmentations that there are for it.
-    pub fn augmentations(self) -> &'static [AugmentationEntry] {
-        match self {
-            Self::Image => IMAGE_AUGMENTATIONS,
-            Self::Vector => VECTOR_AUGMENTATIONS,
-        }
-    }
-}
-
-/// One line of the catalogue.
-pub struct AugmentationEntry {
-    /// Value of `name` in a recipe.
-    pub name: &'static str,
-    /// What it does, in one line.
-    pub summary: &'static str,
-    /// The keys it takes, besides `name`.
-    pub keys: &'static [&'static [Key]],
-    /// Builds it where a plan has it.
-    pub build: fn(&AugmentationContext<'_>) -> Result<Box<dyn Augmentation>, DataError>,
 }

@@ -1,7 +1,8 @@
 //! The augmentations of one group of views, in their order.
 
-use super::{Augmentation, Draw, Interpolation, Others, View, ViewShape, context};
+use super::{Augmentation, Augmentations, Draw, Interpolation, Others, View, ViewShape};
 use crate::image::{Image, Size, ValueRange};
+use crate::modality::Columns;
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
 use selfsame_config::Choice;
@@ -57,12 +58,15 @@ pub struct Pipeline {
     normalization: Normalization,
     /// Where a step needs them.
     others: Option<Arc<Others>>,
+    /// Of a vector.
+    columns: Arc<Columns>,
 }
 
 impl Pipeline {
-    /// Builds the augmentations that `choices` list; `path` is the list's dotted key, e.g. `views.0.augmentations`.
+    /// Builds the `augmentations` that `choices` list; `path` is the list's dotted key, e.g. `views.0.augmentations`.
     /// The data's `normalization` is the last step unless the list ends with its own.
     pub fn new(
+        augmentations: &Augmentations,
         choices: &[Choice],
         path: &str,
         shape: ViewShape,
@@ -70,7 +74,7 @@ impl Pipeline {
     ) -> Result<Self, DataError> {
         let mut steps = Vec::with_capacity(choices.len());
         for (i, choice) in choices.iter().enumerate() {
-            let (entry, augmentation) = context::build(choice, &format!("{path}.{i}"), shape)?;
+            let (entry, augmentation) = augmentations.build(choice, &format!("{path}.{i}"), shape)?;
             steps.push((entry.name, augmentation));
         }
         let normalization = match steps.iter().position(|(name, _)| *name == "normalize") {
@@ -84,13 +88,28 @@ impl Pipeline {
             }
         };
         let resizes = steps.iter().any(|(_, step)| step.resizes());
-        Ok(Self { shape, steps, resizes, interpolation: Interpolation::default(), normalization, others: None })
+        Ok(Self { resizes, ..Self::with_steps(steps, shape, normalization) })
     }
 
     /// One augmentation that is there already.
     pub fn of(name: &'static str, step: Box<dyn Augmentation>, shape: ViewShape, normalization: Normalization) -> Self {
+        Self { resizes: step.resizes(), ..Self::with_steps(vec![(name, step)], shape, normalization) }
+    }
+
+    fn with_steps(
+        steps: Vec<(&'static str, Box<dyn Augmentation>)>,
+        shape: ViewShape,
+        normalization: Normalization,
+    ) -> Self {
+        let columns = Arc::new(Columns::of(&[], shape.modality.vector_width(shape.channels)));
         let interpolation = Interpolation::default();
-        Self { shape, resizes: step.resizes(), steps: vec![(name, step)], interpolation, normalization, others: None }
+        Self { shape, steps, resizes: false, interpolation, normalization, others: None, columns }
+    }
+
+    /// Of vectors with these columns; without, each of the features is one.
+    #[must_use]
+    pub fn of_columns(self, columns: Columns) -> Self {
+        Self { columns: Arc::new(columns), ..self }
     }
 
     /// With another interpolation than the bicubic.
@@ -152,6 +171,7 @@ impl Pipeline {
         let mut steps =
             self.steps.iter().zip(draws).filter(|(_, draw)| draw.applied).map(|((_, step), draw)| (step, draw));
         view.others.clone_from(&self.others);
+        view.columns.clone_from(&self.columns);
         if !self.resizes {
             self.load(sample, view);
         } else if let Some((step, draw)) = steps.next() {

@@ -17,11 +17,14 @@ fn table(text: &str) -> Choice {
 }
 
 fn augmentation(text: &str, shape: ViewShape) -> Box<dyn Augmentation> {
-    build(&table(text), "views.0.augmentations.0", shape).map(|(_, augmentation)| augmentation).unwrap()
+    Augmentations::default()
+        .build(&table(text), "views.0.augmentations.0", shape)
+        .map(|(_, augmentation)| augmentation)
+        .unwrap()
 }
 
 fn refusal(text: &str, shape: ViewShape) -> String {
-    build(&table(text), "views.0.augmentations.0", shape).err().unwrap().to_string()
+    Augmentations::default().build(&table(text), "views.0.augmentations.0", shape).err().unwrap().to_string()
 }
 
 fn random_image(height: usize, width: usize, channels: usize, seed: u64) -> Image {
@@ -53,7 +56,10 @@ fn every_entry(p: f32) -> Vec<(String, Box<dyn Augmentation>)> {
         "normalize" => "name = \"normalize\"\nmean = [0]\nstd = [1]".to_string(),
         name => format!("name = \"{name}\"\np = {p:.1}"),
     };
-    IMAGE_AUGMENTATIONS.iter().map(|entry| (entry.name.to_string(), augmentation(&text(entry), RGB))).collect()
+    Augmentations::default()
+        .of(Modality::Image)
+        .map(|entry| (entry.name.to_string(), augmentation(&text(entry), RGB)))
+        .collect()
 }
 
 #[test]
@@ -190,7 +196,10 @@ fn wrong_recipes_are_refused_in_words() {
         assert_eq!(refusal(text, shape), expected);
     }
     let tables = [table("name = \"normalize\"\nmean = [0]\nstd = [1]"), table("name = \"sobel\"")];
-    let refused = Pipeline::new(&tables, "views.1.augmentations", RGB, Normalization::none(3)).err().unwrap();
+    let refused =
+        Pipeline::new(&Augmentations::default(), &tables, "views.1.augmentations", RGB, Normalization::none(3))
+            .err()
+            .unwrap();
     assert!(refused.to_string().starts_with("views.1.augmentations.0.name: normalize must be the last"), "{refused}");
 }
 
@@ -267,8 +276,9 @@ fn bilinear_interpolation_weighs_by_a_triangle() {
         let side = values.len().isqrt();
         let image = Image::new(side, side, 1, Pixels::F32(values));
         let shape = ViewShape::image(size, 1);
-        let pipeline =
-            Pipeline::new(&[], "", shape, Normalization::none(1)).unwrap().resized_by(Interpolation::Bilinear);
+        let pipeline = Pipeline::new(&Augmentations::default(), &[], "", shape, Normalization::none(1))
+            .unwrap()
+            .resized_by(Interpolation::Bilinear);
         let mut view = View::default();
         pipeline.apply(&image, &[], &mut view);
         view.values().to_vec()
@@ -348,7 +358,7 @@ fn normalize_in_the_recipe_is_the_same_as_the_data_constants() {
     let own = table("name = \"normalize\"\nmean = [0.1, 0.2, 0.3]\nstd = [0.5, 0.25, 2.0]");
     let [of_recipe, of_data] = [vec![own], vec![]].map(|tables| {
         let constants = Normalization::new(&mean, &std, ValueRange::UNIT);
-        let pipeline = Pipeline::new(&tables, "", RGB, constants).unwrap();
+        let pipeline = Pipeline::new(&Augmentations::default(), &tables, "", RGB, constants).unwrap();
         let (mut draws, mut out) = (Vec::new(), vec![0.0; 16 * 16 * 3]);
         pipeline.draw(image.size(), &mut rng(0), &mut draws);
         pipeline.write(&image, &draws, &mut View::default(), &mut out);
@@ -365,7 +375,8 @@ fn normalize_in_the_recipe_is_the_same_as_the_data_constants() {
 #[test]
 fn views_do_not_know_the_scale_of_the_data() {
     let unit: Vec<f32> = (0..20 * 17 * 3).map(|i| ((i * 37) % 256) as f32 / 256.0).collect();
-    let names = IMAGE_AUGMENTATIONS.iter().map(|entry| entry.name).filter(|name| *name != "normalize");
+    let names = Augmentations::default();
+    let names = names.of(Modality::Image).map(|entry| entry.name).filter(|name| *name != "normalize");
     for name in names.chain(["nothing"]) {
         let own = format!("name = \"{name}\"\np = 1.0");
         let lists = [vec![table(&own)], vec![table("name = \"random_resized_crop\""), table(&own)]];
@@ -375,7 +386,7 @@ fn views_do_not_know_the_scale_of_the_data() {
                 let image = Image::new(20, 17, 3, Pixels::F32(pixels));
                 let (mean, std) = ([low + 0.25 * (high - low); 3], [0.5 * (high - low); 3]);
                 let constants = Normalization::new(&mean, &std, ValueRange { low, high });
-                let pipeline = Pipeline::new(&list, "", RGB, constants).unwrap();
+                let pipeline = Pipeline::new(&Augmentations::default(), &list, "", RGB, constants).unwrap();
                 let (mut draws, mut out) = (Vec::new(), vec![0.0; 16 * 16 * 3]);
                 pipeline.draw(image.size(), &mut rng(4), &mut draws);
                 pipeline.write(&image, &draws, &mut View::default(), &mut out);
@@ -496,7 +507,7 @@ proptest! {
         let Pixels::U8(bytes) = &image.pixels else { unreachable!() };
         let view = |image: &Image| {
             let shape = ViewShape::image(13, image.channels);
-            let pipeline = Pipeline::new(&tables, "", shape, Normalization::none(image.channels)).unwrap();
+            let pipeline = Pipeline::new(&Augmentations::default(), &tables, "", shape, Normalization::none(image.channels)).unwrap();
             let (mut draws, mut view) = (Vec::new(), View::default());
             pipeline.draw(image.size(), &mut rng(seed), &mut draws);
             pipeline.apply(image, &draws, &mut view);

@@ -4,6 +4,7 @@ use super::Others;
 use super::resample::{Crop, Resampler};
 use super::vectorized::{unit, vectorized};
 use crate::image::{Image, Pixels, Size, ValueRange};
+use crate::modality::Columns;
 use std::sync::Arc;
 
 /// The image that augmentations work on: planar `f32`, so that every loop runs over neighbors in memory whatever
@@ -26,6 +27,8 @@ pub struct View {
     pub(super) resampler: Resampler,
     /// Samples to borrow from.
     pub(super) others: Option<Arc<Others>>,
+    /// Of a vector.
+    pub(super) columns: Arc<Columns>,
 }
 
 impl View {
@@ -51,9 +54,10 @@ impl View {
         }
     }
 
-    /// Samples to borrow from, and the values of this view, `[channels, height, width]`.
-    pub fn with_others(&mut self) -> (&Others, &mut [f32]) {
-        (self.others.as_deref().expect("a pipeline whose steps borrow is given samples"), &mut self.values)
+    /// Samples to borrow from, the columns of them all, and the values of this view.
+    pub(super) fn with_others(&mut self) -> (&Others, &Columns, &mut [f32]) {
+        let others = self.others.as_deref().expect("a pipeline whose steps borrow is given samples");
+        (others, &self.columns, &mut self.values)
     }
 
     /// From now on, loads samples so that `range` becomes 0..1.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::augment::Augmentations;
 use crate::loader::{Batching, EvalLoader, EvalPlan, TrainLoader, ViewPlan, Views};
 use crate::settings::{DataRequest, DataSettings};
 use selfsame_base::npy::npy_header;
@@ -371,7 +372,8 @@ fn memory_for_decoding_changes_no_batch() {
         let views =
             toml::from_str::<Table>("[[views]]\ncount = 2\nsize = 8\naugmentations = []").unwrap()["views"].clone();
         let batching = Batching { batch_size: 16, seed: 0, threads };
-        let views = ViewPlan::new(&settings(&dataset), &views.try_into::<Vec<_>>().unwrap(), batching).unwrap();
+        let views: Vec<_> = views.try_into().unwrap();
+        let views = ViewPlan::new(&settings(&dataset), &views, &Augmentations::default(), batching).unwrap();
         let mut loader = TrainLoader::new(dataset, views, 0).unwrap();
         (0..3).map(|_| loader.next_batch().unwrap()).collect::<Vec<_>>()
     };

@@ -29,13 +29,13 @@ fn part(path: &Path) -> Option<Part> {
     match path.to_str()? {
         "demo" | "demo/train" => Some((
             "demo/train",
-            include_bytes!("../../../../data/demo/train-images-idx3-ubyte.gz"),
-            include_bytes!("../../../../data/demo/train-labels-idx1-ubyte.gz"),
+            include_bytes!("../../demo/train-images-idx3-ubyte.gz"),
+            include_bytes!("../../demo/train-labels-idx1-ubyte.gz"),
         )),
         "demo/test" => Some((
             "demo/test",
-            include_bytes!("../../../../data/demo/t10k-images-idx3-ubyte.gz"),
-            include_bytes!("../../../../data/demo/t10k-labels-idx1-ubyte.gz"),
+            include_bytes!("../../demo/t10k-images-idx3-ubyte.gz"),
+            include_bytes!("../../demo/t10k-labels-idx1-ubyte.gz"),
         )),
         _ => None,
     }

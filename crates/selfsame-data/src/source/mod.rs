@@ -19,7 +19,7 @@ pub use pages::Pages;
 pub use tiles::{Place, Tiles, places};
 
 use crate::image::Image;
-use crate::modality::Modality;
+use crate::modality::{Column, Modality};
 use crate::settings::DataRequest;
 use selfsame_base::error::{is_gone, is_scarce};
 use selfsame_base::{DataError, files, lookup};
@@ -72,6 +72,10 @@ pub trait IndexedSource: Send + Sync {
     /// What a sample is.
     fn modality(&self) -> Modality {
         Modality::Image
+    }
+    /// Of tables, the columns that its channels are of.
+    fn columns(&self) -> &[Column] {
+        &[]
     }
     /// Where the sample lies in its image, when it is a tile of one; [`Self::get`] gives the image.
     fn tile(&self, _index: usize) -> Option<Place> {
@@ -162,7 +166,7 @@ pub struct SourceEntry {
 
 /// Every source, in the order in which a path is offered to them.
 pub static SOURCES: &[SourceEntry] =
-    &[demo::ENTRY, idx::ENTRY, cifar::ENTRY, array::ENTRY, table::ENTRY, folder::ENTRY];
+    &[demo::ENTRY, idx::ENTRY, cifar::ENTRY, array::ENTRY, table::ENTRY, folder::ENTRY, folder::ONE_FILE];
 
 /// The source of that name or, without one, the first that knows the path.
 pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, DataError> {
@@ -186,7 +190,7 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
                 let remedy = extension.and_then(|extension| folder::remedy(&extension));
                 let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
                 DataError::Data(format!(
-                    "{}: not a data set of a known kind{remedy}; expected a folder of images, an IDX file (MNIST family), a \
+                    "{}: not a data set of a known kind{remedy}; expected a folder of images, an image, an IDX file (MNIST family), a \
                      CIFAR binary (.bin), .npy, .npz, .csv or .tsv",
                     path.display()
                 ))

@@ -1,6 +1,8 @@
 //! NumPy's `.npy`, with ids and labels beside it in `.rows.jsonl`.
 
+use super::Precision;
 use super::table::{FeatureTable, MOST_CLASSES, number_classes};
+use half::f16;
 use selfsame_base::atomic::{AtomicFile, write_error};
 use selfsame_base::npy::{NpyHeader, npy_header};
 use selfsame_base::{DataError, files};
@@ -8,9 +10,6 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-
-/// Type of the values that we write.
-const TYPE: &str = "<f4";
 
 /// One line of the `.rows.jsonl` beside an array.
 #[derive(Serialize, Deserialize)]
@@ -22,6 +21,13 @@ struct RowInfo<'a> {
     class: Option<Cow<'a, str>>,
 }
 
+fn npy_type(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F16 => "<f2",
+        Precision::F32 => "<f4",
+    }
+}
+
 fn rows_path(path: &Path) -> PathBuf {
     path.with_extension("rows.jsonl")
 }
@@ -30,20 +36,31 @@ pub(super) struct Writer {
     array: AtomicFile,
     info: AtomicFile,
     dim: usize,
+    precision: Precision,
     rows: usize,
     classes: Vec<String>,
 }
 
 impl Writer {
-    pub(super) fn create(path: &Path, dim: usize, classes: &[String]) -> Result<Self, DataError> {
+    pub(super) fn create(path: &Path, dim: usize, precision: Precision, classes: &[String]) -> Result<Self, DataError> {
         let mut array = AtomicFile::create(path)?;
-        array.write_all(&npy_header(TYPE, &[0, dim])).map_err(|e| write_error(path, e))?;
-        Ok(Self { array, info: AtomicFile::create(&rows_path(path))?, dim, rows: 0, classes: classes.to_vec() })
+        array.write_all(&npy_header(npy_type(precision), &[0, dim])).map_err(|e| write_error(path, e))?;
+        Ok(Self {
+            array,
+            info: AtomicFile::create(&rows_path(path))?,
+            dim,
+            precision,
+            rows: 0,
+            classes: classes.to_vec(),
+        })
     }
 
     pub(super) fn push(&mut self, batch: &FeatureTable) -> Result<(), DataError> {
         self.rows += batch.len();
-        let bytes: Vec<u8> = batch.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes: Vec<u8> = match self.precision {
+            Precision::F32 => batch.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Precision::F16 => batch.values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
+        };
         self.array.write_all(&bytes).map_err(|e| write_error(self.array.path(), e))?;
         for (index, id) in batch.ids.iter().enumerate() {
             let label = batch.labels.get(index).copied();
@@ -57,8 +74,9 @@ impl Writer {
 
     pub(super) fn finish(mut self) -> Result<(), DataError> {
         // As long as that of no rows: both take the 128 bytes that any two lengths fit into.
-        let header = npy_header(TYPE, &[self.rows, self.dim]);
-        assert_eq!(header.len(), npy_header(TYPE, &[0, self.dim]).len(), "a header that grew over the data");
+        let of = |rows| npy_header(npy_type(self.precision), &[rows, self.dim]);
+        let header = of(self.rows);
+        assert_eq!(header.len(), of(0).len(), "a header that grew over the data");
         let patched = self.array.seek(SeekFrom::Start(0)).and_then(|_| self.array.write_all(&header));
         patched.map_err(|e| write_error(self.array.path(), e))?;
         // The array comes last: where it is, its rows are described.
@@ -73,9 +91,10 @@ pub(super) fn read(path: &Path) -> Result<FeatureTable, DataError> {
     let mut file = BufReader::new(files::open(path).map_err(io)?);
     let header = NpyHeader::read(&mut file).map_err(|e| bad(e.to_string()))?;
     let width = match header.descr.as_str() {
+        "<f2" => 2,
         "<f4" => 4,
         "<f8" => 8,
-        other => return Err(bad(format!("expected f32 or f64 (`<f4`, `<f8`), found `{other}`"))),
+        other => return Err(bad(format!("expected f16, f32 or f64 (`<f2`, `<f4`, `<f8`), found `{other}`"))),
     };
     let [rows, dim] = header.shape[..] else {
         return Err(bad(format!("expected a shape of [rows, dim], found {:?}", header.shape)));
@@ -96,6 +115,7 @@ pub(super) fn read(path: &Path) -> Result<FeatureTable, DataError> {
         return Err(bad(format!("cut short: [{rows}, {dim}] takes {expected} bytes, found {}", bytes.len())));
     }
     let values = match width {
+        2 => bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
         4 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         _ => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
     };

@@ -1,10 +1,14 @@
 //! Apache Parquet: one row group after the other, so memory holds one of them.
 
+use super::Precision;
 use super::table::{FeatureTable, MOST_CLASSES, number_classes};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, UInt8Type, UInt32Type};
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Int32Array, RecordBatch, StringArray};
+use arrow_array::types::{Float16Type, Float32Type, Float64Type, Int32Type, Int64Type, UInt8Type, UInt32Type};
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, Float16Array, Float32Array, Int32Array, RecordBatch, StringArray,
+};
 use arrow_schema::{DataType, Field, Schema};
+use half::f16;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -29,8 +33,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn create(path: &Path, dim: usize, classes: &[String]) -> Result<Self, DataError> {
-        let item = Arc::new(Field::new("item", DataType::Float32, false));
+    pub(super) fn create(path: &Path, dim: usize, precision: Precision, classes: &[String]) -> Result<Self, DataError> {
+        let number = match precision {
+            Precision::F16 => DataType::Float16,
+            Precision::F32 => DataType::Float32,
+        };
+        let item = Arc::new(Field::new("item", number, false));
         let list = DataType::FixedSizeList(item.clone(), i32::try_from(dim).expect("width fits an i32"));
         let mut fields = vec![Field::new("id", DataType::Utf8, false), Field::new("feature", list, false)];
         let mut properties = WriterProperties::builder()
@@ -53,7 +61,12 @@ impl Writer {
     }
 
     pub(super) fn push(&mut self, batch: &FeatureTable) -> Result<(), DataError> {
-        let values = Arc::new(Float32Array::from(batch.values.clone()));
+        let values: ArrayRef = match self.item.data_type() {
+            DataType::Float16 => {
+                Arc::new(Float16Array::from_iter_values(batch.values.iter().map(|&value| f16::from_f32(value))))
+            }
+            _ => Arc::new(Float32Array::from(batch.values.clone())),
+        };
         let features = FixedSizeListArray::new(self.item.clone(), batch.dim as i32, values, None);
         let mut columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from_iter_values(&batch.ids)), Arc::new(features)];
         if self.schema.column_with_name("label").is_some() {
@@ -68,7 +81,8 @@ impl Writer {
     }
 }
 
-fn failed_write(path: &Path, error: ParquetError) -> DataError {
+/// The error of a writer, which is one of the file beneath it.
+pub(crate) fn failed_write(path: &Path, error: ParquetError) -> DataError {
     let source = match error {
         ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
             Ok(io) => *io,
@@ -143,7 +157,7 @@ fn read_features(array: &ArrayRef, table: &mut FeatureTable) -> Result<(), Strin
     } else if let Some(list) = array.as_list_opt::<i64>() {
         (0..list.len()).map(|row| list.value(row)).collect()
     } else {
-        return Err(unexpected("feature", array, "lists of f32 or f64"));
+        return Err(unexpected("feature", array, "lists of f16, f32 or f64"));
     };
     if !matches!(array.data_type(), DataType::FixedSizeList(..)) {
         if table.dim == 0 {
@@ -162,10 +176,12 @@ fn read_features(array: &ArrayRef, table: &mut FeatureTable) -> Result<(), Strin
             return Err(unexpected("feature", array, "numbers"));
         } else if let Some(values) = list.as_primitive_opt::<Float32Type>() {
             table.values.extend_from_slice(values.values());
+        } else if let Some(values) = list.as_primitive_opt::<Float16Type>() {
+            table.values.extend(values.values().iter().map(|v| v.to_f32()));
         } else if let Some(values) = list.as_primitive_opt::<Float64Type>() {
             table.values.extend(values.values().iter().map(|&v| v as f32));
         } else {
-            return Err(unexpected("feature", array, "lists of f32 or f64"));
+            return Err(unexpected("feature", array, "lists of f16, f32 or f64"));
         }
     }
     Ok(())

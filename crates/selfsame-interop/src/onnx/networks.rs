@@ -19,6 +19,7 @@ pub fn build(b: &mut Builder, network: &Network, x: &str, size: usize) -> Result
         Network::ResNet(net) => resnet(b, net, x),
         Network::Vit(net) => vit(b, net, x, size),
         Network::BeliefNetwork { layers } => belief_network(b, *layers, x),
+        Network::Mlp { layers, norm, residual } => mlp(b, *layers, *norm, *residual, x),
     }
 }
 
@@ -70,6 +71,18 @@ fn conv_norm(b: &mut Builder, norm: Norm, conv: &str, bn: &str, x: &str, stride:
         return Ok(b.op("Conv", &[x, &weight, &bias], &window));
     }
     let y = b.op("Conv", &[x, &weight], &window);
+    normalized(b, norm, bn, &y, channels, 2)
+}
+
+/// Batch norm or group norm of `[n, channels]` with so many `sides` after them.
+fn normalized(
+    b: &mut Builder,
+    norm: Norm,
+    bn: &str,
+    y: &str,
+    channels: usize,
+    sides: usize,
+) -> Result<String, DataError> {
     let epsilon = Attribute::float("epsilon", NORM_EPSILON);
     if norm == Norm::Batch {
         let [scale, shift, mean, variance] = [
@@ -78,7 +91,7 @@ fn conv_norm(b: &mut Builder, norm: Norm, conv: &str, bn: &str, x: &str, stride:
             b.weight(&format!("{bn}.running_mean"), 1)?,
             b.weight(&format!("{bn}.running_var"), 1)?,
         ];
-        return Ok(b.op("BatchNormalization", &[&y, &scale, &shift, &mean, &variance], &[epsilon]));
+        return Ok(b.op("BatchNormalization", &[y, &scale, &shift, &mean, &variance], &[epsilon]));
     }
     // A group is an instance with its channels side by side; the opset has no norm of groups.
     let groups = (1..=GROUPS.min(channels)).rev().find(|groups| channels % groups == 0).unwrap_or(1);
@@ -87,19 +100,21 @@ fn conv_norm(b: &mut Builder, norm: Norm, conv: &str, bn: &str, x: &str, stride:
         b.floats(&format!("groups.{groups}.{value}"), &tensor)
     });
     let grouped_shape = b.integers(&format!("groups.{groups}.shape"), &[0, groups as i64, -1]);
-    let shape = b.op("Shape", &[&y], &[]);
-    let grouped = b.op("Reshape", &[&y, &grouped_shape], &[]);
+    let shape = b.op("Shape", &[y], &[]);
+    let grouped = b.op("Reshape", &[y, &grouped_shape], &[]);
     let normalized = b.op("InstanceNormalization", &[&grouped, &ones, &zeros], &[epsilon]);
     let normalized = b.op("Reshape", &[&normalized, &shape], &[]);
-    let [scale, shift] = [per_channel(b, &format!("{bn}.weight"))?, per_channel(b, &format!("{bn}.bias"))?];
+    let [scale, shift] =
+        [per_channel(b, &format!("{bn}.weight"), sides)?, per_channel(b, &format!("{bn}.bias"), sides)?];
     let scaled = b.op("Mul", &[&normalized, &scale], &[]);
     Ok(b.op("Add", &[&scaled, &shift], &[]))
 }
 
-/// The encoder's vector of that name along the channels, `[channels, 1, 1]`.
-fn per_channel(b: &mut Builder, name: &str) -> Result<String, DataError> {
-    let Tensor { shape, values } = b.take(name, 1)?;
-    Ok(b.floats(name, &Tensor { shape: vec![shape[0], 1, 1], values }))
+/// The encoder's vector of that name along the channels, with so many `sides` after them: `[channels, 1, 1]`.
+fn per_channel(b: &mut Builder, name: &str, sides: usize) -> Result<String, DataError> {
+    let Tensor { mut shape, values } = b.take(name, 1)?;
+    shape.resize(1 + sides, 1);
+    Ok(b.floats(name, &Tensor { shape, values }))
 }
 
 fn window(kernel: i64, stride: i64, padding: i64) -> [Attribute; 3] {
@@ -119,20 +134,27 @@ fn vit(b: &mut Builder, net: &Vit, x: &str, size: usize) -> Result<String, DataE
     let mut tokens = b.op("Transpose", &[&rows], &[Attribute::ints("perm", &[0, 2, 1])]);
 
     let Tensor { shape, values: mut positions } = b.take("pos_embed", 3)?;
-    let own = (size / net.patch_size).pow(2);
-    let expected = [1, own + usize::from(net.class_token), dim];
+    let (own, before) = ((size / net.patch_size).pow(2), net.positions_before());
+    let expected = [1, own + before, dim];
     if shape != expected {
         return Err(DataError::Data(format!("the weights: pos_embed is {shape:?}, expected {expected:?}")));
     }
     let of_patches = positions.split_off(positions.len() - own * dim);
     let of_patches = b.floats("pos_embed.patches", &Tensor { shape: vec![1, own, dim], values: of_patches });
     tokens = b.op("Add", &[&tokens, &of_patches], &[]);
+    let mut first: Vec<f32> = Vec::new();
     if net.class_token {
-        let class = b.take("cls_token", 3)?.values;
-        let values = class.iter().zip(&positions).map(|(class, position)| class + position).collect();
-        let class = b.floats("cls_token", &Tensor { shape: vec![1, 1, dim], values });
+        first = b.take("cls_token", 3)?.values;
+        first.iter_mut().zip(&positions).for_each(|(class, position)| *class += position);
+    }
+    if net.registers > 0 {
+        first.extend(b.take("reg_token", 3)?.values);
+    }
+    if !first.is_empty() {
+        let count = first.len() / dim;
+        let class = b.floats("cls_token", &Tensor { shape: vec![1, count, dim], values: first });
         let batch = b.op("Shape", &[&tokens], &[Attribute::int("start", 0), Attribute::int("end", 1)]);
-        let one_token = b.integers("cls_token.shape", &[1, dim as i64]);
+        let one_token = b.integers("cls_token.shape", &[count as i64, dim as i64]);
         let shape = b.op("Concat", &[&batch, &one_token], &[Attribute::int("axis", 0)]);
         let class = b.op("Expand", &[&class, &shape], &[]);
         tokens = b.op("Concat", &[&class, &tokens], &[Attribute::int("axis", 1)]);
@@ -145,7 +167,13 @@ fn vit(b: &mut Builder, net: &Vit, x: &str, size: usize) -> Result<String, DataE
         let first = b.index("cls_token.index", 0);
         return Ok(b.op("Gather", &[&encoded, &first], &[Attribute::int("axis", 1)]));
     }
-    Ok(b.op("ReduceMean", &[&encoded], &[Attribute::ints("axes", &[1]), Attribute::int("keepdims", 0)]))
+    let mut of_patches = encoded;
+    if net.registers > 0 {
+        let ends = [net.registers as i64, i64::MAX, 1].map(|value| b.integers(&format!("patches.{value}"), &[value]));
+        let [from, to, axis] = &ends;
+        of_patches = b.op("Slice", &[&of_patches, from, to, axis], &[]);
+    }
+    Ok(b.op("ReduceMean", &[&of_patches], &[Attribute::ints("axes", &[1]), Attribute::int("keepdims", 0)]))
 }
 
 /// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`
@@ -169,14 +197,26 @@ fn transformer_block(b: &mut Builder, net: &Vit, name: &str, x: &str) -> Result<
     let attended = b.op("Transpose", &[&attended], &[Attribute::ints("perm", &[0, 2, 1, 3])]);
     let side_by_side = b.integers("tokens.shape", &[0, 0, net.dim as i64]);
     let attended = b.op("Reshape", &[&attended, &side_by_side], &[]);
-    let attended = linear(b, &format!("{name}.attn.proj"), &attended)?;
+    let mut attended = linear(b, &format!("{name}.attn.proj"), &attended)?;
+    if net.layer_scale {
+        attended = scaled(b, &format!("{name}.ls1.gamma"), &attended)?;
+    }
     let x = b.op("Add", &[x, &attended], &[]);
 
     let normalized = layer_norm(b, &format!("{name}.norm2"), &x)?;
     let hidden = linear(b, &format!("{name}.mlp.fc1"), &normalized)?;
     let hidden = gelu(b, &hidden);
-    let processed = linear(b, &format!("{name}.mlp.fc2"), &hidden)?;
+    let mut processed = linear(b, &format!("{name}.mlp.fc2"), &hidden)?;
+    if net.layer_scale {
+        processed = scaled(b, &format!("{name}.ls2.gamma"), &processed)?;
+    }
     Ok(b.op("Add", &[&x, &processed], &[]))
+}
+
+/// `gamma · x`
+fn scaled(b: &mut Builder, name: &str, x: &str) -> Result<String, DataError> {
+    let gamma = b.weight(name, 1)?;
+    Ok(b.op("Mul", &[x, &gamma], &[]))
 }
 
 /// `x / 2 · (1 + erf(x / √2))`
@@ -205,9 +245,31 @@ fn linear(b: &mut Builder, name: &str, x: &str) -> Result<String, DataError> {
     Ok(b.op("Add", &[&product, &bias], &[]))
 }
 
+/// Layers of `relu(norm(x · weightᵀ))` on vectors, which from the second on may add to what they were given.
+fn mlp(b: &mut Builder, layers: usize, norm: Norm, residual: bool, x: &str) -> Result<String, DataError> {
+    let mut x = b.op("Flatten", &[x], &[Attribute::int("axis", 1)]);
+    for layer in 0..layers {
+        let name = format!("layers.{layer}");
+        let mut y = if norm == Norm::None {
+            linear(b, &format!("{name}.linear"), &x)?
+        } else {
+            let weight = b.take(&format!("{name}.linear.weight"), 2)?;
+            let width = weight.shape[0];
+            let weight = b.floats(&format!("{name}.linear.weight"), &weight.transposed());
+            let product = b.op("MatMul", &[&x, &weight], &[]);
+            normalized(b, norm, &format!("{name}.norm"), &product, width, 0)?
+        };
+        if residual && layer > 0 {
+            y = b.op("Add", &[&y, &x], &[]);
+        }
+        x = b.op("Relu", &[&y], &[]);
+    }
+    Ok(x)
+}
+
 /// Layers of sigmoids on pixels row by row, channels fastest; the means of all layers side by side.
 fn belief_network(b: &mut Builder, layers: usize, x: &str) -> Result<String, DataError> {
-    let [scale, shift] = [per_channel(b, "scale")?, per_channel(b, "shift")?];
+    let [scale, shift] = [per_channel(b, "scale", 2)?, per_channel(b, "shift", 2)?];
     let x = b.op("Mul", &[x, &scale], &[]);
     let x = b.op("Add", &[&x, &shift], &[]);
     let x = b.op("Transpose", &[&x], &[Attribute::ints("perm", &[0, 2, 3, 1])]);

@@ -7,7 +7,7 @@
 //!   one is cut into groups of its rows, each summing over all pixels by itself.
 
 use super::{
-    ConvShape, Epilogue,
+    ConvShape, Epilogue, Span,
     epilogue::ActivateRows,
     moments::{SUMS, block_sums},
     panels::{PackRows, pack, pack_transposed, packed_len},
@@ -42,13 +42,15 @@ fn block(index: usize, size: usize, total: usize) -> Range<usize> {
 
 impl ConvShape {
     fn input_patches<'a>(&self, x: &'a [f32]) -> Patches<'a> {
-        let axis =
-            |len, out| Axis { len, out, stride: self.stride, offset: -(self.padding as isize), taps: self.kernel };
+        let axis = |span: Span, len, out| {
+            let Span { kernel, stride, padding } = span;
+            Axis { len, out, stride, offset: -(padding as isize), taps: kernel }
+        };
         Patches {
             x,
             channels: self.channels_in,
-            y_axis: axis(self.height, self.out_height()),
-            x_axis: axis(self.width, self.out_width()),
+            y_axis: axis(self.y, self.height, self.out_height()),
+            x_axis: axis(self.x, self.width, self.out_width()),
         }
     }
 }
@@ -134,24 +136,27 @@ struct Class {
 
 impl Class {
     /// The class `residue` of an axis of `len` inputs and `out` outputs; `None` if no tap reaches it or it is empty.
-    fn new(conv: &ConvShape, len: usize, out: usize, residue: usize) -> Option<Class> {
+    fn new(span: Span, len: usize, out: usize, residue: usize) -> Option<Class> {
+        let Span { kernel, stride, padding } = span;
         // Output o, tap t touches input o·stride + t − padding, so a class is met by the taps t ≡ residue + padding.
-        let first_tap = (residue + conv.padding) % conv.stride;
-        if residue >= len || first_tap >= conv.kernel {
+        let first_tap = (residue + padding) % stride;
+        if residue >= len || first_tap >= kernel {
             return None;
         }
-        let taps = (conv.kernel - first_tap).div_ceil(conv.stride);
-        let last_tap = first_tap + (taps - 1) * conv.stride;
-        let offset = ((residue + conv.padding) as isize - last_tap as isize) / conv.stride as isize;
-        let axis = Axis { len: out, out: (len - residue).div_ceil(conv.stride), stride: 1, offset, taps };
+        let taps = (kernel - first_tap).div_ceil(stride);
+        let last_tap = first_tap + (taps - 1) * stride;
+        let offset = ((residue + padding) as isize - last_tap as isize) / stride as isize;
+        let axis = Axis { len: out, out: (len - residue).div_ceil(stride), stride: 1, offset, taps };
         Some(Class { residue, axis, last_tap })
     }
 
     /// The classes of both axes that hold values, each with the number of taps of all before.
     fn pairs(conv: &ConvShape) -> impl Iterator<Item = (Class, Class, usize)> {
-        let along = move |len, out| (0..conv.stride).filter_map(move |residue| Class::new(conv, len, out, residue));
-        along(conv.height, conv.out_height())
-            .flat_map(move |y| along(conv.width, conv.out_width()).map(move |x| (y, x)))
+        let along =
+            |span: Span, len, out| (0..span.stride).filter_map(move |residue| Class::new(span, len, out, residue));
+        let (x, width, out_width) = (conv.x, conv.width, conv.out_width());
+        along(conv.y, conv.height, conv.out_height())
+            .flat_map(move |y| along(x, width, out_width).map(move |x| (y, x)))
             .scan(0, |taps, (y, x)| {
                 let before = *taps;
                 *taps += y.axis.taps * x.axis.taps;
@@ -163,7 +168,7 @@ impl Class {
 pub(super) fn input_grad(isa: Isa, conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     let micro = Micro::pixels(isa);
     let channels = conv.channels_in;
-    if conv.kernel < conv.stride && !accumulate {
+    if [conv.y, conv.x].iter().any(|span| span.kernel < span.stride) && !accumulate {
         // Some inputs meet no tap.
         dx.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
     }
@@ -173,13 +178,13 @@ pub(super) fn input_grad(isa: Isa, conv: &ConvShape, dy: &[f32], w: &[f32], dx: 
 
     // The weights of every class, each a matrix of panels of its own.
     let tap_floats = packed_len(conv.channels_out, channels);
-    let mut packed = Buffer::for_overwrite(conv.kernel * conv.kernel * tap_floats);
+    let mut packed = Buffer::for_overwrite(conv.taps() * tap_floats);
     let mut tasks = 0;
     for (y, x, taps_before) in Class::pairs(conv) {
         let (taps_y, taps_x) = (y.axis.taps, x.axis.taps);
         let tap_at = |tap: usize| {
             let (ty, tx) = (tap / taps_x, tap % taps_x);
-            (y.last_tap - ty * conv.stride) * conv.kernel + x.last_tap - tx * conv.stride
+            (y.last_tap - ty * conv.y.stride) * conv.x.kernel + x.last_tap - tx * conv.x.stride
         };
         let panels = &mut packed[taps_before * tap_floats..][..taps_y * taps_x * tap_floats];
         pack_transposed(isa, &micro, w, (taps_y * taps_x, tap_at), channels, conv.channels_out, panels);
@@ -197,9 +202,9 @@ pub(super) fn input_grad(isa: Isa, conv: &ConvShape, dy: &[f32], w: &[f32], dx: 
             let mut offsets = [0; MAX_PIXELS];
             let mut offset = offsets.iter_mut();
             for Segment { image, row, columns, .. } in patches_of(&y, &x).segments(pixels.clone()) {
-                let row = (image * conv.height + y.residue + row * conv.stride) * conv.width + x.residue;
+                let row = (image * conv.height + y.residue + row * conv.y.stride) * conv.width + x.residue;
                 for (column, offset) in columns.zip(&mut offset) {
-                    *offset = (row + column * conv.stride) * channels;
+                    *offset = (row + column * conv.x.stride) * channels;
                 }
             }
             let rows = RowPlaces::Offsets(&offsets[..pixels.len()]);

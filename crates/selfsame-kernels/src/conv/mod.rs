@@ -1,7 +1,8 @@
 //! Two-dimensional convolution: forward, input gradient and weight gradient.
 //!
 //! Activations are `[batch, height, width, channels]`, weights `[kernel y, kernel x, channels in, channels out]`:
-//! `y[n, i, j, o] = Σ x[n, i·s + ky − p, j·s + kx − p, c] · w[ky, kx, c, o]`, values outside the image being 0.
+//! `y[n, i, j, o] = Σ x[n, i·s + ky − p, j·s' + kx − p', c] · w[ky, kx, c, o]`, values outside the image being 0. A signal is an image
+//! of height 1, its kernels are 1×k.
 //!
 //! Two algorithms share one micro-kernel (`micro.rs`). `winograd` needs a quarter of the multiplications for 3×3 kernels of
 //! stride 1; `direct` takes everything else. The shape alone decides which one (`Algorithm::of`), unless
@@ -47,7 +48,31 @@ fn choose_tile(named: Option<&str>) -> Result<usize, TileError> {
     }
 }
 
-/// The shape of a convolution with a square kernel.
+/// How a kernel moves along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Length of the kernel.
+    pub kernel: usize,
+    /// Its step.
+    pub stride: usize,
+    /// Zeros before the input, and as many after it.
+    pub padding: usize,
+}
+
+impl Span {
+    /// Outputs on `len` inputs.
+    fn out(&self, len: usize) -> usize {
+        let Self { kernel, stride, padding } = *self;
+        let padded = len + 2 * padding;
+        assert!(
+            kernel > 0 && stride > 0 && padded >= kernel,
+            "no output position: a kernel of {kernel} and stride {stride} on {len} + 2 · {padding} values"
+        );
+        (padded - kernel) / stride + 1
+    }
+}
+
+/// The shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvShape {
     /// Images.
@@ -60,23 +85,21 @@ pub struct ConvShape {
     pub channels_in: usize,
     /// Output channels.
     pub channels_out: usize,
-    /// Kernel height and width.
-    pub kernel: usize,
-    /// Step of the kernel, in both directions.
-    pub stride: usize,
-    /// Zeros around the input, on every side.
-    pub padding: usize,
+    /// The kernel from top to bottom.
+    pub y: Span,
+    /// The kernel from left to right.
+    pub x: Span,
 }
 
 impl ConvShape {
     /// Output height.
     pub fn out_height(&self) -> usize {
-        self.out(self.height)
+        self.y.out(self.height)
     }
 
     /// Output width.
     pub fn out_width(&self) -> usize {
-        self.out(self.width)
+        self.x.out(self.width)
     }
 
     /// Values of the input, `batch · height · width · channels_in`.
@@ -89,21 +112,14 @@ impl ConvShape {
         self.batch * self.out_height() * self.out_width() * self.channels_out
     }
 
-    /// Values of the weights, `kernel² · channels_in · channels_out`.
+    /// Values of the weights, `kernel height · kernel width · channels_in · channels_out`.
     pub fn weight_len(&self) -> usize {
-        self.kernel * self.kernel * self.channels_in * self.channels_out
+        self.taps() * self.channels_in * self.channels_out
     }
 
-    fn out(&self, len: usize) -> usize {
-        let padded = len + 2 * self.padding;
-        assert!(
-            self.kernel > 0 && self.stride > 0 && padded >= self.kernel,
-            "no output position: {self:?} has a kernel of {} and stride {} on {len} + 2 · {} values",
-            self.kernel,
-            self.stride,
-            self.padding
-        );
-        (padded - self.kernel) / self.stride + 1
+    /// Positions of the kernel.
+    fn taps(&self) -> usize {
+        self.y.kernel * self.x.kernel
     }
 
     /// Asserts that operands have the lengths of this shape.
@@ -111,12 +127,14 @@ impl ConvShape {
         assert!(self.channels_in > 0 && self.channels_out > 0, "a convolution without channels: {self:?}");
         assert!(
             (x, w, y) == (self.input_len(), self.weight_len(), self.output_len()),
-            "{self:?} has input [{}, {}, {}, {}], weights [{k}, {k}, {}, {}] and output [{}, {}, {}, {}], that is {}, {} and {} \
+            "{self:?} has input [{}, {}, {}, {}], weights [{}, {}, {}, {}] and output [{}, {}, {}, {}], that is {}, {} and {} \
              values; received {x}, {w} and {y}",
             self.batch,
             self.height,
             self.width,
             self.channels_in,
+            self.y.kernel,
+            self.x.kernel,
             self.channels_in,
             self.channels_out,
             self.batch,
@@ -126,7 +144,6 @@ impl ConvShape {
             self.input_len(),
             self.weight_len(),
             self.output_len(),
-            k = self.kernel,
         );
     }
 }
@@ -153,7 +170,9 @@ impl Algorithm {
     ///
     /// Below eight channels the transforms cost more than the multiplications they save.
     fn of(conv: &ConvShape, largest: usize) -> Algorithm {
-        if conv.kernel != 3 || conv.stride != 1 || conv.padding > 2 || conv.channels_in.min(conv.channels_out) < 8 {
+        let three = |span: Span| span.kernel == 3 && span.stride == 1 && span.padding <= 2;
+        // Winograd's transforms are of square tiles and pad alike on all sides.
+        if !three(conv.y) || conv.y != conv.x || conv.channels_in.min(conv.channels_out) < 8 {
             return Algorithm::Direct;
         }
         let (height, width) = (conv.out_height(), conv.out_width());

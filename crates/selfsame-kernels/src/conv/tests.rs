@@ -5,14 +5,14 @@ use proptest::prelude::*;
 
 /// The definition in f64: `y`, `dx`, `dw` of `x`, `w`, `dy`.
 fn reference(conv: &ConvShape, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
-    let (ci, co, k) = (conv.channels_in, conv.channels_out, conv.kernel);
+    let (ci, co, [height, width]) = (conv.channels_in, conv.channels_out, [conv.y.kernel, conv.x.kernel]);
     let (out_height, out_width) = (conv.out_height(), conv.out_width());
     let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![0.0; len]);
     for n in 0..conv.batch {
         for (i, j) in (0..out_height).flat_map(|i| (0..out_width).map(move |j| (i, j))) {
-            for (ky, kx) in (0..k).flat_map(|ky| (0..k).map(move |kx| (ky, kx))) {
-                let row = (i * conv.stride + ky).wrapping_sub(conv.padding);
-                let column = (j * conv.stride + kx).wrapping_sub(conv.padding);
+            for (ky, kx) in (0..height).flat_map(|ky| (0..width).map(move |kx| (ky, kx))) {
+                let row = (i * conv.y.stride + ky).wrapping_sub(conv.y.padding);
+                let column = (j * conv.x.stride + kx).wrapping_sub(conv.x.padding);
                 if row >= conv.height || column >= conv.width {
                     continue;
                 }
@@ -20,7 +20,7 @@ fn reference(conv: &ConvShape, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3
                 let output = ((n * out_height + i) * out_width + j) * co;
                 for c in 0..ci {
                     for o in 0..co {
-                        let weight = ((ky * k + kx) * ci + c) * co + o;
+                        let weight = ((ky * width + kx) * ci + c) * co + o;
                         let (value, grad) = (f64::from(x[input + c]), f64::from(dy[output + o]));
                         y[output + o] += value * f64::from(w[weight]);
                         dx[input + c] += grad * f64::from(w[weight]);
@@ -69,7 +69,8 @@ fn relative_error(a: &[f32], b: &[f64]) -> f64 {
 
 fn algorithms(conv: &ConvShape) -> &'static [(Algorithm, f64)] {
     let all = &[(Algorithm::Direct, 1e-5), (Algorithm::Winograd2, 1e-5), (Algorithm::Winograd4, 1e-4)];
-    if conv.kernel == 3 && conv.stride == 1 && conv.padding <= 2 { all } else { &all[..1] }
+    let three = conv.y.kernel == 3 && conv.y.stride == 1 && conv.y.padding <= 2;
+    if three && conv.y == conv.x { all } else { &all[..1] }
 }
 
 fn check_against_reference(conv: &ConvShape) {
@@ -92,24 +93,43 @@ const fn conv(
     [channels_in, channels_out]: [usize; 2],
     [kernel, stride, padding]: [usize; 3],
 ) -> ConvShape {
-    ConvShape { batch, height, width, channels_in, channels_out, kernel, stride, padding }
+    let span = Span { kernel, stride, padding };
+    ConvShape { batch, height, width, channels_in, channels_out, y: span, x: span }
+}
+
+/// Another kernel from top to bottom than from left to right, `[kernel, stride, padding]` each.
+const fn oblong(
+    [batch, height, width]: [usize; 3],
+    [channels_in, channels_out]: [usize; 2],
+    y: [usize; 3],
+    x: [usize; 3],
+) -> ConvShape {
+    let (channels, square) =
+        ([channels_in, channels_out], conv([batch, height, width], [channels_in, channels_out], x));
+    ConvShape { y: conv([batch, height, width], channels, y).y, ..square }
 }
 
 #[test]
 fn shapes_of_networks_agree_with_the_definition() {
     for shape in [
-        conv([2, 8, 8], [3, 16], [3, 1, 1]),   // small stem
-        conv([1, 17, 15], [3, 20], [7, 2, 3]), // ImageNet stem
-        conv([2, 8, 8], [16, 32], [3, 2, 1]),  // first block of a stage
-        conv([2, 9, 7], [16, 32], [1, 2, 0]),  // its shortcut
-        conv([3, 5, 6], [32, 48], [1, 1, 0]),  // bottleneck
-        conv([1, 8, 8], [3, 32], [4, 4, 0]),   // patch embedding
-        conv([2, 6, 5], [16, 16], [5, 1, 2]),  // wide kernel
-        conv([3, 1, 1], [40, 17], [3, 1, 1]),  // 1×1 map
-        conv([1, 2, 9], [64, 64], [3, 1, 1]),  // flat map
-        conv([1, 4, 4], [16, 16], [3, 1, 0]),  // no padding
-        conv([1, 3, 4], [16, 16], [3, 1, 2]),  // full padding
-        conv([2, 5, 5], [8, 8], [2, 3, 0]),    // inputs that no tap meets
+        conv([2, 8, 8], [3, 16], [3, 1, 1]),                // small stem
+        conv([1, 17, 15], [3, 20], [7, 2, 3]),              // ImageNet stem
+        conv([2, 8, 8], [16, 32], [3, 2, 1]),               // first block of a stage
+        conv([2, 9, 7], [16, 32], [1, 2, 0]),               // its shortcut
+        conv([3, 5, 6], [32, 48], [1, 1, 0]),               // bottleneck
+        conv([1, 8, 8], [3, 32], [4, 4, 0]),                // patch embedding
+        conv([2, 6, 5], [16, 16], [5, 1, 2]),               // wide kernel
+        conv([3, 1, 1], [40, 17], [3, 1, 1]),               // 1×1 map
+        conv([1, 2, 9], [64, 64], [3, 1, 1]),               // flat map
+        conv([1, 4, 4], [16, 16], [3, 1, 0]),               // no padding
+        conv([1, 3, 4], [16, 16], [3, 1, 2]),               // full padding
+        conv([2, 5, 5], [8, 8], [2, 3, 0]),                 // inputs that no tap meets
+        oblong([3, 1, 40], [3, 16], [1, 1, 0], [7, 2, 3]),  // stem of a signal
+        oblong([2, 1, 33], [16, 24], [1, 1, 0], [3, 1, 1]), // its blocks
+        oblong([2, 1, 33], [32, 20], [1, 1, 0], [5, 2, 2]), // its stages
+        oblong([2, 1, 12], [1, 8], [1, 1, 0], [12, 1, 0]),  // all of it
+        oblong([1, 9, 12], [16, 16], [3, 1, 1], [5, 2, 0]), // both axes, each its own way
+        oblong([1, 9, 12], [4, 8], [2, 3, 0], [3, 1, 2]),   // inputs that no tap meets, along one axis
     ] {
         check_against_reference(&shape);
     }
@@ -128,13 +148,16 @@ fn every_partition_agrees_with_the_definition() {
 }
 
 fn any_conv() -> impl Strategy<Value = ConvShape> {
-    let kernels = prop::sample::select(vec![[1, 0], [3, 1], [7, 3], [3, 0]]);
-    (1..=2usize, 1..=11usize, 1..=11usize, 1..=70usize, 1..=70usize, kernels, 1..=2usize).prop_filter_map(
+    let kernel = || prop::sample::select(vec![[1, 0], [3, 1], [7, 3], [3, 0]]);
+    let span = || (kernel(), 1..=2usize).prop_map(|([kernel, padding], stride)| [kernel, stride, padding]);
+    // Half of them square.
+    let spans = (span(), span(), any::<bool>()).prop_map(|(y, x, square)| [y, if square { y } else { x }]);
+    (1..=2usize, 1..=11usize, 1..=11usize, 1..=70usize, 1..=70usize, spans).prop_filter_map(
         "the kernel must fit",
-        |(batch, height, width, channels_in, channels_out, [kernel, padding], stride)| {
-            let work = height * width * channels_in * channels_out * kernel * kernel * batch;
-            let fits = height.min(width) + 2 * padding >= kernel && work < 4_000_000;
-            fits.then_some(conv([batch, height, width], [channels_in, channels_out], [kernel, stride, padding]))
+        |(batch, height, width, channels_in, channels_out, [y, x])| {
+            let work = height * width * channels_in * channels_out * y[0] * x[0] * batch;
+            let fits = height + 2 * y[2] >= y[0] && width + 2 * x[2] >= x[0] && work < 4_000_000;
+            fits.then(|| oblong([batch, height, width], [channels_in, channels_out], y, x))
         },
     )
 }

@@ -16,10 +16,12 @@ pub static BACKBONES: &[BackboneEntry] = &[
     resnet::RESNET18,
     resnet::RESNET34,
     resnet::RESNET50,
+    resnet::RESNET101,
     vit::VIT_MICRO,
     vit::VIT_TINY,
     vit::VIT_SMALL,
     vit::VIT_BASE,
+    vit::VIT_LARGE,
     mlp::MLP,
     belief_network::BELIEF_NETWORK,
 ];

@@ -154,6 +154,13 @@ pub(super) const RESNET50: BackboneEntry = entry(
     |site, init, _| build(&Architecture::of_the_paper(&[3, 4, 6, 3], 4), site, init),
     |site| Architecture::of_the_paper(&[3, 4, 6, 3], 4).cost(site),
 );
+/// ResNet-101.
+pub(super) const RESNET101: BackboneEntry = entry(
+    "resnet101",
+    "ResNet-101 (stride on the 3×3, as torchvision); 2048-wide",
+    |site, init, _| build(&Architecture::of_the_paper(&[3, 4, 23, 3], 4), site, init),
+    |site| Architecture::of_the_paper(&[3, 4, 23, 3], 4).cost(site),
+);
 
 /// The 3×3 stride-2 pooling after an `imagenet` stem.
 const STEM_POOL: Window = Window { kernel: 3, stride: 2, padding: 1 };

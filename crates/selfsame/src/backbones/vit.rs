@@ -46,6 +46,10 @@ settings! {
         pool: Pool = "class", Kind::Word(&["class", "mean"]);
         /// how tokens know where they stand
         positions: Positions = "learned", Kind::Word(&["learned", "sincos"]);
+        /// tokens of nobody, room for what the others share; with these the tokens before the patches have no position
+        registers: usize = 0, Kind::Integer(Range::Within(0.0, 64.0));
+        /// whether each branch has trained gains, one per feature
+        layer_scale: bool = false, Kind::Flag;
         /// share of samples that skip a block's branches, rising to this over the depth
         drop_path: f64 = 0.0, Kind::MOMENTUM;
     }
@@ -122,6 +126,9 @@ const SMALL: Architecture = Architecture { dim: 384, depth: 12, heads: 6 };
 /// ViT-Base (Dosovitskiy et al. 2021).
 const BASE: Architecture = Architecture { dim: 768, depth: 12, heads: 12 };
 
+/// ViT-Large (Dosovitskiy et al. 2021).
+const LARGE: Architecture = Architecture { dim: 1024, depth: 24, heads: 16 };
+
 /// 192 wide, six blocks of three heads.
 pub(super) const VIT_MICRO: BackboneEntry = BackboneEntry {
     keys: &[VitMicroSettings::KEYS, VitSettings::KEYS],
@@ -154,6 +161,13 @@ pub(super) const VIT_BASE: BackboneEntry = entry(
     |site, init, role| build(BASE, site, init, role),
     |site| BASE.cost(site),
 );
+/// ViT-Large.
+pub(super) const VIT_LARGE: BackboneEntry = entry(
+    "vit_large",
+    "ViT-Large, timm's architecture and names; 1024-wide",
+    |site, init, role| build(LARGE, site, init, role),
+    |site| LARGE.cost(site),
+);
 
 /// The settings that every vision transformer has, if the backbone is one.
 pub fn settings_of(backbone: &ChosenBackbone) -> Option<VitSettings> {
@@ -181,15 +195,19 @@ fn check_side(site: &Site, key: &str, side: usize) -> Result<(), Error> {
 pub const MLP_RATIO: usize = 4;
 /// Standard deviation of initial weights. (timm truncates this normal at ±2, a hundred deviations off.)
 const WEIGHT_STD: f32 = 0.02;
-/// Standard deviation of the initial class token.
+/// Standard deviation of the initial class token, and of registers.
 const CLASS_STD: f32 = 1e-6;
+/// Initial gains of branches (Touvron et al. 2021, "Going deeper with Image Transformers").
+const GAIN: f32 = 1e-5;
 
 /// A vision transformer up to its pooled tokens.
 #[derive(Module, Debug)]
 pub struct Vit {
     /// `[1, 1, dim]`, with `pool = "class"`.
     cls_token: Option<Param<Tensor<3>>>,
-    /// Positions of the class token, if there is one, and of the patches, row by row: `[1, tokens, dim]`.
+    /// `[1, registers, dim]` (Darcet et al. 2024, "Vision Transformers Need Registers").
+    reg_token: Option<Param<Tensor<3>>>,
+    /// Positions of the class token, if there is one and no registers, and of the patches, row by row: `[1, tokens, dim]`.
     pos_embed: Param<Tensor<3>>,
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
@@ -209,13 +227,15 @@ pub struct PatchEmbed {
     proj: Conv2d,
 }
 
-/// Attention, then an MLP, each after a layer norm and added to what came in.
+/// Attention, then an MLP, each after a layer norm and, perhaps scaled, added to what came in.
 #[derive(Module, Debug)]
 pub struct Block {
     norm1: LayerNorm,
     attn: Attention,
+    ls1: Option<LayerScale>,
     norm2: LayerNorm,
     mlp: Mlp,
+    ls2: Option<LayerScale>,
     #[module(skip)]
     drop_path: f64,
 }
@@ -229,6 +249,12 @@ pub struct Attention {
     heads: usize,
 }
 
+/// `gamma · x`, `[dim]`
+#[derive(Module, Debug)]
+pub struct LayerScale {
+    gamma: Param<Tensor<1>>,
+}
+
 /// `fc2(gelu(fc1(x)))`
 #[derive(Module, Debug)]
 pub struct Mlp {
@@ -239,12 +265,13 @@ pub struct Mlp {
 /// Builds a vision transformer.
 fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Result<Encoder, Error> {
     let Architecture { dim, depth, heads } = architecture;
-    let VitSettings { patch_size, pool, positions, drop_path } = site.read()?;
+    let VitSettings { patch_size, pool, positions, registers, layer_scale, drop_path } = site.read()?;
     let drop_path = if role == Role::Teacher { 0.0 } else { drop_path };
     let (side, channels, class) = (site.size / patch_size, site.channels, pool == Pool::Class);
-    let tokens = usize::from(class) + side * side;
+    let tokens = usize::from(class && registers == 0) + side * side;
     Ok(Encoder::new(Vit {
         cls_token: class.then(|| init.normal("cls_token", [1, 1, dim], CLASS_STD)),
+        reg_token: (registers > 0).then(|| init.normal("reg_token", [1, registers, dim], CLASS_STD)),
         pos_embed: match positions {
             Positions::Learned => init.normal("pos_embed", [1, tokens, dim], WEIGHT_STD),
             Positions::Sincos => {
@@ -257,7 +284,10 @@ fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Re
         blocks: (0..depth)
             .map(|block| {
                 let drop_path = drop_path * block as f64 / (depth - 1).max(1) as f64;
-                Block::new(&init.child(format!("blocks.{block}")), dim, heads, MLP_RATIO, drop_path)
+                let init = init.child(format!("blocks.{block}"));
+                let gains = || layer_scale.then(|| LayerScale { gamma: init.constant([dim], GAIN) });
+                let (ls1, ls2) = (gains(), gains());
+                Block { ls1, ls2, ..Block::new(&init, dim, heads, MLP_RATIO, drop_path) }
             })
             .collect(),
         norm: LayerNorm::new(&init.child("norm"), dim),
@@ -302,23 +332,38 @@ impl Vit {
         tokens + self.patch_positions(grid)
     }
 
-    /// The class token, with its position, before the tokens if there is one; then the blocks and the last norm.
+    /// The class token, with its position if it has one, and the registers before the tokens; then the blocks and the last norm.
     ///
     /// # Shapes
-    /// `[batch, tokens, dim]`, any number of tokens, to `[batch, tokens, dim]`, one more with a class token.
+    /// `[batch, tokens, dim]`, any number of tokens, to `[batch, tokens, dim]`, [`Self::tokens_before`] more.
     pub fn encode(&self, tokens: Tensor<3>, pass: &Pass) -> Tensor<3> {
         let [batch, _, dim] = tokens.dims();
-        let tokens = match &self.cls_token {
-            Some(class) => {
-                let class = class.val() + self.pos_embed.val().slice([0..1, 0..1]);
-                Tensor::cat(vec![class.expand([batch, 1, dim]), tokens], 1)
-            }
-            None => tokens,
+        let class = self.cls_token.as_ref().map(|class| match self.reg_token {
+            None => class.val() + self.pos_embed.val().slice([0..1, 0..1]),
+            Some(_) => class.val(),
+        });
+        let registers = self.reg_token.as_ref().map(Param::val);
+        let first = class.into_iter().chain(registers).map(|first| {
+            let count = first.dims()[1];
+            first.expand([batch, count, dim])
+        });
+        let mut all: Vec<_> = first.collect();
+        let tokens = if all.is_empty() {
+            tokens
+        } else {
+            all.push(tokens);
+            Tensor::cat(all, 1)
         };
         self.norm.forward(self.blocks.iter().fold(tokens, |x, block| block.forward(x, pass)))
     }
 
-    /// The class token, or the mean of the tokens.
+    /// Tokens that [`Self::encode`] puts before those of the patches.
+    pub fn tokens_before(&self) -> usize {
+        let registers = self.reg_token.as_ref().map_or(0, |registers| registers.val().dims()[1]);
+        registers + usize::from(self.cls_token.is_some())
+    }
+
+    /// The class token, or the mean of the patches' tokens.
     ///
     /// # Shapes
     /// `[batch, tokens, dim]`, as [`Self::encode`] gives them, to `[batch, dim]`
@@ -326,7 +371,11 @@ impl Vit {
         let [batch, tokens, dim] = encoded.dims();
         match self.cls_token {
             Some(_) => encoded.slice([0..batch, 0..1]).reshape([batch, dim]),
-            None => ops::mean_pool(encoded.reshape([batch, tokens, 1, dim])),
+            None => {
+                let before = self.tokens_before();
+                let patches = if before == 0 { encoded } else { encoded.slice([0..batch, before..tokens]) };
+                ops::mean_pool(patches.reshape([batch, tokens - before, 1, dim]))
+            }
         }
     }
 
@@ -368,8 +417,10 @@ impl Block {
         Self {
             norm1: LayerNorm::new(&init.child("norm1"), dim),
             attn: Attention { qkv: linear("attn.qkv", [dim, 3 * dim]), proj: linear("attn.proj", [dim, dim]), heads },
+            ls1: None,
             norm2: LayerNorm::new(&init.child("norm2"), dim),
             mlp: Mlp { fc1: linear("mlp.fc1", [dim, mlp_ratio * dim]), fc2: linear("mlp.fc2", [mlp_ratio * dim, dim]) },
+            ls2: None,
             drop_path,
         }
     }
@@ -380,29 +431,34 @@ impl Block {
             let qkv = self.attn.qkv.forward(self.norm1.forward(x.clone()));
             self.attn.proj.forward_onto(ops::attention(qkv, self.attn.heads), residual)
         };
-        let x = self.add_branch(x, attended, pass);
+        let x = self.add_branch(x, attended, self.ls1.as_ref(), pass);
         let processed = |x: &Tensor<3>, residual| {
             let Mlp { fc1, fc2 } = &self.mlp;
             ops::mlp(self.norm2.forward(x.clone()), fc1.parts(), fc2.parts(), residual)
         };
-        self.add_branch(x, processed, pass)
+        self.add_branch(x, processed, self.ls2.as_ref(), pass)
     }
 
-    /// `x + branch(x)`; the branch adds itself, unless samples are to be left out.
+    /// `x + gains · branch(x)`; the branch adds itself, unless it has gains or samples are to be left out.
     fn add_branch(
         &self,
         x: Tensor<3>,
         branch: impl Fn(&Tensor<3>, Option<Tensor<3>>) -> Tensor<3>,
+        gains: Option<&LayerScale>,
         pass: &Pass,
     ) -> Tensor<3> {
+        let scaled = || {
+            let y = branch(&x, None);
+            gains.map_or(y.clone(), |gains| y * gains.gamma.val().reshape([1, 1, -1]))
+        };
         if self.drop_path == 0.0 || !pass.is_training() {
-            return branch(&x, Some(x.clone()));
+            return if gains.is_some() { scaled() + x } else { branch(&x, Some(x.clone())) };
         }
         let (batch, kept) = (x.dims()[0], 1.0 - self.drop_path as f32);
         let factor = |mut rng: selfsame_base::rng::StreamRng| if rng.chance(kept) { 1.0 / kept } else { 0.0 };
         let factors = pass.draw(batch).into_iter().map(factor).collect();
         let factors = constant(factors, [batch, 1, 1], &x.device());
-        branch(&x, None) * factors + x
+        scaled() * factors + x
     }
 }
 

@@ -1,22 +1,26 @@
 //! What a fine-tuned network is to tell of samples: a class, labels or numbers; its loss, and how it is scored.
 
 use crate::objective::cross_entropy;
+use crate::predictor::{Head, Tested};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_base::DataError;
 use selfsame_base::rng::StreamRng;
 use selfsame_evaluate::bootstrap::{Balanced, Outcomes, Resampled, Statistic, Units, correct};
+use selfsame_evaluate::calibration::{self, Known};
 use selfsame_evaluate::features::FeatureTable;
 use selfsame_evaluate::finetuning::{Beside, Fit, LabelCell};
 use selfsame_evaluate::label_subsets::{self, LabelBudget};
-use selfsame_evaluate::linear_probe::{Coordinates, ProbeFeatures, Truth};
+use selfsame_evaluate::linear_probe::{Coordinates, ProbeFeatures, Truth, hold_out};
 use selfsame_evaluate::measures::{Macro, Measure, Predicted};
 use selfsame_evaluate::protocol::{match_classes, uneven};
 use selfsame_evaluate::target_protocol::{TargetProbe, column, moments, predicted, unvaried};
 use selfsame_evaluate::targets::Task;
 
 /// What is to be told of the samples.
-pub(super) struct Goal {
+pub(crate) struct Goal {
     pub task: Task,
+    /// Names of the classes, labels or numbers.
+    pub names: Vec<String>,
     /// Classes, labels or numbers.
     pub width: usize,
     /// Of the training samples: a class each, or `[samples, width]`.
@@ -36,7 +40,8 @@ impl Goal {
         let truth = match_classes(train, test)?;
         let [of_train, of_test] = [&train.labels, &truth].map(|labels| labels.iter().map(|&l| l as f32).collect());
         let classes = [train.labels.clone(), truth];
-        Ok(Self { task: Task::Classes, width: train.classes.len(), train: of_train, test: of_test, classes })
+        let names = train.classes.clone();
+        Ok(Self { task: Task::Classes, width: names.len(), names, train: of_train, test: of_test, classes })
     }
 
     /// Labels or numbers, `[samples, width]` of both parts.
@@ -46,7 +51,7 @@ impl Goal {
     pub fn targets(task: Task, names: &[String], [train, test]: [Vec<f32>; 2]) -> Result<Self, DataError> {
         let width = names.len();
         unvaried(names, &test)?;
-        Ok(Self { task, width, train, test, classes: Default::default() })
+        Ok(Self { task, names: names.to_vec(), width, train, test, classes: Default::default() })
     }
 
     /// Values that are told of a sample.
@@ -94,10 +99,11 @@ impl Goal {
         rows: &[u32],
         groups: Option<&[u32]>,
         rng: &dyn Fn() -> StreamRng,
-    ) -> (Vec<f32>, (Vec<f32>, Vec<f32>)) {
+    ) -> (Vec<f32>, Head) {
         if self.task == Task::Classes {
             let probe = features.fit_to(rows, Truth::Classes(&self.classes[0], self.width), groups, rng());
-            return (probe.outputs(test), features.affine(&probe));
+            let (weight, bias) = features.affine(&probe);
+            return (probe.outputs(test), Head { weight, bias });
         }
         let of_target = |target: usize| {
             TargetProbe::fit(features, rows, &column(&self.train, self.width, target), self.task, groups, rng())
@@ -110,7 +116,7 @@ impl Goal {
         };
         let weights = joined(&maps.iter().map(|(weights, _)| weights).collect::<Vec<_>>(), features.dim());
         let outputs = joined(&outputs.iter().collect::<Vec<_>>(), test.len());
-        (outputs, (weights, maps.iter().map(|(_, bias)| *bias).collect()))
+        (outputs, Head { weight: weights, bias: maps.iter().map(|(_, bias)| *bias).collect() })
     }
 
     /// The loss of the outputs for these training rows.
@@ -136,13 +142,93 @@ impl Goal {
         }
     }
 
-    /// Outputs of the network in the units of the numbers.
-    pub fn in_units(&self, outputs: Vec<f32>, units: &[[f64; 2]]) -> Vec<f32> {
-        if self.task != Task::Numbers {
-            return outputs;
+    /// The head in the units of the numbers.
+    pub fn in_units(&self, mut head: Head, units: &[[f64; 2]]) -> Head {
+        if self.task == Task::Numbers {
+            for (weight, [_, spread]) in head.weight.iter_mut().zip(units.iter().cycle()) {
+                *weight = (f64::from(*weight) * spread) as f32;
+            }
+            for (bias, [mean, spread]) in head.bias.iter_mut().zip(units) {
+                *bias = (mean + spread * f64::from(*bias)) as f32;
+            }
         }
-        let of = |(value, [mean, spread]): (f32, &[f64; 2])| (mean + spread * f64::from(value)) as f32;
-        outputs.into_iter().zip(units.iter().cycle()).map(of).collect()
+        head
+    }
+
+    /// Rows among the labeled ones that nothing is to be learned from, so that probabilities can be fitted to them.
+    pub fn hold_out(&self, rows: &[u32], groups: Option<&[u32]>, rng: &mut StreamRng) -> Vec<u32> {
+        match self.task {
+            Task::Classes => hold_out(rows, Truth::Classes(&self.classes[0], self.width), groups, rng),
+            Task::MultiLabel => hold_out(rows, Truth::Numbers(&self.train), groups, rng),
+            // Nothing is fitted to them.
+            Task::Numbers => Vec::new(),
+        }
+    }
+
+    /// The temperature of outputs for held-out training rows, `[rows, width]`; 1 where there are none.
+    pub fn temperature(&self, held: &[u32], outputs: &[f32]) -> f64 {
+        if held.is_empty() {
+            return 1.0;
+        }
+        let told = self.told();
+        let truth: Vec<f32> =
+            held.iter().flat_map(|&row| &self.train[row as usize * told..][..told]).copied().collect();
+        match self.task {
+            Task::Classes => {
+                let classes: Vec<u32> = truth.iter().map(|&class| class as u32).collect();
+                calibration::temperature(outputs, self.width, Known::Classes(&classes))
+            }
+            _ => calibration::temperature(outputs, self.width, Known::Labels(&truth)),
+        }
+    }
+
+    /// What outputs for the test samples, `[samples, width]`, are worth: accuracy of classes, macro AUROC of labels, R² of numbers,
+    /// and the calibration error before and after the temperature.
+    pub fn tested(&self, outputs: &[f32], temperature: f64, groups: Option<&[u32]>, seed: u64) -> Tested {
+        let units = groups.map_or(Units::Samples(self.test_samples()), Units::Groups);
+        let score = match self.task {
+            Task::Classes => {
+                Resampled::of(&[&Outcomes::of(correct(&self.likeliest(outputs), &self.classes[1]))], units, seed)
+            }
+            task => {
+                let draws = [self.predicted(outputs)];
+                Resampled::of(&[&Macro { measure: main_measure(task), draws: &draws }], units, seed)
+            }
+        };
+        let known = match self.task {
+            Task::Classes => Some(Known::Classes(&self.classes[1])),
+            Task::MultiLabel => Some(Known::Labels(&self.test)),
+            Task::Numbers => None,
+        };
+        let calibration_error = known.map(|known| {
+            [1.0, temperature].map(|temperature| {
+                let are_classes = self.task == Task::Classes;
+                let found = calibration::probabilities(outputs, self.width, are_classes, temperature);
+                calibration::calibration_error(&found, self.width, known)
+            })
+        });
+        let expected = "test samples that differ";
+        Tested {
+            samples: self.test_samples(),
+            score: score.value(0).expect(expected),
+            interval: score.interval(0).expect(expected),
+            calibration_error,
+        }
+    }
+
+    /// The likeliest class of each sample.
+    fn likeliest(&self, outputs: &[f32]) -> Vec<u32> {
+        let largest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
+        outputs.chunks_exact(self.width).map(|row| largest(row).unwrap_or(0) as u32).collect()
+    }
+
+    /// Truth and outputs of every label or number.
+    fn predicted(&self, outputs: &[f32]) -> Vec<Predicted> {
+        let of_target = |target: usize| {
+            let [truth, found] = [&self.test[..], outputs].map(|values| column(values, self.width, target));
+            predicted(self.task, &truth, &found, 0.0)
+        };
+        (0..self.width).map(of_target).collect()
     }
 
     /// What the score would be without looking at the samples.
@@ -171,15 +257,10 @@ impl Goal {
         let units = groups.map_or(Units::Samples(self.test_samples()), Units::Groups);
         match self.task {
             Task::Classes => {
-                let predicted = |outputs: &Vec<f32>| -> Vec<u32> {
-                    let largest =
-                        |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
-                    outputs.chunks_exact(self.width).map(|row| largest(row).unwrap_or(0) as u32).collect()
-                };
                 let truth = &self.classes[1];
                 let scores = outputs.each_ref().map(|draws| Outcomes {
                     samples: None,
-                    draws: draws.iter().map(|outputs| correct(&predicted(outputs), truth)).collect(),
+                    draws: draws.iter().map(|outputs| correct(&self.likeliest(outputs), truth)).collect(),
                 });
                 let members = label_subsets::members(truth, self.width);
                 let within =
@@ -201,16 +282,10 @@ impl Goal {
                 )
             }
             task => {
-                let of_draw = |outputs: &Vec<f32>| -> Vec<Predicted> {
-                    let of_target = |target: usize| {
-                        let [truth, found] = [&self.test, outputs].map(|values| column(values, self.width, target));
-                        predicted(task, &truth, &found, 0.0)
-                    };
-                    (0..self.width).map(of_target).collect()
-                };
+                let of_draw = |outputs: &Vec<f32>| self.predicted(outputs);
                 let found = outputs.each_ref().map(|draws| draws.iter().map(of_draw).collect::<Vec<_>>());
                 let measured = |measure| found.each_ref().map(|draws| Macro { measure, draws });
-                let main = measured(if task == Task::Numbers { Measure::R2 } else { Measure::Auroc });
+                let main = measured(main_measure(task));
                 let mut sides: Vec<(Side, Measure)> = Vec::new();
                 match task {
                     // Errors of several numbers, each in its own units, have no mean.
@@ -231,6 +306,11 @@ impl Goal {
             }
         }
     }
+}
+
+/// What labels or numbers are scored by.
+fn main_measure(task: Task) -> Measure {
+    if task == Task::Numbers { Measure::R2 } else { Measure::Auroc }
 }
 
 /// The place of a further score.

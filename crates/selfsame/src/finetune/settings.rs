@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use selfsame_config::{Choice, Draft, Kind, Part, Range, Schema, Settings, Settled, settings};
+use selfsame_data::augment::Augmentations;
 use selfsame_data::settings::augmentations_part;
 use toml::{Table, Value};
 
@@ -64,7 +65,7 @@ impl FinetuneSettings {
 
 /// The keys of a fine-tuning.
 pub fn schema() -> Schema {
-    let augmentations = augmentations_part("augmentations.*").with_list(mild_augmentations);
+    let augmentations = augmentations_part("augmentations.*", &Augmentations::default()).with_list(mild_augmentations);
     Schema::new(vec![Part::new("", FinetuneKeys::KEYS), augmentations], &[])
 }
 

@@ -14,6 +14,7 @@ use crate::backbones::belief_network::{self, BeliefNetwork, BeliefNetworkSetting
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
+use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, Units, squared_error};
 use crate::outputs::{Loss, Losses};
@@ -29,6 +30,8 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::{Kind, Range, settings};
+use selfsame_data::modality::Modality;
+use toml::Table;
 
 /// Rounds of Gibbs sampling before a fantasy is shown.
 const FANTASY_ROUNDS: usize = 1000;
@@ -38,7 +41,7 @@ const FILTERS: usize = 100;
 settings! {
     /// `[method] name = "deep_belief_network"`
     pub struct DeepBeliefNetworkSettings {
-        /// units of the pixels: bernoulli, for pixels from 0 to 1, or gaussian, of variance 1, for normalized ones
+        /// units of the input: bernoulli, for pixels from 0 to 1, or gaussian, of variance 1, for normalized ones
         visible: String = "bernoulli", Kind::Word(&["bernoulli", "gaussian"]);
         /// rounds of a chain in a step (k); 1 to 10 are usual
         gibbs_steps: usize = 1, Kind::Integer(Range::Within(1.0, 1e6));
@@ -103,7 +106,6 @@ impl Method for DeepBeliefNetwork {
     type Outputs = Losses;
 
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
-        require::images(plan, DeepBeliefNetwork::NAME)?;
         let Some(BeliefNetworkSettings { widths }) = belief_network::settings_of(&plan.backbone) else {
             return Err(needs_belief_network(plan.backbone.name()));
         };
@@ -132,6 +134,12 @@ impl Method for DeepBeliefNetwork {
                 ),
             )),
             _ => Ok(()),
+        }
+    }
+
+    fn fit(keys: &mut Table, to: Batches) {
+        if to.modality == Modality::Vector {
+            keys.insert("visible".into(), "gaussian".into());
         }
     }
 

@@ -22,7 +22,7 @@ use crate::tensor::{to_vec, view_to_device};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_config::{Kind, settings, value};
-use selfsame_data::modality::Modality;
+use selfsame_data::modality::{Columns, Modality};
 use toml::Table;
 
 settings! {
@@ -46,6 +46,8 @@ pub struct DenoisingAutoencoder {
     decoder: ImageDecoder,
     #[module(skip)]
     settings: DenoisingAutoencoderSettings,
+    #[module(skip)]
+    columns: Columns,
 }
 
 impl Method for DenoisingAutoencoder {
@@ -64,15 +66,19 @@ impl Method for DenoisingAutoencoder {
         }
     }
 
-    fn trivial_loss(_config: &Self::Config, _plan: &Plan) -> Option<TrivialLoss> {
-        // Pixels are normalized to variance 1: the error of their mean.
-        Some(TrivialLoss { value: 1.0, formula: "the pixels' variance".into() })
+    fn trivial_loss(_config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
+        // What is given back is normalized to variance 1: the error of its mean.
+        let what = match plan.data.modality {
+            Modality::Image => "pixels",
+            Modality::Vector => "features",
+        };
+        Some(TrivialLoss { value: 1.0, formula: format!("the {what}' variance") })
     }
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
         let decoder = ImageDecoder::new(cx, branch.projector.width(), config.decoder_width);
-        Ok(Self { branch, decoder, settings: config.clone() })
+        Ok(Self { branch, decoder, settings: config.clone(), columns: cx.plan.data.vector_columns() })
     }
 
     /// The error of each sample, `[batch, 1]`, and, to be watched, what the encoder made of the corrupted view.
@@ -109,15 +115,19 @@ impl Method for DenoisingAutoencoder {
 }
 
 impl DenoisingAutoencoder {
-    /// `x̃`: `[batch, height, width, channels]`. The channels of a pixel are masked together, the features of a vector each by
-    /// itself.
+    /// `x̃`: `[batch, height, width, channels]`. The channels of a pixel are masked together, as those of a vector's column are.
     fn corrupted(&self, view: &Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [rows, height, width, channels] = view.dims();
         let (noise, masking) = (self.settings.noise as f32, self.settings.masking as f32);
-        let together = if height * width == 1 { 1 } else { channels };
+        let together: Vec<usize> = match self.columns.is_empty() {
+            true => vec![channels; height * width],
+            false => self.columns.iter().map(|place| place.channels.len()).collect(),
+        };
         let mut pixels = to_vec(view.clone());
-        for (sample, mut rng) in pixels.chunks_exact_mut(height * width * channels).zip(pass.draw(rows)) {
-            for pixel in sample.chunks_exact_mut(together) {
+        for (mut sample, mut rng) in pixels.chunks_exact_mut(height * width * channels).zip(pass.draw(rows)) {
+            for count in &together {
+                let (pixel, rest) = sample.split_at_mut(*count);
+                sample = rest;
                 if rng.chance(masking) {
                     pixel.fill(0.0);
                 } else if noise > 0.0 {

@@ -20,6 +20,7 @@ use crate::tensor::view_to_device;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_config::{Kind, Range, settings};
+use selfsame_data::modality::Modality;
 
 settings! {
     /// `[method] name = "inpainting"`
@@ -53,11 +54,11 @@ pub struct Inpainting {
 
 impl Method for Inpainting {
     const NAME: &'static str = "inpainting";
+    const MODALITIES: &'static [Modality] = &[Modality::Image];
     type Config = InpaintingSettings;
     type Outputs = Losses;
 
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
-        require::images(plan, Inpainting::NAME)?;
         require::one_view_of_h(plan, Inpainting::NAME)?;
         let size = plan.data.size;
         let side = config.side(size);

@@ -20,6 +20,7 @@ use crate::tensor::layers::{Init, LayerNorm, Linear, Pass};
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
 use selfsame_config::{Kind, Range, settings};
+use selfsame_data::modality::Modality;
 
 settings! {
     /// `[method] name = "masked_autoencoder"`
@@ -172,11 +173,11 @@ impl MaskedAutoencoder {
 
 impl Method for MaskedAutoencoder {
     const NAME: &'static str = "masked_autoencoder";
+    const MODALITIES: &'static [Modality] = &[Modality::Image];
     type Config = MaskedAutoencoderSettings;
     type Outputs = Losses;
 
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
-        require::images(plan, MaskedAutoencoder::NAME)?;
         require::one_view_of_h(plan, MaskedAutoencoder::NAME)?;
         let Some(VitSettings { patch_size: patch, .. }) = vit::settings_of(&plan.backbone) else {
             return Err(needs_vit(plan.backbone.name()));

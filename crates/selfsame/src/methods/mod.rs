@@ -16,3 +16,4 @@ pub mod simclr;
 pub mod simsiam;
 pub mod swav;
 pub mod vicreg;
+pub mod vime;

@@ -12,11 +12,11 @@ use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, cross_entropy};
 use crate::outputs::Logits;
 use crate::plan::Plan;
-use crate::require;
 use crate::tensor::layers::Linear;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_config::settings;
+use selfsame_data::modality::Modality;
 
 /// Quarter turns told apart.
 const TURNS: usize = 4;
@@ -35,11 +35,11 @@ pub struct Rotation {
 
 impl Method for Rotation {
     const NAME: &'static str = "rotation";
+    const MODALITIES: &'static [Modality] = &[Modality::Image];
     type Config = RotationSettings;
     type Outputs = Logits;
 
     fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
-        require::images(plan, Rotation::NAME)?;
         match plan.views.iter().position(|group| group.augmentations.iter().any(|choice| choice.name == "rotate")) {
             Some(group) => Err(Error::setting(
                 format!("views.{group}.augmentations"),

@@ -18,6 +18,7 @@ mod reconstruction;
 mod simsiam;
 mod swav;
 mod vicreg;
+mod vime;
 
 pub use barlow_twins::barlow_twins;
 pub use byol::byol;
@@ -35,6 +36,7 @@ pub use reconstruction::squared_error;
 pub use simsiam::simsiam;
 pub use swav::{Swap, sinkhorn, swav};
 pub use vicreg::{VicregWeights, vicreg};
+pub use vime::{mask_estimation, value_estimation};
 
 use crate::tensor::ops::matmul;
 use burn::tensor::Tensor;

@@ -2,7 +2,7 @@
 
 use super::update::Update;
 use selfsame_base::{DataError, lookup};
-use selfsame_config::{Choice, Choices, Kind, Part, Range, Settings, Variant, settings};
+use selfsame_config::{Choice, Choices, Kind, NamePreset, Part, Range, Settings, Variant, settings};
 use toml::Table;
 
 settings! {
@@ -103,7 +103,7 @@ pub static OPTIMIZERS: &[OptimizerEntry] = &[
 /// What the schema has of optimizers.
 pub fn part() -> Part {
     let variants = OPTIMIZERS.iter().map(|entry| entry.variant).collect();
-    let catalogue = Choices { noun: "optimizer", meaning: "update rule", preset: "sgd", variants };
+    let catalogue = Choices { noun: "optimizer", meaning: "update rule", preset: NamePreset::Name("sgd"), variants };
     Part::new("optimizer", CommonSettings::KEYS).with_choices(catalogue)
 }
 

@@ -61,6 +61,7 @@ fn in_this_process() {
         test: &dataset,
         told: &told,
         parts: &parts,
+        save: None,
     };
     let settings = FinetuneSettings::parse(&[]).unwrap();
     let labels = [LabelBudget::All];

@@ -4,6 +4,7 @@ mod ablations;
 mod divergence;
 mod doors;
 mod environment;
+mod import;
 mod methods;
 mod not_finite;
 mod plans;

@@ -92,6 +92,7 @@ fn a_checkpoint_of_nan_is_neither_tuned_nor_trained_further() {
         test: &dataset,
         told: &told,
         parts: &parts,
+        save: None,
     };
     let settings = FinetuneSettings::parse(&[]).unwrap();
     let tuned = finetune(&tuning, &[LabelBudget::All], &settings, &mut |_, _, _| {}, &mut |_| panic!("scored"));

@@ -111,14 +111,14 @@ fn arguments_beat_the_recipe_which_beats_the_defaults() {
     assert_eq!(plan.views[0].augmentations[0].keys["scale"], Value::Array(vec![0.3.into(), 1.0.into()]));
     assert_eq!(plan.out, PathBuf::from("runs/simclr-demo"));
     let origin = |path: &str| planned.resolved.origin(path).expect(path).to_string();
-    assert_eq!(origin("train.batch_size"), "command line");
+    assert_eq!(origin("train.batch_size"), "arguments");
     assert_eq!(origin("train.chunk_size"), "train.batch_size");
     assert_eq!(origin("train.epochs"), "default");
     assert_eq!(origin("data.path"), "my.toml:3");
     assert_eq!(origin("method.temperature"), "my.toml:6");
     assert_eq!(origin("views.0.augmentations.0.scale"), "my.toml:10");
     assert_eq!(origin("views.0.augmentations.0.ratio"), "default");
-    assert_eq!(origin("views.0.augmentations.1.p"), "command line");
+    assert_eq!(origin("views.0.augmentations.1.p"), "arguments");
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn mistakes_are_told_precisely() {
     let data = "[data]\npath = 'x'\n";
     let cases: &[(&str, &[&str], &str)] = &[
         ("[data]\npath = 'x'\nszie = 3", &[], "data.szie: unknown key; did you mean `data.size`? (from my.toml:3)"),
-        (data, &["batchsize=3"], "batchsize: unknown key; did you mean `train.batch_size`? (from command line)"),
-        (data, &["temprature=1"], "temprature: unknown key; did you mean `method.temperature`? (from command line)"),
+        (data, &["batchsize=3"], "batchsize: unknown key; did you mean `train.batch_size`? (from arguments)"),
+        (data, &["temprature=1"], "temprature: unknown key; did you mean `method.temperature`? (from arguments)"),
         ("[trian]\nepochs = 3", &[], "trian.epochs: unknown key; did you mean `train.epochs`? (from my.toml:2)"),
         ("[optimiser]", &[], "optimiser: unknown key; did you mean `optimizer`? (from my.toml:1)"),
         (
@@ -210,16 +210,16 @@ fn mistakes_are_told_precisely() {
         (
             data,
             &["batch_size=1"],
-            "train.batch_size: expected a whole number from 2 to 1000000, got 1 (from command line)",
+            "train.batch_size: expected a whole number from 2 to 1000000, got 1 (from arguments)",
         ),
-        (data, &["epochs=1.5"], "train.epochs: expected a whole number from 1 to 1000000, got 1.5 (from command line)"),
-        (data, &["optimizer.base_lr=0"], "optimizer.base_lr: expected a number above 0, got 0 (from command line)"),
-        (data, &["optimizer.base_lr=nan"], "optimizer.base_lr: expected a number above 0, got nan (from command line)"),
-        (data, &["data.channels=17"], "data.channels: 17, expected at most 16 of images (from command line)"),
+        (data, &["epochs=1.5"], "train.epochs: expected a whole number from 1 to 1000000, got 1.5 (from arguments)"),
+        (data, &["optimizer.base_lr=0"], "optimizer.base_lr: expected a number above 0, got 0 (from arguments)"),
+        (data, &["optimizer.base_lr=nan"], "optimizer.base_lr: expected a number above 0, got nan (from arguments)"),
+        (data, &["data.channels=17"], "data.channels: 17, expected at most 16 of images (from arguments)"),
         (
             data,
             &["optimizer=adamw", "optimizer.betas=[0.9]"],
-            "optimizer.betas: expected a list of 2 numbers, each from 0 to below 1, got [0.9] (from command line)",
+            "optimizer.betas: expected a list of 2 numbers, each from 0 to below 1, got [0.9] (from arguments)",
         ),
         (
             data,
@@ -229,7 +229,7 @@ fn mistakes_are_told_precisely() {
         (
             data,
             &["backbone.norm=layer"],
-            "backbone.norm: expected `batch`, `group` or `none`, got the text \"layer\" (from command line)",
+            "backbone.norm: expected `batch`, `group` or `none`, got the text \"layer\" (from arguments)",
         ),
         (
             data,
@@ -244,7 +244,7 @@ fn mistakes_are_told_precisely() {
         (
             data,
             &["backbone=vit_micro", "size=30"],
-            "data.size: 30 is not a multiple of backbone.patch_size = 4; 28 or 32 would work, or a patch_size of 1, 2, 3, 5, 6, 10, 15 (from command line)",
+            "data.size: 30 is not a multiple of backbone.patch_size = 4; 28 or 32 would work, or a patch_size of 1, 2, 3, 5, 6, 10, 15 (from arguments)",
         ),
         (
             SIMPLE,
@@ -254,7 +254,7 @@ fn mistakes_are_told_precisely() {
         (
             data,
             &["chunk_size=512"],
-            "train.chunk_size: 512 is more than train.batch_size = 256; at most that works (from command line)",
+            "train.chunk_size: 512 is more than train.batch_size = 256; at most that works (from arguments)",
         ),
         (
             data,
@@ -264,9 +264,9 @@ fn mistakes_are_told_precisely() {
         (
             data,
             &["method.temperature=warm"],
-            "method.temperature: expected a number above 0, got the text \"warm\" (from command line)",
+            "method.temperature: expected a number above 0, got the text \"warm\" (from arguments)",
         ),
-        (data, &["seed.x=1"], "seed.x: `seed` is a value, it has no keys of its own (from command line)"),
+        (data, &["seed.x=1"], "seed.x: `seed` is a value, it has no keys of its own (from arguments)"),
         (data, &["seed"], "`seed`: expected key=value, e.g. epochs=20 or data=photos/"),
         (data, &["evaluate.per_class=[1,"], "evaluate.per_class: \"[1,\" is not a TOML value"),
         ("train = 3", &[], "train: expected a table, got 3 (from my.toml:1)"),
@@ -277,22 +277,18 @@ fn mistakes_are_told_precisely() {
             "views: expected a list of groups: write [[views]] with double brackets (from my.toml:1)",
         ),
         ("", &[], "data.path: missing: folder or file"),
-        (
-            SIMPLE,
-            &["views.0.count=0"],
-            "views.0.count: expected a whole number from 1 to 64, got 0 (from command line)",
-        ),
+        (SIMPLE, &["views.0.count=0"], "views.0.count: expected a whole number from 1 to 64, got 0 (from arguments)"),
         (
             SIMPLE,
             &["views.3.count=1"],
-            "views.3.count: `views` has the elements 0 to 0; there is no `3` (from command line)",
+            "views.3.count: `views` has the elements 0 to 0; there is no `3` (from arguments)",
         ),
         (
             SIMPLE,
             &["views.0.augmentations.0.scael=1"],
-            "views.0.augmentations.0.scael: unknown key; did you mean `views.0.augmentations.0.scale`? (from command line)",
+            "views.0.augmentations.0.scael: unknown key; did you mean `views.0.augmentations.0.scale`? (from arguments)",
         ),
-        (SIMPLE, &["views.0.augmentations.blur.p=1"], "there is no `blur` (from command line)"),
+        (SIMPLE, &["views.0.augmentations.blur.p=1"], "there is no `blur` (from arguments)"),
         (
             SIMPLE,
             &["views.0.augmentations=[{name=\"flip\"}]"],

@@ -8,7 +8,7 @@ use selfsame::tensor::parameters::read_safetensors;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/encoders.json");
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/encoders.json");
 
 /// Instruction set, run, tensor, and the first 16 digits of the hash of its shape and values.
 type Hashes = BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>;

@@ -73,7 +73,7 @@ fn encoder(case: &Case, device: &Device) -> Encoder {
 
 #[test]
 fn residual_networks_are_torchvisions() {
-    let file: File = serde_json::from_str(include_str!("../../../../tests/golden/resnet.json")).unwrap();
+    let file: File = serde_json::from_str(include_str!("../golden/resnet.json")).unwrap();
     for case in &file.cases {
         let label = format!("{} {:?}", case.backbone, case.stem);
         let shape = [case.batch, case.size, case.size, case.channels];

@@ -622,7 +622,7 @@ fn damaged_clusters_are_found_again() {
 /// `SELFSAME_RECORD=1 cargo test -p selfsame golden_encoders` writes one for a format that has none yet.
 #[test]
 fn golden_encoders_are_read_for_ever() {
-    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
     let temporary = tempfile::tempdir().unwrap();
     // Pixels that no generator has to be kept for.
     let pixels: Vec<f32> = (0..2 * 12 * 12).map(|i| ((i * 37 % 101) as f32) / 50.0 - 1.0).collect();

@@ -9,6 +9,7 @@ use selfsame::trainer::{Outcome, WeightsOf};
 use selfsame_base::npy::npy_header;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::dataset::Dataset;
+use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, DataSettings, OnDataChange};
 use selfsame_evaluate::sketch::{self, Sketch};
 use std::fs;
@@ -110,6 +111,7 @@ fn of_one_view(more: &[&str]) -> Vec<String> {
 pub fn every_method(source: &Path) -> Vec<Vec<String>> {
     let mut all: Vec<Vec<String>> = METHODS
         .iter()
+        .filter(|method| method.modalities.contains(&Modality::Image))
         .map(|method| [vec![format!("method={}", method.name)], needs(method.name, source)].concat())
         .collect();
     all.push(vec!["method=moco".into(), "method.version=v3".into()]);

@@ -1,9 +1,10 @@
 //! Vectors go the way of images: the same bytes for any threads and after any interruption, and the plan that is theirs.
 
 use super::training::{encoder, losses, method, train, train_to};
-use selfsame::catalogue::{Catalogue, Planned};
+use selfsame::catalogue::{Catalogue, METHODS, Planned};
 use selfsame::diagnose::{self, Examined};
 use selfsame::embed::{Pixels, Tables, Wanted};
+use selfsame::tensor::parameters::read_safetensors;
 use selfsame::trainer::WeightsOf;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::modality::Modality;
@@ -45,10 +46,15 @@ const SMALL: [&str; 2] = ["backbone=mlp", "backbone.width=16"];
 #[test]
 fn a_table_trains_with_methods_made_for_images_and_resumes_bit_by_bit() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["simclr", "barlow_twins", "moco", "swav", "denoising_autoencoder", "clusterfit"] {
+    for (index, entry) in METHODS.iter().filter(|entry| entry.modalities.contains(&Modality::Vector)).enumerate() {
+        let name = entry.name;
         let method = format!("method={name}");
         let source = format!("method.source={}", folder.path().join("simclr-whole").display());
-        let mut more = [&SMALL[..], &[&method]].concat();
+        let backbone = match name {
+            "deep_belief_network" => ["backbone=belief_network", "backbone.widths=[9, 7]"],
+            _ => SMALL,
+        };
+        let mut more = [&backbone[..], &[&method, ["chunk_size=12", "chunk_size=5"][index % 2]]].concat();
         if name == "clusterfit" {
             more.extend([source.as_str(), "method.clusters=4"]);
         }
@@ -115,4 +121,87 @@ fn what_is_for_images_is_refused_on_vectors_and_the_other_way_round() {
     let views = "views=[{ count = 2, augmentations = [{ name = \"mixup\" }] }]";
     assert!(images(views).contains("mixup is for vectors, these data are images"));
     assert!(images("data.channels=17").contains("data.channels"));
+}
+
+#[test]
+fn keys_of_the_backbone_for_vectors_need_no_name_and_those_of_another_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let Planned { plan, .. } = try_planned(folder.path(), "run", &["backbone.width=24", "backbone.norm=none"]).unwrap();
+    assert_eq!((plan.backbone.name(), plan.backbone.keys["width"].as_integer()), ("mlp", Some(24)));
+    let error = try_planned(folder.path(), "run", &["backbone.widths=[8]"]).err().unwrap().to_string();
+    assert!(error.contains("backbone.widths: a key of backbone `resnet_micro`, which `mlp` does not read"), "{error}");
+}
+
+#[test]
+fn data_of_another_modality_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let Planned { plan, dataset, .. } = try_planned(folder.path(), "run", &SMALL).unwrap();
+    train(&plan, &dataset);
+    let error = plan.sibling(Path::new("demo"), 0).err().unwrap().to_string();
+    assert_eq!(error, "data.modality: demo holds images, expected vectors");
+    let init = format!("init={}", plan.out.display());
+    let arguments = [init, "data=demo".into(), format!("out={}", folder.path().join("next").display())];
+    let error = Catalogue::default().plan_fitted(&arguments).err().unwrap().to_string();
+    assert!(error.contains("data.modality") && error.contains("demo holds images, expected vectors"), "{error}");
+}
+
+/// Another table has its columns in another order, fewer values of a category, one that is new, gaps, and no label.
+#[test]
+fn another_table_becomes_the_features_that_the_encoder_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let Planned { plan, dataset, .. } = try_planned(folder.path(), "run", &SMALL).unwrap();
+    train(&plan, &dataset);
+    assert_eq!(plan.data.columns, ["a", "b", "c", "d", "flag\t", "color\tblue\tred"]);
+    let other = folder.path().join("other.csv");
+    fs::write(&other, "color,e,d,c,b,a,flag\nred,9,4,3,2,1,yes\ngreen,9,8,7,6,5,\n").unwrap();
+    let other = plan.sibling(&other, 0).unwrap();
+    let row = |index: usize| other.with_sample(index, |sample| format!("{:?}", sample.pixels)).unwrap();
+    assert_eq!(row(0), "F32([1.0, 2.0, 3.0, 4.0, 1.0, 0.0, 0.0, 1.0])");
+    assert_eq!(row(1), "F32([5.0, 6.0, 7.0, 8.0, 1.0, 1.0, 0.0, 0.0])");
+    assert!(other.classes().is_empty() && other.notes().iter().any(|note| note.contains("such as \"green\"")));
+    let none = folder.path().join("none.csv");
+    fs::write(&none, "a,b,c,d,flag\n1,2,3,4,yes\n").unwrap();
+    let error = plan.sibling(&none, 0).err().unwrap().to_string();
+    assert!(
+        error.contains("has no column `color`, which data.columns lists; its columns are a, b, c, d, flag"),
+        "{error}"
+    );
+}
+
+/// Of the same seed, but for what a category is learned as.
+#[test]
+fn categories_are_embedded_or_seen_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let shapes = |run: &str, embedding: &str| {
+        let Planned { plan, dataset, .. } =
+            try_planned(folder.path(), run, &[&SMALL[..], &[embedding]].concat()).unwrap();
+        train(&plan, &dataset);
+        let found = read_safetensors(&plan.out.join("encoder.safetensors")).unwrap();
+        let shape = |name: &str| found.get(name).map(|array| array.shape.clone());
+        (shape("embeddings.0.weight"), shape("layers.0.linear.weight"))
+    };
+    // Of eight features two are the category's.
+    assert_eq!(shapes("plain", "backbone.embedding=0"), (None, Some(vec![8, 16])));
+    assert_eq!(shapes("learned", "backbone.embedding=3"), (Some(vec![2, 3]), Some(vec![9, 16])));
+}
+
+#[test]
+fn vime_needs_a_view_as_it_is_and_one_that_is_corrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |views: &str| {
+        let views = format!("views={views}");
+        try_planned(folder.path(), "run", &[&SMALL[..], &["method=vime", &views]].concat()).err().map(|e| e.to_string())
+    };
+    assert_eq!(with(r#"[{count=1}, {count=1, augmentations=[{name="feature_dropout"}]}]"#), None);
+    for views in [
+        "[{count=2}]",
+        r#"[{count=1}, {count=1, augmentations=[{name="gaussian_noise"}]}]"#,
+        r#"[{count=2, augmentations=[{name="feature_corruption"}]}]"#,
+    ] {
+        let error = with(views).unwrap();
+        assert!(error.contains("views: method.name = \"vime\" needs two views, the first as it is"), "{error}");
+    }
+    let arguments = ["data=demo".to_owned(), "method=vime".into()];
+    let error = Catalogue::default().plan_fitted(&arguments).err().unwrap().to_string();
+    assert!(error.contains("vime is for vectors, the data are images; `simclr`"), "{error}");
 }

@@ -37,13 +37,14 @@ struct Case {
     heads: usize,
     batch: usize,
     resized: usize,
+    registers: usize,
     h: Vec<f64>,
     h_resized: Vec<f64>,
     gradients: BTreeMap<String, Gradient>,
 }
 
 fn golden() -> File {
-    serde_json::from_str(include_str!("../../../../tests/golden/vit.json")).unwrap()
+    serde_json::from_str(include_str!("../golden/vit.json")).unwrap()
 }
 
 impl Case {
@@ -56,6 +57,8 @@ impl Case {
             ("patch_size", count(self.patch_size)),
             ("pool", Value::try_from(self.pool).unwrap()),
             ("positions", Value::try_from(self.positions).unwrap()),
+            ("registers", count(self.registers)),
+            ("layer_scale", Value::Boolean(self.registers > 0)),
         ];
         let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         backbones::named("vit_micro", keys, self.size).unwrap()
@@ -85,7 +88,7 @@ impl Case {
 #[test]
 fn vision_transformers_are_timms() {
     for case in &golden().cases {
-        let label = format!("{:?}, {:?}", case.pool, case.positions);
+        let label = format!("{:?}, {:?}, {} registers", case.pool, case.positions, case.registers);
         let plain = case.encoder(&Device::flex());
         for (size, golden) in [(case.size, &case.h), (case.resized, &case.h_resized)] {
             let h = to_vec(plain.for_inference().forward(case.images(size), &Pass::evaluate()));

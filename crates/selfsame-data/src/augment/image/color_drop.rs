@@ -13,6 +13,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "color_drop",
     summary: "Color removed now and then; the channels stay three",
+    modalities: &[Modality::Image],
     keys: ColorDropSettings::GROUP,
     build: grayscale::build,
 };

@@ -35,6 +35,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "color_jitter",
     summary: "Random brightness, contrast, saturation and hue, in random order",
+    modalities: &[Modality::Image],
     keys: ColorJitterSettings::GROUP,
     build: |cx| {
         let settings: ColorJitterSettings = cx.read()?;

@@ -20,6 +20,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "cutout",
     summary: "A square of random place is hidden",
+    modalities: &[Modality::Image],
     keys: CutoutSettings::GROUP,
     build: |cx| {
         let settings: CutoutSettings = cx.read()?;

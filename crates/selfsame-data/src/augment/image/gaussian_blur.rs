@@ -21,6 +21,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "gaussian_blur",
     summary: "Gaussian blur of random width",
+    modalities: &[Modality::Image],
     keys: GaussianBlurSettings::GROUP,
     build: |cx| {
         let settings: GaussianBlurSettings = cx.read()?;

@@ -18,6 +18,7 @@ settings! {
 pub(in crate::augment) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "gaussian_noise",
     summary: "Normal noise of random strength on every value",
+    modalities: &[Modality::Image, Modality::Vector],
     keys: GaussianNoiseSettings::GROUP,
     build: |cx| {
         let settings: GaussianNoiseSettings = cx.read()?;

@@ -16,6 +16,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "grayscale",
     summary: "Color removed from every view; the channels stay three",
+    modalities: &[Modality::Image],
     keys: GrayscaleSettings::GROUP,
     build,
 };

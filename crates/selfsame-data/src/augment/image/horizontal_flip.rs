@@ -15,6 +15,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "horizontal_flip",
     summary: "Left becomes right",
+    modalities: &[Modality::Image],
     keys: HorizontalFlipSettings::GROUP,
     build: |cx| {
         let settings: HorizontalFlipSettings = cx.read()?;

@@ -17,7 +17,7 @@ mod vertical_flip;
 
 pub(super) use color_jitter::ColorJitter;
 pub(super) use gaussian_blur::GaussianBlur;
-pub(super) use gaussian_noise::{ENTRY as GAUSSIAN_NOISE, noise, noise_seed};
+pub(super) use gaussian_noise::{noise, noise_seed};
 pub(super) use grayscale::Grayscale;
 pub(super) use horizontal_flip::HorizontalFlip;
 pub(super) use random_resized_crop::RandomResizedCrop;
@@ -26,11 +26,12 @@ pub(super) use solarize::Solarize;
 pub(super) use vertical_flip::VerticalFlip;
 
 use super::{Augmentation, AugmentationContext, AugmentationEntry, Draw, View};
+use crate::modality::Modality;
 use selfsame_config::{Kind, Range, Settings, settings};
 use toml::Value;
 
-/// Every image augmentation that a recipe can name.
-pub static IMAGE_AUGMENTATIONS: &[AugmentationEntry] = &[
+/// The augmentations of images; some are for vectors too.
+pub(super) static ENTRIES: &[AugmentationEntry] = &[
     random_resized_crop::ENTRY,
     horizontal_flip::ENTRY,
     vertical_flip::ENTRY,

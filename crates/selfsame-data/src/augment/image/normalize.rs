@@ -18,6 +18,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "normalize",
     summary: "(value − mean) / std, in place of the data's own constants; must be the last",
+    modalities: &[Modality::Image],
     keys: NormalizeSettings::GROUP,
     build: |cx| {
         let settings: NormalizeSettings = cx.read()?;

@@ -23,6 +23,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "random_erase",
     summary: "A rectangle of random place, area and shape is hidden",
+    modalities: &[Modality::Image],
     keys: RandomEraseSettings::GROUP,
     build: |cx| {
         let settings: RandomEraseSettings = cx.read()?;

@@ -25,6 +25,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "random_resized_crop",
     summary: "A random part, resized to the size of the view (the centered square when not applied)",
+    modalities: &[Modality::Image],
     keys: RandomResizedCropSettings::GROUP,
     build: |cx| {
         let settings: RandomResizedCropSettings = cx.read()?;

@@ -26,6 +26,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "rotate",
     summary: "Counter-clockwise rotation by 0, 90, 180 or 270 degrees, or by an angle",
+    modalities: &[Modality::Image],
     keys: RotateSettings::GROUP,
     build: |cx| {
         let settings: RotateSettings = cx.read()?;

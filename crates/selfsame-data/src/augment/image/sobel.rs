@@ -17,6 +17,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "sobel",
     summary: "Every channel becomes its edges",
+    modalities: &[Modality::Image],
     keys: SobelSettings::GROUP,
     build: |cx| {
         let settings: SobelSettings = cx.read()?;

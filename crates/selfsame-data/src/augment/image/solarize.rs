@@ -18,6 +18,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "solarize",
     summary: "Values at and above a threshold become 1 − value",
+    modalities: &[Modality::Image],
     keys: SolarizeSettings::GROUP,
     build: |cx| {
         let settings: SolarizeSettings = cx.read()?;

@@ -15,6 +15,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "vertical_flip",
     summary: "Up becomes down",
+    modalities: &[Modality::Image],
     keys: VerticalFlipSettings::GROUP,
     build: |cx| {
         let settings: VerticalFlipSettings = cx.read()?;

@@ -6,7 +6,7 @@ use super::*;
 settings! {
     /// `{ name = "feature_corruption" }`
     pub struct FeatureCorruptionSettings {
-        /// share of the features that are replaced
+        /// share of the features that are replaced, a category's values together
         rate: f32 = 0.6, Kind::SHARE;
         /// probability of being applied
         p: f32 = 1.0, Kind::SHARE;
@@ -16,6 +16,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "feature_corruption",
     summary: "Some features replaced by those of other samples, each by another's",
+    modalities: &[Modality::Vector],
     keys: FeatureCorruptionSettings::GROUP,
     build: |cx| {
         let FeatureCorruptionSettings { rate, p } = cx.read()?;
@@ -39,9 +40,10 @@ impl Augmentation for FeatureCorruption {
 
     fn apply(&self, view: &mut View, draw: &Draw) {
         let [rate, seed, ..] = draw.values;
-        let (others, values) = view.with_others();
-        some_features(values.len(), rate, &mut noise(seed), |feature, rng| {
-            values[feature] = others.row(rng.below(others.len()))[feature];
+        let (others, columns, values) = view.with_others();
+        some_of(columns, rate, &mut noise(seed), |channels, rng| {
+            let other = others.row(rng.below(others.len()));
+            values[channels.clone()].copy_from_slice(&other[channels]);
         });
     }
 

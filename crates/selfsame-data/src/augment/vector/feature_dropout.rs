@@ -5,7 +5,7 @@ use super::*;
 settings! {
     /// `{ name = "feature_dropout" }`
     pub struct FeatureDropoutSettings {
-        /// share of the features that are left out
+        /// share of the features that are left out, a category's values together
         rate: f32 = 0.3, Kind::SHARE;
         /// probability of being applied
         p: f32 = 1.0, Kind::SHARE;
@@ -15,6 +15,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "feature_dropout",
     summary: "Some features set to their mean over the data",
+    modalities: &[Modality::Vector],
     keys: FeatureDropoutSettings::GROUP,
     build: |cx| {
         let FeatureDropoutSettings { rate, p } = cx.read()?;
@@ -38,6 +39,7 @@ impl Augmentation for FeatureDropout {
 
     fn apply(&self, view: &mut View, draw: &Draw) {
         let [rate, seed, ..] = draw.values;
-        some_features(view.values.len(), rate, &mut noise(seed), |feature, _| view.values[feature] = 0.0);
+        let columns = view.columns.clone();
+        some_of(&columns, rate, &mut noise(seed), |channels, _| view.values[channels].fill(0.0));
     }
 }

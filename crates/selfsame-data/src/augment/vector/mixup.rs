@@ -16,6 +16,7 @@ settings! {
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "mixup",
     summary: "A weighted mean with another sample",
+    modalities: &[Modality::Vector],
     keys: MixupSettings::GROUP,
     build: |cx| {
         let MixupSettings { weight, p } = cx.read()?;
@@ -42,7 +43,7 @@ impl Augmentation for Mixup {
 
     fn apply(&self, view: &mut View, draw: &Draw) {
         let [weight, seed, ..] = draw.values;
-        let (others, values) = view.with_others();
+        let (others, _, values) = view.with_others();
         let other = others.row(noise(seed).below(others.len()));
         values.iter_mut().zip(other).for_each(|(value, other)| *value = weight * *value + (1.0 - weight) * other);
     }

@@ -5,22 +5,24 @@ mod feature_corruption;
 mod feature_dropout;
 mod mixup;
 
-use super::image::{GAUSSIAN_NOISE, noise, noise_seed};
+use super::image::{noise, noise_seed};
 use super::{Augmentation, AugmentationEntry, Draw, View};
 use crate::image::Size;
+use crate::modality::{Columns, Modality};
 use selfsame_base::rng::ViewRng;
 use selfsame_config::{Kind, Range, Settings, settings};
+use std::ops;
 
-/// Every augmentation of vectors that a recipe can name.
-pub static VECTOR_AUGMENTATIONS: &[AugmentationEntry] =
-    &[feature_corruption::ENTRY, feature_dropout::ENTRY, GAUSSIAN_NOISE, mixup::ENTRY];
+/// The augmentations of vectors alone.
+pub(super) static ENTRIES: &[AugmentationEntry] = &[feature_corruption::ENTRY, feature_dropout::ENTRY, mixup::ENTRY];
 
-/// Visits `share` of the `features`, rounded down, drawn without replacement.
-fn some_features(features: usize, share: f32, rng: &mut ViewRng, mut visit: impl FnMut(usize, &mut ViewRng)) {
-    let mut order: Vec<u32> = (0..features as u32).collect();
-    for place in 0..(share * features as f32) as usize {
-        order.swap(place, place + rng.below(features - place));
-        visit(order[place] as usize, rng);
+/// Visits the channels of `share` of the `columns`, rounded down, drawn without replacement.
+fn some_of(columns: &Columns, share: f32, rng: &mut ViewRng, mut visit: impl FnMut(ops::Range<usize>, &mut ViewRng)) {
+    let count = columns.len();
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    for place in 0..(share * count as f32) as usize {
+        order.swap(place, place + rng.below(count - place));
+        visit(columns.channels_of(order[place] as usize), rng);
     }
 }
 

@@ -1,7 +1,8 @@
 use super::*;
-use crate::augment::{Normalization, Others, Pipeline, ViewShape};
+use crate::augment::{Augmentations, Normalization, Others, Pipeline, ViewShape};
 use crate::image::{Image, Pixels};
 use crate::loader::{Batching, SampleSource, TrainLoader, ViewPlan};
+use crate::modality::Columns;
 use crate::settings::{DataSettings, ViewSettings};
 use selfsame_base::DataError;
 use selfsame_base::rng::{Purpose, StreamRng};
@@ -34,6 +35,10 @@ impl SampleSource for Rows {
 
 /// Views of row 3 of 50, as many as asked for.
 fn views(text: &str, count: usize) -> Vec<Vec<f32>> {
+    views_of(Columns::of(&[], FEATURES), text, count)
+}
+
+fn views_of(columns: Columns, text: &str, count: usize) -> Vec<Vec<f32>> {
     let mut keys: toml::Table = text.parse().unwrap();
     let name = keys.remove("name").unwrap();
     let choice = Choice::new(name.as_str().unwrap(), keys);
@@ -42,8 +47,9 @@ fn views(text: &str, count: usize) -> Vec<Vec<f32>> {
         Pixels::F32(values) => values,
         _ => unreachable!(),
     });
-    let pipeline = Pipeline::new(&[choice], "", ViewShape::vector(FEATURES), normalization)
+    let pipeline = Pipeline::new(&Augmentations::default(), &[choice], "", ViewShape::vector(FEATURES), normalization)
         .unwrap()
+        .of_columns(columns)
         .beside(Arc::new(Others::new(others.collect(), FEATURES)));
     let (mut draws, mut view) = (Vec::new(), View::default());
     (0..count as u32)
@@ -121,11 +127,41 @@ fn batches_with_borrowed_values_are_the_same_for_any_threads_and_any_start() {
         "[[views]]\ncount = 2\nsize = 1\naugmentations = [{ name = \"feature_corruption\" }, { name = \"mixup\" }]";
     let views: Vec<ViewSettings> = views.parse::<toml::Table>().unwrap()["views"].clone().try_into().unwrap();
     let batches = |threads, start: usize| -> Vec<_> {
-        let plan = ViewPlan::new(&data, &views, Batching { batch_size: 5, seed: 7, threads }).unwrap();
+        let plan =
+            ViewPlan::new(&data, &views, &Augmentations::default(), Batching { batch_size: 5, seed: 7, threads })
+                .unwrap();
         let mut loader = TrainLoader::new(Arc::new(Rows(23)), plan, start as u64).unwrap();
         (start..9).map(|_| loader.next_batch().unwrap()).collect()
     };
     let whole = batches(1, 0);
     assert_eq!(whole, batches(3, 0));
     assert_eq!(whole[5..], batches(2, 5));
+}
+
+/// Of four columns, a category of six values, a number that can miss and two numbers, half are changed, each as a whole.
+#[test]
+fn the_channels_of_a_column_are_changed_together() {
+    let listed = ["c\ta\tb\td\te\tf\t", "x\t", "y", "z"].map(str::to_owned);
+    let columns = Columns::of(&listed, FEATURES);
+    let clean: Vec<f32> = (0..FEATURES).map(|f| (100 * f + 3) as f32).collect();
+    for name in ["feature_corruption", "feature_dropout"] {
+        let mut changed = [0; 4];
+        for view in views_of(columns.clone(), &format!("name = \"{name}\"\nrate = 0.5"), 400) {
+            let mut count = 0;
+            for (place, changed) in columns.iter().zip(&mut changed) {
+                let (now, before) = (&view[place.channels.clone()], &clean[place.channels.clone()]);
+                if now != before {
+                    let rows: Vec<f32> = now.iter().zip(before).map(|(now, before)| now - before).collect();
+                    assert!(
+                        name == "feature_dropout" || rows.iter().all(|row| *row == rows[0]),
+                        "of one row: {rows:?}"
+                    );
+                    assert!(name == "feature_corruption" || now.iter().all(|v| *v == 0.0));
+                    (*changed, count) = (*changed + 1, count + 1);
+                }
+            }
+            assert!(count == 2 || name == "feature_corruption" && count < 2, "a row may be replaced by itself");
+        }
+        assert!(changed.iter().all(|count| (140..=260).contains(count)), "{changed:?}");
+    }
 }

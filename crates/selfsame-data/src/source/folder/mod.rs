@@ -15,7 +15,8 @@ use super::{
     Encoded, IndexedSource, LabelSource, SourceEntry, Stat, bad_file, class_name, failure, hash_key, modified_ns,
     patiently,
 };
-use selfsame_base::{DataError, files};
+use crate::decode::has_image_extension;
+use selfsame_base::{DataError, atomic, files};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -27,6 +28,18 @@ pub const ENTRY: SourceEntry = SourceEntry {
     summary: "a folder of image files (JPEG, PNG, WebP, TIFF, BMP, GIF, PNM), at any depth",
     detect: |path| path.is_dir(),
     open: |request, labels| Ok(Box::new(Folder::open(&request.path, labels)?)),
+};
+
+pub const ONE_FILE: SourceEntry = SourceEntry {
+    name: "file",
+    summary: "one image file",
+    detect: |path| path.is_file() && path.file_name().is_some_and(|name| has_image_extension(name.as_encoded_bytes())),
+    open: |request, labels| match labels {
+        LabelSource::Folder | LabelSource::File => {
+            Err(DataError::setting("data.labels", "one image file has no labels; use \"none\""))
+        }
+        _ => Ok(Box::new(Folder::of_file(&request.path))),
+    },
 };
 
 /// Files that are looked for when one is not there: if none of them is, the folder is gone.
@@ -163,6 +176,14 @@ impl Folder {
         }
         folder.take_classes(labels)?;
         Ok(folder)
+    }
+
+    /// One file, as if it were alone in its folder.
+    fn of_file(path: &Path) -> Self {
+        let mut paths = PathList::default();
+        paths.push(&[], path.file_name().unwrap_or_default().as_encoded_bytes());
+        let root = atomic::folder_of(path).to_owned();
+        Self { root, paths, labels: Vec::new(), classes: Vec::new(), notes: Vec::new() }
     }
 
     fn tell(&mut self, note: &str) {

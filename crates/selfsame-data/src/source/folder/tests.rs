@@ -208,3 +208,17 @@ fn gray_folders_stay_gray_until_color_comes() {
     let dropped = Dataset::open(&DataRequest { channels: Some(1), ..DataRequest::new(root) }).unwrap();
     assert!(dropped.notes()[0].contains("data.channels = 1 keeps the luma"), "{:?}", dropped.notes());
 }
+
+#[test]
+fn one_image_is_data_of_one_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    color(folder.path(), "cats/one.png");
+    color(folder.path(), "cats/two.png");
+    let path = folder.path().join("cats/two.png");
+    let data = labeled(&path);
+    assert_eq!((data.len(), data.id(0).as_str(), data.classes().len()), (1, "two.png", 0));
+    assert!(refusal(&path, "folder").contains("one image file has no labels"));
+    // What is called otherwise is no image, whatever it holds.
+    fs::copy(&path, folder.path().join("two.dat")).unwrap();
+    assert!(open(&folder.path().join("two.dat"), None).err().unwrap().to_string().contains("not a data set"));
+}

@@ -1,13 +1,13 @@
 //! What the columns of a table become.
 
-use crate::modality::Modality;
+use super::cells::Cells;
+use crate::modality::{Column, Modality};
 use crate::source::bad_file;
 use selfsame_base::DataError;
-use selfsame_base::delimited::Delimited;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Different values of a column that is a category, at most.
+/// Different values of a column that is a category unasked, at most.
 const MOST_VALUES: usize = 64;
 
 /// What stands for a value that is missing, in any case.
@@ -19,11 +19,13 @@ const FLAGS: [(&str, f32); 4] = [("true", 1.0), ("false", 0.0), ("yes", 1.0), ("
 /// Names that are written out, at most.
 const NAMED: usize = 8;
 
-/// Features, column by column.
+/// The columns that are features.
 #[derive(Default)]
 pub struct Features {
+    /// What an encoder must know of them.
+    pub columns: Vec<Column>,
     /// Each with a value per row.
-    pub columns: Vec<Vec<f32>>,
+    pub channels: Vec<Vec<f32>>,
     /// What a person should know of them.
     pub notes: Vec<String>,
 }
@@ -38,6 +40,14 @@ struct Told<'a> {
     counting: Vec<&'a str>,
 }
 
+/// A column of a table, and what is there in each row.
+struct Values<'a> {
+    path: &'a Path,
+    table: &'a Cells,
+    column: usize,
+    values: Vec<Option<&'a str>>,
+}
+
 /// Names as a sentence has them; not all of many.
 pub fn listed<S: AsRef<str>>(names: &[S]) -> String {
     let shown: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
@@ -47,15 +57,13 @@ pub fn listed<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 impl Features {
-    /// The features of the `chosen` columns, in their order.
-    pub fn of(path: &Path, table: &Delimited, chosen: &[usize]) -> Result<Self, DataError> {
+    /// What becomes of the `chosen` columns, in their order; those of `categories` are categories whatever they hold.
+    pub fn of(path: &Path, table: &Cells, chosen: &[usize], categories: &[usize]) -> Result<Self, DataError> {
         let (mut features, mut told) = (Self::default(), Told::default());
         for &column in chosen {
-            features.add(path, table, column, &mut told)?;
-            let (most, found) = (Modality::Vector.most_channels(), features.columns.len());
-            if found > most {
-                return Err(bad_file(path, format!("has more than {most} features; data.drop leaves columns out")));
-            }
+            let values = Values::of(path, table, column);
+            let Some(found) = values.kind(categories.contains(&column), &mut told)? else { continue };
+            features.add(&values, found)?;
         }
         if features.columns.is_empty() {
             return Err(bad_file(path, "no column is left that tells rows apart"));
@@ -74,122 +82,179 @@ impl Features {
         Ok(features)
     }
 
-    /// The features of each of `rows` rows, one row after the other.
-    pub fn rows(&self, rows: usize) -> Vec<f32> {
-        (0..rows).flat_map(|row| self.columns.iter().map(move |column| column[row])).collect()
+    /// What becomes of the columns that are `known`, whatever else the table holds.
+    pub fn known(path: &Path, table: &Cells, known: &[String]) -> Result<Self, DataError> {
+        let mut features = Self::default();
+        for column in known.iter().map(|text| Column::parse(text)) {
+            let Some(place) = table.names().iter().position(|name| *name == column.name) else {
+                let problem = format!(
+                    "has no column `{}`, which data.columns lists; its columns are {}",
+                    column.name,
+                    listed(table.names())
+                );
+                return Err(bad_file(path, problem));
+            };
+            features.add(&Values::of(path, table, place), column)?;
+        }
+        Ok(features)
     }
 
-    fn add<'a>(
-        &mut self,
-        path: &Path,
-        table: &'a Delimited,
-        column: usize,
-        told: &mut Told<'a>,
-    ) -> Result<(), DataError> {
-        let name = table.names()[column].as_str();
-        let values: Vec<Option<&str>> = (0..table.len()).map(|row| present(table.value(row, column))).collect();
-        let known = values.iter().flatten().count();
-        if known == 0 {
-            told.empty.push(name);
-            return Ok(());
+    /// The features of each of `rows` rows, one row after the other.
+    pub fn rows(&self, rows: usize) -> Vec<f32> {
+        (0..rows).flat_map(|row| self.channels.iter().map(move |channel| channel[row])).collect()
+    }
+
+    fn add(&mut self, values: &Values, column: Column) -> Result<(), DataError> {
+        let most = Modality::Vector.most_channels();
+        if self.channels.len() + column.channels() > most {
+            let problem = format!("has more than {most} features; data.drop leaves columns out");
+            return Err(bad_file(values.path, problem));
         }
-        let missing = known < values.len();
-        if let Some(numbers) = numbers(path, table, column, &values)? {
-            self.add_numbers(name, &numbers, told);
-        } else {
-            let all: BTreeSet<&str> = values.iter().flatten().copied().collect();
-            if all.len() > MOST_VALUES || 2 * all.len() > known {
-                return Err(text(path, table, column, &values, all.len()));
-            }
-            match all.len() {
-                1 => told.constant.push(name),
-                count => {
-                    told.categories.push(format!("{name} ({count})"));
-                    let is = |value: &str| values.iter().map(|v| f32::from(u8::from(*v == Some(value)))).collect();
-                    self.columns.extend(all.iter().map(|value| is(value)));
-                }
-            }
+        match column.is_number() {
+            true => self.channels.push(values.filled(&column)?),
+            false => self.note_unknown(values, &column),
         }
-        if missing {
-            told.filled.push(name);
-            self.columns.push(values.iter().map(|value| f32::from(u8::from(value.is_none()))).collect());
+        for value in &column.values {
+            let is = |found: &Option<&str>| f32::from(u8::from(found.unwrap_or("") == value.as_str()));
+            self.channels.push(values.values.iter().map(is).collect());
         }
+        self.columns.push(column);
         Ok(())
     }
 
-    fn add_numbers<'a>(&mut self, name: &'a str, numbers: &[Option<f32>], told: &mut Told<'a>) {
+    /// Tells of values that a category does not have.
+    fn note_unknown(&mut self, values: &Values, column: &Column) {
+        let unknown = |value: &&str| column.values.iter().all(|known| known != value);
+        let unknown: Vec<&str> = values.values.iter().map(|value| value.unwrap_or("")).filter(unknown).collect();
+        if let Some(first) = unknown.first() {
+            let (name, rows) = (&column.name, unknown.len());
+            self.notes.push(format!("column `{name}`: {rows} rows hold a value that data.columns does not list, such as {first:?}: they are of no category"));
+        }
+    }
+}
+
+impl<'a> Values<'a> {
+    fn of(path: &'a Path, table: &'a Cells, column: usize) -> Self {
+        let values = (0..table.len()).map(|row| present(table.value(row, column))).collect();
+        Self { path, table, column, values }
+    }
+
+    fn name(&self) -> &'a str {
+        &self.table.names()[self.column]
+    }
+
+    fn present(&self) -> impl Iterator<Item = &'a str> {
+        self.values.iter().flatten().copied()
+    }
+
+    /// What the column is; `None` if it tells nothing.
+    fn kind(&self, as_category: bool, told: &mut Told<'a>) -> Result<Option<Column>, DataError> {
+        let (name, known) = (self.name(), self.present().count());
+        if known == 0 {
+            told.empty.push(name);
+            return Ok(None);
+        }
+        let all: BTreeSet<&str> = self.present().collect();
+        let missing = known < self.values.len();
+        let numbers = if as_category { None } else { self.numbers()? };
+        if numbers.is_none() && !as_category && (all.len() > MOST_VALUES || 2 * all.len() > known) {
+            return Err(self.text(all.len()));
+        }
+        let constant = match &numbers {
+            Some(numbers) => numbers.iter().flatten().all(|number| Some(number) == numbers.iter().flatten().next()),
+            None => all.len() == 1,
+        };
+        if constant && !missing {
+            told.constant.push(name);
+            return Ok(None);
+        }
+        if missing {
+            told.filled.push(name);
+        }
+        let mut values = Vec::new();
+        match numbers {
+            Some(numbers) => {
+                let next = |pair: &[Option<f32>]| matches!(pair, [Some(a), Some(b)] if *b == *a + 1.0);
+                if numbers.len() > 2 && numbers.windows(2).all(next) {
+                    told.counting.push(name);
+                }
+            }
+            None => {
+                told.categories.push(format!("{name} ({})", all.len()));
+                values.extend(all.into_iter().map(str::to_owned));
+            }
+        }
+        values.extend(missing.then(String::new));
+        Ok(Some(Column { name: name.to_owned(), values }))
+    }
+
+    /// The numbers of a column of them, the mean where there is none.
+    fn filled(&self, column: &Column) -> Result<Vec<f32>, DataError> {
+        let numbers = self.numbers()?.ok_or_else(|| self.text(self.present().collect::<BTreeSet<_>>().len()))?;
         let (mut sum, mut count) = (0.0, 0.0);
         for number in numbers.iter().flatten() {
             (sum, count) = (sum + f64::from(*number), count + 1.0);
         }
-        let first = numbers.iter().flatten().next();
-        if numbers.iter().flatten().all(|number| Some(number) == first) {
-            told.constant.push(name);
-            return;
-        }
-        let next = |pair: &[Option<f32>]| matches!(pair, [Some(a), Some(b)] if *b == *a + 1.0);
-        if numbers.len() > 2 && numbers.windows(2).all(next) {
-            told.counting.push(name);
+        if count == 0.0 {
+            let problem = format!("column `{}` has no value in any row, expected numbers", column.name);
+            return Err(bad_file(self.path, problem));
         }
         let mean = (sum / count) as f32;
-        self.columns.push(numbers.iter().map(|number| number.unwrap_or(mean)).collect());
+        Ok(numbers.into_iter().map(|number| number.unwrap_or(mean)).collect())
+    }
+
+    /// The numbers or flags of the column; `None` if it holds others.
+    fn numbers(&self) -> Result<Option<Vec<Option<f32>>>, DataError> {
+        let flags: BTreeMap<&str, f32> = FLAGS.into();
+        let flag = |value: &str| flags.get(value.to_ascii_lowercase().as_str()).copied();
+        if self.present().all(|value| flag(value).is_some()) {
+            return Ok(Some(self.values.iter().map(|value| value.and_then(flag)).collect()));
+        }
+        let mut numbers = Vec::with_capacity(self.values.len());
+        for (row, value) in self.values.iter().enumerate() {
+            let Some(value) = value else {
+                numbers.push(None);
+                continue;
+            };
+            let Ok(number) = value.parse::<f64>() else { return Ok(None) };
+            if !(number as f32).is_finite() {
+                let (place, name) = (self.table.place(row), self.name());
+                let problem = format!(
+                    "{place}, column `{name}`: {value} is not finite or beyond ±{:e}; leave it empty if it is not known",
+                    f32::MAX
+                );
+                return Err(bad_file(self.path, problem));
+            }
+            numbers.push(Some(number as f32));
+        }
+        Ok(Some(numbers))
+    }
+
+    /// The error about a column of text: of a slip where nearly all values are numbers.
+    fn text(&self, different: usize) -> DataError {
+        let name = self.name();
+        let words = || {
+            let known = self.values.iter().enumerate().filter_map(|(row, v)| Some((row, (*v)?)));
+            known.filter(|(_, v)| v.parse::<f64>().is_err())
+        };
+        let (row, first) = words().next().expect("a column of numbers alone is one of numbers");
+        let drop = format!("data.drop = [{name:?}] leaves it out");
+        let known = self.present().count();
+        let problem = if 2 * words().count() < known {
+            format!(
+                "{}, column `{name}`: {first:?} is no number, as the others are; leave it empty, or {drop}",
+                self.table.place(row)
+            )
+        } else {
+            let shown: String = first.chars().take(40).collect();
+            format!(
+                "column `{name}` holds text, {different} different values in {known} rows such as {shown:?}: a category has at most {MOST_VALUES}, and two rows for each; {drop}, data.categories = [{name:?}] makes it one"
+            )
+        };
+        bad_file(self.path, problem)
     }
 }
 
 fn present(value: &str) -> Option<&str> {
     (!MISSING.iter().any(|missing| value.eq_ignore_ascii_case(missing))).then_some(value)
-}
-
-/// The numbers or flags of a column; `None` if it holds others.
-fn numbers(
-    path: &Path,
-    table: &Delimited,
-    column: usize,
-    values: &[Option<&str>],
-) -> Result<Option<Vec<Option<f32>>>, DataError> {
-    let flag = |value: &str| FLAGS.iter().find(|(word, _)| value.eq_ignore_ascii_case(word)).map(|(_, number)| *number);
-    if values.iter().flatten().all(|value| flag(value).is_some()) {
-        return Ok(Some(values.iter().map(|value| value.and_then(flag)).collect()));
-    }
-    let mut numbers = Vec::with_capacity(values.len());
-    for (row, value) in values.iter().enumerate() {
-        let Some(value) = value else {
-            numbers.push(None);
-            continue;
-        };
-        let Ok(number) = value.parse::<f64>() else { return Ok(None) };
-        if !(number as f32).is_finite() {
-            let (line, name) = (table.line(row), &table.names()[column]);
-            let problem = format!(
-                "line {line}, column `{name}`: {value} is not finite or beyond ±{:e}; leave it empty if it is not known",
-                f32::MAX
-            );
-            return Err(bad_file(path, problem));
-        }
-        numbers.push(Some(number as f32));
-    }
-    Ok(Some(numbers))
-}
-
-/// The error about a column of text: of a slip where nearly all values are numbers.
-fn text(path: &Path, table: &Delimited, column: usize, values: &[Option<&str>], different: usize) -> DataError {
-    let name = &table.names()[column];
-    let words = || {
-        values.iter().enumerate().filter_map(|(row, v)| Some((row, (*v)?))).filter(|(_, v)| v.parse::<f64>().is_err())
-    };
-    let (row, first) = words().next().expect("a column of numbers alone is one of numbers");
-    let drop = format!("data.drop = [{name:?}] leaves it out");
-    let known = values.iter().flatten().count();
-    let problem = if 2 * words().count() < known {
-        format!(
-            "line {}, column `{name}`: {first:?} is no number, as the others are; leave it empty, or {drop}",
-            table.line(row)
-        )
-    } else {
-        let shown: String = first.chars().take(40).collect();
-        format!(
-            "column `{name}` holds text, {different} different values in {known} rows such as {shown:?}: a category has at most {MOST_VALUES}, and two rows for each; {drop}"
-        )
-    };
-    bad_file(path, problem)
 }

@@ -1,4 +1,4 @@
-//! Tables of vectors, `.csv` and `.tsv`: a row per sample, a column per feature, names in the first line.
+//! Tables of vectors, `.csv`, `.tsv` and `.parquet`: a row per sample, a column per feature, names in the first line or the schema.
 //!
 //! | column | features |
 //! | --- | --- |
@@ -8,18 +8,22 @@
 //! | a value is missing (empty, `NA`, `NaN`, `null`, `none` or `?`) | the mean of the column, and one more that says where |
 //! | one value alone, or none | none |
 //!
-//! Other text is refused. Whole numbers are numbers, however few there are.
+//! Other text is refused, unless `data.categories` names the column. Whole numbers are numbers, however few there are.
+//!
+//! `data.columns` has what came of it, so that another table becomes the same features: its columns are found by name, its
+//! categories have the same values, and what is missing in it is its own column's mean.
 
+mod cells;
 mod columns;
 
+use self::cells::Cells;
 use self::columns::{Features, listed};
 use super::{Encoded, IndexedSource, LabelSource, SourceEntry, Stat, bad_file, class_name, file_name, modified_ns};
 use super::{no_folder_labels, no_labels};
 use crate::image::{Image, Pixels};
-use crate::modality::Modality;
+use crate::modality::{Column, Modality};
 use crate::settings::{AUTO, DataRequest};
 use selfsame_base::DataError;
-use selfsame_base::delimited::Delimited;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -31,8 +35,8 @@ const MOST_CLASSES: usize = 1 << 16;
 
 pub const ENTRY: SourceEntry = SourceEntry {
     name: "table",
-    summary: ".csv or .tsv with names in its first line: vectors of numbers, flags and categories; labels in data.label_column",
-    detect: |path| path.is_file() && Delimited::knows(path),
+    summary: ".csv or .tsv with names in its first line, or .parquet: vectors of numbers, flags and categories; labels in data.label_column",
+    detect: |path| path.is_file() && Cells::knows(path),
     open: |request, labels| Ok(Box::new(open(request, labels)?)),
 };
 
@@ -42,6 +46,7 @@ struct TableSource {
     /// `[rows, features]`
     values: Vec<f32>,
     features: usize,
+    columns: Vec<Column>,
     modified_ns: i64,
     /// One per row, or none at all.
     labels: Vec<u32>,
@@ -54,18 +59,19 @@ fn open(request: &DataRequest, asked: LabelSource) -> Result<TableSource, DataEr
     if asked == LabelSource::Folder {
         return Err(no_folder_labels(path));
     }
-    let (table, _) = Delimited::read(path)?;
+    let table = Cells::read(path)?;
     check_header(path, &table)?;
-    if table.len() < 2 {
-        let rows = if table.is_empty() { "no row" } else { "one row alone" };
+    let is_new = request.columns.is_empty();
+    if table.len() < if is_new { 2 } else { 1 } {
+        let rows = if table.len() == 0 { "no row" } else { "one row alone" };
         return Err(bad_file(path, format!("has {rows} below the names of its columns, expected at least 2")));
     }
     let label_column = match request.label_column.as_str() {
         AUTO => table.names().iter().position(|name| LABEL_NAMES.contains(&name.to_lowercase().as_str())),
+        // Another table than the one that the name was given for may have none.
+        name if !is_new && asked == LabelSource::Any && !table.names().iter().any(|own| own == name) => None,
         name => Some(column(path, &table, "data.label_column", name)?),
     };
-    let dropped: Vec<usize> =
-        request.drop.iter().map(|name| column(path, &table, "data.drop", name)).collect::<Result<_, _>>()?;
     let mut notes = Vec::new();
     if let (Some(label), AUTO) = (label_column, request.label_column.as_str()) {
         let name = &table.names()[label];
@@ -79,23 +85,27 @@ fn open(request: &DataRequest, asked: LabelSource) -> Result<TableSource, DataEr
         (_, None) => return Err(no_labels(path, &format!("a column named {}", LABEL_NAMES.join(", ")))),
         (_, Some(label)) => labels_of(path, &table, label)?,
     };
-    let chosen: Vec<usize> =
-        (0..table.names().len()).filter(|c| Some(*c) != label_column && !dropped.contains(c)).collect();
-    let mut features = Features::of(path, &table, &chosen)?;
-    let telling = |column: &&usize| tells(&table, **column, &labels, classes.len());
-    let telling: Vec<&str> = chosen.iter().filter(telling).map(|&column| table.names()[column].as_str()).collect();
-    if !telling.is_empty() {
-        features.notes.push(format!(
-            "each value of {} belongs to one label: if it is the label under another name, data.drop = {telling:?} leaves it out",
-            listed(&telling)
-        ));
-    }
+    let mut features = if is_new {
+        let named = |key: &str, names: &[String]| {
+            names.iter().map(|name| column(path, &table, key, name)).collect::<Result<Vec<usize>, _>>()
+        };
+        let (dropped, categories) =
+            (named("data.drop", &request.drop)?, named("data.categories", &request.categories)?);
+        let chosen: Vec<usize> =
+            (0..table.names().len()).filter(|c| Some(*c) != label_column && !dropped.contains(c)).collect();
+        let mut features = Features::of(path, &table, &chosen, &categories)?;
+        features.notes.extend(note_on_labels(&table, &chosen, &labels, classes.len()));
+        features
+    } else {
+        Features::known(path, &table, &request.columns)?
+    };
     notes.extend(features.notes.drain(..).map(|note| format!("{}: {note}", path.display())));
     let modified_ns = std::fs::metadata(path).map_or(0, |found| modified_ns(&found));
     let values = features.rows(table.len());
     Ok(TableSource {
         name: file_name(path),
-        features: features.columns.len(),
+        features: features.channels.len(),
+        columns: features.columns,
         values,
         modified_ns,
         labels,
@@ -105,7 +115,7 @@ fn open(request: &DataRequest, asked: LabelSource) -> Result<TableSource, DataEr
 }
 
 /// A first line that names the columns, each once.
-fn check_header(path: &Path, table: &Delimited) -> Result<(), DataError> {
+fn check_header(path: &Path, table: &Cells) -> Result<(), DataError> {
     let names = table.names();
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         let problem = format!("its first line must name the columns, and holds {}", listed(names));
@@ -119,7 +129,7 @@ fn check_header(path: &Path, table: &Delimited) -> Result<(), DataError> {
 }
 
 /// The place of the column that the value of `key` names.
-fn column(path: &Path, table: &Delimited, key: &str, name: &str) -> Result<usize, DataError> {
+fn column(path: &Path, table: &Cells, key: &str, name: &str) -> Result<usize, DataError> {
     table.names().iter().position(|known| known == name).ok_or_else(|| {
         let known = listed(table.names());
         DataError::setting(key, format!("{} has no column `{name}`; its columns are {known}", path.display()))
@@ -127,14 +137,14 @@ fn column(path: &Path, table: &Delimited, key: &str, name: &str) -> Result<usize
 }
 
 /// The labels in a column, and the names of the classes: numbers by size, others by name.
-fn labels_of(path: &Path, table: &Delimited, column: usize) -> Result<(Vec<u32>, Vec<String>), DataError> {
+fn labels_of(path: &Path, table: &Cells, column: usize) -> Result<(Vec<u32>, Vec<String>), DataError> {
     let name = &table.names()[column];
     let mut names = Vec::with_capacity(table.len());
     for row in 0..table.len() {
         let value = table.value(row, column);
         if value.is_empty() {
-            let line = table.line(row);
-            let problem = format!("line {line} has no label in column `{name}`; data.labels = \"none\" ignores them");
+            let place = table.place(row);
+            let problem = format!("{place} has no label in column `{name}`; data.labels = \"none\" ignores them");
             return Err(bad_file(path, problem));
         }
         names.push(class_name(value));
@@ -155,8 +165,20 @@ fn labels_of(path: &Path, table: &Delimited, column: usize) -> Result<(Vec<u32>,
     Ok((labels, classes))
 }
 
+/// What a person should know of columns that may be the labels under another name.
+fn note_on_labels(table: &Cells, chosen: &[usize], labels: &[u32], classes: usize) -> Option<String> {
+    let telling = chosen.iter().filter(|&&column| tells(table, column, labels, classes));
+    let telling: Vec<&str> = telling.map(|&column| table.names()[column].as_str()).collect();
+    (!telling.is_empty()).then(|| {
+        format!(
+            "each value of {} belongs to one label: if it is the label under another name, data.drop = {telling:?} leaves it out",
+            listed(&telling)
+        )
+    })
+}
+
 /// Whether a column with as many values as there are classes tells the label of every row.
-fn tells(table: &Delimited, column: usize, labels: &[u32], classes: usize) -> bool {
+fn tells(table: &Cells, column: usize, labels: &[u32], classes: usize) -> bool {
     let mut label_of = std::collections::HashMap::new();
     let told = labels.iter().enumerate().all(|(row, label)| {
         *label_of.entry(table.value(row, column)).or_insert(label) == label && label_of.len() <= classes
@@ -196,6 +218,10 @@ impl IndexedSource for TableSource {
 
     fn modality(&self) -> Modality {
         Modality::Vector
+    }
+
+    fn columns(&self) -> &[Column] {
+        &self.columns
     }
 
     fn notes(&self) -> &[String] {

@@ -1,0 +1,252 @@
+//! What tells classes, labels or numbers of new samples: an encoder, a linear head on its `h`, and what the head's outputs mean.
+//!
+//! Its folder is an [encoder folder](crate::encoder_folder) with a head beside the encoder, and serves as one.
+
+use crate::backbone::Encoder;
+use crate::branch::Branch;
+use crate::catalogue::Catalogue;
+use crate::device;
+use crate::embed::{Wanted, for_each_batch};
+use crate::encoder_folder::{self, EncoderFolder, WEIGHTS, weights_file};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::projector::Projector;
+use crate::run::Run;
+use crate::tensor::layers::{Init, Linear};
+use crate::tensor::parameters::{self, Array};
+use burn::tensor::Device;
+use selfsame_base::seal::{self, SealedFile, Unusable};
+use selfsame_base::{DataError, atomic};
+use selfsame_data::dataset::Dataset;
+use selfsame_data::loader::EvalLoader;
+use selfsame_evaluate::calibration::probabilities;
+use selfsame_evaluate::representation::DataOrigin;
+use selfsame_evaluate::targets::Task;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// File of the head's weights.
+pub const HEAD: &str = "head.safetensors";
+/// File that says what its outputs mean.
+pub const CONFIG: &str = "predictor.json";
+/// Format of [`CONFIG`].
+pub const FORMAT: u64 = 1;
+
+/// An affine map of `h`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// `[width of h, outputs]`
+    pub weight: Vec<f32>,
+    /// `[outputs]`
+    pub bias: Vec<f32>,
+}
+
+impl Head {
+    /// As a layer.
+    pub(crate) fn layer(&self, device: &Device) -> Linear {
+        let (outputs, width) = (self.bias.len(), self.weight.len() / self.bias.len());
+        let layer = Linear::new(&Init::new(0, "head", device), [width, outputs], true);
+        parameters::with_arrays(layer, self.arrays()).expect("as built")
+    }
+
+    fn arrays(&self) -> BTreeMap<String, Array> {
+        let (outputs, width) = (self.bias.len(), self.weight.len() / self.bias.len());
+        let array = |shape: &[usize], values: &[f32]| Array { shape: shape.to_vec(), values: values.to_vec() };
+        [
+            ("weight".to_owned(), array(&[width, outputs], &self.weight)),
+            ("bias".to_owned(), array(&[outputs], &self.bias)),
+        ]
+        .into()
+    }
+}
+
+/// What a head's outputs mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meaning {
+    /// What is told of a sample.
+    pub task: Task,
+    /// Names of the classes, labels or numbers, one per output.
+    pub names: Vec<String>,
+    /// How the head was fitted: `probe` or `finetune`.
+    pub fitted_by: String,
+    /// The labeled data.
+    pub labels_from: DataOrigin,
+    /// Labeled samples that it was fitted to.
+    pub labeled: usize,
+    /// What outputs are divided by before they become probabilities.
+    pub temperature: f64,
+    /// Held-out samples by which the temperature was found; with none it is 1.
+    pub calibrated_on: usize,
+    /// What it was worth on the test samples.
+    pub tested: Tested,
+}
+
+/// What a predictor was worth on test samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tested {
+    /// Test samples.
+    pub samples: usize,
+    /// Accuracy of classes, macro AUROC of labels, R² of numbers.
+    pub score: f64,
+    /// Its 95 % interval, over the test samples.
+    pub interval: [f64; 2],
+    /// [`calibration_error`](selfsame_evaluate::calibration::calibration_error) with a temperature of 1, and with the predictor's;
+    /// numbers have none.
+    pub calibration_error: Option<[f64; 2]>,
+}
+
+impl Meaning {
+    /// What the score of [`Tested`] is called.
+    pub fn score_name(&self) -> &'static str {
+        match self.task {
+            Task::Classes => "accuracy",
+            Task::MultiLabel => "macro AUROC",
+            Task::Numbers => "R²",
+        }
+    }
+
+    /// The probabilities that outputs `[samples, names]` stand for, or the numbers that they are.
+    fn read(&self, outputs: Vec<f32>) -> Vec<f32> {
+        match self.task {
+            Task::Numbers => outputs,
+            task => probabilities(&outputs, self.names.len(), task == Task::Classes, self.temperature),
+        }
+    }
+}
+
+/// `predictor.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct PredictorConfig {
+    format: u64,
+    #[serde(flatten)]
+    meaning: Meaning,
+    /// Hash of the weights of the encoder that the head belongs to.
+    encoder: String,
+    /// The head's weights.
+    head: SealedFile,
+}
+
+/// An encoder with a head, ready to be fed.
+pub struct Predictor {
+    plan: Plan,
+    branch: Branch,
+    meaning: Meaning,
+}
+
+/// What is said of some samples.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Predictions {
+    /// Index of each sample in its data set. Those that cannot be read are not among them.
+    pub indices: Vec<usize>,
+    /// Probabilities of the classes or labels, or numbers, `[samples, names]`.
+    pub values: Vec<f32>,
+}
+
+impl Predictor {
+    /// The predictor in a folder.
+    ///
+    /// # Errors
+    /// If there is none, or it is not what was written.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::load_with(&Catalogue::default(), path)
+    }
+
+    /// As [`Self::load`], with other backbones than those of this crate.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub fn load_with(catalogue: &Catalogue, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let folder = EncoderFolder::open(path)?;
+        if !path.join(CONFIG).exists() {
+            let problem =
+                format!("has an encoder and no head (no {CONFIG}); fit one to labels by a probe or by fine-tuning");
+            return Err(Error::run(path, problem));
+        }
+        let unusable = |problem: Unusable| Error::run(path, problem.to_string());
+        let config: PredictorConfig = seal::open(path, CONFIG, FORMAT).map_err(unusable)?;
+        if config.encoder != folder.config().weights.blake3 {
+            return Err(Error::run(path, format!("the head of {CONFIG} belongs to another encoder than {WEIGHTS}")));
+        }
+        let head = parameters::from_safetensors(&config.head.read(path).map_err(unusable)?);
+        let mut head = head.map_err(|problem| Error::run(path.join(HEAD), problem))?;
+        let mut take = |name: &str| head.remove(name).map(|array| array.values).unwrap_or_default();
+        let (head, outputs) = (Head { weight: take("weight"), bias: take("bias") }, config.meaning.names.len());
+        if head.bias.len() != outputs || head.weight.len() != outputs * folder.config().width || outputs == 0 {
+            return Err(Error::run(path.join(HEAD), format!("is no map from h to the {outputs} outputs of {CONFIG}")));
+        }
+        let plan = catalogue.load(path, &[])?;
+        let device = device::open(&plan.device)?;
+        let encoder = folder.load_with(plan.backbones(), &device)?;
+        let branch = Branch { encoder, projector: Projector::linear(head.layer(&device)) };
+        Ok(Self { plan, branch, meaning: config.meaning })
+    }
+
+    /// What the outputs mean.
+    pub fn meaning(&self) -> &Meaning {
+        &self.meaning
+    }
+
+    /// How the encoder is fed.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Predicts for every sample that can be read; each batch goes to `sink`, and memory does not grow with the data.
+    ///
+    /// # Errors
+    /// If too many samples cannot be read, or an output is not finite.
+    pub fn for_each_batch(
+        &self,
+        dataset: &Arc<Dataset>,
+        mut sink: impl FnMut(Predictions) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let names = &self.meaning.names;
+        let loader = EvalLoader::new(dataset.clone(), self.plan.plain_view()?, None)?;
+        for_each_batch(&self.branch, loader, Wanted { z: true, ..Wanted::default() }, |batch| {
+            if let Some(at) = batch.z.iter().position(|output| !output.is_finite()) {
+                let id = dataset.id(batch.indices[at / names.len()]);
+                return Err(DataError::Data(format!("{id}: an output is not finite (NaN or infinity)")).into());
+            }
+            sink(Predictions { indices: batch.indices, values: self.meaning.read(batch.z) })
+        })?;
+        Ok(dataset.check_bad_share()?)
+    }
+
+    /// Predictions for every sample of the folder or file at `path`.
+    ///
+    /// # Errors
+    /// If the data cannot be read, or not enough of them.
+    pub fn predict_path(&self, path: impl AsRef<Path>) -> Result<Predictions, Error> {
+        let mut all = Predictions::default();
+        self.for_each_batch(&Arc::new(self.plan.sibling(path.as_ref(), 0)?), |batch| {
+            all.indices.extend(batch.indices);
+            all.values.extend(batch.values);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+}
+
+/// Writes `encoder`, which `plan` has trained or which was tuned from that, with a head into the folder `path`; what makes it a
+/// predictor comes last.
+///
+/// # Errors
+/// If there is something in the way.
+pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, head: &Head, meaning: &Meaning) -> Result<(), Error> {
+    let trained = Run::existing(&plan.out)?.progress()?;
+    let trained = trained.ok_or_else(|| Error::run(&plan.out, "has no encoder"))?;
+    encoder_folder::make_free(path)?;
+    EncoderFolder::write(path, encoder, plan, trained)?;
+    let bytes = parameters::to_safetensors(&head.arrays());
+    let config = PredictorConfig {
+        format: FORMAT,
+        meaning: meaning.clone(),
+        encoder: SealedFile::of(WEIGHTS, &weights_file(encoder)).blake3,
+        head: SealedFile::of(HEAD, &bytes),
+    };
+    atomic::write(&path.join(HEAD), &bytes)?;
+    Ok(atomic::write(&path.join(CONFIG), &seal::seal(&config))?)
+}
