@@ -42,7 +42,7 @@ fn given(word: &str) -> Result<Given> {
     if import::is_foreign(path) {
         let start = pasted(format!("init={word}"));
         return Err(bad_input(format!(
-            "{word}: weights that another tool wrote; to start from them: selfsame pretrain {start} data=…"
+            "{word}: weights that another tool wrote; a training starts from them with the keys {start} and data=…"
         )));
     }
     if path.is_dir() {
