@@ -168,9 +168,6 @@ impl<'a> Values<'a> {
             told.constant.push(name);
             return Ok(None);
         }
-        if missing {
-            told.filled.push(name);
-        }
         let mut values = Vec::new();
         match numbers {
             Some(numbers) => {
@@ -178,9 +175,19 @@ impl<'a> Values<'a> {
                 if numbers.len() > 2 && numbers.windows(2).all(next) {
                     told.counting.push(name);
                 }
+                if missing {
+                    told.filled.push(name);
+                }
             }
             None => {
-                told.categories.push(format!("{name} ({})", all.len()));
+                if let Some(tab) = all.iter().find(|value| value.contains('\t')) {
+                    let problem = format!(
+                        "column `{name}`: {tab:?} holds a tab, which data.columns has between values; data.drop = [{name:?}] leaves the column out"
+                    );
+                    return Err(bad_file(self.path, problem));
+                }
+                let gaps = if missing { ", or missing" } else { "" };
+                told.categories.push(format!("{name} ({}{gaps})", all.len()));
                 values.extend(all.into_iter().map(str::to_owned));
             }
         }

@@ -5,7 +5,7 @@
 //! | numbers | as they are |
 //! | `true`, `false`, `yes`, `no` | 1 and 0 |
 //! | other text, of at most 64 different values, each in two rows on average | one for each value, 1 where it is there: a category |
-//! | a value is missing (empty, `NA`, `NaN`, `null`, `none` or `?`) | the mean of the column, and one more that says where |
+//! | a value is missing (empty, `NA`, `NaN`, `null`, `none` or `?`) | of numbers the mean of the column, and one more that says where; of a category one value more |
 //! | one value alone, or none | none |
 //!
 //! Other text is refused, unless `data.categories` names the column. Whole numbers are numbers, however few there are.
@@ -120,6 +120,9 @@ fn check_header(path: &Path, table: &Cells) -> Result<(), DataError> {
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         let problem = format!("its first line must name the columns, and holds {}", listed(names));
         return Err(bad_file(path, problem));
+    }
+    if let Some(tab) = names.iter().find(|name| name.contains('\t')) {
+        return Err(bad_file(path, format!("the name {tab:?} of a column holds a tab; rename it")));
     }
     let mut seen = BTreeSet::new();
     match names.iter().find(|name| !seen.insert(*name)) {

@@ -76,6 +76,38 @@ fn columns_are_left_out_and_named_as_labels() {
 }
 
 #[test]
+fn a_category_has_a_value_for_what_is_missing_and_any_column_may_be_one() {
+    let text = "zip,word,x\n100,a,1\n200,b,2\n100,c,3\n200,,5\n";
+    let as_categories = |request: &mut DataRequest| request.categories = vec!["zip".into(), "word".into()];
+    let data = opened(text, as_categories);
+    assert_eq!(
+        rows(&data),
+        [
+            [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 2.0],
+            [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 3.0],
+            [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 5.0]
+        ]
+    );
+    assert!(data.notes()[0].ends_with("zip (2), word (3, or missing)"), "{:?}", data.notes());
+    assert!(
+        refused(text, |_| {})
+            .ends_with("data.drop = [\"word\"] leaves it out, data.categories = [\"word\"] makes it one")
+    );
+    let unknown = refused(text, |request| request.categories = vec!["plz".into()]);
+    assert_eq!(unknown, "data.categories: a.csv has no column `plz`; its columns are zip, word, x");
+}
+
+#[test]
+fn known_columns_are_read_from_one_row_and_a_word_among_numbers_is_refused() {
+    let known = |request: &mut DataRequest| request.columns = vec!["x\t".into(), "c\ta\tb".into()];
+    let data = opened("c,x,label\nb,2,l\n", known);
+    assert_eq!((rows(&data), data.label(0)), (vec![vec![2.0, 0.0, 0.0, 1.0]], Some(0)));
+    assert!(refused("c,x\na,1\nb,two\na,3\n", known).contains("line 3, column `x`: \"two\" is no number"));
+    assert!(refused("c,x\na,\nb,\n", known).contains("column `x` has no value in any row, expected numbers"));
+}
+
+#[test]
 fn bad_tables_are_refused_with_the_place_and_the_way_out() {
     let plain = |text: &str| refused(text, |_| {});
     assert_eq!(plain("x,y\n1,2\n3\n5,6\n"), "a.csv: line 3 has 1 values, the first line names 2 columns");
@@ -83,6 +115,8 @@ fn bad_tables_are_refused_with_the_place_and_the_way_out() {
     assert!(plain("x,z\n").contains("no row"));
     assert!(plain("1,2\n3,4\n5,6\n").contains("its first line must name the columns, and holds 1, 2"));
     assert!(plain("x,x\n3,4\n5,6\n").contains("two columns are called `x`"));
+    assert!(plain("\"x\ty\",z\n3,4\n5,6\n").contains("the name \"x\\ty\" of a column holds a tab"));
+    assert!(plain("x,z\n1,\"a\tb\"\n2,c\n3,c\n4,c\n").contains("column `z`: \"a\\tb\" holds a tab"));
     assert!(plain("x,z\n1,2\n3,inf\n").starts_with("a.csv: line 3, column `z`: inf is not finite"));
     assert!(plain("x,z\n1,2\n3,1e300\n").contains("1e300"));
     let text: String = (0..8).map(|i| format!("{i},word {i}\n")).collect();
