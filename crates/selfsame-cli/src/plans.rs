@@ -108,7 +108,7 @@ fn own_form(path: &Path) -> Result<PathBuf> {
         |number: usize| if number == 1 { base.clone() } else { format!("{}-{number}", base.display()).into() };
     for out in (1..).map(numbered) {
         if out.symlink_metadata().is_err() {
-            folder.save(&out)?;
+            folder.save(&out, Vec::new())?;
             note!("note: {} is its encoder folder", out.display());
             return Ok(out);
         }

@@ -26,17 +26,23 @@ fn a_run_becomes_a_folder_of_each_format_that_has_its_network() {
     let output = selfsame(path, &[&pretrain[..], &small].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    for (format, file) in [("timm", "config.json"), ("onnx", "model.onnx")] {
+    for (format, file) in [("timm", "config.json"), ("onnx", "model.onnx"), ("selfsame", "encoder.safetensors")] {
         let output = selfsame(path, &["export", "run", &format!("out={format}"), &format!("format={format}")]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(path.join(format).join(file).is_file());
         let card = fs::read_to_string(path.join(format).join("README.md")).unwrap();
         assert!(card.contains("simclr") && card.contains("| epochs | 1.0 ("), "{card}");
     }
-    let cases: [(&[&str], &str); 6] = [
+    for (encoder, out) in [("run", "run.npy"), ("selfsame", "own.npy")] {
+        let output = selfsame(path, &["embed", encoder, "data=demo/test", &format!("out={out}")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(fs::read(path.join("run.npy")).unwrap() == fs::read(path.join("own.npy")).unwrap());
+    let cases: [(&[&str], &str); 7] = [
+        (&["run", "out=new", "format=selfsame", "input=u8"], "u8 is for graphs"),
         (&["run"], "out: missing"),
         (&["run", "out=timm"], "exists already"),
-        (&["run", "out=new", "format=tim"], "did you mean `timm`? (there are timm, torchvision, onnx)"),
+        (&["run", "out=new", "format=tim"], "did you mean `timm`? (there are timm, torchvision, onnx, selfsame)"),
         (&["run", "out=new", "format=torchvision"], "use format=onnx"),
         (&["run", "out=new", "input=f16"], "expected float or u8, received f16"),
         (&["timm/nothing", "out=new"], "timm/nothing"),

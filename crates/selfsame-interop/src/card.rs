@@ -29,13 +29,19 @@ pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
             (format!("- self-supervised\n- {method}\n"), format!(", trained by {method}"), ", trained without labels")
         }
     };
+    let input = match encoder.of_vectors {
+        true => format!("{channels} features, each less its mean, over its standard deviation."),
+        false => format!(
+            "{channels} channel{plural} of {size} × {size} px: the shorter side resized ({interpolation}, antialiased), the centered \
+             square. Numbers from {black} (black) to {white} (white), less the mean {mean:?}, over the standard deviation {std:?}.",
+            plural = if *channels == 1 { "" } else { "s" },
+        ),
+    };
     let mut text = format!(
         "---\nlibrary_name: {library}\npipeline_tag: image-feature-extraction\nlicense: {LICENSE}\ntags:\n{tags}\
          - selfsame\n---\n\n# {name}{by}\n\nAn encoder `h = f(x)`, {width} wide{how}.\n\n## Use\n\n{usage}\n## Input\n\n\
-         {channels} channel{plural} of {size} × {size} px: the shorter side resized ({interpolation}, antialiased), the centered square. \
-         Numbers from {black} (black) to {white} (white), less the mean {mean:?}, over the standard deviation {std:?}.\n\n\
+         {input}\n\n\
          ## Training\n\n| | |\n| --- | --- |\n| method | {method} |\n| backbone | {name} |\n",
-        plural = if *channels == 1 { "" } else { "s" },
     );
     for (key, value) in keys {
         let _ = writeln!(text, "| backbone.{key} | {value} |");

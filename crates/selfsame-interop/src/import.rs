@@ -188,6 +188,7 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
     };
     let is_vit = matches!(network, Network::Vit(_));
     let encoder = Encoder {
+        of_vectors: false,
         backbone,
         channels,
         size: if is_vit { size } else { about.size().unwrap_or(size) },

@@ -35,6 +35,8 @@ use tensors::Tensors;
 pub struct Encoder {
     /// The `[backbone]` table.
     pub backbone: Choice,
+    /// Whether it takes vectors, of as many features as channels, and not images.
+    pub of_vectors: bool,
     /// Input channels.
     pub channels: usize,
     /// Input side, px.

@@ -31,6 +31,7 @@ fn encoder(backbone: &str, width: usize, tensors: Tensors) -> Encoder {
     // A choice as `config.json` has it.
     let backbone: Choice = serde_json::from_str(backbone).unwrap();
     Encoder {
+        of_vectors: false,
         backbone,
         channels: 2,
         size: 8,

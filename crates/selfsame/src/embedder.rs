@@ -49,12 +49,12 @@ impl Embedder {
         self.folder.config()
     }
 
-    /// Writes an encoder folder: all that is needed to use the encoder without its run.
+    /// Writes an encoder folder: all that is needed to use the encoder without its run, and a model card.
     ///
     /// # Errors
     /// If there is something in the way.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.folder.save(path.as_ref())
+        self.folder.save(path.as_ref(), Vec::new())
     }
 
     /// `h = f(x)` of every sample of the folder or file at `path`.

@@ -19,6 +19,8 @@ use selfsame_data::augment::Interpolation;
 use selfsame_data::loader::{Batching, EvalPlan};
 use selfsame_data::modality::{Columns, Modality};
 use selfsame_data::settings::DataSettings;
+use selfsame_interop::tensors::Tensors;
+use selfsame_interop::{Encoder as Described, Origin, card};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,6 +30,8 @@ use toml::{Table, Value};
 
 /// File of the weights.
 pub const WEIGHTS: &str = "encoder.safetensors";
+/// The model card.
+pub const CARD: &str = "README.md";
 /// File that describes them.
 pub const CONFIG: &str = "config.json";
 
@@ -269,12 +273,40 @@ impl EncoderFolder {
         parameters::with_arrays(encoder, self.arrays()?).map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))
     }
 
-    /// Writes the folder again, elsewhere; the weights last.
+    /// What the model card and the formats of other tools know of the encoder.
+    ///
+    /// # Errors
+    /// If the weights are no safetensors.
+    pub fn described(&self, scores: Vec<card::Row>) -> Result<Described, Error> {
+        let tensors = Tensors::read(&self.weights).map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))?;
+        let EncoderConfig { backbone, modality, channels, size, mean, std, range, width, .. } = self.config.clone();
+        let interpolation = match self.config.interpolation {
+            Interpolation::Bicubic => "bicubic",
+            Interpolation::Bilinear => "bilinear",
+        };
+        let EncoderConfig { method, trained, selfsame, plan, imported, .. } = &self.config;
+        let origin = Origin {
+            method: if imported.is_empty() { method.clone() } else { String::new() },
+            steps: trained.step,
+            epochs: trained.epochs(),
+            selfsame: selfsame.clone(),
+            plan: plan.clone(),
+            scores,
+        };
+        let of_vectors = modality == Modality::Vector;
+        Ok(Described { backbone, of_vectors, channels, size, mean, std, range, interpolation, width, tensors, origin })
+    }
+
+    /// Writes the folder again, elsewhere, with a model card that has these scores; the weights last.
     ///
     /// # Errors
     /// If there is something in the way.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
+    pub fn save(&self, path: &Path, scores: Vec<card::Row>) -> Result<(), Error> {
+        let usage = "```\nselfsame embed FOLDER data=PATH out=features.parquet\n```\n\nEvery command that takes a run takes this \
+                     folder too; from Rust, `selfsame::Embedder::load(\"FOLDER\")`.\n";
+        let card = card::page(&self.described(scores)?, "selfsame", usage);
         make_free(path)?;
+        atomic::write(&path.join(CARD), card.as_bytes())?;
         atomic::write(&path.join(CONFIG), &seal::seal(&self.config))?;
         Ok(atomic::write(&path.join(WEIGHTS), &self.weights)?)
     }

@@ -5,15 +5,12 @@ use crate::plans;
 use crate::terminal::note;
 use anyhow::Result;
 use clap::Args;
-use selfsame::encoder_folder::{EncoderConfig, EncoderFolder, WEIGHTS};
-use selfsame_base::DataError;
+use selfsame::encoder_folder::{EncoderConfig, EncoderFolder};
 use selfsame_base::lookup;
-use selfsame_data::augment::Interpolation;
 use selfsame_evaluate::representation::RepresentationName;
 use selfsame_evaluate::scores::Scores;
 use selfsame_interop::card::Row;
-use selfsame_interop::tensors::Tensors;
-use selfsame_interop::{Encoder, FORMATS, Format, Input, Origin};
+use selfsame_interop::{FORMATS, Input};
 use std::path::{Path, PathBuf};
 
 /// Write an encoder as another tool loads it: timm and transformers, torchvision, or ONNX.
@@ -23,14 +20,18 @@ Examples:
   selfsame export runs/mine out=mine                          for timm.create_model(\"local-dir:mine\", pretrained=True)
   selfsame export runs/mine out=mine format=torchvision       a state_dict
   selfsame export runs/mine out=mine format=onnx              a graph of every backbone: numbers [n, channels, height, width]
-  selfsame export runs/mine out=mine format=onnx input=u8     of bytes [n, height, width, channels]")]
+  selfsame export runs/mine out=mine format=onnx input=u8     of bytes [n, height, width, channels]
+  selfsame export runs/mine out=mine format=selfsame          the encoder without its run, with a model card")]
 pub struct Export {
     /// A finished run, or the folder of an encoder
     encoder: PathBuf,
-    /// out=FOLDER format=timm|torchvision|onnx input=float|u8
+    /// out=FOLDER format=timm|torchvision|onnx|selfsame input=float|u8
     #[arg(value_name = "KEY=VALUE")]
     words: Vec<String>,
 }
+
+/// The format of our own folders.
+const OWN: &str = "selfsame";
 
 impl Export {
     pub fn run(self) -> Result<Code> {
@@ -38,40 +39,33 @@ impl Export {
         let out = out.ok_or_else(|| bad_input("out: missing; say where to write, e.g. out=exported"))?;
         let out = Path::new(&out);
         let format = format.as_deref().unwrap_or("timm");
-        let format: &Format = lookup::find(FORMATS, |format| format.name, "format", format).map_err(bad_input)?;
+        let names: Vec<&'static str> = FORMATS.iter().map(|format| format.name).chain([OWN]).collect();
+        let name = lookup::find(&names, |name| name, "format", format).map_err(bad_input)?;
+        let foreign = FORMATS.iter().find(|format| format.name == *name);
         let input = match input.as_deref() {
             None | Some("float") => Input::Float,
             Some("u8") => Input::U8,
             Some(other) => return Err(bad_input(format!("input: expected float or u8, received {other}"))),
         };
         selfsame_interop::check_free(out)?;
-        format.export(encoder(&self.encoder)?, input, out)?;
-        note!("{} holds {}", out.display(), format.summary);
+        let folder = EncoderFolder::open(&self.encoder)?;
+        let scores = scores(&self.encoder, folder.config());
+        let summary = match foreign {
+            Some(format) => {
+                format.export(folder.described(scores)?, input, out)?;
+                format.summary
+            }
+            None if input == Input::U8 => {
+                return Err(bad_input("input: u8 is for graphs; drop it, or use format=onnx"));
+            }
+            None => {
+                folder.save(out, scores)?;
+                "an encoder folder, which every command takes"
+            }
+        };
+        note!("{} holds {summary}", out.display());
         Ok(Code::Finished)
     }
-}
-
-/// The encoder in a folder, as formats know it.
-fn encoder(path: &Path) -> Result<Encoder> {
-    let folder = EncoderFolder::open(path)?;
-    let damaged = |problem: String| DataError::Data(format!("{}: {problem}", path.join(WEIGHTS).display()));
-    let tensors = Tensors::read(folder.weights()).map_err(damaged)?;
-    let config = folder.into_config();
-    let scores = scores(path, &config);
-    let EncoderConfig { backbone, channels, size, mean, std, range, interpolation, width, .. } = config;
-    let interpolation = match interpolation {
-        Interpolation::Bicubic => "bicubic",
-        Interpolation::Bilinear => "bilinear",
-    };
-    let origin = Origin {
-        method: if config.imported.is_empty() { config.method } else { String::new() },
-        steps: config.trained.step,
-        epochs: config.trained.epochs(),
-        selfsame: config.selfsame,
-        plan: config.plan,
-        scores,
-    };
-    Ok(Encoder { backbone, channels, size, mean, std, range, interpolation, width, tensors, origin })
 }
 
 /// What the evaluation of a run, if there was one, says of these weights.
