@@ -4,7 +4,8 @@
 
 CASES/RUN.case: a line of JSON (`set`, `truth`, `accuracy` of kNN on h, of the untrained twin, of chance, `training`, `kinds`,
 `views`, and `arrays`: name, rows, width, bits) and then each array: lowest value and step of every column (f32, little-endian), and
-its values in steps: a byte each, or half a byte, the lower first, of trivial attributes. Attributes of data that several runs share lie in CASES/SET-clean.case alone.
+its values in steps: a byte each, or half a byte, the lower first, of trivial attributes. Attributes of data that several runs
+share lie in CASES/SET-clean.case alone.
 """
 
 import json
