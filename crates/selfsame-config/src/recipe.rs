@@ -68,7 +68,6 @@ pub static RECIPES: &[RecipeEntry] = recipes![
     "invariance_only",
     "scarf",
     "vime",
-    "table_barlow_twins",
     "fashion_mnist_simclr",
     "fashion_mnist_barlow_twins",
     "vit_simclr",
