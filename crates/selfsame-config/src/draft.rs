@@ -601,8 +601,8 @@ mod tests {
         assert_eq!((pan.name.as_str(), pan.keys["oil"].as_float()), ("pan", Some(1.0)));
         let error = chosen("16").unwrap_err().to_string();
         assert!(error.contains("a key of stove `pan`, which `oven` does not read"), "{error}");
-        let error = draft(&schema, "from = 'x'", &["stove.salt=1"]).unwrap_err().to_string();
-        assert!(error.starts_with("stove.salt: unknown key"), "{error}");
+        let error = draft(&schema, "from = 'x'", &["stove.haet=1"]).unwrap_err().to_string();
+        assert!(error.starts_with("stove.haet: unknown key; did you mean `stove.heat`?"), "{error}");
     }
 
     #[test]

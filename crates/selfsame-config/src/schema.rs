@@ -262,9 +262,19 @@ impl Schema {
         for part in &self.parts {
             let here = fits(part.path, table);
             let path = if here { table.to_owned() } else { part.path.replace('*', "0") };
-            let names = part.keys(tree.get(&path).unwrap_or(&empty)).map(|key| key.name);
-            let names = names.chain(part.choices.as_ref().map(|_| "name"));
-            all[usize::from(!here)].extend(names.map(|name| joined(&path, name)));
+            let node = tree.get(&path).unwrap_or(&empty);
+            // What is not chosen yet may become any of them.
+            let open = part
+                .choices
+                .as_ref()
+                .filter(|choices| matches!(choices.preset, NamePreset::Derived(..)) && part.variant(node).is_none());
+            let of_any = open.into_iter().flat_map(|choices| &choices.variants).flat_map(Variant::keys);
+            let names = part.keys(node).chain(of_any).map(|key| key.name);
+            for name in names.chain(part.choices.as_ref().map(|_| "name")).map(|name| joined(&path, name)) {
+                if !all[usize::from(!here)].contains(&name) {
+                    all[usize::from(!here)].push(name);
+                }
+            }
             if !part.path.is_empty() && !part.path.contains('*') {
                 all[1].push(part.path.to_owned());
             }
