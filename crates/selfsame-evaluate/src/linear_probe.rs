@@ -44,8 +44,6 @@ pub const DEFAULT_STRENGTH: f64 = 0.1;
 /// Held-out samples by which a strength is chosen, where there are enough labels.
 pub const HELD_OUT: usize = 200;
 
-/// Samples that a calibration is given, where there are enough.
-const CALIBRATION_SAMPLES: usize = 500;
 /// Fewer held-out samples than this tell nothing of probabilities.
 const FEWEST_HELD_OUT: usize = 20;
 /// Fifths that the labeled samples are dealt into.
@@ -113,11 +111,11 @@ impl ProbeFeatures {
 }
 
 /// Some of `rows`, sorted, for what is fitted to samples that nothing was learned from: a fifth of each class, less where that is
-/// more than [`CALIBRATION_SAMPLES`], or whole groups. Empty where labels are too few.
-pub fn hold_out(rows: &[u32], truth: Truth, groups: Option<&[u32]>, rng: &mut StreamRng) -> Vec<u32> {
+/// more than `most`, or whole groups. Empty where labels are too few.
+pub fn hold_out(rows: &[u32], truth: Truth, groups: Option<&[u32]>, most: usize, rng: &mut StreamRng) -> Vec<u32> {
     let parts = match groups {
         Some(_) => FOLDS,
-        None => (rows.len() / CALIBRATION_SAMPLES).min(rows.len() / truth.outputs()).max(FOLDS),
+        None => (rows.len() / most).min(rows.len() / truth.outputs()).max(FOLDS),
     };
     // Of all parts the last has the fewest of each class, so that those who learn have at least four times as many.
     let mut held = dealt(rows, truth, groups, parts, rng).pop().unwrap_or_default();

@@ -54,6 +54,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Labels that are held out for the probabilities of a predictor, where there are enough: they are lost to the training.
+const CALIBRATION_SAMPLES: usize = 500;
+
 /// The plan that views, batches and learning rates of `samples` labeled samples come from.
 fn tuning_plan(settings: &FinetuneSettings, plan: &Plan, samples: usize, seed: u64) -> Plan {
     let keys = &settings.keys;
@@ -262,7 +265,7 @@ impl<'a> Tuner<'a> {
                 let mut rows = self.goal.rows(labels, seed, draw)?;
                 let rng = || StreamRng::new(seed, Purpose::Evaluate, 1, draw + 1, 0);
                 let held = match save {
-                    Some(_) => self.goal.hold_out(&rows, train_groups, &mut rng()),
+                    Some(_) => self.goal.hold_out(&rows, train_groups, CALIBRATION_SAMPLES, &mut rng()),
                     None => Vec::new(),
                 };
                 rows.retain(|row| held.binary_search(row).is_err());

@@ -76,7 +76,7 @@ fn fit_in_pool(probing: &Probing, progress: &mut dyn FnMut(usize)) -> Result<(He
         let (_, head) = goal.probe(&features, &coordinates, rows, train_groups, &rng);
         goal.in_units(head, &goal.units(rows))
     };
-    let held = goal.hold_out(&rows, train_groups, &mut rng());
+    let held = goal.hold_out(&rows, train_groups, rows.len(), &mut rng());
     let temperature = match &held[..] {
         [] => 1.0,
         held => {

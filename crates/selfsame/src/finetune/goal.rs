@@ -155,11 +155,12 @@ impl Goal {
         head
     }
 
-    /// Rows among the labeled ones that nothing is to be learned from, so that probabilities can be fitted to them.
-    pub fn hold_out(&self, rows: &[u32], groups: Option<&[u32]>, rng: &mut StreamRng) -> Vec<u32> {
+    /// Rows among the labeled ones, at most about so many, that nothing is to be learned from, so that probabilities can be fitted to
+    /// them.
+    pub fn hold_out(&self, rows: &[u32], groups: Option<&[u32]>, most: usize, rng: &mut StreamRng) -> Vec<u32> {
         match self.task {
-            Task::Classes => hold_out(rows, Truth::Classes(&self.classes[0], self.width), groups, rng),
-            Task::MultiLabel => hold_out(rows, Truth::Numbers(&self.train), groups, rng),
+            Task::Classes => hold_out(rows, Truth::Classes(&self.classes[0], self.width), groups, most, rng),
+            Task::MultiLabel => hold_out(rows, Truth::Numbers(&self.train), groups, most, rng),
             // Nothing is fitted to them.
             Task::Numbers => Vec::new(),
         }
