@@ -270,7 +270,9 @@ impl Catalogue {
         let opened = |draft: &Draft, dataset: Option<Dataset>| dataset.map_or_else(|| open_data(draft), Ok);
         if let Some(start) = start.as_ref().filter(|start| own_method(start)) {
             let mut table = init::recipe(start, data.is_some())?;
-            init::drop_unfit(&mut table, start, &draft.read("data")?);
+            if let Some(channels) = draft.given("data.channels") {
+                init::drop_unfit(&mut table, start, channels);
+            }
             let over = |schema| Draft::over(schema, table.clone(), "the plan of init.path", arguments);
             let dataset = opened(&over(&first)?, dataset)?;
             let schema = Arc::new(self.schema_of(dataset.modality()));
@@ -316,7 +318,7 @@ impl Catalogue {
         let mut table: Table = recipe.text.parse().expect("recipes of the binary are TOML");
         fitted_recipe::fit(&mut table, method.fit, &to);
         if let Some(start) = start {
-            init::prescribe(&mut table, start, &data);
+            init::prescribe(&mut table, start, dataset.channels());
         }
         Ok(Some(table))
     }
