@@ -83,7 +83,7 @@ IMPORTS = {
         lambda: transformers.ViTModel(transformers.ViTConfig(image_size=64, layer_norm_eps=1e-6)), 64, None, None),
     "transformers DINOv2 with registers": (
         lambda: transformers.Dinov2WithRegistersModel(transformers.Dinov2WithRegistersConfig(
-            hidden_size=384, num_attention_heads=6, num_register_tokens=4, image_size=56)), 56, None, None),
+            hidden_size=384, num_attention_heads=6, num_register_tokens=4, image_size=56, patch_size=14)), 56, None, None),
     "transformers ResNet-50": (lambda: transformers.ResNetModel(transformers.ResNetConfig()), 224, None, None),
 }
 
