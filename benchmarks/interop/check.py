@@ -59,6 +59,8 @@ ENCODERS = {
         56, 3, ["backbone=vit_small", "backbone.patch_size=14", "backbone.registers=4", "backbone.layer_scale=true"],
         ["timm"]),
     "vit_base": (64, 3, ["backbone=vit_base", "backbone.patch_size=16"], ["timm"]),
+    "mlp": (1, 12, ["backbone=mlp"], []),
+    "mlp, group norm, residual": (1, 12, ["backbone=mlp", "backbone.norm=group", "backbone.residual=true"], []),
     "belief_network": (32, 3, ["method=deep_belief_network"], []),
 }
 
@@ -71,10 +73,15 @@ def run(*words, cwd=None, **environment):
         sys.exit(f"selfsame {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stderr}")
 
 
-def images(side, channels):
-    """The folder of the images, and the images, bytes [n, side, side, channels]."""
-    folder = WORK / f"images-{side}-{channels}"
-    pixels = np.random.default_rng(side).integers(0, 256, (IMAGES, side, side, channels), dtype=np.uint8)
+def images(side, channels, count=IMAGES):
+    """The folder of the images, and the images, bytes [n, side, side, channels]; with side 1, of vectors [n, channels]."""
+    if side == 1:
+        file, vectors = WORK / f"vectors-{channels}-{count}.npy", np.random.default_rng(5).normal(3, 2, (count, channels))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, vectors.astype(np.float32))
+        return file, np.load(file)
+    folder = WORK / f"images-{side}-{channels}-{count}"
+    pixels = np.random.default_rng(side).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
     if not folder.is_dir():
         folder.mkdir(parents=True)
         for i, image in enumerate(pixels):
@@ -112,7 +119,8 @@ def prepared(name, side, channels, arguments):
     data, _ = images(side, channels)
     if not (run_folder / "encoder.safetensors").exists():
         method = [] if any(word.startswith("method=") for word in arguments) else ["method=simclr"]
-        run("pretrain", f"data={data}", f"size={side}", "epochs=1", "batch_size=32", f"out={run_folder}", *method, *arguments)
+        size = [f"size={side}"] if side > 1 else []
+        run("pretrain", f"data={data}", *size, "epochs=1", "batch_size=32", f"out={run_folder}", *method, *arguments)
     weights, config = run_folder / "encoder.safetensors", run_folder / "config.json"
     shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
     rng = np.random.default_rng(7)
@@ -177,7 +185,7 @@ def mutants(path, name):
         last.input.append(kept)
         return mutant.SerializeToString()
 
-    if not name.startswith("belief"):
+    if not name.startswith(("belief", "mlp")):
         yield "a branch left out", without_last_branch()
     if name.startswith("vit"):
         def exchanged(values):
@@ -195,8 +203,10 @@ def check(name):
     data, pixels = images(side, channels)
     direct = features(run_folder, data, SELFSAME_WINOGRAD="2")
     default = features(run_folder, data)
-    numbers = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32) / 255
-    shape = (1, channels, 1, 1)
+    vectors = side == 1
+    numbers = pixels if vectors else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32) / 255
+    shape = (1, channels) if vectors else (1, channels, 1, 1)
+    given = "vectors" if vectors else "images"
     mean, std = (np.array(record[key], np.float32).reshape(shape) for key in ("mean", "std"))
     normalized = torch.from_numpy((numbers - mean) / std)
     failures = []
@@ -230,13 +240,13 @@ def check(name):
         network.load_state_dict(load_torch(folder / "model.safetensors"), strict=True)
         network.eval()
         compare("torchvision", lambda x: network(x).numpy(), normalized)
-    for words, given, most in (([], numbers, DIRECT), (["input=u8"], pixels, BYTES)):
+    for words, x, most in (([], numbers, DIRECT), (["input=u8"], pixels, BYTES))[:1 if vectors else 2]:
         model = exported(run_folder, "onnx", *words) / "model.onnx"
         onnx.checker.check_model(model, full_check=True)
         graph = session(str(model))
-        compare(" ".join(["onnxruntime", *words]), lambda x: graph.run(["h"], {"images": x})[0], given, most)
+        compare(" ".join(["onnxruntime", *words]), lambda x: graph.run(["h"], {given: x})[0], x, most)
     for what, mutant in mutants(run_folder / "exported-onnx" / "model.onnx", record["backbone"]["name"]):
-        theirs = session(mutant).run(["h"], {"images": numbers[:7]})[0]
+        theirs = session(mutant).run(["h"], {given: numbers[:7]})[0]
         deviation = np.abs(theirs - direct[:7]).max() / np.abs(direct).max()
         if deviation <= BYTES:
             failures.append(f"{name}: the mutant, {what}, deviates by {deviation:.1e} only")

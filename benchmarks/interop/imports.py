@@ -16,6 +16,8 @@ import transformers
 from check import DEFAULT, DIRECT, WORK, images, run, seeded
 from safetensors.torch import load_file, save_file
 
+# Networks of 224 px take their time.
+IMAGES = 16
 # Heads of these networks, and what carries no weight.
 HEADS = ("fc.", "head.", "heads.", "num_batches_tracked")
 
@@ -81,7 +83,7 @@ IMPORTS = {
         lambda: transformers.ViTModel(transformers.ViTConfig(image_size=64, layer_norm_eps=1e-6)), 64, None, None),
     "transformers DINOv2 with registers": (
         lambda: transformers.Dinov2WithRegistersModel(transformers.Dinov2WithRegistersConfig(
-            hidden_size=384, num_attention_heads=6, num_register_tokens=4, image_size=56)), 56, None, None),
+            hidden_size=384, num_attention_heads=6, num_register_tokens=4, image_size=56, patch_size=14)), 56, None, None),
     "transformers ResNet-50": (lambda: transformers.ResNetModel(transformers.ResNetConfig()), 224, None, None),
 }
 
@@ -105,7 +107,7 @@ def check(name):
     state = {key: value if "num_batches" in key else torch.from_numpy(seeded(key, value.numpy(), rng))
              for key, value in sorted(network.state_dict().items())}
     network.load_state_dict(state)
-    data, pixels = images(side, 3)
+    data, pixels = images(side, 3, IMAGES)
     folder = WORK / "imports"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -3,7 +3,7 @@
 use prost::Message;
 use selfsame_base::DataError;
 use selfsame_config::Choice;
-use selfsame_interop::onnx::{FEATURES, IMAGES, model, proto::Model};
+use selfsame_interop::onnx::{FEATURES, IMAGES, VECTORS, model, proto::Model};
 use selfsame_interop::tensors::{Tensor, Tensors};
 use selfsame_interop::{Encoder, FORMATS, Format, Input, Origin};
 use std::collections::BTreeSet;
@@ -119,6 +119,37 @@ fn belief_network() -> Encoder {
     encoder(r#"{"name": "belief_network", "widths": [5, 3]}"#, 8, tensors(shapes))
 }
 
+/// A perceptron of two layers on vectors of 3.
+fn mlp() -> Encoder {
+    let shapes: [(&str, &[usize]); 4] = [
+        ("layers.0.linear.weight", &[4, 3]),
+        ("layers.0.linear.bias", &[4]),
+        ("layers.1.linear.weight", &[4, 4]),
+        ("layers.1.linear.bias", &[4]),
+    ];
+    let shapes = shapes.map(|(name, shape)| (name.to_owned(), shape.to_vec())).into();
+    let encoder =
+        encoder(r#"{"name": "mlp", "width": 4, "depth": 2, "norm": "none", "residual": true}"#, 4, tensors(shapes));
+    Encoder { channels: 3, size: 1, mean: vec![0.5; 3], std: vec![2.0; 3], ..encoder }
+}
+
+/// A transformer with two registers and gains.
+fn with_registers(pool: &str) -> Encoder {
+    let mut encoder = vit(pool);
+    let more = [("reg_token", vec![1, 2, 4]), ("pos_embed", vec![1, 4, 4])].into_iter();
+    let gains = ["ls1", "ls2"].map(|name| (format!("blocks.0.{name}.gamma"), vec![4]));
+    let more = more.map(|(name, shape)| (name.to_owned(), shape)).chain(gains).collect();
+    encoder.tensors = encoder
+        .tensors
+        .iter()
+        .map(|(name, t)| (name.clone(), t.clone()))
+        .chain(tensors(more).iter().map(|(name, t)| (name.clone(), t.clone())))
+        .collect();
+    encoder.backbone.keys.insert("registers".into(), 2.into());
+    encoder.backbone.keys.insert("layer_scale".into(), true.into());
+    encoder
+}
+
 fn graphs() -> Vec<(&'static str, Model)> {
     let mut graphs = vec![
         ("batch norm", resnet("resnet_micro", "small", "batch"), Input::Float),
@@ -128,6 +159,9 @@ fn graphs() -> Vec<(&'static str, Model)> {
         ("class token", vit("class"), Input::Float),
         ("mean of tokens", vit("mean"), Input::Float),
         ("belief network", belief_network(), Input::Float),
+        ("registers", with_registers("class"), Input::Float),
+        ("registers, mean of tokens", with_registers("mean"), Input::Float),
+        ("perceptron", mlp(), Input::Float),
     ];
     let graph = |(name, encoder, input)| {
         // Another release writes the same graphs.
@@ -151,7 +185,7 @@ fn every_value_is_made_once_and_before_it_is_used_and_every_constant_is_used() {
         let mut known: BTreeSet<&str> = graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
         let mut unused = known.clone();
         assert_eq!(known.len(), graph.initializer.len(), "{name}");
-        known.insert(IMAGES);
+        known.insert(if name == "perceptron" { VECTORS } else { IMAGES });
         for node in &graph.node {
             for input in &node.input {
                 assert!(known.contains(input.as_str()), "{name}: {} needs {input}", node.name);
@@ -179,6 +213,10 @@ fn a_timm_folder_says_what_the_network_is() {
     };
     let resnet = config("resnet", resnet("resnet18", "imagenet", "group"));
     assert_eq!(resnet["architecture"], "resnet18");
+    let registers = config("registers", with_registers("class"));
+    let arguments = &registers["model_args"];
+    assert_eq!((&arguments["reg_tokens"], &arguments["no_embed_class"]), (&2.into(), &true.into()));
+    assert!(arguments["init_values"].is_number());
     assert_eq!(resnet["model_args"], serde_json::json!({ "in_chans": 2, "norm_layer": "groupnorm" }));
     assert_eq!(resnet["pretrained_cfg"]["mean"], serde_json::json!([0.25, 0.5]));
     assert_eq!(resnet["pretrained_cfg"]["input_size"], serde_json::json!([2, 8, 8]));

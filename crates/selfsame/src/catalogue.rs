@@ -281,7 +281,9 @@ impl Catalogue {
         let opened = |draft: &Draft, dataset: Option<Dataset>| dataset.map_or_else(|| open_data(draft), Ok);
         if let Some(start) = start.as_ref().filter(|start| own_method(start)) {
             let mut table = init::recipe(start, data.is_some())?;
-            init::drop_unfit(&mut table, start, &draft.read("data")?);
+            if let Some(channels) = draft.given("data.channels") {
+                init::drop_unfit(&mut table, start, channels);
+            }
             let draft = Draft::over(&schema, table, "the plan of init.path", arguments)?;
             let dataset = opened(&draft, dataset)?;
             return self.planned(draft, dataset, &schema, Some(start));
@@ -332,7 +334,7 @@ impl Catalogue {
         }
         fitted_recipe::fit(&mut table, method.modalities[0], method.fit, &to);
         if let Some(start) = start {
-            init::prescribe(&mut table, start, &data);
+            init::prescribe(&mut table, start, dataset.channels());
         }
         Ok(Some(table))
     }

@@ -172,7 +172,7 @@ impl EncoderFolder {
         if !path.is_dir() {
             return Err(Error::run(
                 path,
-                "neither a folder nor a file of weights (.safetensors, .pth, .pt, .ckpt, .bin)",
+                "is not a folder, nor a file of weights (.safetensors, .pth, .pt, .ckpt, .bin)",
             ));
         }
         match Self::find(path) {

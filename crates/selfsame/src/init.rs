@@ -60,18 +60,16 @@ pub(crate) fn facts(folder: &EncoderFolder) -> Table {
     [("weights".to_owned(), Value::String(folder.config().weights.blake3.clone()))].into_iter().collect()
 }
 
-/// `recipe` for the encoder of `folder`: its backbone, fed as it was but for what `given` (`[data]`) says.
-pub(crate) fn prescribe(recipe: &mut Table, folder: &EncoderFolder, given: &Table) {
+/// `recipe` for the encoder of `folder`: its backbone, fed as it was, but for data of other `channels`.
+pub(crate) fn prescribe(recipe: &mut Table, folder: &EncoderFolder, channels: usize) {
     recipe.insert("backbone".into(), folder.config().backbone_table());
     recipe.insert("data".into(), Value::Table(folder.config().data_table()));
-    drop_unfit(recipe, folder, given);
+    drop_unfit(recipe, folder, channels);
 }
 
-/// Where the images have another number of channels than the encoder was fed, as `given` (`[data]`) says, the data tell again
-/// what depends on it.
-pub(crate) fn drop_unfit(recipe: &mut Table, folder: &EncoderFolder, given: &Table) {
-    let other = |channels: &Value| channels.as_integer() != Some(folder.config().channels as i64);
-    if given.get("channels").is_some_and(other)
+/// Where the images have another number of channels than the encoder was fed, the data tell again what depends on it.
+pub(crate) fn drop_unfit(recipe: &mut Table, folder: &EncoderFolder, channels: usize) {
+    if channels != folder.config().channels
         && let Some(data) = recipe.get_mut("data").and_then(Value::as_table_mut)
     {
         data.retain(|key, _| !["channels", "mean", "std", "bands"].contains(&key));

@@ -21,19 +21,24 @@ const MOST_VALUES: usize = (1 << 29) - (1 << 20);
 
 /// What is given.
 pub const IMAGES: &str = "images";
+/// The same, where a sample is a vector.
+pub const VECTORS: &str = "vectors";
 /// What is asked for.
 pub const FEATURES: &str = "h";
 
 /// The files of an ONNX folder.
 pub(crate) fn files(encoder: Encoder, input: Input) -> Result<Vec<File>, DataError> {
+    let is_vector = matches!(Network::of(&encoder)?, Network::Mlp { .. });
+    let name = if is_vector { VECTORS } else { IMAGES };
     let given = match input {
+        Input::Float if is_vector => "numbers `[n, features]`, columns as the encoder was fed them, not yet normalized",
         Input::Float => "numbers `[n, channels, height, width]` on the scale below, not yet normalized",
         Input::U8 => "bytes `[n, height, width, channels]`",
     };
     let usage = format!(
-        "`{IMAGES}` are {given}; `{FEATURES}` is `[n, {}]`. Normalization is in the graph. Tested with onnxruntime 1.32.0:\n\n\
+        "`{name}` are {given}; `{FEATURES}` is `[n, {}]`. Normalization is in the graph. Tested with onnxruntime 1.32.0:\n\n\
          ```python\nimport onnxruntime\n\nsession = onnxruntime.InferenceSession(\"model.onnx\")\n\
-         h, = session.run([\"{FEATURES}\"], {{\"{IMAGES}\": images}})\n```\n",
+         h, = session.run([\"{FEATURES}\"], {{\"{name}\": {name}}})\n```\n",
         encoder.width
     );
     let card = card::page(&encoder, "onnx", &usage);
@@ -55,8 +60,16 @@ pub fn model(encoder: Encoder, input: Input) -> Result<Model, DataError> {
         let problem = format!("u8 is for encoders of numbers 0..1, and this one was trained on {range:?}; drop it");
         return Err(DataError::setting("input", problem));
     }
+    let is_vector = matches!(network, Network::Mlp { .. });
+    if input == Input::U8 && is_vector {
+        return Err(DataError::setting("input", "u8 is for images, and this encoder takes vectors; drop it"));
+    }
     let mut builder = Builder::new(tensors);
-    let normalized = normalization(&mut builder, &mean, &std, input);
+    let normalized = if is_vector {
+        normalized(&mut builder, VECTORS, &mean, &std, &[])
+    } else {
+        normalization(&mut builder, &mean, &std, input)
+    };
     let features = networks::build(&mut builder, &network, &normalized, size)?;
     builder.check_complete()?;
     let last = builder.nodes.last_mut().expect("a network has operations");
@@ -66,6 +79,7 @@ pub fn model(encoder: Encoder, input: Input) -> Result<Model, DataError> {
     let side = |name: &str| if matches!(network, Network::ResNet(_)) { Axis::from(name) } else { size.into() };
     let (height, spread) = (side("height"), side("width"));
     let images = match input {
+        Input::Float if is_vector => Port::new(VECTORS, FLOAT, vec!["n".into(), channels.into()]),
         Input::Float => Port::new(IMAGES, FLOAT, vec!["n".into(), channels.into(), height, spread]),
         Input::U8 => Port::new(IMAGES, UINT8, vec!["n".into(), height, spread, channels.into()]),
     };
@@ -99,12 +113,15 @@ fn normalization(builder: &mut Builder, mean: &[f32], std: &[f32], input: Input)
             (255.0, builder.op("Transpose", &[&numbers], &[Attribute::ints("perm", &[0, 3, 1, 2])]))
         }
     };
-    let per_channel = |values: &[f32]| Tensor {
-        shape: vec![values.len(), 1, 1],
-        values: values.iter().map(|value| value * white).collect(),
-    };
+    let scaled = |values: &[f32]| values.iter().map(|value| value * white).collect::<Vec<f32>>();
+    normalized(builder, &images, &scaled(mean), &scaled(std), &[1, 1])
+}
+
+/// `(x − mean) / std` along the channels, which the axes `sides` follow.
+fn normalized(builder: &mut Builder, x: &str, mean: &[f32], std: &[f32], sides: &[usize]) -> String {
+    let per_channel = |values: &[f32]| Tensor { shape: [&[values.len()], sides].concat(), values: values.to_vec() };
     let (mean, std) = (per_channel(mean), per_channel(std));
     let (mean, std) = (builder.floats("input.mean", &mean), builder.floats("input.std", &std));
-    let centered = builder.op("Sub", &[&images, &mean], &[]);
+    let centered = builder.op("Sub", &[x, &mean], &[]);
     builder.op("Div", &[&centered, &std], &[])
 }

@@ -247,7 +247,7 @@ fn linear(b: &mut Builder, name: &str, x: &str) -> Result<String, DataError> {
 
 /// Layers of `relu(norm(x · weightᵀ))` on vectors, which from the second on may add to what they were given.
 fn mlp(b: &mut Builder, layers: usize, norm: Norm, residual: bool, x: &str) -> Result<String, DataError> {
-    let mut x = b.op("Flatten", &[x], &[Attribute::int("axis", 1)]);
+    let mut x = x.to_owned();
     for layer in 0..layers {
         let name = format!("layers.{layer}");
         let mut y = if norm == Norm::None {
