@@ -98,7 +98,7 @@ pub fn calibration_error(probabilities: &[f32], width: usize, known: Known) -> f
                 see(of_sample[predicted], known.is(row, predicted, width));
             }
             Known::Labels(_) => {
-                of_sample.iter().enumerate().for_each(|(index, &p)| see(p, known.is(row, index, width)))
+                of_sample.iter().enumerate().for_each(|(index, &p)| see(p, known.is(row, index, width)));
             }
         }
     }

@@ -315,7 +315,7 @@ const OBJECTIVES_BY_NAME: &[(&str, Evaluate)] = &[
         let columns = Columns::of(&listed, channels);
         Ok(objective::weighted_means(vec![
             ("mask", objective::mask_estimation(scores, mask), 1.0),
-            ("values", objective::value_estimation(values, target, &columns), of.case.parameter("alpha")?),
+            ("values", objective::value_estimation(&values, target, &columns), of.case.parameter("alpha")?),
         ]))
     }),
     ("contrastive_divergence", |of| {

@@ -94,7 +94,7 @@ fn normalized(
         return Ok(b.op("BatchNormalization", &[y, &scale, &shift, &mean, &variance], &[epsilon]));
     }
     // A group is an instance with its channels side by side; the opset has no norm of groups.
-    let groups = (1..=GROUPS.min(channels)).rev().find(|groups| channels % groups == 0).unwrap_or(1);
+    let groups = (1..=GROUPS.min(channels)).rev().find(|groups| channels.is_multiple_of(*groups)).unwrap_or(1);
     let [ones, zeros] = [1.0, 0.0].map(|value| {
         let tensor = Tensor { shape: vec![groups], values: vec![value; groups] };
         b.floats(&format!("groups.{groups}.{value}"), &tensor)

@@ -77,7 +77,7 @@ impl Method for Vime {
         let z = self.branch.projector.forward(h.clone(), cx.pass);
         let (mask, target) = self.targets(clean, corrupted);
         let mask = mask_estimation(self.mask.forward(z.clone()), mask);
-        let values = value_estimation(self.values.forward(z), target, &self.columns);
+        let values = value_estimation(&self.values.forward(z), target, &self.columns);
         let losses =
             vec![Loss { name: "mask", weight: 1.0, values: mask }, Loss { name: "values", weight: self.alpha, values }];
         Losses::new(losses, h.inner())

@@ -22,7 +22,7 @@ pub fn mask_estimation(scores: Tensor<2>, mask: Tensor<2>) -> Tensor<2> {
 /// # Shapes
 /// `values`, of a category the scores before the softmax, and `target`, of a category 1 in one channel and 0 in the others:
 /// `[batch, channels]`; the result: `[batch, 1]`.
-pub fn value_estimation(values: Tensor<2>, target: Tensor<2>, columns: &Columns) -> Tensor<2> {
+pub fn value_estimation(values: &Tensor<2>, target: Tensor<2>, columns: &Columns) -> Tensor<2> {
     let (rows, target, device) = (values.dims()[0], target.detach(), values.device());
     let mut weights = vec![0.0f32; columns.channels()];
     for place in columns.iter().filter(|place| !place.is_category) {

@@ -93,9 +93,9 @@ fn parquet_values(file: File) -> Result<(Vec<String>, Vec<String>), String> {
     if metadata.num_rows().saturating_mul(names.len() as i64) > MOST_VALUES {
         return Err(format!("its {} rows of {} values are more than {MOST_VALUES}", metadata.num_rows(), names.len()));
     }
-    let chunks = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let chunks = reader.metadata().row_groups().iter().flat_map(parquet::file::metadata::RowGroupMetaData::columns);
     let unread = |compression: &Compression| !matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY);
-    if let Some(compression) = chunks.map(|chunk| chunk.compression()).find(unread) {
+    if let Some(compression) = chunks.map(parquet::file::metadata::ColumnChunkMetaData::compression).find(unread) {
         return Err(format!("is compressed with {compression}; write it with snappy, or not compressed"));
     }
     let mut values = Vec::new();
