@@ -708,7 +708,7 @@ fn an_encoder_without_its_run_is_taken_by_every_command_and_a_training_starts_fr
         "scores.json",
     ];
     assert_eq!(place.names("kept"), files);
-    contains(&place.fails(&["pretrain", "kept"]), &["kept", "pretrain init="]);
+    contains(&place.fails(&["pretrain", "kept"]), &["kept", "init.path"]);
     // Its own plan, in a run of its own; another method on other images.
     let further = place.run(&["pretrain", "init=kept", "epochs=1", "out=further"]);
     succeeds(&further);

@@ -32,7 +32,7 @@ fn a_file_of_weights_embeds_and_is_exported_and_trains_only_by_init() {
     assert!(folder.path().join("runs/moco-legacy/encoder.safetensors").is_file());
     told(&["export", file, "out=graph", "format=onnx"], 0);
     let error = told(&["pretrain", file], 2);
-    assert!(error.contains("pretrain init=") && error.lines().count() == 1, "{error}");
+    assert!(error.contains("init=") && error.lines().count() == 1, "{error}");
     std::fs::write(folder.path().join("no.ckpt"), "nothing").unwrap();
     let error = told(&["embed", "no.ckpt", "data=images.npy", "out=no.npy"], 2);
     assert!(error.contains("no.ckpt: neither a safetensors file") && error.lines().count() == 1, "{error}");

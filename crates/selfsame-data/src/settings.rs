@@ -80,6 +80,7 @@ settings! {
         /// columns of a table that are categories whatever they hold, e.g. ["zip code"]
         categories: Vec<String> = [], Kind::Texts, records;
         /// columns of a table that are features, each its name and, after tabs, the values that have a feature of their own
+        #[serde(default)]
         columns: Vec<String> = (data "as the table's columns hold numbers or categories", or []), Kind::Texts, records;
         /// per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are
         #[serde(serialize_with = "shortest")]

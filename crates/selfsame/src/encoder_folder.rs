@@ -302,8 +302,8 @@ impl EncoderFolder {
     /// # Errors
     /// If there is something in the way.
     pub fn save(&self, path: &Path, scores: Vec<card::Row>) -> Result<(), Error> {
-        let usage = "```\nselfsame embed FOLDER data=PATH out=features.parquet\n```\n\nEvery command that takes a run takes this \
-                     folder too; from Rust, `selfsame::Embedder::load(\"FOLDER\")`.\n";
+        let usage = "Every command that takes a run takes this folder in its place, such as `embed`; from Rust, \
+                     `selfsame::Embedder::load(\"FOLDER\")`.\n";
         let card = card::page(&self.described(scores)?, "selfsame", usage);
         make_free(path)?;
         atomic::write(&path.join(CARD), card.as_bytes())?;

@@ -41,7 +41,8 @@ fn an_encoder_folder_gives_what_its_run_gave_bit_for_bit() {
     assert_eq!(before, after);
     let mut names: Vec<_> = fs::read_dir(&copy).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["config.json", "encoder.safetensors"]);
+    assert_eq!(names, ["README.md", "config.json", "encoder.safetensors"]);
+    assert!(fs::read_to_string(copy.join("README.md")).unwrap().contains(", trained by "));
     // It is no run, and says so to who would train it as one.
     let alone = selfsame::catalogue::Catalogue::default().load(&copy, &[]).unwrap();
     assert_eq!(alone.identity(), run.identity());

@@ -109,10 +109,9 @@ fn what_is_for_images_is_refused_on_vectors_and_the_other_way_round() {
     assert!(refused(&["data.size=8"]).contains("the data are vectors: expected 1"));
     assert!(refused(&["data.modality=image"]).contains("holds vectors"));
     let views = "views=[{ count = 2, augmentations = [{ name = \"gaussian_blur\" }] }]";
-    assert!(
-        refused(&[views])
-            .contains("gaussian_blur is for images, these data are vectors; expected `feature_corruption`")
-    );
+    assert!(refused(&[views]).contains(
+        "gaussian_blur is for images, these data are vectors; expected `gaussian_noise`, `feature_corruption`"
+    ));
     let images = |more: &str| {
         let arguments = ["data=demo".to_owned(), format!("out={}", folder.path().join("demo").display()), more.into()];
         Catalogue::default().plan(None, &arguments).err().expect("refused").to_string()
@@ -181,8 +180,8 @@ fn categories_are_embedded_or_seen_as_they_are() {
         (shape("embeddings.0.weight"), shape("layers.0.linear.weight"))
     };
     // Of eight features two are the category's.
-    assert_eq!(shapes("plain", "backbone.embedding=0"), (None, Some(vec![8, 16])));
-    assert_eq!(shapes("learned", "backbone.embedding=3"), (Some(vec![2, 3]), Some(vec![9, 16])));
+    assert_eq!(shapes("plain", "backbone.embedding=0"), (None, Some(vec![16, 8])));
+    assert_eq!(shapes("learned", "backbone.embedding=3"), (Some(vec![3, 2]), Some(vec![16, 9])));
 }
 
 #[test]
