@@ -65,7 +65,7 @@ pub trait Augmentation: Send + Sync {
         false
     }
 
-    /// Whether it borrows from other samples, which [`View::with_others`] gives.
+    /// Whether it borrows from other samples, which the view then holds.
     fn needs_others(&self) -> bool {
         false
     }

@@ -49,7 +49,7 @@ fn an_encoder_folder_gives_what_its_run_gave_bit_for_bit() {
     let dataset = std::sync::Arc::new(alone.sibling(&data, 0).unwrap());
     let method = crate::training::method(&alone);
     let refused = (method.pretrain)(&alone, dataset, &mut Silent, &false.into()).unwrap_err().to_string();
-    assert!(refused.contains("pretrain init="), "{refused}");
+    assert!(refused.contains("init.path"), "{refused}");
     // One flipped bit.
     let weights = copy.join("encoder.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
