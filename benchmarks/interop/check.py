@@ -254,6 +254,14 @@ def check(name):
     return failures
 
 
+def finish(check, chosen):
+    """Checks what is chosen, tells what failed, and ends the program."""
+    failures = [failure for name in chosen for failure in check(name)]
+    for failure in failures:
+        print(f"FAILED {failure}")
+    sys.exit(bool(failures))
+
+
 def main():
     chosen = sys.argv[2:] or list(ENCODERS)
     unknown = [name for name in chosen if name not in ENCODERS]
@@ -263,10 +271,7 @@ def main():
     for library in (torch, torchvision, timm, transformers, onnx, onnxruntime):
         print(library.__name__, library.__version__)
     print(f"\n{'encoder':45} {'by':20} direct  default")
-    failures = [failure for name in chosen for failure in check(name)]
-    for failure in failures:
-        print(f"FAILED {failure}")
-    sys.exit(bool(failures))
+    finish(check, chosen)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import timm
 import torch
 import torchvision
 import transformers
-from check import DEFAULT, DIRECT, WORK, images, run, seeded
+from check import DEFAULT, DIRECT, WORK, finish, images, run, seeded
 from safetensors.torch import load_file, save_file
 
 # Networks of 224 px take their time.
@@ -144,10 +144,7 @@ def main():
     chosen = sys.argv[2:] or list(IMPORTS)
     transformers.utils.logging.disable_progress_bar()
     print(f"{'weights':40} direct  default")
-    failures = [failure for name in chosen for failure in check(name)]
-    for failure in failures:
-        print(f"FAILED {failure}")
-    sys.exit(bool(failures))
+    finish(check, chosen)
 
 
 if __name__ == "__main__":

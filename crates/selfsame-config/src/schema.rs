@@ -174,16 +174,10 @@ impl Schema {
 
     /// The tables, in their order.
     pub(crate) fn tables(&self) -> Vec<&'static str> {
-        self.parts
-            .iter()
-            .map(|part| part.path.split('.').next().unwrap_or_default())
-            .filter(|table| !table.is_empty())
-            .fold(Vec::new(), |mut tables, table| {
-                if !tables.contains(&table) {
-                    tables.push(table);
-                }
-                tables
-            })
+        let mut tables: Vec<&str> = self.parts.iter().filter_map(|part| part.path.split('.').next()).collect();
+        tables.retain(|table| !table.is_empty());
+        tables.dedup();
+        tables
     }
 
     /// The path that a word of the command line stands for.

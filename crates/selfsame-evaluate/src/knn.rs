@@ -220,7 +220,7 @@ pub fn graph_agreement(a: Rows, b: Rows, k: usize) -> Result<f64, DataError> {
 }
 
 /// Position of the largest value, the first of equals.
-pub(crate) fn argmax<T: PartialOrd>(values: &[T]) -> u32 {
+pub fn argmax<T: PartialOrd>(values: &[T]) -> u32 {
     let best = (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best });
     best as u32
 }

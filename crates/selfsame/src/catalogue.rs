@@ -3,7 +3,7 @@
 use crate::backbone::BackboneEntry;
 use crate::backbones;
 use crate::branch::Branch;
-use crate::encoder_folder::{CONFIG, EncoderFolder};
+use crate::encoder_folder::EncoderFolder;
 use crate::error::Error;
 use crate::events::Observer;
 use crate::fitted_recipe::{self, Fit, FitMethod};
@@ -376,17 +376,26 @@ impl Catalogue {
 
     /// The plan of a run folder or an encoder folder, wherever it lies now, with `key=value` arguments laid over it.
     pub fn load(&self, run: &Path, arguments: &[String]) -> Result<Plan, Error> {
-        let recipe = match run.join(PLAN).exists() {
-            true => read_plan(run)?,
+        match run.join(PLAN).exists() {
+            true => self.planned_before(run, &read_plan(run)?, arguments),
             // An encoder folder without its run.
-            false => {
-                let text = EncoderFolder::open(run)?.plan_table()?.to_string();
-                Recipe { name: run.join(CONFIG).display().to_string(), text }
-            }
-        };
+            false => self.planned_before(run, &EncoderFolder::open(run)?.plan_recipe()?, arguments),
+        }
+    }
+
+    /// As [`Self::load`], of a folder that is open.
+    pub fn load_encoder(&self, folder: &EncoderFolder) -> Result<Plan, Error> {
+        match folder.path().join(PLAN).exists() {
+            true => self.load(folder.path(), &[]),
+            false => self.planned_before(folder.path(), &folder.plan_recipe()?, &[]),
+        }
+    }
+
+    /// The plan that `recipe` states, every value of it, of the run or encoder folder at `path`.
+    fn planned_before(&self, path: &Path, recipe: &Recipe, arguments: &[String]) -> Result<Plan, Error> {
         let schema = Arc::new(self.schema());
-        let draft = Draft::new(&schema, Some(&recipe), arguments)?;
-        Ok(Plan { out: run.to_owned(), ..self.resolve(draft, schema.clone(), true)?.0 })
+        let draft = Draft::new(&schema, Some(recipe), arguments)?;
+        Ok(Plan { out: path.to_owned(), ..self.resolve(draft, schema.clone(), true)?.0 })
     }
 
     fn resolve(&self, mut draft: Draft, schema: Arc<Schema>, of_run: bool) -> Result<(Plan, Resolved), Error> {

@@ -39,7 +39,7 @@ impl Embedder {
     /// As for [`Self::load`].
     pub fn load_with(catalogue: &Catalogue, path: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = EncoderFolder::open(path.as_ref())?;
-        let plan = catalogue.load(path.as_ref(), &[])?;
+        let plan = catalogue.load_encoder(&folder)?;
         let encoder = folder.load_with(plan.backbones(), &device::open(&plan.device)?)?;
         Ok(Self { folder, plan, branch: Branch::without_projector(encoder) })
     }

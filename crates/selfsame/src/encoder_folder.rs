@@ -120,6 +120,15 @@ impl EncoderConfig {
             .expect("numbers and words")
     }
 
+    /// A whole `[data]` for a plan of which nothing but the feeding is known.
+    pub(crate) fn data_of_a_plan(&self) -> Table {
+        let mut data = self.data_table();
+        for (key, value) in [("path", "unknown"), ("kind", "folder"), ("labels", "none"), ("fingerprint", "unknown")] {
+            data.insert(key.into(), value.into());
+        }
+        data
+    }
+
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
         let (columns, mean, std) = (self.columns.clone(), self.mean.clone(), self.std.clone());
@@ -201,6 +210,11 @@ impl EncoderFolder {
         Ok(Some(Self { path: path.to_owned(), config, weights }))
     }
 
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the encoder is and how it is fed.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
@@ -226,15 +240,14 @@ impl EncoderFolder {
         })?;
         if self.config.recipe.is_empty() {
             table.insert("backbone".into(), self.config.backbone_table());
-            let mut data = self.config.data_table();
-            for (key, value) in
-                [("path", "unknown"), ("kind", "folder"), ("labels", "none"), ("fingerprint", "unknown")]
-            {
-                data.insert(key.into(), value.into());
-            }
-            table.insert("data".into(), Value::Table(data));
+            table.insert("data".into(), Value::Table(self.config.data_of_a_plan()));
         }
         Ok(table)
+    }
+
+    /// [`Self::plan_table`], as a recipe.
+    pub(crate) fn plan_recipe(&self) -> Result<Recipe, Error> {
+        Ok(Recipe { name: self.path.join(CONFIG).display().to_string(), text: self.plan_table()?.to_string() })
     }
 
     /// The weights, in our layout, by name.
@@ -311,8 +324,8 @@ impl EncoderFolder {
         Ok(atomic::write(&path.join(WEIGHTS), &self.weights)?)
     }
 
-    /// Writes the encoder that `plan` has trained into `path`, its weights last.
-    pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<(), Error> {
+    /// Writes the encoder that `plan` has trained into `path`, its weights last, which are returned as they are told.
+    pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, trained: Progress) -> Result<SealedFile, Error> {
         let DataSettings { modality, channels, columns, size, mean, std, range, interpolation, .. } = plan.data.clone();
         let weights = weights_file(encoder);
         let config = EncoderConfig {
@@ -337,6 +350,7 @@ impl EncoderFolder {
             weights: SealedFile::of(WEIGHTS, &weights),
         };
         atomic::write(&path.join(CONFIG), &seal::seal(&config))?;
-        Ok(atomic::write(&path.join(WEIGHTS), &weights)?)
+        atomic::write(&path.join(WEIGHTS), &weights)?;
+        Ok(config.weights)
     }
 }

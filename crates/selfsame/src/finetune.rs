@@ -20,7 +20,7 @@ use crate::catalogue::MethodEntry;
 use crate::device;
 use crate::embed::{self, Pixels, Tables, Wanted};
 use crate::error::Error;
-use crate::labels::{Part, Told};
+use crate::labels::{Part, Told, numbered_groups};
 use crate::method::BuildContext;
 use crate::optim::schedule::Schedule;
 use crate::optim::settings::{AdamwSettings, CommonSettings, OptimizerSettings, UpdateRule};
@@ -34,7 +34,7 @@ use crate::tensor::{to_vec, view_to_device};
 use crate::train_settings::TrainSettings;
 use crate::trainer::WeightsOf;
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use goal::Goal;
 use selfsame_base::DataError;
 use selfsame_base::rng::{Purpose, StreamRng};
@@ -48,7 +48,6 @@ use selfsame_evaluate::finetuning::Finetuning;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::linear_probe::ProbeFeatures;
 use selfsame_evaluate::overlap::Overlap;
-use selfsame_evaluate::targets::Task;
 use settings::FinetuneSettings;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -154,7 +153,8 @@ pub struct Tuning<'a> {
     pub save: Option<&'a Path>,
 }
 
-/// Fine-tunes with each number of labels, and tells what the predictor means that was saved. `progress` is told what runs, how many steps are done, and of how many. `done` is
+/// Fine-tunes with each number of labels, and tells what the predictor means that was saved. `progress` is told what runs, how many
+/// steps are done, and of how many. `done` is
 /// given everything found so far after each number of labels.
 ///
 /// # Errors
@@ -166,12 +166,7 @@ pub fn finetune(
     progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     done: &mut (dyn FnMut(&Finetuning) -> Result<(), Error> + Send),
 ) -> Result<Option<Meaning>, Error> {
-    let plan = tuning.plan;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(plan.threads)
-        .build()
-        .map_err(|cause| DataError::threads(plan.threads, cause))?;
-    pool.install(|| Tuner::new(tuning, settings)?.curve(labels, progress, done))
+    tuning.plan.pool()?.install(|| Tuner::new(tuning, settings)?.curve(labels, progress, done))
 }
 
 struct Tuner<'a> {
@@ -207,16 +202,9 @@ impl<'a> Tuner<'a> {
             table.h.check_finite("the representation")?;
         }
         let overlap = provenance::labeled_overlap([tuning.train, tuning.test], tables.each_ref())?;
+        let goal = Goal::of(tuning.told, parts, tables.each_ref())?;
         let [Tables { h: train, indices: rows, .. }, Tables { h: test, indices: test_rows, .. }] = tables;
-        let goal = match tuning.told.table.as_ref().filter(|_| tuning.told.task() != Task::Classes) {
-            None => Goal::classes(&train, &test)?,
-            Some((_, columns)) => {
-                let values = [parts[0].values(&rows), parts[1].values(&test_rows)];
-                Goal::targets(columns.task(), columns.names(), values)?
-            }
-        };
-        let grouped = || [parts[0].numbered_groups(&rows), parts[1].numbered_groups(&test_rows)];
-        let groups = parts[0].is_grouped().then(grouped);
+        let groups = numbered_groups(parts, [&rows, &test_rows]);
         let stages = tuning.branch.encoder.stages();
         if let Some(wanted) = settings.stages().filter(|&wanted| wanted > stages) {
             let problem = format!(
@@ -398,8 +386,6 @@ impl Tuned {
         let branch = Branch::without_projector(self.encoder.clone());
         let h = Tables::embed(&branch, dataset, plan, samples, Wanted::default(), &mut |_| {})?.h;
         h.check_finite("the representation")?;
-        let (rows, dim, device) = (h.len(), h.dim, device::open(&plan.device)?);
-        let h = Tensor::<2>::from_data(TensorData::new(h.values, [rows, dim]), &device);
-        Ok(to_vec(self.head.layer(&device).forward(h)))
+        Ok(self.head.outputs(h, &device::open(&plan.device)?))
     }
 }

@@ -58,14 +58,14 @@ pub fn open(path: &Path) -> Result<EncoderFolder, Error> {
 /// A plan for what judges and embeds: the network and how it is fed. What would train it is preset, few views at a time, as large
 /// networks need it.
 fn recipe(config: &EncoderConfig) -> Table {
-    let mut data = config.data_table();
-    for (key, value) in [("path", "unknown"), ("kind", "folder"), ("labels", "none"), ("fingerprint", "unknown")] {
-        data.insert(key.into(), value.into());
-    }
     let counts = [("batch_size", 8), ("chunk_size", 2)];
     let train: Table = counts.into_iter().map(|(key, count)| (key.to_owned(), Value::Integer(count))).collect();
-    [("backbone", config.backbone_table()), ("data", Value::Table(data)), ("train", Value::Table(train))]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+    [
+        ("backbone", config.backbone_table()),
+        ("data", Value::Table(config.data_of_a_plan())),
+        ("train", Value::Table(train)),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
 }

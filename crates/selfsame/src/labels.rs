@@ -58,6 +58,11 @@ impl Part {
     }
 }
 
+/// The group of each of these samples of both parts, by number, where samples come in groups.
+pub fn numbered_groups(parts: &[Part; 2], rows: [&[usize]; 2]) -> Option<[Vec<u32>; 2]> {
+    parts[0].is_grouped().then(|| [0, 1].map(|part| parts[part].numbered_groups(rows[part])))
+}
+
 /// The file of each of these samples, by number; `numbers` knows those of other data already.
 fn by_file_of(data: &Dataset, samples: &[usize], numbers: &mut HashMap<(PathBuf, usize), usize>) -> Vec<String> {
     let mut groups: Vec<String> = Vec::with_capacity(samples.len());

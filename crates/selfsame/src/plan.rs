@@ -12,8 +12,8 @@ use crate::optim::settings::{CommonSettings, OptimizerSettings, UpdateRule};
 use crate::projector::ProjectorSettings;
 use crate::tensor::layers::NormKind;
 use crate::train_settings::TrainSettings;
-use selfsame_base::lookup;
 use selfsame_base::text::readable;
+use selfsame_base::{DataError, lookup};
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
 use selfsame_data::augment::{Augmentations, Normalization, Pipeline, ViewShape};
 use selfsame_data::dataset::Dataset;
@@ -262,6 +262,12 @@ impl Plan {
     /// The backbones of the catalogue that the plan was made by, for what loads other encoders.
     pub fn backbones(&self) -> &[&'static BackboneEntry] {
         &self.backbones
+    }
+
+    /// The threads that its work runs on.
+    pub(crate) fn pool(&self) -> Result<rayon::ThreadPool, Error> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
+        Ok(pool.map_err(|cause| DataError::threads(self.threads, cause))?)
     }
 
     /// How training makes batches.

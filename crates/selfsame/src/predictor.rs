@@ -7,19 +7,21 @@ use crate::branch::Branch;
 use crate::catalogue::Catalogue;
 use crate::device;
 use crate::embed::{Wanted, for_each_batch};
-use crate::encoder_folder::{self, EncoderFolder, WEIGHTS, weights_file};
+use crate::encoder_folder::{self, EncoderFolder, WEIGHTS};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::projector::Projector;
 use crate::run::Run;
 use crate::tensor::layers::{Init, Linear};
 use crate::tensor::parameters::{self, Array};
-use burn::tensor::Device;
+use crate::tensor::to_vec;
+use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_base::{DataError, atomic};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::calibration::probabilities;
+use selfsame_evaluate::features::FeatureTable;
 use selfsame_evaluate::representation::DataOrigin;
 use selfsame_evaluate::targets::Task;
 use serde::{Deserialize, Serialize};
@@ -46,13 +48,23 @@ pub struct Head {
 impl Head {
     /// As a layer.
     pub(crate) fn layer(&self, device: &Device) -> Linear {
-        let (outputs, width) = (self.bias.len(), self.weight.len() / self.bias.len());
-        let layer = Linear::new(&Init::new(0, "head", device), [width, outputs], true);
+        let layer = Linear::new(&Init::new(0, "head", device), self.shape(), true);
         parameters::with_arrays(layer, self.arrays()).expect("as built")
     }
 
+    /// What it makes of features, `[rows, outputs]`.
+    pub(crate) fn outputs(&self, h: FeatureTable, device: &Device) -> Vec<f32> {
+        let shape = [h.len(), h.dim];
+        to_vec(self.layer(device).forward(Tensor::<2>::from_data(TensorData::new(h.values, shape), device)))
+    }
+
+    /// Width of `h`, and outputs.
+    fn shape(&self) -> [usize; 2] {
+        [self.weight.len() / self.bias.len(), self.bias.len()]
+    }
+
     fn arrays(&self) -> BTreeMap<String, Array> {
-        let (outputs, width) = (self.bias.len(), self.weight.len() / self.bias.len());
+        let [width, outputs] = self.shape();
         let array = |shape: &[usize], values: &[f32]| Array { shape: shape.to_vec(), values: values.to_vec() };
         [
             ("weight".to_owned(), array(&[width, outputs], &self.weight)),
@@ -177,7 +189,7 @@ impl Predictor {
         if head.bias.len() != outputs || head.weight.len() != outputs * folder.config().width || outputs == 0 {
             return Err(Error::run(path.join(HEAD), format!("is no map from h to the {outputs} outputs of {CONFIG}")));
         }
-        let plan = catalogue.load(path, &[])?;
+        let plan = catalogue.load_encoder(&folder)?;
         let device = device::open(&plan.device)?;
         let encoder = folder.load_with(plan.backbones(), &device)?;
         let branch = Branch { encoder, projector: Projector::linear(head.layer(&device)) };
@@ -239,12 +251,12 @@ pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, head: &Head, meaning: 
     let trained = Run::existing(&plan.out)?.progress()?;
     let trained = trained.ok_or_else(|| Error::run(&plan.out, "has no encoder"))?;
     encoder_folder::make_free(path)?;
-    EncoderFolder::write(path, encoder, plan, trained)?;
+    let weights = EncoderFolder::write(path, encoder, plan, trained)?;
     let bytes = parameters::to_safetensors(&head.arrays());
     let config = PredictorConfig {
         format: FORMAT,
         meaning: meaning.clone(),
-        encoder: SealedFile::of(WEIGHTS, &weights_file(encoder)).blake3,
+        encoder: weights.blake3,
         head: SealedFile::of(HEAD, &bytes),
     };
     atomic::write(&path.join(HEAD), &bytes)?;

@@ -5,18 +5,13 @@ use crate::device;
 use crate::embed::{Tables, Wanted};
 use crate::error::Error;
 use crate::finetune::goal::Goal;
-use crate::labels::{Part, Told};
+use crate::labels::{Part, Told, numbered_groups};
 use crate::plan::Plan;
 use crate::predictor::{Head, Meaning};
 use crate::provenance;
-use crate::tensor::to_vec;
-use burn::tensor::{Tensor, TensorData};
-use selfsame_base::DataError;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::dataset::Dataset;
-use selfsame_evaluate::features::Rows;
 use selfsame_evaluate::linear_probe::ProbeFeatures;
-use selfsame_evaluate::targets::Task;
 use std::sync::Arc;
 
 /// What a probe is fitted to, and judged on.
@@ -39,9 +34,7 @@ pub struct Probing<'a> {
 /// # Errors
 /// If labels are missing or do not fit each other, or a sample's features are not finite.
 pub fn fit(probing: &Probing, progress: &mut (dyn FnMut(usize) + Send)) -> Result<(Head, Meaning), Error> {
-    let threads = probing.plan.threads;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|cause| DataError::threads(threads, cause))?.install(|| fit_in_pool(probing, progress))
+    probing.plan.pool()?.install(|| fit_in_pool(probing, progress))
 }
 
 fn fit_in_pool(probing: &Probing, progress: &mut dyn FnMut(usize)) -> Result<(Head, Meaning), Error> {
@@ -57,16 +50,10 @@ fn fit_in_pool(probing: &Probing, progress: &mut dyn FnMut(usize)) -> Result<(He
         Ok(tables)
     };
     let (train, test) = (table(0)?, table(1)?);
-    let goal = match told.table.as_ref().filter(|_| told.task() != Task::Classes) {
-        None => Goal::classes(&train.h, &test.h)?,
-        Some((_, columns)) => {
-            let values = [parts[0].values(&train.indices), parts[1].values(&test.indices)];
-            Goal::targets(columns.task(), columns.names(), values)?
-        }
-    };
-    let groups = [(0, &train), (1, &test)]
-        .map(|(part, tables)| parts[0].is_grouped().then(|| parts[part].numbered_groups(&tables.indices)));
-    let [train_groups, test_groups] = groups.each_ref().map(Option::as_deref);
+    let goal = Goal::of(told, parts, [&train, &test])?;
+    let groups = numbered_groups(parts, [&train.indices, &test.indices]);
+    let [train_groups, test_groups] = [0, 1].map(|part| groups.as_ref().map(|groups| &groups[part][..]));
+    let device = device::open(&plan.device)?;
 
     let features = ProbeFeatures::new(train.h.rows())?;
     let coordinates = features.coordinates(test.h.rows())?;
@@ -81,12 +68,12 @@ fn fit_in_pool(probing: &Probing, progress: &mut dyn FnMut(usize)) -> Result<(He
         [] => 1.0,
         held => {
             let kept: Vec<u32> = rows.iter().copied().filter(|row| held.binary_search(row).is_err()).collect();
-            let of_held: Vec<f32> = held.iter().flat_map(|&row| train.h.row(row as usize)).copied().collect();
-            goal.temperature(held, &outputs(&head(&kept), Rows::new(&of_held, train.h.dim), plan)?)
+            let samples: Vec<usize> = held.iter().map(|&row| train.indices[row as usize]).collect();
+            goal.temperature(held, &head(&kept).outputs(train.of_samples(&samples).h, &device))
         }
     };
     let head = head(&rows);
-    let of_test = outputs(&head, test.h.rows(), plan)?;
+    let of_test = head.outputs(test.h, &device);
     let meaning = Meaning {
         task: goal.task,
         names: goal.names.clone(),
@@ -98,11 +85,4 @@ fn fit_in_pool(probing: &Probing, progress: &mut dyn FnMut(usize)) -> Result<(He
         tested: goal.tested(&of_test, temperature, test_groups, plan.seed),
     };
     Ok((head, meaning))
-}
-
-/// What the head makes of features, `[rows, outputs]`.
-fn outputs(head: &Head, h: Rows, plan: &Plan) -> Result<Vec<f32>, Error> {
-    let device = device::open(&plan.device)?;
-    let h = Tensor::<2>::from_data(TensorData::new(h.values.to_vec(), [h.len(), h.dim]), &device);
-    Ok(to_vec(head.layer(&device).forward(h)))
 }

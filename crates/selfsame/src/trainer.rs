@@ -169,10 +169,7 @@ pub fn pretrain<M: Method>(
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Outcome, Error> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(plan.threads)
-        .build()
-        .map_err(|cause| selfsame_base::DataError::threads(plan.threads, cause))?;
+    let pool = plan.pool()?;
     pool.install(|| match Session::<M>::open(plan, dataset, observer)? {
         Some(session) => session.train(stop),
         None => Ok(Outcome::AlreadyFinished { run: plan.out.clone() }),

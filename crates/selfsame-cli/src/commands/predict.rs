@@ -8,6 +8,7 @@ use clap::Args;
 use selfsame::predictor::{Meaning, Predictor};
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::calibration::{Known, calibration_error};
+use selfsame_evaluate::knn::argmax;
 use selfsame_evaluate::predictions::{Counts, PredictionWriter};
 use selfsame_evaluate::targets::Task;
 use std::path::{Path, PathBuf};
@@ -113,9 +114,8 @@ impl Judged {
         let width = meaning.names.len();
         let (mut sure, mut right, mut right_of_sure) = (0, 0, 0);
         for (row, &truth) in self.probabilities.chunks_exact(width).zip(&self.truth) {
-            let first = |best: usize, at: usize| if row[at] > row[best] { at } else { best };
-            let best = (0..width).fold(0, first);
-            let (is_sure, is_right) = (row[best] >= threshold, best as u32 == truth);
+            let best = argmax(row);
+            let (is_sure, is_right) = (row[best as usize] >= threshold, best == truth);
             (sure, right) = (sure + usize::from(is_sure), right + usize::from(is_right));
             right_of_sure += usize::from(is_sure && is_right);
         }

@@ -1,5 +1,7 @@
 //! What a fine-tuned network is to tell of samples: a class, labels or numbers; its loss, and how it is scored.
 
+use crate::embed::Tables;
+use crate::labels::{Part, Told};
 use crate::objective::cross_entropy;
 use crate::predictor::{Head, Tested};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -9,6 +11,7 @@ use selfsame_evaluate::bootstrap::{Balanced, Outcomes, Resampled, Statistic, Uni
 use selfsame_evaluate::calibration::{self, Known};
 use selfsame_evaluate::features::FeatureTable;
 use selfsame_evaluate::finetuning::{Beside, Fit, LabelCell};
+use selfsame_evaluate::knn::argmax;
 use selfsame_evaluate::label_subsets::{self, LabelBudget};
 use selfsame_evaluate::linear_probe::{Coordinates, ProbeFeatures, Truth, hold_out};
 use selfsame_evaluate::measures::{Macro, Measure, Predicted};
@@ -32,11 +35,25 @@ pub(crate) struct Goal {
 }
 
 impl Goal {
+    /// What `told` tells of the samples whose tables these are.
+    ///
+    /// # Errors
+    /// As for [`Self::classes`] and [`Self::targets`].
+    pub fn of(told: &Told, parts: &[Part; 2], [train, test]: [&Tables; 2]) -> Result<Self, DataError> {
+        match told.table.as_ref().filter(|_| told.task() != Task::Classes) {
+            None => Self::classes(&train.h, &test.h),
+            Some((_, columns)) => {
+                let values = [parts[0].values(&train.indices), parts[1].values(&test.indices)];
+                Self::targets(columns.task(), columns.names(), values)
+            }
+        }
+    }
+
     /// Classes, by the labels of the tables.
     ///
     /// # Errors
     /// If labels are missing, or the test data have a class that the training data lack.
-    pub fn classes(train: &FeatureTable, test: &FeatureTable) -> Result<Self, DataError> {
+    fn classes(train: &FeatureTable, test: &FeatureTable) -> Result<Self, DataError> {
         let truth = match_classes(train, test)?;
         let [of_train, of_test] = [&train.labels, &truth].map(|labels| labels.iter().map(|&l| l as f32).collect());
         let classes = [train.labels.clone(), truth];
@@ -48,7 +65,7 @@ impl Goal {
     ///
     /// # Errors
     /// If all test samples have the same of each: nothing could be scored.
-    pub fn targets(task: Task, names: &[String], [train, test]: [Vec<f32>; 2]) -> Result<Self, DataError> {
+    fn targets(task: Task, names: &[String], [train, test]: [Vec<f32>; 2]) -> Result<Self, DataError> {
         let width = names.len();
         unvaried(names, &test)?;
         Ok(Self { task, names: names.to_vec(), width, train, test, classes: Default::default() })
@@ -219,8 +236,7 @@ impl Goal {
 
     /// The likeliest class of each sample.
     fn likeliest(&self, outputs: &[f32]) -> Vec<u32> {
-        let largest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
-        outputs.chunks_exact(self.width).map(|row| largest(row).unwrap_or(0) as u32).collect()
+        outputs.chunks_exact(self.width).map(argmax).collect()
     }
 
     /// Truth and outputs of every label or number.
