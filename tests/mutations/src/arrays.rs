@@ -14,6 +14,7 @@ fn read(path: &Path) {
         Ok(dataset) => dataset,
         Err(error) => return told(error),
     };
+    dataset.notes().iter().for_each(told);
     for index in [0, dataset.len() / 2, dataset.len() - 1] {
         if let Err(error) = dataset.sample(index) {
             told(error);
