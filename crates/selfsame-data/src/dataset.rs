@@ -16,6 +16,7 @@ use cache::Cache;
 use left_out::left_out;
 use rayon::prelude::*;
 use selfsame_base::{DataError, files, machine};
+use signals::Signals;
 use spill::Spill;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -46,6 +47,7 @@ pub struct Dataset {
     path: PathBuf,
     source: Arc<dyn IndexedSource>,
     decoder: FileDecoder,
+    signals: Signals,
     /// Size of every image, as far as it is known to be one.
     uniform_size: Option<Size>,
     /// Median of the shorter sides of the images that were looked at, px.
@@ -85,13 +87,16 @@ impl Dataset {
 
     /// The samples of a source, which plans know as `kind`: of this crate, or of another. `settings` say how they are read.
     pub fn over(kind: &'static str, source: Box<dyn IndexedSource>, settings: &DataRequest) -> Result<Self, DataError> {
-        let found = source.modality();
+        let signals = Signals::new(settings, source.modality())?;
+        let found = signals.modality(source.modality());
         if let Some(expected) = settings.modality.filter(|expected| *expected != found) {
             let problem = format!("{} holds {found}, expected {expected}", settings.path.display());
             return Err(DataError::setting("data.modality", problem));
         }
         let source = match settings.pages {
-            PageChoice::All if source.shape().is_none() => Box::new(source::Pages::open(source)?),
+            PageChoice::All if source.shape().is_none() && found == Modality::Image => {
+                Box::new(source::Pages::open(source)?)
+            }
             _ => source,
         };
         let wanted = Wanted::new(settings, source.shape())?;
@@ -108,6 +113,7 @@ impl Dataset {
             source: Arc::from(source),
             wholes: Wholes::new(decoder.memory_bytes),
             decoder,
+            signals,
             uniform_size: None,
             shorter_side: 0,
             mean_image_bytes: 0,
@@ -123,9 +129,11 @@ impl Dataset {
         if settings.tile > 0 {
             dataset.cut(settings)?;
         }
-        match dataset.source.shape() {
-            Some(shape) => dataset.take_shape(shape)?,
-            None => dataset.probe(settings)?,
+        match (dataset.source.shape(), dataset.source.modality()) {
+            (Some(shape), Modality::Signal) => dataset.take_signals(shape, settings)?,
+            (Some(shape), _) => dataset.take_shape(shape)?,
+            (None, Modality::Signal) => dataset.probe_sounds(settings)?,
+            (None, _) => dataset.probe(settings)?,
         }
         dataset.notes = dataset.source.notes().iter().cloned().chain(dataset.notes).collect();
         Ok(dataset)
@@ -220,6 +228,13 @@ impl Dataset {
         let mut sides: Vec<usize> = headers.iter().map(|header| header.size.height.min(header.size.width)).collect();
         let middle = sides.len() / 2;
         self.shorter_side = *sides.select_nth_unstable(middle).1;
+        self.keep_decoded(settings);
+        self.check_bad_share()
+    }
+
+    /// Decides whether decoded samples, all of which are files, stay in memory.
+    fn keep_decoded(&mut self, settings: &DataRequest) {
+        let len = self.len();
         // Others live on the machine, too.
         let most = machine::memory_bytes().map_or(usize::MAX, |bytes| (bytes / 4.0) as usize);
         let budget_bytes = (settings.cache_mb << 20).min(most);
@@ -228,7 +243,6 @@ impl Dataset {
         } else if budget_bytes > 0 && self.source.image(len - 1) + 1 < len {
             self.spill(settings);
         }
-        self.check_bad_share()
     }
 
     /// What the header of a sample's image says.
@@ -239,7 +253,7 @@ impl Dataset {
                 self.decoder.probe(&bytes, &self.id(index))
             }
             Encoded::Page(file, page) => self.decoder.probe_page(&file, page, &self.id(index)),
-            Encoded::Image(_) => unreachable!("sources of arrays state their shape"),
+            Encoded::Image(_) | Encoded::Sound(_) => unreachable!("sources of images in files have neither"),
         }
     }
 
@@ -321,7 +335,7 @@ impl Dataset {
 
     /// What a sample is.
     pub fn modality(&self) -> Modality {
-        self.source.modality()
+        self.signals.modality(self.source.modality())
     }
 
     /// Channels of every image that [`Self::sample`] gives.
@@ -391,6 +405,11 @@ impl Dataset {
         match (self.source.get(index)?, share) {
             (Encoded::Image(image), Some(share)) => {
                 self.learn(index, |hash| hash_pixels(&image.pixels, hash));
+                if self.source.modality() == Modality::Signal {
+                    let signal =
+                        self.signals.mended(image).map_err(|problem| DataError::sample(self.id(index), problem))?;
+                    return Ok((self.signals.finished(signal.0), share));
+                }
                 if let Pixels::F32(values) = &image.pixels
                     && !values.iter().all(|value| value.is_finite())
                 {
@@ -405,6 +424,15 @@ impl Dataset {
                     hash.update(&bytes);
                 });
                 self.decoder.decode(&bytes, &self.id(index))
+            }
+            (Encoded::Sound(file), None) => {
+                let (bytes, _share) = self.read(index, &file)?;
+                drop(file);
+                self.learn(index, |hash| {
+                    hash.update(&bytes);
+                });
+                let (signal, share) = self.signals.sounds.decode(&bytes, &self.id(index))?;
+                Ok((self.signals.finished(signal), share))
             }
             (Encoded::Page(file, page), None) => {
                 let page = self.decoder.decode_page(&file, page, &self.id(index))?;
@@ -436,6 +464,7 @@ impl Dataset {
         }
         facts.insert("kind".into(), self.kind.into());
         facts.insert("channels".into(), Value::Integer(self.channels() as i64));
+        facts.insert("rate".into(), Value::Integer(self.signals.sounds.rate as i64));
         facts.insert("on_color".into(), if self.decoder.gray_only { "refuse" } else { "convert" }.into());
         facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
         facts.insert("size".into(), Value::Integer(self.default_size() as i64));
@@ -501,7 +530,7 @@ impl Dataset {
     /// Feeds the content of a sample, as it is stored, to `hash`; of a tile, that of its image.
     fn hash_sample(&self, index: usize, hash: &mut Hasher) -> Result<(), DataError> {
         match self.source.get(index)? {
-            Encoded::File(file) => {
+            Encoded::File(file) | Encoded::Sound(file) => {
                 let (bytes, _share) = self.read(index, &file)?;
                 hash.update(&bytes);
             }
@@ -650,6 +679,7 @@ impl SampleSource for Dataset {
 mod bad;
 mod cache;
 mod left_out;
+mod signals;
 mod spill;
 mod survey;
 #[cfg(test)]
