@@ -1,13 +1,14 @@
-//! What can be wrong with what the user gave us. One variant per kind; each message is one line that says what is
+//! What can be wrong with what the user gave us. One variant per kind; each message is one line, whatever the names in it, that says what is
 //! wrong, where, what was expected, what was received and what to do.
 
+use crate::text::one_line;
 use std::path::PathBuf;
 
 /// An error that the user can mend: a bad path, a bad file, a bad setting.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A recipe key or a `key=value` argument is wrong.
-    #[error("{key}: {problem}{}", origin.as_deref().map(|o| format!(" (from {o})")).unwrap_or_default())]
+    #[error("{}", one_line(format!("{key}: {problem}{}", origin.as_deref().map(|o| format!(" (from {o})")).unwrap_or_default())))]
     Setting {
         /// Dotted key, e.g. `train.batch_size`.
         key: String,
@@ -17,7 +18,7 @@ pub enum DataError {
         origin: Option<String>,
     },
     /// A path that cannot be read or written.
-    #[error("{}: {cause}{}", path.display(), hint.map(|h| format!("; {h}")).unwrap_or_default())]
+    #[error("{}", one_line(format!("{}: {cause}{}", path.display(), hint.map(|h| format!("; {h}")).unwrap_or_default())))]
     Io {
         /// The path.
         path: PathBuf,
@@ -27,7 +28,7 @@ pub enum DataError {
         hint: Option<&'static str>,
     },
     /// A sample or a file of samples that cannot be decoded.
-    #[error("{what}: {problem}")]
+    #[error("{}", one_line(format!("{what}: {problem}")))]
     Sample {
         /// Path, or `FILE[index]`.
         what: String,
@@ -35,10 +36,10 @@ pub enum DataError {
         problem: String,
     },
     /// The data as a whole does not fit what is asked of it.
-    #[error("{0}")]
+    #[error("{}", one_line(_0))]
     Data(String),
     /// More samples cannot be read than `data.max_bad_share` allows.
-    #[error("{0}")]
+    #[error("{}", one_line(_0))]
     TooManyBad(String),
     /// The system starts no more threads.
     #[error("cannot start {wanted} thread{}: {cause}; use fewer (threads=…), or let the system give more (ulimit -u)", if *wanted == 1 { "" } else { "s" })]

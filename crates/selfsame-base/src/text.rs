@@ -39,6 +39,18 @@ pub fn pasted(word: impl AsRef<std::path::Path>) -> String {
     }
 }
 
+/// Text as one line that a terminal only shows: line breaks and other control characters, which names in foreign files can
+/// hold, as Rust writes them.
+///
+/// ```
+/// assert_eq!(selfsame_base::text::one_line("column a\nb\u{1b}[2J"), r"column a\nb\u{1b}[2J");
+/// ```
+pub fn one_line(text: impl AsRef<str>) -> String {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let shown = |c: char| if breaks(c) { c.escape_debug().collect() } else { String::from(c) };
+    text.as_ref().chars().map(shown).collect()
+}
+
 /// Writes a path as people read it, whatever its bytes.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use crate::exit::{self, Code};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use indicatif::{ProgressBar, ProgressStyle};
-use selfsame_base::text::duration;
+use selfsame_base::text::{duration, one_line};
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) use note;
 /// What [`note!`] does with its line.
 pub fn note_line(line: &str) {
     // At once, so that lines of several threads or processes do not mix.
-    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+    let _ = std::io::stderr().write_all((one_line(line) + "\n").as_bytes());
 }
 
 /// Prints a line of a command's result. When standard output takes no more, that is said once, and the command goes on: its

@@ -511,7 +511,7 @@ mod tests {
 
     const ROOT: &[Key] = &[key("from", Kind::Text, Preset::Required)];
     const DATA: &[Key] =
-        &[key("size", Kind::SIDE, Preset::Data("found")), key("depth", Kind::COUNT, Preset::DataOr("found", "8"))];
+        &[key("size", Kind::SIDES, Preset::Data("found")), key("depth", Kind::COUNT, Preset::DataOr("found", "8"))];
     const OVEN: &[Key] = &[key("heat", Kind::POSITIVE, Preset::Value("180"))];
     const PAN: &[Key] = &[
         key("heat", Kind::POSITIVE, Preset::Value("3")),
@@ -523,7 +523,7 @@ mod tests {
     ];
     const GROUP: &[Key] = &[
         key("count", Kind::COUNT, Preset::Required),
-        key("size", Kind::SIDE, Preset::Derived("data.size", |s| value(s.count("data.size")))),
+        key("size", Kind::SIDES, Preset::Derived("data.size", |s| s.value("data.size"))),
     ];
 
     /// A kitchen: nothing of it knows images.

@@ -68,6 +68,15 @@ impl Settled<'_> {
         self.value(path)?.as_integer()?.try_into().ok()
     }
 
+    /// `[height, width]`, which a number gives both of.
+    pub fn sides(&self, path: &str) -> Option<[usize; 2]> {
+        let side = |value: &Value| usize::try_from(value.as_integer()?).ok();
+        match &self.value(path)? {
+            Value::Array(sides) => Some([side(sides.first()?)?, side(sides.get(1)?)?]),
+            both => side(both).map(|side| [side; 2]),
+        }
+    }
+
     /// Text.
     pub fn text(&self, path: &str) -> Option<&str> {
         self.0.text(path)
@@ -91,6 +100,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// One of these words, or a number.
     WordOrNumber(&'static [&'static str], Range),
+    /// A whole number for both sides, or `[height, width]`.
+    Sides(Range),
     /// A list of whole numbers; of exactly this length, where one is given.
     Integers(Range, Option<usize>),
     /// A list of finite numbers; of exactly this length, where one is given.
@@ -116,8 +127,8 @@ impl Kind {
     pub const MOMENTUM: Self = Self::Number(Range::Under(0.0, 1.0));
     /// Width of a layer.
     pub const WIDTH: Self = Self::Integer(Range::Within(1.0, 65536.0));
-    /// Side of a sample, px: 1 where it is no image.
-    pub const SIDE: Self = Self::Integer(Range::Within(1.0, 4096.0));
+    /// Sides of a sample: px of images, steps in time of signals, 1 of vectors.
+    pub const SIDES: Self = Self::Sides(Range::Within(1.0, 65536.0));
 
     /// Whether `value` is of this kind and within its bounds; whole numbers count as numbers.
     pub fn admits(&self, value: &Value) -> bool {
@@ -137,6 +148,7 @@ impl Kind {
             Self::Texts => value.as_array().is_some_and(|list| list.iter().all(|item| Self::Text.admits(item))),
             Self::Word(words) => word(words),
             Self::WordOrNumber(words, range) => word(words) || within(range, value),
+            Self::Sides(range) => Self::Integer(*range).admits(value) || list(range, Some(2), true),
             Self::Integers(range, length) => list(range, *length, true),
             Self::Numbers(range, length) => list(range, *length, false),
             Self::Interval(range) => {
@@ -227,6 +239,7 @@ impl std::fmt::Display for Kind {
             Self::WordOrNumber(words, range) => write!(f, "{} or a number {range}", one_of(words)),
             Self::Integers(range, length) => list(f, length, "whole numbers", range),
             Self::Numbers(range, length) => list(f, length, "numbers", range),
+            Self::Sides(range) => write!(f, "a whole number {range}, or [height, width]"),
             Self::Interval(range) => write!(f, "[low, high], both numbers {range}"),
             Self::PerChannel(range) => write!(f, "a list of numbers, one per channel or one for all, each {range}"),
         }

@@ -4,7 +4,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Choice;
 use selfsame_data::augment::{Augmentations, Draw, Normalization, Pipeline, View, ViewShape};
-use selfsame_data::image::{Image, Pixels, ValueRange};
+use selfsame_data::image::{Image, Pixels, Size, ValueRange};
 use selfsame_data::modality::Modality;
 use std::hint::black_box;
 
@@ -37,7 +37,7 @@ fn augmentations(criterion: &mut Criterion) {
             let (_, augmentation) =
                 Augmentations::default().build(&choice, "augmentation", shape).expect("defaults are valid");
             let mut view = View::default();
-            view.fit(&sample, size);
+            view.fit(&sample, Size::square(size));
             let mut key = 0;
             group.bench_function(entry.name, |bencher| {
                 bencher.iter(|| {

@@ -40,6 +40,8 @@ const MOST_FILE_BYTES: u64 = 2 << 30;
 
 /// Side of the view where neither the user nor the data say one, px.
 const DEFAULT_SIZE: usize = 224;
+/// Steps of a signal that an encoder sees unless told otherwise, at most.
+const MOST_STEPS: usize = 4096;
 
 /// Samples by index, decoded.
 pub struct Dataset {
@@ -153,8 +155,9 @@ impl Dataset {
                 format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read");
             return Err(DataError::setting("data.max_megapixels", problem));
         }
-        if self.modality() == Modality::Vector && channels != wanted {
-            let problem = format!("the data have {channels} features, {wanted} are asked for; leave the key out");
+        if self.modality() != Modality::Image && channels != wanted {
+            let noun = if self.modality() == Modality::Vector { "features" } else { "channels" };
+            let problem = format!("the data have {channels} {noun}, {wanted} are asked for; leave the key out");
             return Err(DataError::setting("data.channels", problem));
         }
         if !channels_convert(channels, wanted) {
@@ -257,14 +260,18 @@ impl Dataset {
         }
     }
 
-    /// Side of the square that an encoder sees unless told otherwise, px: the images' own where they are small squares of one
-    /// size; else their shorter side, so that none is blown up much, in steps that patches divide; at most 224.
-    pub fn default_size(&self) -> usize {
+    /// What an encoder sees unless told otherwise. Of images a square: their own where they are small squares of one
+    /// size; else of their shorter side, so that none is blown up much, in steps that patches divide; at most 224 px. Of signals
+    /// the whole of those of one length, at most 4,096 steps.
+    pub fn default_size(&self) -> Size {
         let side = self.shorter_side.min(DEFAULT_SIZE);
         match self.uniform_size {
-            Some(Size { height, width }) if height == width => side,
-            _ if side < 32 => (side / 4 * 4).max(4),
-            _ => side / 8 * 8,
+            Some(Size { height, width }) if self.modality() == Modality::Signal => {
+                Size { height, width: width.min(MOST_STEPS) }
+            }
+            Some(Size { height, width }) if height == width => Size::square(side),
+            _ if side < 32 => Size::square((side / 4 * 4).max(4)),
+            _ => Size::square(side / 8 * 8),
         }
     }
 
@@ -467,18 +474,19 @@ impl Dataset {
         facts.insert("rate".into(), Value::Integer(self.signals.sounds.rate as i64));
         facts.insert("on_color".into(), if self.decoder.gray_only { "refuse" } else { "convert" }.into());
         facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
-        facts.insert("size".into(), Value::Integer(self.default_size() as i64));
+        let size = self.default_size();
+        facts.insert("size".into(), Value::try_from(size).expect("one number, or two"));
         // A training will want to know what was read here.
         self.remember(None);
         facts.insert("fingerprint".into(), self.fingerprint()?.into());
         let normalized = given.contains_key("mean") && given.contains_key("std");
         if !(normalized && given.contains_key("range")) {
             let Survey { mean, std, range } = self.own_survey(normalized)?;
-            let vector = self.modality() == Modality::Vector;
-            let range = if vector { ValueRange::UNIT } else { range };
+            let standardized = self.modality() != Modality::Image;
+            let range = if standardized { ValueRange::UNIT } else { range };
             let list = |values: &[f32]| Value::Array(values.iter().map(|&v| f64::from(v).into()).collect());
             // A feature has a scale of its own, all channels of an image have that of the range.
-            let least = |mean: f32| 1e-6 * if vector { mean.abs() } else { range.span() };
+            let least = |mean: f32| 1e-6 * if standardized { mean.abs() } else { range.span() };
             let std = std.into_iter().zip(&mean).map(|(std, &mean)| if std > least(mean) { std } else { range.span() });
             let std: Vec<f32> = std.collect();
             facts.insert("range".into(), list(&[range.low, range.high]));

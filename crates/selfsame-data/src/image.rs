@@ -1,5 +1,8 @@
 //! An image in memory: 1 to 16 channels, interleaved, 8-bit, 16-bit or `f32`. A vector is one of 1 × 1 px, with a channel for each
-//! feature.
+//! feature; a signal one of 1 px in height, with a column for each step in time.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 
 /// Pixels in `[height, width, channels]` order. `f32` pixels that came from 8 or 16 bits lie in `0..=1`.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,13 +60,76 @@ pub struct Image {
     pub pixels: Pixels,
 }
 
-/// Height and width in pixels.
+/// Height and width in pixels; of signals 1 and steps in time. In files a square is one number, any other `[height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// Rows, px.
     pub height: usize,
     /// Columns, px.
     pub width: usize,
+}
+
+impl Size {
+    /// Of a square.
+    pub const fn square(side: usize) -> Self {
+        Self { height: side, width: side }
+    }
+
+    /// Of the sides `[height, width]`.
+    pub const fn of([height, width]: [usize; 2]) -> Self {
+        Self { height, width }
+    }
+
+    /// `[height, width]`
+    pub const fn sides(self) -> [usize; 2] {
+        [self.height, self.width]
+    }
+
+    /// Number of pixels.
+    pub const fn area(self) -> usize {
+        self.height * self.width
+    }
+
+    /// The shorter side.
+    pub fn shorter(self) -> usize {
+        self.height.min(self.width)
+    }
+
+    /// The longer side.
+    pub fn longer(self) -> usize {
+        self.height.max(self.width)
+    }
+}
+
+impl fmt::Display for Size {
+    /// `28`, `64×96`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sides() {
+            [height, width] if height == width => write!(f, "{height}"),
+            [height, width] => write!(f, "{height}×{width}"),
+        }
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if self.height == self.width { self.height.serialize(to) } else { self.sides().serialize(to) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Side(usize),
+            Sides([usize; 2]),
+        }
+        Ok(match Written::deserialize(from)? {
+            Written::Side(side) => Self::square(side),
+            Written::Sides(sides) => Self::of(sides),
+        })
+    }
 }
 
 impl Image {

@@ -125,7 +125,7 @@ const MOST_VALUES: usize = 1 << 23;
 const EVALUATION_EPOCH: u64 = u64::MAX;
 
 impl EvalPlan {
-    /// The plain view: the centered square at its size, normalized.
+    /// The plain view: the largest centered part at its size, normalized.
     pub fn plain(data: &DataSettings, batching: Batching) -> Result<Self, DataError> {
         let pipeline = Pipeline::new(&Augmentations::default(), &[], "", shape(data), normalization(data))?;
         Ok(Self::of(batching, vec![Group { count: 1, pipeline: of_data(pipeline, data) }]))
@@ -162,7 +162,7 @@ impl EvalPlan {
 
     /// A batch holds as many views as a batch of plain ones, fewer where they are large: memory depends on neither.
     fn of(batching: Batching, groups: Vec<Group>) -> Self {
-        let values = |group: &Group| group.pipeline.shape().size.pow(2) * group.pipeline.shape().channels;
+        let values = |group: &Group| group.pipeline.shape().size.area() * group.pipeline.shape().channels;
         let most = MOST_VALUES / groups.iter().map(values).max().unwrap_or(1).max(1);
         let batch_size = (batching.batch_size.min(most) / groups.len().max(1)).max(1);
         Self { groups, batching: Batching { batch_size, ..batching } }
@@ -194,7 +194,7 @@ fn shape(data: &DataSettings) -> ViewShape {
 fn normalization(data: &DataSettings) -> Normalization {
     match data.modality {
         Modality::Image => Normalization::new(&data.mean, &data.std, data.range.into()),
-        Modality::Vector => Normalization::first(&data.mean, &data.std),
+        Modality::Vector | Modality::Signal => Normalization::first(&data.mean, &data.std),
     }
 }
 
@@ -420,8 +420,8 @@ impl<D: SampleSource> Workers<D> {
         let ViewShape { size, channels, .. } = group.pipeline.shape();
         let draws = if self.record_draws { group.count } else { 0 };
         ViewGroup {
-            shape: [size, size, channels],
-            data: vec![vec![0.0; batch * size * size * channels]; group.count],
+            shape: [size.height, size.width, channels],
+            data: vec![vec![0.0; batch * size.area() * channels]; group.count],
             draws: vec![vec![Draw::SKIP; batch * group.pipeline.steps().len()]; draws],
         }
     }
@@ -462,7 +462,7 @@ impl<D: SampleSource> Workers<D> {
 fn with_others(dataset: &impl SampleSource, groups: Vec<Group>) -> Result<Vec<Group>, DataError> {
     let Some(group) = groups.iter().find(|group| group.pipeline.needs_others()) else { return Ok(groups) };
     let ViewShape { size, channels, .. } = group.pipeline.shape();
-    let others = Others::of(dataset, size * size * channels, |sample, view| group.pipeline.load(sample, view))?;
+    let others = Others::of(dataset, size.area() * channels, |sample, view| group.pipeline.load(sample, view))?;
     let others = Arc::new(others);
     Ok(groups.into_iter().map(|group| Group { pipeline: group.pipeline.beside(others.clone()), ..group }).collect())
 }

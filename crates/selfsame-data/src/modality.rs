@@ -4,6 +4,7 @@ mod columns;
 
 pub use columns::{Column, Columns, Place};
 
+use crate::image::Size;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -16,18 +17,46 @@ pub enum Modality {
     Image,
     /// Features in no order, one channel each, of 1 × 1 px.
     Vector,
+    /// Values of channels, step by step in time, of 1 px in height.
+    Signal,
 }
 
 impl Modality {
     /// Each of them.
-    pub const ALL: &'static [Self] = &[Self::Image, Self::Vector];
+    pub const ALL: &'static [Self] = &[Self::Image, Self::Vector, Self::Signal];
 
     /// The words by which recipes name them.
-    pub const WORDS: &'static [&'static str] = &["image", "vector"];
+    pub const WORDS: &'static [&'static str] = &["image", "vector", "signal"];
 
     /// Channels that are columns of a table, of `channels` in all.
     pub fn vector_width(self, channels: usize) -> usize {
         if self == Self::Vector { channels } else { 0 }
+    }
+
+    /// The sides that `written` means: of signals one number is their length.
+    pub fn size(self, written: Size) -> Size {
+        match self {
+            Self::Signal if written.height == written.width => Size { height: 1, width: written.width },
+            _ => written,
+        }
+    }
+
+    /// Whether samples may have these sides.
+    pub fn admits(self, size: Size) -> bool {
+        match self {
+            Self::Image => size.shorter() >= 4 && size.longer() <= 4096,
+            Self::Vector => size == Size::square(1),
+            Self::Signal => size.height == 1 && size.width >= 4,
+        }
+    }
+
+    /// What sides a sample must have, in words.
+    pub fn admitted(self) -> &'static str {
+        match self {
+            Self::Image => "4 to 4096 px",
+            Self::Vector => "1; leave the key out",
+            Self::Signal => "at least 4 steps in time",
+        }
     }
 
     /// Channels of a sample, at most.
@@ -35,6 +64,7 @@ impl Modality {
         match self {
             Self::Image => 16,
             Self::Vector => 65_536,
+            Self::Signal => 1024,
         }
     }
 }
@@ -45,6 +75,7 @@ impl fmt::Display for Modality {
         f.write_str(match self {
             Self::Image => "images",
             Self::Vector => "vectors",
+            Self::Signal => "signals",
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::augment::{Draw, View};
 use crate::dataset::Dataset;
-use crate::image::{Image, Pixels, ValueRange};
+use crate::image::{Image, Pixels, Size, ValueRange};
 use crate::loader::{TrainLoader, ViewPlan};
 use crate::modality::Modality;
 use crate::settings::DataSettings;
@@ -40,10 +40,10 @@ pub type Drawn = Vec<(&'static str, f32)>;
 /// A view and how it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShownView {
-    /// Group of views that it belongs to, and its side, px.
+    /// Group of views that it belongs to.
     pub group: usize,
-    /// Side that the encoder sees, px.
-    pub size_px: usize,
+    /// What the encoder sees of it.
+    pub size: Size,
     /// Augmentations in their order: name, and parameters with their values where it was applied.
     pub steps: Vec<(&'static str, Option<Drawn>)>,
 }
@@ -60,7 +60,7 @@ impl Preview {
         let views = views.batches_of(samples.min(dataset.len()).max(1)).with_draws();
         let steps = views.steps();
         let batch = TrainLoader::new(dataset.clone(), views, 0)?.next_batch()?;
-        let largest = batch.groups.iter().map(|group| group.shape[0]).max().unwrap_or(1);
+        let largest = batch.groups.iter().map(|group| group.shape[0].max(group.shape[1])).max().unwrap_or(1);
         let largest = if data.modality == Modality::Vector { VECTOR_PX } else { largest };
         let side = side.min(largest).max(1);
         let mut sheet = Sheet {
@@ -80,7 +80,11 @@ impl Preview {
                     let draws = &draws[row * steps[g].len()..][..steps[g].len()];
                     let steps =
                         steps[g].iter().zip(draws).map(|(&(name, parameters), draw)| (name, values(parameters, draw)));
-                    shown_views.push(ShownView { group: g, size_px: group.shape[0], steps: steps.collect() });
+                    shown_views.push(ShownView {
+                        group: g,
+                        size: Size::of([group.shape[0], group.shape[1]]),
+                        steps: steps.collect(),
+                    });
                 }
             }
             shown.push(Shown { id: dataset.id(index), views: shown_views });
@@ -138,9 +142,9 @@ mod tests {
         table.insert("path".into(), "demo".into());
         table.extend(dataset.facts(&table).unwrap());
         let data = DataSettings::read(&table).unwrap();
-        let group = |count, size, list: &[&str]| ViewSettings {
+        let group = |count, side, list: &[&str]| ViewSettings {
             count,
-            size,
+            size: Size::square(side),
             augmentations: list.iter().map(|text| toml::from_str(text).unwrap()).collect(),
         };
         let crop = "name = \"random_resized_crop\"\nscale = [0.2, 1.0]\nratio = [0.75, 1.33]\np = 1.0";
@@ -162,7 +166,7 @@ mod tests {
                 assert_eq!(*name, "random_resized_crop");
                 assert!(drawn.as_ref().unwrap().iter().zip(draw.values).all(|((_, shown), value)| *shown == value));
             }
-            assert_eq!(sample.views[2].size_px, 14);
+            assert_eq!(sample.views[2].size, Size::square(14));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What can be set of data and views.
 
 use crate::augment::{AugmentationEntry, Augmentations, Interpolation};
+use crate::image::Size;
 use crate::modality::{Columns, Modality};
 use crate::signal::{Missing, Normalize, SignalView};
 use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
-    Choice, Choices, Key, Kind, NamePreset, Part, Preset, Range, Settings, Settled, Variant, settings, shortest, value,
+    Choice, Choices, Key, Kind, NamePreset, Part, Preset, Range, Settings, Settled, Variant, settings, shortest,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -48,7 +49,7 @@ settings! {
         kind: String = (data "what knows the path"), Kind::Text;
         /// what a sample is
         #[serde(default)]
-        modality: Modality = (data "vector for tables and arrays [n, features], else image", or "image"), Kind::Word(Modality::WORDS), records;
+        modality: Modality = (data "vector for tables and arrays [n, features], signal for series and sound, else image", or "image"), Kind::Word(Modality::WORDS), records;
         /// channels per pixel, at most 16; of vectors, the features
         channels: usize = (data "of folders 1 where all images looked at are gray, else 3; else what the data hold"), Kind::Integer(Range::Within(1.0, 65536.0));
         /// what a color image does where channels = 1: refuse ends the run, convert drops the color
@@ -86,8 +87,8 @@ settings! {
         tile_disk_mb: usize = 65536, Kind::COUNT_OR_ZERO, records;
         /// where labels are: first folder level, or the data file; used for scores only
         labels: String = (data "file where the data file has them, else none"), Kind::Word(&["none", "folder", "file"]), records;
-        /// side of the square that the encoder sees, px; 1 for vectors
-        size: usize = (data "the images' shorter side, at most 224"), Kind::SIDE;
+        /// side of the square that the encoder sees, px, or [height, width]; of signals the steps in time, of vectors 1
+        size: Size = (data "the images' shorter side, at most 224; the longest signal, at most 4096"), Kind::SIDES;
         /// how crops and whole images are resized
         interpolation: Interpolation = "bicubic", Kind::Word(Interpolation::WORDS);
         /// order of an array's axes: n images, height, width, channels, or n vectors of f features; auto: told by the lengths
@@ -274,8 +275,8 @@ impl From<&DataSettings> for DataRequest {
 pub struct ViewSettings {
     /// Views of this group per sample.
     pub count: usize,
-    /// Side of the view, px.
-    pub size: usize,
+    /// Sides of the view, as `data.size`.
+    pub size: Size,
     /// Augmentations in the order of their application.
     pub augmentations: Vec<Choice>,
 }
@@ -290,9 +291,9 @@ const VIEW_KEYS: &[Key] = &[
     },
     Key {
         name: "size",
-        kind: Kind::SIDE,
-        preset: Preset::Derived("data.size", |settled| value(settled.count("data.size"))),
-        meaning: "side of these views, px",
+        kind: Kind::SIDES,
+        preset: Preset::Derived("data.size", |settled| settled.value("data.size")),
+        meaning: "side of these views, px, or [height, width]; of signals the steps in time",
         changes_training: true,
     },
 ];
@@ -332,8 +333,8 @@ fn default_views(settled: &Settled) -> Option<Value> {
             .ok()?
             .remove("views");
     }
-    let (channels, size) = (settled.count("data.channels")?, settled.count("data.size")?);
-    let (color, small) = (channels == 3, size <= 64);
+    let (channels, [height, width]) = (settled.count("data.channels")?, settled.sides("data.size")?);
+    let (color, small) = (channels == 3, height.max(width) <= 64);
     let jitter = if small { 0.4 } else { 0.8 };
     let (saturation, hue) = if color { (jitter, jitter / 4.0) } else { (0.0, 0.0) };
     let table = |name: &str, pairs: &[(&str, Value)]| {

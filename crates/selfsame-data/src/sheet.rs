@@ -3,7 +3,7 @@
 use crate::augment::View;
 use crate::dataset::Dataset;
 use crate::decode;
-use crate::image::{Image, Pixels, ValueRange};
+use crate::image::{Image, Pixels, Size, ValueRange};
 use crate::modality::Modality;
 use crate::settings::DataSettings;
 use crate::threads;
@@ -187,7 +187,7 @@ pub(crate) fn sample_tile(
 /// scale is stretched over it.
 fn tile(image: &Image, range: ValueRange, side: usize, view: &mut View, out: &mut Vec<f32>) {
     view.set_range(range);
-    view.fit(image, side);
+    view.fit(image, Size::square(side));
     let start = out.len();
     out.resize(start + side * side * image.channels, 0.0);
     let tile = &mut out[start..];

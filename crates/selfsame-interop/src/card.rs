@@ -20,7 +20,17 @@ pub struct Row {
 
 /// The card as Markdown, with the head that model hubs read; `usage` is how the format is loaded.
 pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
-    let Encoder { channels, size, mean, std, range: [black, white], interpolation, width, origin, .. } = encoder;
+    let Encoder {
+        channels,
+        size: [height, spread],
+        mean,
+        std,
+        range: [black, white],
+        interpolation,
+        width,
+        origin,
+        ..
+    } = encoder;
     let Choice { name, keys } = &encoder.backbone;
     let method = if origin.method.is_empty() { "not known: the weights were imported" } else { &origin.method };
     let (tags, by, how) = match origin.method.as_str() {
@@ -32,8 +42,8 @@ pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
     let input = match encoder.of_vectors {
         true => format!("{channels} features, each less its mean, over its standard deviation."),
         false => format!(
-            "{channels} channel{plural} of {size} × {size} px: the shorter side resized ({interpolation}, antialiased), the centered \
-             square. Numbers from {black} (black) to {white} (white), less the mean {mean:?}, over the standard deviation {std:?}.",
+            "{channels} channel{plural} of {height} × {spread} px: the largest centered part in these proportions, resized \
+             ({interpolation}, antialiased). Numbers from {black} (black) to {white} (white), less the mean {mean:?}, over the standard deviation {std:?}.",
             plural = if *channels == 1 { "" } else { "s" },
         ),
     };

@@ -155,7 +155,7 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
         Some(choice) => (network.clone(), choice.name),
         None => network.nearest().map(|(network, name)| (network, name.to_owned())).ok_or_else(|| unknown(&state))?,
     };
-    let expected = nearest.shapes(channels, size);
+    let expected = nearest.shapes(channels, [size; 2]);
     if let Some(differences) = differences(&shapes, &expected, &|ours| match style.theirs(ours) {
         Some(theirs) => format!("{prefix}{theirs}"),
         None => format!("{prefix}{ours}"),
@@ -191,7 +191,7 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
         of_vectors: false,
         backbone,
         channels,
-        size: if is_vit { size } else { about.size().unwrap_or(size) },
+        size: [if is_vit { size } else { about.size().unwrap_or(size) }; 2],
         mean,
         std,
         range: [0.0, 1.0],

@@ -40,7 +40,7 @@ pub struct Encoder {
     /// Input channels.
     pub channels: usize,
     /// Input side, px.
-    pub size: usize,
+    pub size: [usize; 2],
     /// Mean of each channel.
     pub mean: Vec<f32>,
     /// Standard deviation of each channel.

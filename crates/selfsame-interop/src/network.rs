@@ -255,8 +255,8 @@ impl Network {
         Some((Self::ResNet(nearest), name))
     }
 
-    /// The tensors that the network has, for images of `channels` and, of a vision transformer, `size` px.
-    pub fn shapes(&self, channels: usize, size: usize) -> Shapes {
+    /// The tensors that the network has, for images of `channels` and, of a vision transformer, `[height, width]` px.
+    pub fn shapes(&self, channels: usize, size: [usize; 2]) -> Shapes {
         let mut shapes = Shapes::new();
         match self {
             Self::ResNet(net) => net.shapes(channels, &mut shapes),
@@ -310,7 +310,7 @@ impl Vit {
         usize::from(self.class_token && self.registers == 0)
     }
 
-    fn shapes(&self, channels: usize, size: usize, shapes: &mut Shapes) {
+    fn shapes(&self, channels: usize, [height, width]: [usize; 2], shapes: &mut Shapes) {
         let Self { dim, patch_size: patch, .. } = *self;
         let mut tensor = |name: &str, shape: &[usize]| drop(shapes.insert(name.to_owned(), shape.to_vec()));
         if self.class_token {
@@ -319,7 +319,7 @@ impl Vit {
         if self.registers > 0 {
             tensor("reg_token", &[1, self.registers, dim]);
         }
-        tensor("pos_embed", &[1, self.positions_before() + (size / patch).pow(2), dim]);
+        tensor("pos_embed", &[1, self.positions_before() + (height / patch) * (width / patch), dim]);
         tensor("patch_embed.proj.weight", &[dim, channels, patch, patch]);
         tensor("patch_embed.proj.bias", &[dim]);
         for block in 0..self.depth {

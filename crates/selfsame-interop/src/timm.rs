@@ -86,7 +86,7 @@ fn config(encoder: &Encoder) -> Result<Value, DataError> {
         "pretrained_cfg": {
             "tag": "selfsame",
             "custom_load": false,
-            "input_size": [channels, size, size],
+            "input_size": [channels, size[0], size[1]],
             "fixed_input_size": fixed,
             "interpolation": interpolation,
             "crop_pct": 1.0,

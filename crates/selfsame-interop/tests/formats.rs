@@ -34,7 +34,7 @@ fn encoder(backbone: &str, width: usize, tensors: Tensors) -> Encoder {
         of_vectors: false,
         backbone,
         channels: 2,
-        size: 8,
+        size: [8; 2],
         mean: vec![0.25, 0.5],
         std: vec![0.5, 0.25],
         range: [0.0, 1.0],
@@ -130,7 +130,7 @@ fn mlp() -> Encoder {
     let shapes = shapes.map(|(name, shape)| (name.to_owned(), shape.to_vec())).into();
     let encoder =
         encoder(r#"{"name": "mlp", "width": 4, "depth": 2, "norm": "none", "residual": true}"#, 4, tensors(shapes));
-    Encoder { channels: 3, size: 1, mean: vec![0.5; 3], std: vec![2.0; 3], ..encoder }
+    Encoder { channels: 3, size: [1; 2], mean: vec![0.5; 3], std: vec![2.0; 3], ..encoder }
 }
 
 /// A transformer with two registers and gains.

@@ -334,7 +334,7 @@ fn views_stand_behind_their_sample_with_what_was_drawn() {
         augmentation: "random_<crop>".into(),
         parameters: parameters.map(|list| list.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()),
     };
-    let view = |group, step| SheetView { group, size_px: 28, steps: vec![step] };
+    let view = |group, step| SheetView { group, size: "28".into(), steps: vec![step] };
     let samples = vec![
         SheetSample { id: HOSTILE.into(), views: vec![view(0, step(Some(&[("top_px", 3.0)]))), view(1, step(None))] },
         SheetSample { id: "second".into(), views: vec![view(0, step(Some(&[])))] },

@@ -27,8 +27,8 @@ pub struct SheetSample {
 pub struct SheetView {
     /// Group of views that it belongs to, from 0.
     pub group: usize,
-    /// Side that the encoder sees, px.
-    pub size_px: usize,
+    /// Sides that the encoder sees, px.
+    pub size: String,
     /// Augmentations, in their order.
     pub steps: Vec<SheetStep>,
 }
@@ -93,7 +93,7 @@ pub(crate) fn add_section(page: &mut Page, sheet: &ViewSheet, full: bool) {
                 "<div class=\"view\">{tile}<p><b>view {} · group {} · {} px</b>",
                 v + 1,
                 view.group + 1,
-                view.size_px
+                view.size
             );
             for SheetStep { augmentation: name, parameters: drawn } in &view.steps {
                 let name = escape(&name.replace('_', " "));

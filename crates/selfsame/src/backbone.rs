@@ -12,6 +12,7 @@ use burn::module::{
 use burn::tensor::{Device, Tensor};
 use selfsame_base::lookup;
 use selfsame_config::{Choice, Choices, Draft, Key, Kind, NamePreset, Part, Preset, Recipe, Schema, Settings, Variant};
+pub use selfsame_data::image::Size;
 pub use selfsame_data::modality::{Columns, Modality};
 use std::any::Any;
 use std::fmt::Debug;
@@ -244,8 +245,8 @@ pub struct Site<'a> {
     pub keys: &'a Table,
     /// Input channels.
     pub channels: usize,
-    /// Input side, px.
-    pub size: usize,
+    /// Sides of the input.
+    pub size: Size,
     /// Of vectors, the columns that the channels are of.
     pub columns: &'a Columns,
 }
@@ -281,8 +282,8 @@ pub struct BackboneEntry {
     pub keys: &'static [&'static [Key]],
     /// Builds the encoder.
     pub build: fn(&Site, &Init, Role) -> Result<Encoder, Error>,
-    /// Whether the values fit each other and a view of a side in px; errors name the keys, `key` being the side's.
-    pub check: fn(&Site, key: &str, side: usize) -> Result<(), Error>,
+    /// Whether the values fit each other and a view of a size; errors name the keys, `key` being the size's.
+    pub check: fn(&Site, key: &str, size: Size) -> Result<(), Error>,
     /// What it costs, at least.
     pub cost: fn(&Site) -> Result<Cost, Error>,
 }
@@ -319,20 +320,20 @@ impl ChosenBackbone {
         Self { columns, ..self }
     }
 
-    fn site(&self, channels: usize, size: usize) -> Site<'_> {
+    fn site(&self, channels: usize, size: Size) -> Site<'_> {
         Site { keys: &self.keys, channels, size, columns: &self.columns }
     }
 
-    /// The backbone of `backbones` that `choice` names, for images of `size` px; keys that are left out have their presets.
+    /// The backbone of `backbones` that `choice` names, for samples of `size`; keys that are left out have their presets.
     ///
     /// # Errors
     /// If there is no such backbone, or a key is unknown or does not fit.
-    pub fn among(backbones: &[&'static BackboneEntry], choice: &Choice, size: usize) -> Result<Self, Error> {
+    pub fn among(backbones: &[&'static BackboneEntry], choice: &Choice, size: Size) -> Result<Self, Error> {
         const SIZE: &[Key] = &[Key {
             name: "size",
-            kind: Kind::SIDE,
+            kind: Kind::SIDES,
             preset: Preset::Required,
-            meaning: "side of the images, px",
+            meaning: "sides of the samples",
             changes_training: true,
         }];
         let variants = backbones.iter().map(|entry| entry.variant()).collect();
@@ -340,7 +341,7 @@ impl ChosenBackbone {
         let parts = vec![Part::new("data", SIZE), Part::new("backbone", &[]).with_choices(choices)];
         let (mut backbone, mut data) = (choice.keys.clone(), Table::new());
         backbone.insert("name".into(), choice.name.clone().into());
-        data.insert("size".into(), Value::Integer(size as i64));
+        data.insert("size".into(), Value::try_from(size).expect("one number, or two"));
         let all: Table = [("backbone".to_owned(), Value::Table(backbone)), ("data".to_owned(), Value::Table(data))]
             .into_iter()
             .collect();
@@ -367,19 +368,19 @@ impl ChosenBackbone {
         S::read(&self.keys).ok()
     }
 
-    /// A fresh encoder for images of `channels` and `size` px.
-    pub fn build(&self, channels: usize, size: usize, init: &Init, role: Role) -> Result<Encoder, Error> {
+    /// A fresh encoder for samples of `channels` and `size`.
+    pub fn build(&self, channels: usize, size: Size, init: &Init, role: Role) -> Result<Encoder, Error> {
         (self.entry.build)(&self.site(channels, size), init, role)
     }
 
-    /// Checks the values, also against the sides of images and views, by key, px.
-    pub(crate) fn check(&self, size: usize, sides: &[(String, usize)]) -> Result<(), Error> {
+    /// Checks the values, also against the sizes of samples and views, by key.
+    pub(crate) fn check(&self, size: Size, sizes: &[(String, Size)]) -> Result<(), Error> {
         let site = self.site(1, size);
-        sides.iter().try_for_each(|(key, side)| (self.entry.check)(&site, key, *side))
+        sizes.iter().try_for_each(|(key, size)| (self.entry.check)(&site, key, *size))
     }
 
-    /// What it costs on images of `channels` and `size` px.
-    pub(crate) fn cost(&self, channels: usize, size: usize) -> Result<Cost, Error> {
+    /// What it costs on samples of `channels` and `size`.
+    pub(crate) fn cost(&self, channels: usize, size: Size) -> Result<Cost, Error> {
         (self.entry.cost)(&self.site(channels, size))
     }
 

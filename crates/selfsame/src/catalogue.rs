@@ -219,8 +219,12 @@ impl Catalogue {
         let backbones = Choices {
             noun: "backbone",
             meaning: "the encoder",
-            preset: NamePreset::Derived("resnet_micro; of vectors mlp", |settled| {
-                Some(if settled.text("data.modality")? == "vector" { "mlp" } else { "resnet_micro" })
+            preset: NamePreset::Derived("resnet_micro; of vectors mlp, of signals resnet1d_micro", |settled| {
+                Some(match settled.text("data.modality")? {
+                    "vector" => "mlp",
+                    "signal" => "resnet1d_micro",
+                    _ => "resnet_micro",
+                })
             }),
             variants: self.backbones.iter().map(|backbone| backbone.variant()).collect(),
         };
@@ -314,11 +318,11 @@ impl Catalogue {
         let method = lookup::find(self.methods.iter().copied(), |entry| entry.name, "method", &name);
         let (Ok(method), Ok(recipe)) = (method, Recipe::builtin(&name)) else { return Ok(None) };
         let data: Table = draft.read("data")?;
-        let size = data.get("size").and_then(Value::as_integer);
+        let size = data.get("size").and_then(|size| size.clone().try_into().ok());
         let to = Fit {
             samples: dataset.len(),
             channels: dataset.channels(),
-            size: size.map_or(dataset.default_size(), |size| size as usize),
+            size: size.unwrap_or_else(|| dataset.default_size()).shorter(),
             batch_size: draft.given("train.batch_size"),
             epochs: draft.given("train.epochs"),
             modality: dataset.modality(),

@@ -147,7 +147,7 @@ pub fn observe<'a>(
     let viewed = examined.augmented(chosen.into_iter().take(viewed).collect(), views, progress)?;
     let kinds = match dataset.modality() {
         Modality::Image => attributes::kinds(dataset.channels()).to_vec(),
-        Modality::Vector => Vec::new(),
+        Modality::Vector | Modality::Signal => Vec::new(),
     };
     Ok(Observations { plain, untrained, viewed, views, kinds, training })
 }

@@ -65,7 +65,7 @@ impl<'a> Pixels<'a> {
 /// What the pixels of training and test data are kept as, where they would take too much memory.
 pub fn sketch(plan: &Plan, data: [&Dataset; 2]) -> Option<Sketch> {
     let samples = data.map(Dataset::len).iter().sum();
-    Sketch::needed(samples, plan.data.size.pow(2) * plan.data.channels, plan.seed)
+    Sketch::needed(samples, plan.data.size.area() * plan.data.channels, plan.seed)
 }
 
 /// Runs a branch in evaluation mode over the plain views of a loader and hands each batch to `sink`; memory does not grow

@@ -16,6 +16,7 @@ use selfsame_base::atomic;
 use selfsame_base::seal::{self, SealedFile, Unusable};
 use selfsame_config::{Choice, Recipe, shortest};
 use selfsame_data::augment::Interpolation;
+use selfsame_data::image::Size;
 use selfsame_data::loader::{Batching, EvalPlan};
 use selfsame_data::modality::{Columns, Modality};
 use selfsame_data::settings::DataSettings;
@@ -60,7 +61,7 @@ pub struct EncoderConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// Input side, px.
-    pub size: usize,
+    pub size: Size,
     /// Per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are.
     pub mean: Vec<f32>,
     /// Per-channel standard deviation, on the same scale.
@@ -103,7 +104,7 @@ impl EncoderConfig {
         #[derive(Serialize)]
         struct Fed<'a> {
             modality: Modality,
-            size: usize,
+            size: Size,
             channels: usize,
             columns: &'a [String],
             #[serde(serialize_with = "shortest")]
@@ -307,6 +308,7 @@ impl EncoderFolder {
             scores,
         };
         let of_vectors = modality == Modality::Vector;
+        let size = size.sides();
         Ok(Described { backbone, of_vectors, channels, size, mean, std, range, interpolation, width, tensors, origin })
     }
 

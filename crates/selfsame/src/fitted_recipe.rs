@@ -28,7 +28,7 @@ pub(crate) struct Fit {
     pub samples: usize,
     /// Channels per pixel.
     pub channels: usize,
-    /// Side of the images, px.
+    /// Shorter side of the images, px.
     pub size: usize,
     /// Samples per step, where the user said how many.
     pub batch_size: Option<usize>,
@@ -65,15 +65,15 @@ pub(crate) fn fit(recipe: &mut Table, modality: Modality, of_method: FitMethod, 
             let groups = recipe.get_mut("views").and_then(Value::as_array_mut).into_iter().flatten();
             groups.filter_map(Value::as_table_mut).for_each(|group| fit_views(group, to));
         }
-        Modality::Vector if modality == Modality::Vector => {}
-        Modality::Vector => without_images(recipe),
+        own if modality == own => {}
+        Modality::Vector | Modality::Signal => without_images(recipe),
     }
     if let Some(method) = table(recipe, "method") {
         of_method(method, Batches { samples: to.samples, batch_size, modality: to.modality });
     }
 }
 
-/// Leaves the views to the presets for vectors; a method of one view keeps it, plain.
+/// Leaves the views to the presets of the modality; a method of one view keeps it, plain.
 fn without_images(recipe: &mut Table) {
     let Some(Value::Array(groups)) = recipe.remove("views") else { return };
     let views: f64 = groups.iter().filter_map(|group| number(group.as_table()?, "count")).sum();

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::progress::Progress;
 use selfsame_base::seal::SealedFile;
 use selfsame_data::augment::Interpolation;
+use selfsame_data::image::Size;
 use selfsame_data::modality::Modality;
 use selfsame_interop::import::{self, Imported};
 use selfsame_interop::network::Network;
@@ -36,7 +37,7 @@ pub fn open(path: &Path) -> Result<EncoderFolder, Error> {
         modality: Modality::Image,
         channels: encoder.channels,
         columns: Vec::new(),
-        size: encoder.size,
+        size: Size::of(encoder.size),
         mean: encoder.mean,
         std: encoder.std,
         range: encoder.range,

@@ -17,6 +17,7 @@ use selfsame_base::{DataError, lookup};
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
 use selfsame_data::augment::{Augmentations, Normalization, Pipeline, ViewShape};
 use selfsame_data::dataset::Dataset;
+use selfsame_data::image::Size;
 use selfsame_data::loader::{Batching, EvalPlan, ViewPlan};
 use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, DataSettings, ViewSettings};
@@ -116,7 +117,17 @@ impl Plan {
             backbones: backbones.into(),
             augmentations,
         };
-        let plan = Self { backbone: plan.backbone.clone().on(plan.data.vector_columns()), ..plan };
+        let modality = plan.data.modality;
+        let plan = Self {
+            backbone: plan.backbone.clone().on(plan.data.vector_columns()),
+            data: DataSettings { size: modality.size(plan.data.size), ..plan.data },
+            views: plan
+                .views
+                .into_iter()
+                .map(|group| ViewSettings { size: modality.size(group.size), ..group })
+                .collect(),
+            ..plan
+        };
         plan.check()?;
         Ok(plan)
     }
@@ -125,10 +136,7 @@ impl Plan {
         let wrong = |key: &str, problem: String| Err(Error::setting(key, problem));
         self.check_modality()?;
         device::check_name(&self.device)?;
-        let sides: Vec<(String, usize)> = std::iter::once(("data.size".to_owned(), self.data.size))
-            .chain(self.views.iter().enumerate().map(|(i, group)| (format!("views.{i}.size"), group.size)))
-            .collect();
-        self.backbone.check(self.data.size, &sides)?;
+        self.backbone.check(self.data.size, &self.sizes().collect::<Vec<_>>())?;
         if self.views.is_empty() {
             return wrong(
                 "views",
@@ -192,19 +200,19 @@ impl Plan {
         if channels > most {
             return Err(Error::setting("data.channels", format!("{channels}, expected at most {most} of {modality}")));
         }
-        let sides = match modality {
-            Modality::Image => 4..=usize::MAX,
-            Modality::Vector => 1..=1,
-        };
-        let groups = self.views.iter().enumerate().map(|(i, group)| (format!("views.{i}.size"), group.size));
-        let mut all = std::iter::once(("data.size".to_owned(), self.data.size)).chain(groups);
-        match all.find(|(_, side)| !sides.contains(side)) {
-            Some((key, side)) => {
-                let expected = if modality == Modality::Image { "at least 4 px" } else { "1; leave the key out" };
-                Err(Error::setting(key, format!("{side}, but the data are {modality}: expected {expected}")))
+        match self.sizes().find(|(_, size)| !modality.admits(*size)) {
+            Some((key, size)) => {
+                let expected = modality.admitted();
+                Err(Error::setting(key, format!("{size}, but the data are {modality}: expected {expected}")))
             }
             None => Ok(()),
         }
+    }
+
+    /// Sizes of samples and views, by key.
+    fn sizes(&self) -> impl Iterator<Item = (String, Size)> {
+        let groups = self.views.iter().enumerate().map(|(i, group)| (format!("views.{i}.size"), group.size));
+        std::iter::once(("data.size".to_owned(), self.data.size)).chain(groups)
     }
 
     /// Whether a layer takes statistics over samples.
@@ -249,7 +257,7 @@ impl Plan {
             let cost = self.backbone.cost(self.data.channels, group.size)?;
             parameters = parameters.max(cost.parameters);
             activations += group.count as f64 * cost.activations;
-            pixels += group.count as f64 * (group.size * group.size * self.data.channels) as f64;
+            pixels += group.count as f64 * (group.size.area() * self.data.channels) as f64;
         }
         parameters += self.projector.parameters();
         Ok(Needed {

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::plan::Plan;
 use selfsame_base::lookup;
+use selfsame_data::image::Size;
 use selfsame_data::modality::Modality;
 use selfsame_data::settings::ViewSettings;
 
@@ -19,6 +20,17 @@ pub fn two_views(plan: &Plan, method: &str) -> Result<(), Error> {
             describe(plan, &sizes)
         ),
     ))
+}
+
+/// Square views: what a method needs that turns them.
+pub fn squares(plan: &Plan, method: &str) -> Result<(), Error> {
+    match plan.views.iter().enumerate().find(|(_, group)| group.size.height != group.size.width) {
+        None => Ok(()),
+        Some((i, ViewSettings { size, .. })) => Err(Error::setting(
+            format!("views.{i}.size"),
+            format!("{size} px is no square, which method.name = \"{method}\" turns; {} would work", size.shorter()),
+        )),
+    }
 }
 
 /// Two views of one size, then any number of any size: what multi-crop methods need.
@@ -80,8 +92,8 @@ pub fn plain_and_corrupted(plan: &Plan, method: &str) -> Result<(), Error> {
     ))
 }
 
-/// Side of every view, px, flattened over the groups.
-fn view_sizes(plan: &Plan) -> Vec<usize> {
+/// Size of every view, flattened over the groups.
+fn view_sizes(plan: &Plan) -> Vec<Size> {
     plan.views.iter().flat_map(|group| std::iter::repeat_n(group.size, group.count)).collect()
 }
 
@@ -89,10 +101,10 @@ fn is_image(plan: &Plan) -> bool {
     plan.data.modality == Modality::Image
 }
 
-fn describe(plan: &Plan, sizes: &[usize]) -> String {
+fn describe(plan: &Plan, sizes: &[Size]) -> String {
     if !is_image(plan) {
         return sizes.len().to_string();
     }
-    let sides: Vec<_> = sizes.iter().map(usize::to_string).collect();
+    let sides: Vec<_> = sizes.iter().map(Size::to_string).collect();
     format!("{} of {} px", sizes.len(), sides.join(", "))
 }

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use selfsame::Error;
-use selfsame::backbone::{Backbone, BackboneEntry, Cost, Encoder, Modality, Role, Site};
+use selfsame::backbone::{Backbone, BackboneEntry, Cost, Encoder, Modality, Role, Site, Size};
 use selfsame::tensor::layers::{Conv2d, Init, Linear, Norm, NormKind, Pass};
 use selfsame::tensor::ops;
 use selfsame_config::{Kind, Range, Settings, settings};
@@ -56,11 +56,10 @@ fn build(site: &Site, init: &Init, _role: Role) -> Result<Encoder, Error> {
 }
 
 /// Images and views must be whole patches.
-fn check(site: &Site, key: &str, side: usize) -> Result<(), Error> {
+fn check(site: &Site, key: &str, size: Size) -> Result<(), Error> {
     let BagOfPatchesSettings { patch_size, .. } = site.read()?;
-    if side.is_multiple_of(patch_size) {
-        return Ok(());
-    }
+    let broken = size.sides().into_iter().find(|side| !side.is_multiple_of(patch_size));
+    let Some(side) = broken else { return Ok(()) };
     let problem = format!(
         "{side} is not a multiple of backbone.patch_size = {patch_size}; {} would work",
         side.next_multiple_of(patch_size)
@@ -71,7 +70,7 @@ fn check(site: &Site, key: &str, side: usize) -> Result<(), Error> {
 fn cost(site: &Site) -> Result<Cost, Error> {
     let BagOfPatchesSettings { patch_size, width } = site.read()?;
     let (inputs, width) = ((patch_size * patch_size * site.channels) as f64, width as f64);
-    let patches = (site.size as f64 / patch_size as f64).powi(2);
+    let patches = site.size.area() as f64 / (patch_size as f64).powi(2);
     Ok(Cost { parameters: (inputs + width) * width, activations: 2.0 * patches * width })
 }
 

@@ -181,8 +181,8 @@ pub fn find(
 
 fn thumbnail_side(plan: &Plan, most: usize) -> usize {
     match plan.data.modality {
-        Modality::Image => plan.data.size.clamp(1, most),
-        Modality::Vector => most,
+        Modality::Image => plan.data.size.longer().min(most),
+        Modality::Vector | Modality::Signal => most,
     }
 }
 
@@ -236,7 +236,7 @@ pub fn view_sheet(shown: &Preview, most_bytes: usize) -> ViewSheet {
     };
     let view = |view: &ShownView| SheetView {
         group: view.group,
-        size_px: view.size_px,
+        size: view.size.to_string(),
         steps: view.steps.iter().map(step).collect(),
     };
     let sample = |sample: &Shown| SheetSample { id: sample.id.clone(), views: sample.views.iter().map(view).collect() };

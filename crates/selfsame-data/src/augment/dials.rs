@@ -163,7 +163,7 @@ mod tests {
         pipeline.draw(Size { height: 16, width: 16 }, &mut rng, &mut draws);
         pipeline.apply(&image(channels), &draws, &mut view);
         let moved = view.values().to_vec();
-        view.fit(&image(channels), 16);
+        view.fit(&image(channels), Size::square(16));
         Some([moved, view.values().to_vec()])
     }
 

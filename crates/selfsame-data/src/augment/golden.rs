@@ -93,7 +93,7 @@ impl Case {
             }
             "resized_crop" => {
                 let side = self.whole("size", 1..=MAX_SIDE)?;
-                let crop = RandomResizedCrop { scale: [1.0; 2], ratio: [1.0; 2], p, size: side };
+                let crop = RandomResizedCrop { scale: [1.0; 2], ratio: [1.0; 2], p, size: Size::square(side) };
                 let (top, left) = (self.whole("top", 0..=size.height - 1)?, self.whole("left", 0..=size.width - 1)?);
                 let height = self.whole("height", 1..=size.height - top)?;
                 let width = self.whole("width", 1..=size.width - left)?;

@@ -94,22 +94,27 @@ impl Draw {
 /// Size and channels of the views that a recipe asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ViewShape {
-    /// Side of the square, px.
-    pub size: usize,
-    /// Channels per pixel: 1 to 16 of images, the features of vectors.
+    /// Height and width, px; of signals 1 and steps in time.
+    pub size: Size,
+    /// Channels per pixel: 1 to 16 of images, the features of vectors, the channels of signals.
     pub channels: usize,
     /// What they are views of.
     pub modality: Modality,
 }
 
 impl ViewShape {
-    /// Of images.
-    pub const fn image(size: usize, channels: usize) -> Self {
-        Self { size, channels, modality: Modality::Image }
+    /// Of square images.
+    pub const fn image(side: usize, channels: usize) -> Self {
+        Self { size: Size::square(side), channels, modality: Modality::Image }
     }
 
     /// Of vectors.
     pub const fn vector(features: usize) -> Self {
-        Self { size: 1, channels: features, modality: Modality::Vector }
+        Self { size: Size::square(1), channels: features, modality: Modality::Vector }
+    }
+
+    /// Of signals, `steps` in time.
+    pub const fn signal(steps: usize, channels: usize) -> Self {
+        Self { size: Size { height: 1, width: steps }, channels, modality: Modality::Signal }
     }
 }

@@ -3,14 +3,15 @@
 use super::{Augmentation, Augmentations, Draw, Interpolation, Others, View, ViewShape};
 use crate::image::{Image, Size, ValueRange};
 use crate::modality::Columns;
+use crate::modality::Modality;
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
 use selfsame_config::Choice;
 use std::sync::Arc;
 
 /// What views have of the data's values: augmentations see `range` as 0..1, and a view's last step is `(value − mean) / std` by
-/// channel, on the scale of the data again. Vectors have a scale for each feature, so theirs are normalized first, and
-/// augmentations see features of mean 0 and standard deviation 1.
+/// channel, on the scale of the data again. Vectors and signals have a scale for each channel, so theirs are normalized first, and
+/// augmentations see channels of mean 0 and standard deviation 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalization {
     range: ValueRange,
@@ -27,7 +28,7 @@ impl Normalization {
         Self { range, scale, shift, first: false }
     }
 
-    /// Of vectors, from `mean` and `std`, `[features]`: before all augmentations.
+    /// Of vectors and signals, from `mean` and `std`, `[channels]`: before all augmentations.
     pub fn first(mean: &[f32], std: &[f32]) -> Self {
         Self { first: true, ..Self::new(mean, std, ValueRange::UNIT) }
     }
@@ -37,13 +38,17 @@ impl Normalization {
         Self { range: ValueRange::UNIT, scale: vec![1.0; channels], shift: vec![0.0; channels], first: false }
     }
 
-    /// Writes `view` to `out`, `[height, width, channels]`, normalized.
+    /// Writes `view` to `out`, `[height, width, channels]`, normalized. Where a signal is shorter, the rest is NaN: nothing else
+    /// is, so that an encoder knows what is there.
     pub fn write(&self, view: &View, out: &mut [f32]) {
-        if self.first {
-            // A pixel's channels lie in one order, planar or not.
-            out.copy_from_slice(view.values());
-        } else {
-            view.write(&self.scale, &self.shift, out);
+        let (out, padding) = out.split_at_mut(view.values().len());
+        padding.fill(f32::NAN);
+        match (self.first, view.channels()) {
+            // One plane lies as its pixels do, and so does one pixel.
+            (true, 1) => out.copy_from_slice(view.values()),
+            (true, _) if view.size().area() == 1 => out.copy_from_slice(view.values()),
+            (true, channels) => view.write(&vec![1.0; channels], &vec![0.0; channels], out),
+            (false, _) => view.write(&self.scale, &self.shift, out),
         }
     }
 }
@@ -129,15 +134,27 @@ impl Pipeline {
         self.steps.iter().any(|(_, step)| step.needs_others())
     }
 
-    /// The sample as the first step finds it, where that does not resize it.
+    /// The sample as the first step finds it, where no step resizes it.
     pub fn load(&self, sample: &Image, view: &mut View) {
-        view.set_range(self.normalization.range);
-        view.resampler.interpolation = self.interpolation;
+        self.prepare(view);
         if self.normalization.first {
-            view.load_normalized(sample, &self.normalization.scale, &self.normalization.shift);
+            self.load_whole(sample, view);
+            let (length, most) = (view.size().width, self.shape.size.width);
+            if length > most {
+                view.keep_steps((length - most) / 2, most);
+            }
         } else {
             view.fit(sample, self.shape.size);
         }
+    }
+
+    fn prepare(&self, view: &mut View) {
+        view.set_range(self.normalization.range);
+        view.resampler.interpolation = self.interpolation;
+    }
+
+    fn load_whole(&self, sample: &Image, view: &mut View) {
+        view.load_normalized(sample, &self.normalization.scale, &self.normalization.shift);
     }
 
     /// Size and channels of the views.
@@ -153,8 +170,12 @@ impl Pipeline {
     /// Draws the parameters of all steps for a sample of `size` into `draws`.
     pub fn draw(&self, size: Size, rng: &mut ViewRng, draws: &mut Vec<Draw>) {
         draws.clear();
-        let square = Size { height: self.shape.size, width: self.shape.size };
-        let mut size = if self.resizes { size } else { square };
+        let mut size = match self.shape.modality {
+            _ if self.resizes => size,
+            // A signal is cut, and not made longer.
+            Modality::Signal => Size { width: size.width.min(self.shape.size.width), ..size },
+            Modality::Image | Modality::Vector => self.shape.size,
+        };
         for (_, step) in &self.steps {
             let draw = step.draw(size, rng);
             if draw.applied {
@@ -174,15 +195,17 @@ impl Pipeline {
         view.columns.clone_from(&self.columns);
         if !self.resizes {
             self.load(sample, view);
+        } else if self.normalization.first {
+            self.prepare(view);
+            self.load_whole(sample, view);
         } else if let Some((step, draw)) = steps.next() {
-            view.set_range(self.normalization.range);
-            view.resampler.interpolation = self.interpolation;
+            self.prepare(view);
             step.apply_to_sample(sample, view, draw);
         }
         steps.for_each(|(step, draw)| step.apply(view, draw));
     }
 
-    /// As [`Self::apply`], normalized, into `out`, `[size, size, channels]`.
+    /// As [`Self::apply`], normalized, into `out`, `[height, width, channels]`.
     pub fn write(&self, sample: &Image, draws: &[Draw], view: &mut View, out: &mut [f32]) {
         self.apply(sample, draws, view);
         self.normalization.write(view, out);

@@ -46,9 +46,14 @@ pub(super) struct Crop {
 }
 
 impl Crop {
-    /// The largest square in the middle.
-    pub fn centered_square(size: Size) -> Self {
-        Self::centered(size, size.height.min(size.width), size.height.min(size.width))
+    /// The largest part in the middle that has the proportions of `like`.
+    pub fn centered_like(size: Size, like: Size) -> Self {
+        let part = |most: usize, own: usize, other: usize| (most * own + other / 2) / other;
+        if size.height * like.width <= size.width * like.height {
+            Self::centered(size, size.height, part(size.height, like.width, like.height).max(1))
+        } else {
+            Self::centered(size, part(size.width, like.height, like.width).max(1), size.width)
+        }
     }
 
     /// `height` × `width` in the middle of `size`.

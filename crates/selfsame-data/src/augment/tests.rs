@@ -262,7 +262,7 @@ fn pixel_formats_agree() {
 fn a_fitted_sample_is_its_centered_square() {
     let image = random_image(20, 36, 3, 4);
     let (mut fitted, whole) = (View::default(), view_of(&image));
-    fitted.fit(&image, 20);
+    fitted.fit(&image, Size::square(20));
     for c in 0..3 {
         for y in 0..20 {
             assert_eq!(fitted.values()[(c * 20 + y) * 20..][..20], whole.values()[(c * 20 + y) * 36 + 8..][..20]);
@@ -520,4 +520,46 @@ proptest! {
             prop_assert_eq!(&whole[c * 169..][..169], &alone);
         }
     }
+}
+
+#[test]
+fn a_signal_is_cut_in_its_middle_or_ends_in_nan() {
+    let signal = |steps: usize| {
+        let values = (0..steps).flat_map(|t| [t as f32, 10.0 + 2.0 * t as f32]).collect();
+        Image::new(1, steps, 2, Pixels::F32(values))
+    };
+    let normalization = Normalization::first(&[0.0, 10.0], &[1.0, 2.0]);
+    let pipeline = Pipeline::new(&Augmentations::default(), &[], "", ViewShape::signal(4, 2), normalization).unwrap();
+    let (mut view, mut draws) = (View::default(), Vec::new());
+    // Both channels count steps once they are normalized.
+    for (steps, expected) in [(4, [0.0, 1.0, 2.0, 3.0]), (9, [2.0, 3.0, 4.0, 5.0]), (2, [0.0, 1.0, f32::NAN, f32::NAN])]
+    {
+        let mut out = [0.0; 8];
+        pipeline.draw(signal(steps).size(), &mut StreamRng::new(1, Purpose::View, 0, 0, 0), &mut draws);
+        pipeline.write(&signal(steps), &draws, &mut view, &mut out);
+        let same = |(out, expected): (&[f32], f32)| out.iter().all(|v| v.to_bits() == expected.to_bits());
+        assert!(out.chunks_exact(2).zip(expected).all(same), "{steps}: {out:?}");
+    }
+}
+
+#[test]
+fn a_view_that_is_no_square_has_the_largest_part_of_its_proportions() {
+    let wide = ViewShape { size: Size::of([4, 8]), ..ViewShape::image(4, 1) };
+    let pipeline = Pipeline::new(&Augmentations::default(), &[], "", wide, Normalization::none(1)).unwrap();
+    let values = |height: usize, width: usize| {
+        let image =
+            Image::new(height, width, 1, Pixels::F32((0..height * width).map(|i| (i % width) as f32).collect()));
+        let mut out = vec![0.0; 32];
+        pipeline.write(&image, &[], &mut View::default(), &mut out);
+        out
+    };
+    assert_eq!(values(4, 12)[..8], [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+    assert_eq!(values(9, 8)[24..], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    let tall = ViewShape { size: Size::of([6, 3]), ..wide };
+    let keys = "scale = [1.0, 1.0]\nratio = [1.0, 1.0]".parse().unwrap();
+    let crop = Choice::new("random_resized_crop", keys);
+    let pipeline = Pipeline::new(&Augmentations::default(), &[crop], "", tall, Normalization::none(1)).unwrap();
+    let mut draws = Vec::new();
+    pipeline.draw(tall.size, &mut StreamRng::new(1, Purpose::View, 0, 0, 0), &mut draws);
+    assert_eq!(draws[0].values[..4], [0.0, 0.0, 6.0, 3.0], "a ratio of 1 is the view's");
 }

@@ -44,7 +44,7 @@ impl View {
         self.rescale();
     }
 
-    /// The whole of a vector, `value · scale + shift`, both by channel; it has no bounds.
+    /// The whole of a vector or signal, `value · scale + shift`, both by channel; it has no bounds.
     pub(super) fn load_normalized(&mut self, sample: &Image, scale: &[f32], shift: &[f32]) {
         self.load(sample);
         self.unit_range = false;
@@ -73,24 +73,34 @@ impl View {
         }
     }
 
-    /// The largest centered square of `sample`, resized to `size`: the view for evaluation, without chance.
-    pub fn fit(&mut self, sample: &Image, size: usize) {
-        self.load_crop(sample, Crop::centered_square(sample.size()), size);
+    /// The largest centered part of `sample` in the proportions of `size`, resized to it: the view for evaluation, without chance.
+    pub fn fit(&mut self, sample: &Image, size: Size) {
+        self.load_crop(sample, Crop::centered_like(sample.size(), size), size);
     }
 
-    /// `crop` of `sample`, resized to `size` × `size`.
-    pub(super) fn load_crop(&mut self, sample: &Image, crop: Crop, size: usize) {
-        self.reset(sample, Size { height: size, width: size });
-        self.resampler.interleaved(sample, crop, [size, size], &mut self.values);
+    /// `crop` of `sample`, resized to `size`.
+    pub(super) fn load_crop(&mut self, sample: &Image, crop: Crop, size: Size) {
+        self.reset(sample, size);
+        self.resampler.interleaved(sample, crop, size.sides(), &mut self.values);
         self.rescale();
         self.clip();
     }
 
-    /// `crop` of this view, resized to `size` × `size`.
-    pub(super) fn resize_crop(&mut self, crop: Crop, size: usize) {
-        self.spare.resize(self.channels * size * size, 0.0);
-        self.resampler.planar(&self.values, self.size(), crop, [size, size], &mut self.spare);
-        (self.height, self.width) = (size, size);
+    /// The `length` steps of a signal from `start` on, in place of the whole.
+    pub fn keep_steps(&mut self, start: usize, length: usize) {
+        for channel in 0..self.channels {
+            let from = channel * self.width + start;
+            self.values.copy_within(from..from + length, channel * length);
+        }
+        self.values.truncate(self.channels * length);
+        self.width = length;
+    }
+
+    /// `crop` of this view, resized to `size`.
+    pub(super) fn resize_crop(&mut self, crop: Crop, size: Size) {
+        self.spare.resize(self.channels * size.area(), 0.0);
+        self.resampler.planar(&self.values, self.size(), crop, size.sides(), &mut self.spare);
+        (self.height, self.width) = (size.height, size.width);
         std::mem::swap(&mut self.values, &mut self.spare);
         self.clip();
     }

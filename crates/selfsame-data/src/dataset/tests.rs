@@ -71,7 +71,7 @@ fn the_demo_set_is_balanced() {
 fn the_data_tell_what_nobody_said() {
     let settings = settings(&open("demo"));
     assert_eq!((settings.kind.as_str(), settings.labels.as_str()), ("demo", "file"));
-    assert_eq!((settings.channels, settings.size), (1, 28));
+    assert_eq!((settings.channels, settings.size), (1, Size::square(28)));
     // Known for the whole of Fashion-MNIST: mean 0.2860, standard deviation 0.3530.
     assert!((settings.mean[0] - 0.286).abs() < 0.003);
     assert!((settings.std[0] - 0.353).abs() < 0.003);

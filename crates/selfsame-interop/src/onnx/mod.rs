@@ -76,8 +76,8 @@ pub fn model(encoder: Encoder, input: Input) -> Result<Model, DataError> {
     assert_eq!(last.output, [features], "the features are computed last");
     last.output = vec![FEATURES.into()];
 
-    let side = |name: &str| if matches!(network, Network::ResNet(_)) { Axis::from(name) } else { size.into() };
-    let (height, spread) = (side("height"), side("width"));
+    let side = |name: &str, own: usize| if matches!(network, Network::ResNet(_)) { name.into() } else { own.into() };
+    let (height, spread): (Axis, Axis) = (side("height", size[0]), side("width", size[1]));
     let images = match input {
         Input::Float if is_vector => Port::new(VECTORS, FLOAT, vec!["n".into(), channels.into()]),
         Input::Float => Port::new(IMAGES, FLOAT, vec!["n".into(), channels.into(), height, spread]),

@@ -14,7 +14,7 @@ const LAYER_NORM_EPSILON: f32 = 1e-6;
 const GROUPS: usize = 32;
 
 /// The features of the normalized images `x`, `[n, channels, height, width]`.
-pub fn build(b: &mut Builder, network: &Network, x: &str, size: usize) -> Result<String, DataError> {
+pub fn build(b: &mut Builder, network: &Network, x: &str, size: [usize; 2]) -> Result<String, DataError> {
     match network {
         Network::ResNet(net) => resnet(b, net, x),
         Network::Vit(net) => vit(b, net, x, size),
@@ -125,7 +125,7 @@ fn window(kernel: i64, stride: i64, padding: i64) -> [Attribute; 3] {
     ]
 }
 
-fn vit(b: &mut Builder, net: &Vit, x: &str, size: usize) -> Result<String, DataError> {
+fn vit(b: &mut Builder, net: &Vit, x: &str, size: [usize; 2]) -> Result<String, DataError> {
     let (dim, patch) = (net.dim, net.patch_size as i64);
     let [kernel, bias] = [b.weight("patch_embed.proj.weight", 4)?, b.weight("patch_embed.proj.bias", 1)?];
     let patches = b.op("Conv", &[x, &kernel, &bias], &window(patch, patch, 0));
@@ -134,7 +134,7 @@ fn vit(b: &mut Builder, net: &Vit, x: &str, size: usize) -> Result<String, DataE
     let mut tokens = b.op("Transpose", &[&rows], &[Attribute::ints("perm", &[0, 2, 1])]);
 
     let Tensor { shape, values: mut positions } = b.take("pos_embed", 3)?;
-    let (own, before) = ((size / net.patch_size).pow(2), net.positions_before());
+    let (own, before) = ((size[0] / net.patch_size) * (size[1] / net.patch_size), net.positions_before());
     let expected = [1, own + before, dim];
     if shape != expected {
         return Err(DataError::Data(format!("the weights: pos_embed is {shape:?}, expected {expected:?}")));

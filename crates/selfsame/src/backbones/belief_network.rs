@@ -26,19 +26,19 @@ pub(super) const BELIEF_NETWORK: BackboneEntry = BackboneEntry {
     summary: "512-512 sigmoid layers on flattened pixels, side by side: deep_belief_network (widths can be set)",
     keys: BeliefNetworkSettings::GROUP,
     build,
-    check: |site, key, side| {
+    check: |site, key, size| {
         widths(site)?;
-        if side == site.size {
+        if size == site.size {
             return Ok(());
         }
         let problem = format!(
-            "{side}, but backbone.name = \"belief_network\" sees data.size = {} px and no other; drop the key, or take a resnet_… or vit_… backbone",
+            "{size}, but backbone.name = \"belief_network\" sees data.size = {} px and no other; drop the key, or take a resnet_… or vit_… backbone",
             site.size
         );
         Err(Error::setting(key, problem))
     },
     cost: |site| {
-        let mut inputs = (site.size * site.size * site.channels) as f64;
+        let mut inputs = (site.size.area() * site.channels) as f64;
         let layer = |&width: &usize| std::mem::replace(&mut inputs, width as f64) * width as f64;
         let parameters = widths(site)?.iter().map(layer).sum();
         Ok(Cost { parameters, activations: 0.0 })
@@ -74,7 +74,7 @@ pub struct BeliefNetwork {
 /// Builds the network.
 fn build(site: &Site, init: &Init, _role: Role) -> Result<Encoder, Error> {
     let (widths, channels) = (widths(site)?, site.channels);
-    let mut inputs = site.size * site.size * channels;
+    let mut inputs = site.size.area() * channels;
     let layers = widths.iter().enumerate().map(|(layer, &width)| {
         let shape = [std::mem::replace(&mut inputs, width), width];
         Linear::new(&init.child(format!("layers.{layer}")), shape, true)

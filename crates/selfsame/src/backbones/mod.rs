@@ -5,7 +5,7 @@ pub mod mlp;
 pub mod resnet;
 pub mod vit;
 
-use crate::backbone::{BackboneEntry, ChosenBackbone};
+use crate::backbone::{BackboneEntry, ChosenBackbone, Size};
 use crate::error::Error;
 use selfsame_config::Choice;
 use toml::Table;
@@ -31,10 +31,10 @@ pub fn all() -> Vec<&'static BackboneEntry> {
     BACKBONES.iter().collect()
 }
 
-/// The backbone called `name` with these values of its keys, for images of `size` px; what is left out has its preset.
+/// The backbone called `name` with these values of its keys, for samples of `size`; what is left out has its preset.
 ///
 /// # Errors
 /// If there is no such backbone, or a key is unknown or does not fit.
-pub fn named(name: &str, keys: Table, size: usize) -> Result<ChosenBackbone, Error> {
+pub fn named(name: &str, keys: Table, size: Size) -> Result<ChosenBackbone, Error> {
     ChosenBackbone::among(&all(), &Choice::new(name, keys), size)
 }

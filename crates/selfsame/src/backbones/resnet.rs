@@ -4,7 +4,7 @@
 //! architecture and the parameter names are torchvision's (`conv1`, `bn1`, `layer1.0.conv1`, `layer2.0.downsample.0` …).
 //! Everything is NHWC.
 
-use crate::backbone::{self, Backbone, BackboneEntry, Cost, Encoder, Role, Site};
+use crate::backbone::{self, Backbone, BackboneEntry, Cost, Encoder, Role, Site, Size};
 use crate::error::Error;
 use crate::tensor::layers::{Conv2d, Init, Norm, NormKind, Pass};
 use crate::tensor::ops::{self, Window};
@@ -29,7 +29,7 @@ settings! {
     pub struct ResNetSettings {
         /// first layers: 3×3 for small images, or 7×7 with pooling
         stem: Stem = (derived "small up to 64 px, imagenet above", |s| {
-            value(if s.count("data.size")? <= 64 { Stem::Small } else { Stem::Imagenet })
+            value(if s.sides("data.size")?.into_iter().max()? <= 64 { Stem::Small } else { Stem::Imagenet })
         }), Kind::Word(&["imagenet", "small"]);
         /// normalization layers
         norm: NormKind = "batch", Kind::Word(NormKind::WORDS);
@@ -74,18 +74,22 @@ impl Architecture {
         Ok(Self { widths, blocks: &[2, 2, 2, 2], expansion: 1 })
     }
 
-    /// The convolutions: channels in and out, kernel, and side of the map that comes out, px.
-    fn convolutions(&self, stem: Stem, channels: usize, size: usize) -> Vec<[usize; 4]> {
-        let (kernel, mut side) = if stem == Stem::Small { (3, size) } else { (7, size.div_ceil(4)) };
-        let mut all = vec![[channels, self.widths[0], kernel, side]];
+    /// The convolutions: channels in and out, kernel, and pixels of the map that comes out.
+    fn convolutions(&self, stem: Stem, channels: usize, size: Size) -> Vec<[usize; 4]> {
+        let halved = |size: Size| Size::of(size.sides().map(|side| side.div_ceil(2)));
+        let (kernel, mut map) = if stem == Stem::Small { (3, size) } else { (7, halved(halved(size))) };
+        let mut all = vec![[channels, self.widths[0], kernel, map.area()]];
         let mut inputs = self.widths[0];
         for (stage, (&width, &blocks)) in self.widths.iter().zip(self.blocks).enumerate() {
-            side = if stage > 0 { side.div_ceil(2) } else { side };
+            map = if stage > 0 { halved(map) } else { map };
+            let pixels = map.area();
             for _ in 0..blocks {
                 let outputs = width * self.expansion;
                 match self.expansion {
-                    1 => all.extend([[inputs, width, 3, side], [width, width, 3, side]]),
-                    _ => all.extend([[inputs, width, 1, side], [width, width, 3, side], [width, outputs, 1, side]]),
+                    1 => all.extend([[inputs, width, 3, pixels], [width, width, 3, pixels]]),
+                    _ => {
+                        all.extend([[inputs, width, 1, pixels], [width, width, 3, pixels], [width, outputs, 1, pixels]])
+                    }
                 }
                 inputs = outputs;
             }
@@ -99,7 +103,7 @@ impl Architecture {
         let product = |factors: &[usize]| factors.iter().map(|&factor| factor as f64).product::<f64>();
         Ok(Cost {
             parameters: convolutions.iter().map(|[i, o, kernel, _]| product(&[*i, *o, *kernel, *kernel])).sum(),
-            activations: convolutions.iter().map(|[_, o, _, side]| product(&[*o, *side, *side])).sum(),
+            activations: convolutions.iter().map(|[_, o, _, pixels]| product(&[*o, *pixels])).sum(),
         })
     }
 }

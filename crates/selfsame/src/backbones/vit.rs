@@ -4,7 +4,7 @@
 //! works on each alone. A block adds twice to what it was given: `x ← x + attn(norm1(x))`, `x ← x + mlp(norm2(x))`. The
 //! architecture, the parameter names (`patch_embed.proj`, `blocks.0.attn.qkv` …) and the initialization are timm's.
 
-use crate::backbone::{self, Backbone, BackboneEntry, ChosenBackbone, Cost, Encoder, Role, Site};
+use crate::backbone::{self, Backbone, BackboneEntry, ChosenBackbone, Cost, Encoder, Role, Site, Size};
 use crate::error::Error;
 use crate::tensor::layers::{Conv2d, Init, LayerNorm, Linear, Pass};
 use crate::tensor::ops;
@@ -39,8 +39,9 @@ settings! {
     pub struct VitSettings {
         /// side of a patch, px
         patch_size: usize = (derived "4 up to 64 px, above 16, or 8 where 16 does not divide the side", |s| {
-            let side = s.count("data.size")?;
-            value(if side <= 64 { 4 } else if side.is_multiple_of(16) { 16 } else { 8 })
+            let sides = s.sides("data.size")?;
+            let all = |fits: fn(usize) -> bool| sides.into_iter().all(fits);
+            value(if all(|side| side <= 64) { 4 } else if all(|side| side.is_multiple_of(16)) { 16 } else { 8 })
         }), Kind::Integer(Range::Within(1.0, 256.0));
         /// h is the class token, or the mean of the tokens
         pool: Pool = "class", Kind::Word(&["class", "mean"]);
@@ -96,7 +97,7 @@ impl Architecture {
     fn cost(self, site: &Site) -> Result<Cost, Error> {
         let VitSettings { patch_size, .. } = site.read()?;
         let (dim, depth) = (self.dim as f64, self.depth as f64);
-        let tokens = (site.size as f64 / patch_size as f64).powi(2);
+        let tokens = site.size.area() as f64 / (patch_size as f64).powi(2);
         Ok(Cost { parameters: 12.0 * depth * dim * dim, activations: 8.0 * depth * tokens * dim })
     }
 }
@@ -114,7 +115,7 @@ const fn entry(
         summary,
         keys: VitSettings::GROUP,
         build,
-        check: check_side,
+        check: check_sides,
         cost,
     }
 }
@@ -132,7 +133,7 @@ const LARGE: Architecture = Architecture { dim: 1024, depth: 24, heads: 16 };
 /// 192 wide, six blocks of three heads.
 pub(super) const VIT_MICRO: BackboneEntry = BackboneEntry {
     keys: &[VitMicroSettings::KEYS, VitSettings::KEYS],
-    check: |site, key, side| Architecture::micro(site).and_then(|_| check_side(site, key, side)),
+    check: |site, key, size| Architecture::micro(site).and_then(|_| check_sides(site, key, size)),
     ..entry(
         "vit_micro",
         "vision transformer, 192 wide, 6 blocks of 3 heads: small images, CPUs (dim, depth, heads can be set)",
@@ -174,12 +175,10 @@ pub fn settings_of(backbone: &ChosenBackbone) -> Option<VitSettings> {
     (backbone.entry.family == "vit").then(|| backbone.read()).flatten()
 }
 
-/// A side of images or views must be whole patches.
-fn check_side(site: &Site, key: &str, side: usize) -> Result<(), Error> {
+/// Sides of images or views must be whole patches.
+fn check_sides(site: &Site, key: &str, size: Size) -> Result<(), Error> {
     let VitSettings { patch_size: patch, .. } = site.read()?;
-    if side.is_multiple_of(patch) {
-        return Ok(());
-    }
+    let Some(side) = size.sides().into_iter().find(|side| !side.is_multiple_of(patch)) else { return Ok(()) };
     let numbers = |numbers: &mut dyn Iterator<Item = usize>| numbers.map(|n| n.to_string()).collect::<Vec<_>>();
     let sides = numbers(&mut [side / patch * patch, side.next_multiple_of(patch)].into_iter().filter(|&side| side > 0));
     let patches = numbers(&mut (1..=side / 2).filter(|&patch| side.is_multiple_of(patch)));
@@ -216,9 +215,9 @@ pub struct Vit {
     positions: Positions,
     #[module(skip)]
     patch_size: usize,
-    /// Patches to a side of the images that `pos_embed` is for.
+    /// Rows and columns of patches of the images that `pos_embed` is for.
     #[module(skip)]
-    side: usize,
+    grid: [usize; 2],
 }
 
 /// The linear map from a patch's pixels to a token.
@@ -267,16 +266,17 @@ fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Re
     let Architecture { dim, depth, heads } = architecture;
     let VitSettings { patch_size, pool, positions, registers, layer_scale, drop_path } = site.read()?;
     let drop_path = if role == Role::Teacher { 0.0 } else { drop_path };
-    let (side, channels, class) = (site.size / patch_size, site.channels, pool == Pool::Class);
-    let tokens = usize::from(class && registers == 0) + side * side;
+    let (grid, channels, class) = (site.size.sides().map(|side| side / patch_size), site.channels, pool == Pool::Class);
+    let patches = grid[0] * grid[1];
+    let tokens = usize::from(class && registers == 0) + patches;
     Ok(Encoder::new(Vit {
         cls_token: class.then(|| init.normal("cls_token", [1, 1, dim], CLASS_STD)),
         reg_token: (registers > 0).then(|| init.normal("reg_token", [1, registers, dim], CLASS_STD)),
         pos_embed: match positions {
             Positions::Learned => init.normal("pos_embed", [1, tokens, dim], WEIGHT_STD),
             Positions::Sincos => {
-                let mut values = vec![0.0; (tokens - side * side) * dim];
-                values.extend(sincos_positions([side; 2], dim));
+                let mut values = vec![0.0; (tokens - patches) * dim];
+                values.extend(sincos_positions(grid, dim));
                 init.fixed([1, tokens, dim], values)
             }
         },
@@ -293,7 +293,7 @@ fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Re
         norm: LayerNorm::new(&init.child("norm"), dim),
         positions,
         patch_size,
-        side,
+        grid,
     }))
 }
 
@@ -391,16 +391,16 @@ impl Vit {
 
     /// Positions of a grid of patches, `[1, tokens, dim]`.
     fn patch_positions(&self, grid: [usize; 2]) -> Tensor<3> {
-        let (positions, own, dim) = (self.pos_embed.val(), self.side * self.side, self.width());
+        let (positions, own, dim) = (self.pos_embed.val(), self.grid[0] * self.grid[1], self.width());
         let (tokens, device) = (grid[0] * grid[1], positions.device());
         let first = positions.dims()[1] - own;
-        if grid == [self.side; 2] {
+        if grid == self.grid {
             return positions.slice([0..1, first..first + own]);
         }
         match self.positions {
             Positions::Sincos => constant(sincos_positions(grid, dim), [1, tokens, dim], &device),
             Positions::Learned => {
-                let weights = constant(resampling([self.side; 2], grid), [tokens, own], &device);
+                let weights = constant(resampling(self.grid, grid), [tokens, own], &device);
                 let positions = positions.slice([0..1, first..first + own]).reshape([own, dim]);
                 ops::matmul(weights, positions).reshape([1, tokens, dim])
             }

@@ -76,9 +76,10 @@ impl Method for Clusterfit {
 
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         let source = source_config(&config.source)?;
-        for (key, ours, theirs) in
-            [("data.size", plan.data.size, source.size), ("data.channels", plan.data.channels, source.channels)]
-        {
+        for (key, ours, theirs) in [
+            ("data.size", plan.data.size.to_string(), source.size.to_string()),
+            ("data.channels", plan.data.channels.to_string(), source.channels.to_string()),
+        ] {
             if ours != theirs {
                 let problem = format!("{ours}, but method.source = \"{}\" was trained with {theirs}", config.source);
                 return Err(Error::setting(key, format!("{problem}; use {key}={theirs}, or another source")));

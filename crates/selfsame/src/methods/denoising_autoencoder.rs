@@ -71,6 +71,7 @@ impl Method for DenoisingAutoencoder {
         let what = match plan.data.modality {
             Modality::Image => "pixels",
             Modality::Vector => "features",
+            Modality::Signal => "values",
         };
         Some(TrivialLoss { value: 1.0, formula: format!("the {what}' variance") })
     }

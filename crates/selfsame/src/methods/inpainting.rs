@@ -20,6 +20,7 @@ use crate::tensor::view_to_device;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_config::{Kind, Range, settings};
+use selfsame_data::image::Size;
 use selfsame_data::modality::Modality;
 
 settings! {
@@ -37,9 +38,9 @@ settings! {
 }
 
 impl InpaintingSettings {
-    /// Side of a square, px, in a view of `size` px.
-    fn side(&self, size: usize) -> usize {
-        ((size * size) as f64 * self.share / self.squares as f64).sqrt().round().max(1.0) as usize
+    /// Side of a square, px, in a view of `size`.
+    fn side(&self, size: Size) -> usize {
+        (size.area() as f64 * self.share / self.squares as f64).sqrt().round().max(1.0) as usize
     }
 }
 
@@ -62,7 +63,7 @@ impl Method for Inpainting {
         require::one_view_of_h(plan, Inpainting::NAME)?;
         let size = plan.data.size;
         let side = config.side(size);
-        if side < size {
+        if side < size.shorter() {
             return Ok(());
         }
         let problem = format!(
@@ -130,7 +131,7 @@ impl Inpainting {
     /// within the view.
     fn squares(&self, view: &Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [rows, height, width, channels] = view.dims();
-        let (squares, side) = (self.settings.squares, self.settings.side(height));
+        let (squares, side) = (self.settings.squares, self.settings.side(Size { height, width }));
         let mut mask = vec![0.0; rows * height * width * channels];
         for (sample, mut rng) in mask.chunks_exact_mut(height * width * channels).zip(pass.draw(rows)) {
             for _ in 0..squares {

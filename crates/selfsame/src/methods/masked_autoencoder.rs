@@ -192,7 +192,7 @@ impl Method for MaskedAutoencoder {
             return Err(Error::setting("method.decoder_width", problem));
         }
         let size = plan.views[0].size;
-        let patches = (size / patch).pow(2);
+        let patches = size.area() / (patch * patch);
         let kept = config.kept(patches);
         if (1..patches).contains(&kept) {
             return Ok(());

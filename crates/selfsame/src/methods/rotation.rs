@@ -12,6 +12,7 @@ use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, cross_entropy};
 use crate::outputs::Logits;
 use crate::plan::Plan;
+use crate::require;
 use crate::tensor::layers::Linear;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -40,6 +41,7 @@ impl Method for Rotation {
     type Outputs = Logits;
 
     fn check(_config: &Self::Config, plan: &Plan) -> Result<(), Error> {
+        require::squares(plan, Rotation::NAME)?;
         match plan.views.iter().position(|group| group.augmentations.iter().any(|choice| choice.name == "rotate")) {
             Some(group) => Err(Error::setting(
                 format!("views.{group}.augmentations"),

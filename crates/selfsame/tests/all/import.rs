@@ -3,7 +3,7 @@
 use crate::resnet::assert_close;
 use crate::training;
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame::backbone::Role;
+use selfsame::backbone::{Role, Size};
 use selfsame::backbones;
 use selfsame::catalogue::{Catalogue, Planned};
 use selfsame::encoder_folder::EncoderFolder;
@@ -82,12 +82,13 @@ fn the_shapes_that_are_expected_are_those_of_our_networks() {
     ];
     for (name, keys) in settings {
         let keys: Table = keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        let backbone = backbones::named(name, keys, 32).unwrap();
-        let encoder = backbone.build(2, 32, &Init::new(0, "encoder", &Device::flex()), Role::Student).unwrap();
+        let backbone = backbones::named(name, keys, Size::square(32)).unwrap();
+        let encoder =
+            backbone.build(2, Size::square(32), &Init::new(0, "encoder", &Device::flex()), Role::Student).unwrap();
         let arrays = parameters::to_pytorch_layout(parameters::arrays(&encoder));
         let shapes = arrays.into_iter().map(|(name, array)| (name, array.shape)).collect();
         let network = Network::of_shapes(&shapes).unwrap();
-        assert_eq!(network.shapes(2, 32), shapes, "{name}");
+        assert_eq!(network.shapes(2, [32; 2]), shapes, "{name}");
         let choice = network.backbone().unwrap();
         assert_eq!(choice.name, name);
         for (key, value) in choice.keys {
@@ -109,10 +110,15 @@ fn a_training_starts_from_them_fed_as_they_were() {
     let out = format!("out={}", folder.path().join("run").display());
     let file = path("hf-vit");
     let Planned { plan, dataset, .. } = planned(folder.path(), &[&format!("init={}", file.display()), &out]).unwrap();
-    assert_eq!((plan.backbone.name(), plan.data.size), ("vit_micro", 16));
+    assert_eq!((plan.backbone.name(), plan.data.size), ("vit_micro", Size::square(16)));
     assert_eq!((plan.data.channels, plan.init.weights.len()), (dataset.channels(), 64));
     let start = Start::of(&plan).unwrap().unwrap();
-    let fresh = plan.backbone.build(plan.data.channels, 16, &Init::new(0, "encoder", &Device::flex()), Role::Student);
+    let fresh = plan.backbone.build(
+        plan.data.channels,
+        Size::square(16),
+        &Init::new(0, "encoder", &Device::flex()),
+        Role::Student,
+    );
     let encoder = start.apply(fresh.unwrap()).unwrap();
     let own = parameters::arrays(&EncoderFolder::open(&file).unwrap().load(&Device::flex()).unwrap());
     for (name, array) in parameters::arrays(&encoder) {

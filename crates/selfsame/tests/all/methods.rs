@@ -4,6 +4,7 @@ use crate::training::{method, plan, train, try_plan};
 use selfsame::catalogue::{Catalogue, METHODS};
 use selfsame::tensor::parameters::read_safetensors;
 use selfsame_config::{RECIPES, Recipe, Settings};
+use selfsame_data::image::Size;
 use selfsame_data::settings::ViewSettings;
 use std::path::Path;
 
@@ -30,7 +31,7 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
     let as_it_is = |_: &mut Vec<ViewSettings>| {};
     let three = |views: &mut Vec<ViewSettings>| views[0].count = 3;
     let two_sizes = |views: &mut Vec<ViewSettings>| {
-        views.push(ViewSettings { size: 6, ..views[0].clone() });
+        views.push(ViewSettings { size: Size::square(6), ..views[0].clone() });
         views.iter_mut().for_each(|group| group.count = 1);
     };
     let rotated = |views: &mut Vec<ViewSettings>| {
@@ -149,7 +150,7 @@ fn swav_takes_small_crops_and_holds_its_prototypes_still_for_the_first_epoch() {
     let prototypes = |run: &str, epochs: &str| {
         let more = ["method=swav", "method.prototypes=4", epochs, "optimizer.warmup_epochs=0"];
         let (mut plan, dataset) = plan(folder.path(), run, &more);
-        plan.views.push(ViewSettings { count: 2, size: 6, ..plan.views[0].clone() });
+        plan.views.push(ViewSettings { count: 2, size: Size::square(6), ..plan.views[0].clone() });
         train(&plan, &dataset);
         let checkpoints = std::fs::read_dir(plan.out.join("checkpoints")).unwrap();
         let newest = checkpoints.map(|entry| entry.unwrap().path()).max().unwrap();

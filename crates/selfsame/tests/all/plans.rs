@@ -7,6 +7,7 @@ use selfsame::catalogue::{Catalogue, Planned};
 use selfsame::plan::Plan;
 use selfsame::run::PLAN_HEADER;
 use selfsame_config::{KeyRow, Origin, Recipe};
+use selfsame_data::image::Size;
 use selfsame_data::modality::Modality;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -79,7 +80,7 @@ fn every_method_starts_on_ones_own_data_by_its_name_alone() {
             match catalogue.plan_fitted(&arguments) {
                 Ok(Planned { plan, .. }) => {
                     let photos = data != "demo";
-                    assert_eq!(plan.data.size, if photos { 72 } else { 28 }, "{}", method.name);
+                    assert_eq!(plan.data.size, Size::square(if photos { 72 } else { 28 }), "{}", method.name);
                     assert!(!photos || plan.train.batch_size == 32, "{}", method.name);
                 }
                 Err(error) => {
@@ -125,7 +126,7 @@ fn arguments_beat_the_recipe_which_beats_the_defaults() {
 #[test]
 fn what_depends_on_the_data_is_filled_in_and_says_so() {
     let first = planned(SIMPLE, &[]).unwrap();
-    assert_eq!(first.plan.views[0].size, 28);
+    assert_eq!(first.plan.views[0].size, Size::square(28));
     for path in ["data.size", "data.mean", "data.fingerprint"] {
         assert_eq!(first.resolved.origin(path), Some(&Origin::Data), "{path}");
     }
@@ -337,7 +338,7 @@ fn what_no_machine_could_do_is_refused_before_it_is_tried() {
             "[1099511627776]",
             "backbone.widths: expected a list of whole numbers, each from 1 to 8192",
         ),
-        ("data.size", "1000000000", "data.size: expected a whole number from 1 to 4096"),
+        ("data.size", "1000000000", "data.size: expected a whole number from 1 to 65536, or [height, width]"),
         ("backbone.widths", "[8192, 8192, 8192, 8192]", "a step needs at least"),
     ];
     let whole = stated(SIMPLE, &[]).unwrap().to_toml();

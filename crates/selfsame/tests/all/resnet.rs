@@ -1,7 +1,7 @@
 //! Our residual networks are torchvision's: same names, same representations, same gradients.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame::backbone::{Encoder, Role};
+use selfsame::backbone::{Encoder, Role, Size};
 use selfsame::backbones;
 use selfsame::backbones::resnet::Stem;
 use selfsame::optim::GradientMap;
@@ -62,9 +62,9 @@ pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
 
 fn encoder(case: &Case, device: &Device) -> Encoder {
     let keys = [("stem".to_owned(), toml::Value::try_from(case.stem).unwrap())].into_iter().collect();
-    let backbone = backbones::named(&case.backbone, keys, case.size).unwrap();
+    let backbone = backbones::named(&case.backbone, keys, Size::square(case.size)).unwrap();
     let init = Init::new(0, "encoder", device);
-    let encoder = backbone.build(case.channels, case.size, &init, Role::Student).unwrap();
+    let encoder = backbone.build(case.channels, Size::square(case.size), &init, Role::Student).unwrap();
     let shapes = parameters::to_pytorch_layout(parameters::arrays(&encoder));
     assert!(shapes.keys().eq(case.names.iter()), "parameter names are torchvision's");
     let arrays = shapes.into_iter().map(|(name, array)| (name.clone(), filled(&name, array.shape))).collect();

@@ -2,7 +2,7 @@
 
 use crate::resnet::{Gradient, assert_close, filled};
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame::backbone::{ChosenBackbone, Encoder, Role};
+use selfsame::backbone::{ChosenBackbone, Encoder, Role, Size};
 use selfsame::backbones;
 use selfsame::backbones::vit::{Block, Pool, Positions};
 use selfsame::optim::GradientMap;
@@ -61,13 +61,13 @@ impl Case {
             ("layer_scale", Value::Boolean(self.registers > 0)),
         ];
         let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        backbones::named("vit_micro", keys, self.size).unwrap()
+        backbones::named("vit_micro", keys, Size::square(self.size)).unwrap()
     }
 
     /// The encoder with the weights of the golden file; fixed positions stay what they are.
     fn encoder(&self, device: &Device) -> Encoder {
         let init = Init::new(0, "encoder", device);
-        let encoder = self.backbone().build(self.channels, self.size, &init, Role::Student).unwrap();
+        let encoder = self.backbone().build(self.channels, Size::square(self.size), &init, Role::Student).unwrap();
         let arrays = parameters::to_pytorch_layout(parameters::arrays(&encoder));
         let fixed = |name: &str| name == "pos_embed" && self.positions == Positions::Sincos;
         let arrays = arrays.into_iter().map(|(name, array)| {
@@ -126,8 +126,9 @@ fn vision_transformers_are_timms() {
 #[test]
 fn the_named_ones_have_timms_parameters() {
     for (name, golden) in golden().named.into_iter().filter(|(name, _)| name != "vit_base") {
-        let backbone = backbones::named(&name, Table::new(), 224).unwrap();
-        let encoder = backbone.build(3, 224, &Init::new(0, "encoder", &Device::flex()), Role::Student).unwrap();
+        let backbone = backbones::named(&name, Table::new(), Size::square(224)).unwrap();
+        let encoder =
+            backbone.build(3, Size::square(224), &Init::new(0, "encoder", &Device::flex()), Role::Student).unwrap();
         let arrays = parameters::to_pytorch_layout(parameters::arrays(&encoder));
         assert_eq!(arrays.len(), golden.tensors, "{name}");
         for (tensor, shape) in golden.shapes {
@@ -163,7 +164,7 @@ fn paths_are_dropped_by_sample_in_training_alone() {
 fn what_the_named_ones_cannot_be_given_is_refused() {
     let refused = |name: &str, key: &str, value: i64| {
         let keys = [(key.to_owned(), Value::Integer(value))].into_iter().collect();
-        backbones::named(name, keys, 32).expect_err("refused").to_string()
+        backbones::named(name, keys, Size::square(32)).expect_err("refused").to_string()
     };
     let error = refused("vit_small", "depth", 3);
     assert!(

@@ -24,7 +24,7 @@ settings! {
 
 pub(super) const ENTRY: AugmentationEntry = AugmentationEntry {
     name: "random_resized_crop",
-    summary: "A random part, resized to the size of the view (the centered square when not applied)",
+    summary: "A random part, resized to the size of the view (the centered part of its proportions when not applied)",
     modalities: &[Modality::Image],
     keys: RandomResizedCropSettings::GROUP,
     build: |cx| {
@@ -38,16 +38,18 @@ pub(in crate::augment) struct RandomResizedCrop {
     pub scale: [f32; 2],
     pub ratio: [f32; 2],
     pub p: f32,
-    pub size: usize,
+    pub size: Size,
 }
 
 impl RandomResizedCrop {
     fn draw_crop(&self, size: Size, rng: &mut ViewRng) -> Crop {
         if !rng.chance(self.p) {
-            return Crop::centered_square(size);
+            return Crop::centered_like(size, self.size);
         }
         let (image_height, image_width) = (size.height as f64, size.width as f64);
-        let ratio = self.ratio.map(f64::from);
+        // Of width to height, where the view's is 1.
+        let view = self.size.width as f64 / self.size.height as f64;
+        let ratio = self.ratio.map(|ratio| f64::from(ratio) * view);
         for _ in 0..10 {
             let area = image_height * image_width * f64::from(rng.uniform(self.scale[0], self.scale[1]));
             let ratio = (ratio[0].ln() + (ratio[1] / ratio[0]).ln() * f64::from(rng.unit())).exp();
@@ -88,7 +90,7 @@ impl Augmentation for RandomResizedCrop {
     }
 
     fn output_size(&self, _size: Size, _draw: &Draw) -> Size {
-        Size { height: self.size, width: self.size }
+        self.size
     }
 
     fn resizes(&self) -> bool {

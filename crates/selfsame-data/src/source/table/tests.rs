@@ -1,5 +1,6 @@
 use super::*;
 use crate::dataset::Dataset;
+use crate::image::Size;
 
 fn request(text: &str, more: impl Fn(&mut DataRequest)) -> (tempfile::TempDir, DataRequest) {
     let folder = tempfile::tempdir().unwrap();
@@ -33,7 +34,7 @@ fn rows(data: &Dataset) -> Vec<Vec<f32>> {
 fn columns_become_features_by_their_kind() {
     let text = "x,flag,color,class,same,gone\n1.5,yes,red,b,7,\n2,no,blue,a,7,NA\n,yes,red,b,7,\n4.5,no,blue,10,7,?\n";
     let data = opened(text, |_| {});
-    assert_eq!((data.modality(), data.channels(), data.default_size()), (Modality::Vector, 5, 1));
+    assert_eq!((data.modality(), data.channels(), data.default_size()), (Modality::Vector, 5, Size::square(1)));
     let mean = (1.5f32 + 2.0 + 4.5) / 3.0;
     assert_eq!(
         rows(&data),
