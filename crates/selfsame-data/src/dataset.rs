@@ -40,8 +40,6 @@ const MOST_FILE_BYTES: u64 = 2 << 30;
 
 /// Side of the view where neither the user nor the data say one, px.
 const DEFAULT_SIZE: usize = 224;
-/// Steps of a signal that an encoder sees unless told otherwise, at most.
-const MOST_STEPS: usize = 4096;
 
 /// Samples by index, decoded.
 pub struct Dataset {
@@ -155,9 +153,8 @@ impl Dataset {
                 format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read");
             return Err(DataError::setting("data.max_megapixels", problem));
         }
-        if self.modality() != Modality::Image && channels != wanted {
-            let noun = if self.modality() == Modality::Vector { "features" } else { "channels" };
-            let problem = format!("the data have {channels} {noun}, {wanted} are asked for; leave the key out");
+        if self.modality() == Modality::Vector && channels != wanted {
+            let problem = format!("the data have {channels} features, {wanted} are asked for; leave the key out");
             return Err(DataError::setting("data.channels", problem));
         }
         if !channels_convert(channels, wanted) {
@@ -262,13 +259,11 @@ impl Dataset {
 
     /// What an encoder sees unless told otherwise. Of images a square: their own where they are small squares of one
     /// size; else of their shorter side, so that none is blown up much, in steps that patches divide; at most 224 px. Of signals
-    /// the whole of those of one length, at most 4,096 steps.
+    /// the whole of the longest, at most 4,096 steps, or of its picture, at most 512 frames.
     pub fn default_size(&self) -> Size {
         let side = self.shorter_side.min(DEFAULT_SIZE);
         match self.uniform_size {
-            Some(Size { height, width }) if self.modality() == Modality::Signal => {
-                Size { height, width: width.min(MOST_STEPS) }
-            }
+            _ if self.source.modality() == Modality::Signal => self.signals.size,
             Some(Size { height, width }) if height == width => Size::square(side),
             _ if side < 32 => Size::square((side / 4 * 4).max(4)),
             _ => Size::square(side / 8 * 8),

@@ -91,7 +91,7 @@ settings! {
         size: Size = (data "the images' shorter side, at most 224; the longest signal, at most 4096"), Kind::SIDES;
         /// how crops and whole images are resized
         interpolation: Interpolation = "bicubic", Kind::Word(Interpolation::WORDS);
-        /// order of an array's axes: n images, height, width, channels, or n vectors of f features; auto: told by the lengths
+        /// order of an array's axes: n images, height, width, channels, n vectors of f features, or n signals, time, channels; auto: told by the lengths
         axes: String = "auto", Kind::Word(AXES);
         /// the array of an .npz archive that holds the images; auto: told by the name
         key: String = "auto", Kind::Text, records;
@@ -155,6 +155,8 @@ pub struct DataRequest {
     pub pages: PageChoice,
     /// Side of the tiles that larger images are cut into, px; 0: they are not.
     pub tile: usize,
+    /// What the encoder sees, to which pictures of sounds are lengthened; when absent, what the data tell.
+    pub size: Option<Size>,
     /// Of sounds what they are resampled to, Hz; when absent, what most of those looked at have.
     pub rate: Option<usize>,
     /// What a signal is looked at as.
@@ -213,6 +215,22 @@ pub struct DataRequest {
 }
 
 impl DataSettings {
+    /// The keys that say how a signal becomes what an encoder sees; none where there are no signals.
+    pub fn signal_table(&self) -> Table {
+        if self.modality != Modality::Signal && self.view == SignalView::Waveform {
+            return Table::new();
+        }
+        let words = [("view", Value::try_from(self.view)), ("normalize", Value::try_from(self.normalize))];
+        let mut table: Table = words.map(|(key, word)| (key.to_owned(), word.expect("a word"))).into_iter().collect();
+        table.insert("rate".into(), Value::Integer(self.rate as i64));
+        if self.view == SignalView::LogMel {
+            table.insert("mel_bands".into(), Value::Integer(self.mel_bands as i64));
+            let numbers = [("mel_window", self.mel_window), ("mel_hop", self.mel_hop), ("mel_floor", self.mel_floor)];
+            table.extend(numbers.map(|(key, number)| (key.to_owned(), Value::Float(number))));
+        }
+        table
+    }
+
     /// Where the columns of a vector lie; of images, nowhere.
     pub fn vector_columns(&self) -> Columns {
         Columns::of(&self.columns, self.modality.vector_width(self.channels))
@@ -239,6 +257,7 @@ impl From<&DataSettings> for DataRequest {
             bands: settings.bands.clone(),
             pages: settings.pages,
             tile: settings.tile,
+            size: Some(settings.size),
             rate: Some(settings.rate),
             view: settings.view,
             mel_bands: settings.mel_bands,

@@ -22,7 +22,16 @@ pub struct Signals {
     pictures: Option<LogMel>,
     /// Frames of a picture, at least.
     least_frames: usize,
+    /// What an encoder sees unless told otherwise.
+    pub size: Size,
 }
+
+/// Steps of a signal that an encoder sees unless told otherwise, at most.
+const MOST_STEPS: usize = 4096;
+
+/// Frames of a picture, likewise; and what their number is a multiple of, so that patches divide it.
+const MOST_FRAMES: usize = 512;
+const FRAMES: usize = 8;
 
 impl Signals {
     /// As the settings ask for them, of a source of this modality.
@@ -58,7 +67,7 @@ impl Signals {
             memory_bytes: (settings.decode_mb as u64) << 20,
         };
         let (missing, normalize) = (settings.missing, settings.normalize);
-        Ok(Self { sounds, missing, normalize, log_mel, pictures: None, least_frames: 0 })
+        Ok(Self { sounds, missing, normalize, log_mel, pictures: None, least_frames: 0, size: Size::square(1) })
     }
 
     /// What samples are in the end, of a source of this modality.
@@ -125,7 +134,7 @@ impl Dataset {
                 "{path}: signals end where only values are left that are not a number, of {looked} looked at the shortest after {shortest} of {steps} steps"
             ));
         }
-        self.take_lengths([shortest, steps], channels, 4, settings)
+        self.take_lengths([shortest, steps], channels, settings)
     }
 
     /// Reads some headers of sound files: they tell the rate, how much memory sounds take and how long they are.
@@ -178,7 +187,7 @@ impl Dataset {
         let lengths: Vec<usize> = headers.iter().filter_map(|header| header.steps_at(rate)).collect();
         // Where no header tells, a second.
         let [shortest, longest] = [lengths.iter().min(), lengths.iter().max()].map(|steps| *steps.unwrap_or(&rate));
-        self.take_lengths([shortest, longest], channels, 4, settings)?;
+        self.take_lengths([shortest, longest], channels, settings)?;
         self.keep_decoded(settings);
         self.check_bad_share()
     }
@@ -198,7 +207,6 @@ impl Dataset {
         &mut self,
         [shortest, longest]: [usize; 2],
         channels: usize,
-        _depth: usize,
         settings: &DataRequest,
     ) -> Result<(), DataError> {
         self.decoder.wanted.channels = channels;
@@ -209,17 +217,32 @@ impl Dataset {
                     let problem = "log_mel needs the rate of these signals: data.rate = HZ";
                     return Err(DataError::setting("data.view", problem));
                 }
+                let most = Modality::Image.most_channels();
+                if channels > most {
+                    let problem = format!("a picture of {channels} channels, expected at most {most}");
+                    return Err(DataError::setting("data.view", problem));
+                }
                 let pictures = LogMel::new(LogMelSettings { rate, ..log_mel })?;
                 let size = Size { height: pictures.bands(), width: pictures.frames(longest) };
-                self.signals.least_frames = size.width;
+                let width = size.width.next_multiple_of(FRAMES).min(MOST_FRAMES);
+                self.signals.size = Size { width, ..size };
+                // So wide that a view of all bands lies within.
+                let seen = settings.size.unwrap_or(self.signals.size);
+                self.signals.least_frames = (size.height * seen.width).div_ceil(seen.height.max(1));
                 self.signals.pictures = Some(pictures);
-                size
+                Size { width: size.width.max(self.signals.least_frames), ..size }
             }
-            None => Size { height: 1, width: longest },
+            None => {
+                self.signals.size = Size { height: 1, width: longest.min(MOST_STEPS) };
+                Size { height: 1, width: longest }
+            }
         };
-        let _ = settings;
-        self.uniform_size = (shortest == longest).then_some(size);
-        self.mean_image_values = size.height * size.width * channels;
+        let one_length = match &self.signals.pictures {
+            Some(pictures) => pictures.frames(longest) <= self.signals.least_frames,
+            None => shortest == longest,
+        };
+        self.uniform_size = one_length.then_some(size);
+        self.mean_image_values = size.area() * channels;
         self.mean_image_bytes = 4 * self.mean_image_values;
         Ok(())
     }
