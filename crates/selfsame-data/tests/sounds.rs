@@ -1,11 +1,11 @@
 //! Sound files as other tools write them (`sounds/make.py`), and damaged ones.
 
 use selfsame_data::dataset::Dataset;
-use selfsame_data::image::{Image, Pixels};
+use selfsame_data::image::{Image, Pixels, Size};
 use selfsame_data::modality::Modality;
 use selfsame_data::settings::DataRequest;
 use selfsame_data::signal::{Normalize, SignalView};
-use std::f32::consts::TAU;
+use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -69,10 +69,10 @@ fn shape(image: &Image) -> [usize; 3] {
 }
 
 /// The largest difference from the tone, away from the ends.
-fn off_tone(values: &[f32], rate: f32) -> f32 {
+fn off_tone(values: &[f32], rate: f64) -> f64 {
     let inner = values.len() / 8..values.len() * 7 / 8;
-    let tone = |step: usize| 0.5 * (TAU * 440.0 * step as f32 / rate).sin();
-    inner.map(|step| (values[step] - tone(step)).abs()).fold(0.0, f32::max)
+    let tone = |step: usize| 0.5 * (TAU * 440.0 * step as f64 / rate).sin();
+    inner.map(|step| (f64::from(values[step]) - tone(step)).abs()).fold(0.0, f64::max)
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn folders_are_labels_and_other_rates_and_channels_are_told() {
 #[test]
 fn resampling_keeps_a_tone_and_its_place() {
     let tone = |rate: u32| {
-        let steps = (0..rate).map(|i| (16384.0 * (TAU * 440.0 * i as f32 / rate as f32).sin()) as i16);
+        let steps = (0..rate).map(|i| (16384.0 * (TAU * 440.0 * f64::from(i) / f64::from(rate)).sin()) as i16);
         wav(rate, 1, &steps.collect::<Vec<_>>(), None)
     };
     for (from, to) in [(44_100, 16_000), (8000, 16_000), (16_000, 11_025), (22_050, 22_051)] {
@@ -140,7 +140,7 @@ fn resampling_keeps_a_tone_and_its_place() {
         let data = opened(&folder, |request| request.rate = Some(to)).unwrap();
         let values = values(&data, 0);
         assert_eq!(values.len(), to, "{from} to {to}");
-        let off = off_tone(&values, to as f32);
+        let off = off_tone(&values, to as f64);
         assert!(off < 1e-3, "{from} to {to}: {off}");
         assert!(notes(&data, &folder).contains("are resampled"));
     }
@@ -215,13 +215,19 @@ fn log_mel_makes_images_of_sounds() {
     };
     let data = opened(&folder, log_mel).unwrap();
     assert_eq!((data.modality(), data.channels()), (Modality::Image, 1));
-    // 2,000 steps with a hop of 80; the shorter one has silence after its 900.
-    assert_eq!(shape(&data.sample(0).unwrap()), [24, 26, 1]);
-    assert_eq!(shape(&data.sample(1).unwrap()), [24, 26, 1]);
+    // 26 frames, as 2,000 steps with a hop of 80 have, up to a multiple of 8; the shorter one has silence after its 900 steps, too.
+    assert_eq!(shape(&data.sample(0).unwrap()), [24, 32, 1]);
+    assert_eq!(shape(&data.sample(1).unwrap()), [24, 32, 1]);
     let silent = values(&data, 1);
     assert!(silent.iter().all(|value| *value == 1e-5f32.ln()), "{silent:?}");
+    let wide = opened(&folder, |request| {
+        log_mel(request);
+        request.size = Some(Size { height: 12, width: 20 });
+    });
+    // A view of 12×20 is one of 24×40.
+    assert_eq!(shape(&wide.unwrap().sample(0).unwrap()), [24, 40, 1]);
     let tone = values(&data, 0);
-    let at = |row: usize| tone[row * 26 + 13];
+    let at = |row: usize| tone[row * 32 + 13];
     let loudest = (0..24).max_by(|&a, &b| at(a).total_cmp(&at(b))).unwrap();
     // mel(440 Hz) = 549.6, and 25 steps lead to mel(4 kHz) = 2146.1.
     assert!((5..=6).contains(&loudest), "{loudest}");
