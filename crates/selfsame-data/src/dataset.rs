@@ -15,6 +15,7 @@ use blake3::Hasher;
 use cache::Cache;
 use left_out::left_out;
 use rayon::prelude::*;
+use selfsame_base::text::one_line;
 use selfsame_base::{DataError, files, machine};
 use signals::Signals;
 use spill::Spill;
@@ -135,7 +136,7 @@ impl Dataset {
             (None, Modality::Signal) => dataset.probe_sounds(settings)?,
             (None, _) => dataset.probe(settings)?,
         }
-        dataset.notes = dataset.source.notes().iter().cloned().chain(dataset.notes).collect();
+        dataset.notes = dataset.source.notes().iter().chain(&dataset.notes).map(one_line).collect();
         Ok(dataset)
     }
 

@@ -7,6 +7,7 @@ pub mod augment;
 pub mod budget;
 pub mod dataset;
 pub mod decode;
+pub mod fixed;
 pub mod image;
 pub mod loader;
 pub mod modality;

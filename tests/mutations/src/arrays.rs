@@ -21,6 +21,7 @@ fn read_as(request: DataRequest) {
         Ok(dataset) => dataset,
         Err(error) => return told(error),
     };
+    dataset.notes().iter().for_each(told);
     for index in [0, dataset.len() / 2, dataset.len() - 1] {
         match dataset.sample(index) {
             Err(error) => told(error),
