@@ -15,5 +15,6 @@ pub mod preview;
 pub mod record;
 pub mod settings;
 pub mod sheet;
+pub mod signal;
 pub mod source;
 pub mod threads;
