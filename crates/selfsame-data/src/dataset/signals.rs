@@ -50,8 +50,9 @@ impl Signals {
         if settings.normalize == Normalize::Sample && !is_signal {
             return refused("data.normalize", "sample", "for signals");
         }
-        if settings.tile > 0 && is_signal {
-            return Err(DataError::setting("data.tile", "tiles are cut of images, and these data are signals"));
+        let of_images = [("data.tile", settings.tile > 0), ("data.bands", !settings.bands.is_empty())];
+        if let Some((key, _)) = of_images.into_iter().find(|(_, is_set)| is_signal && *is_set) {
+            return Err(DataError::setting(key, "is for image files, and these data are signals; leave the key out"));
         }
         let log_mel = (settings.view == SignalView::LogMel).then_some(LogMelSettings {
             rate: 0,
@@ -134,6 +135,8 @@ impl Dataset {
                 "{path}: signals end where only values are left that are not a number, of {looked} looked at the shortest after {shortest} of {steps} steps"
             ));
         }
+        // Those that were not looked at may be shorter.
+        let shortest = if self.source.is_uniform() { shortest } else { shortest.min(steps - 1) };
         self.take_lengths([shortest, steps], channels, settings)
     }
 
