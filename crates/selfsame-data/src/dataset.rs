@@ -140,13 +140,8 @@ impl Dataset {
 
     /// Arrays state their shape; their rows are copied out of memory, so nothing is gained by keeping images.
     fn take_shape(&mut self, [height, width, channels]: [usize; 3]) -> Result<(), DataError> {
-        let (wanted, most) = (self.decoder.wanted.channels, self.decoder.max_megapixels);
-        let megapixels = height as f64 * width as f64 / 1e6;
-        if megapixels > most {
-            let problem =
-                format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read");
-            return Err(DataError::setting("data.max_megapixels", problem));
-        }
+        let wanted = self.decoder.wanted.channels;
+        self.check_size(Size { height, width })?;
         if self.modality() == Modality::Vector && channels != wanted {
             let problem = format!("the data have {channels} features, {wanted} are asked for; leave the key out");
             return Err(DataError::setting("data.channels", problem));
@@ -160,6 +155,19 @@ impl Dataset {
         self.mean_image_values = height * width * wanted;
         self.mean_image_bytes = 4 * self.mean_image_values;
         Ok(())
+    }
+
+    /// Refuses arrays of samples that are larger than what is read.
+    fn check_size(&self, Size { height, width }: Size) -> Result<(), DataError> {
+        let (megapixels, most) = (height as f64 * width as f64 / 1e6, self.decoder.max_megapixels);
+        if megapixels <= most {
+            return Ok(());
+        }
+        let problem = match self.source.modality() {
+            Modality::Signal => format!("a signal has {width} steps, at most {most} million are read"),
+            _ => format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read"),
+        };
+        Err(DataError::setting("data.max_megapixels", problem))
     }
 
     /// Reads some headers: they tell how much memory the images take and whether they have one size.

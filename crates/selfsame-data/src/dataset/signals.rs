@@ -101,9 +101,10 @@ impl Dataset {
     /// Arrays and files of text hold their signals as numbers; some are looked at for gaps.
     pub(super) fn take_signals(
         &mut self,
-        [_, steps, channels]: [usize; 3],
+        [height, steps, channels]: [usize; 3],
         settings: &DataRequest,
     ) -> Result<(), DataError> {
+        self.check_size(Size { height, width: steps })?;
         if let Some(wanted) = settings.channels.filter(|&wanted| wanted != channels) {
             let problem = format!("the data have {channels} channels, {wanted} are asked for; leave the key out");
             return Err(DataError::setting("data.channels", problem));
