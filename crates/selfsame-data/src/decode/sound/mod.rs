@@ -8,7 +8,7 @@ mod resample;
 use super::{guarded, one_line};
 use crate::budget::{self, Share};
 use crate::image::{Image, Pixels};
-use resample::resampled;
+pub(crate) use resample::resampled;
 use selfsame_base::DataError;
 use std::io::Cursor;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
