@@ -50,8 +50,8 @@ settings! {
         /// what a sample is
         #[serde(default)]
         modality: Modality = (data "vector for tables and arrays [n, features], signal for series and sound, else image", or "image"), Kind::Word(Modality::WORDS), records;
-        /// channels per pixel, at most 16; of vectors, the features
-        channels: usize = (data "of folders 1 where all images looked at are gray, else 3; else what the data hold"), Kind::Integer(Range::Within(1.0, 65536.0));
+        /// channels per pixel, at most 16; of vectors, the features; of signals, their channels: 1 mixes those of sounds
+        channels: usize = (data "of folders 1 where all images looked at are gray, else 3, and of sounds 1; else what the data hold"), Kind::Integer(Range::Within(1.0, 65536.0));
         /// what a color image does where channels = 1: refuse ends the run, convert drops the color
         on_color: String = (data "refuse where nobody chose the channels, and all images looked at are gray", or "convert"), Kind::Word(&["refuse", "convert"]), records;
         /// bands of image files, counted from 1, in this order, e.g. [4, 3, 2]; empty: as channels says
@@ -62,15 +62,15 @@ settings! {
         tile: usize = 0, Kind::COUNT_OR_ZERO;
         /// of sound files what they are resampled to, of other signals what they have, Hz; 0: not known
         #[serde(default)]
-        rate: usize = (data "of sound files the rate of most of those looked at; else 0", or 0), Kind::COUNT_OR_ZERO;
+        rate: usize = (data "of sound files the rate of most of those looked at; else 0", or 0), Kind::Integer(Range::Within(0.0, 768_000.0));
         /// what a signal is looked at as: itself, or the picture of a sound's energy in bands over time
         view: SignalView = "waveform", Kind::Word(SignalView::WORDS);
         /// log-mel view: bands of frequencies, the rows of the picture
         mel_bands: usize = 64, Kind::Integer(Range::Within(1.0, 1024.0));
         /// log-mel view: length of a window, ms
-        mel_window: f64 = 25.0, Kind::POSITIVE;
+        mel_window: f64 = 25.0, Kind::Number(Range::Over(0.0, 10000.0));
         /// log-mel view: from one window to the next, ms
-        mel_hop: f64 = 10.0, Kind::POSITIVE;
+        mel_hop: f64 = 10.0, Kind::Number(Range::Over(0.0, 10000.0));
         /// log-mel view: least energy, which is what silence has
         mel_floor: f64 = 1e-5, Kind::POSITIVE;
         /// mean and deviation of a signal: channel, those of all data; sample, first its own in each channel

@@ -51,8 +51,9 @@ impl Signals {
         if settings.normalize == Normalize::Sample && !is_signal {
             return refused("data.normalize", "sample", "for signals");
         }
-        if settings.tile > 0 && is_signal {
-            return Err(DataError::setting("data.tile", "tiles are cut of images, and these data are signals"));
+        let of_images = [("data.tile", settings.tile > 0), ("data.bands", !settings.bands.is_empty())];
+        if let Some((key, _)) = of_images.into_iter().find(|(_, is_set)| is_signal && *is_set) {
+            return Err(DataError::setting(key, "is for image files, and these data are signals; leave the key out"));
         }
         let log_mel = (settings.view == SignalView::LogMel).then_some(LogMelSettings {
             rate: 0,
@@ -134,9 +135,10 @@ impl Dataset {
     /// Arrays and files of text hold their signals as numbers; some are looked at for gaps.
     pub(super) fn take_signals(
         &mut self,
-        [_, steps, channels]: [usize; 3],
+        [height, steps, channels]: [usize; 3],
         settings: &DataRequest,
     ) -> Result<(), DataError> {
+        self.check_size(Size { height, width: steps })?;
         if let Some(wanted) = settings.channels.filter(|&wanted| wanted != channels) {
             let problem = format!("the data have {channels} channels, {wanted} are asked for; leave the key out");
             return Err(DataError::setting("data.channels", problem));
@@ -168,6 +170,8 @@ impl Dataset {
                 "{path}: signals end where only values are left that are not a number, of {looked} looked at the shortest after {shortest} of {steps} steps"
             ));
         }
+        // Those that were not looked at may be shorter.
+        let shortest = if self.source.is_uniform() { shortest } else { shortest.min(steps - 1) };
         self.take_lengths([shortest, steps], channels, settings)
     }
 

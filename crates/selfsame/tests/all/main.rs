@@ -10,6 +10,7 @@ mod not_finite;
 mod plans;
 mod recorded;
 mod resnet;
+mod sounds;
 mod storage;
 mod training;
 mod vectors;
