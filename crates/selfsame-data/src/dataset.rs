@@ -402,18 +402,14 @@ impl Dataset {
 
     /// The image that the sample is, or is a tile of.
     fn load_image(&self, index: usize) -> Result<(Image, Share), DataError> {
-        // A row takes its own bytes twice, and its channels in `f32`.
-        let row_bytes =
-            self.source.shape().map(|_| 2 * self.source.stat(index).size_bytes + self.mean_image_bytes as u64);
-        let share = row_bytes.map(|bytes| budget::IMAGES.take(bytes, self.decoder.memory_bytes));
+        if self.source.modality() == Modality::Signal {
+            let (signal, share) = self.load_signal(index)?;
+            return Ok((self.signals.finished(signal), share));
+        }
+        let share = self.share_of_row(index);
         match (self.source.get(index)?, share) {
             (Encoded::Image(image), Some(share)) => {
                 self.learn(index, |hash| hash_pixels(&image.pixels, hash));
-                if self.source.modality() == Modality::Signal {
-                    let signal =
-                        self.signals.mended(image).map_err(|problem| DataError::sample(self.id(index), problem))?;
-                    return Ok((self.signals.finished(signal.0), share));
-                }
                 if let Pixels::F32(values) = &image.pixels
                     && !values.iter().all(|value| value.is_finite())
                 {
@@ -429,15 +425,6 @@ impl Dataset {
                 });
                 self.decoder.decode(&bytes, &self.id(index))
             }
-            (Encoded::Sound(file), None) => {
-                let (bytes, _share) = self.read(index, &file)?;
-                drop(file);
-                self.learn(index, |hash| {
-                    hash.update(&bytes);
-                });
-                let (signal, share) = self.signals.sounds.decode(&bytes, &self.id(index))?;
-                Ok((self.signals.finished(signal), share))
-            }
             (Encoded::Page(file, page), None) => {
                 let page = self.decoder.decode_page(&file, page, &self.id(index))?;
                 self.learn(index, |hash| hash_pixels(&page.0.pixels, hash));
@@ -445,6 +432,13 @@ impl Dataset {
             }
             _ => unreachable!("sources of arrays, and they alone, state their shape"),
         }
+    }
+
+    /// Memory for a row of an array: its own bytes twice, and its channels in `f32`.
+    fn share_of_row(&self, index: usize) -> Option<Share> {
+        self.source.shape()?;
+        let bytes = 2 * self.source.stat(index).size_bytes + self.mean_image_bytes as u64;
+        Some(budget::IMAGES.take(bytes, self.decoder.memory_bytes))
     }
 
     /// The bytes of a file, as soon as there is memory for them.

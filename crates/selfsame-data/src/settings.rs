@@ -349,13 +349,31 @@ pub fn view_parts(augmentations: &Augmentations) -> [Part; 2] {
 }
 
 /// Of images two views as the SimCLR study takes them; up to 64 px with half the jitter, a gentler crop and no blur; without the
-/// operations on color where there is none. Of vectors those of the SCARF study: one as it is, one corrupted.
+/// operations on color where there is none. Of vectors those of the SCARF study: one as it is, one corrupted. Of signals two with the
+/// weak augmentations of TS-TCC (Eldele et al. 2021), noise and a factor for each channel, after the crop that served ECGs best (Mehari
+/// and Strodthoff 2022): what keeps the shape and the order of what is measured. Of log-mel images those of BYOL-A (Niizumi et al. 2021):
+/// another sample in the background, and a crop.
 fn default_views(settled: &Settled) -> Option<Value> {
-    if settled.text("data.modality")? == "vector" {
-        return "views = [{ count = 1 }, { count = 1, augmentations = [{ name = \"feature_corruption\" }] }]"
-            .parse::<Table>()
-            .ok()?
-            .remove("views");
+    let listed = |text: &str| text.parse::<Table>().ok()?.remove("views");
+    match settled.text("data.modality")? {
+        "vector" => {
+            return listed(
+                "views = [{ count = 1 }, { count = 1, augmentations = [{ name = \"feature_corruption\" }] }]",
+            );
+        }
+        "signal" => {
+            return listed(
+                "[[views]]\ncount = 2\naugmentations = [{ name = \"random_crop\", scale = [0.5, 1.0] }, { name = \"jitter\" }, \
+                 { name = \"scaling\" }]",
+            );
+        }
+        _ if settled.text("data.view") == Some("log_mel") => {
+            return listed(
+                "[[views]]\ncount = 2\naugmentations = [{ name = \"mix_background\" }, \
+                 { name = \"random_resized_crop\", scale = [0.4, 1.0] }]",
+            );
+        }
+        _ => {}
     }
     let (channels, [height, width]) = (settled.count("data.channels")?, settled.sides("data.size")?);
     let (color, small) = (channels == 3, height.max(width) <= 64);

@@ -1,6 +1,7 @@
 //! Signals of a data set: what is looked at when it is opened, and what each becomes when it is read.
 
-use super::{Dataset, PROBES};
+use super::{Dataset, PROBES, hash_pixels};
+use crate::budget::Share;
 use crate::decode::{SoundDecoder, SoundHeader};
 use crate::image::{Image, Pixels, Size};
 use crate::modality::Modality;
@@ -99,6 +100,39 @@ impl Signals {
 }
 
 impl Dataset {
+    /// A signal as it is read, whatever it is looked at as: what a person can listen to.
+    ///
+    /// # Errors
+    /// If it cannot be read, or the data are no signals.
+    pub fn waveform(&self, index: usize) -> Result<Image, DataError> {
+        if self.source.modality() != Modality::Signal {
+            return Err(DataError::sample(self.id(index), "is no signal"));
+        }
+        Ok(self.load_signal(index)?.0)
+    }
+
+    /// A signal without gaps, before it becomes anything else.
+    pub(super) fn load_signal(&self, index: usize) -> Result<(Image, Share), DataError> {
+        let share = self.share_of_row(index);
+        match (self.source.get(index)?, share) {
+            (Encoded::Image(image), Some(share)) => {
+                self.learn(index, |hash| hash_pixels(&image.pixels, hash));
+                let mended =
+                    self.signals.mended(image).map_err(|problem| DataError::sample(self.id(index), problem))?;
+                Ok((mended.0, share))
+            }
+            (Encoded::Sound(file), None) => {
+                let (bytes, _share) = self.read(index, &file)?;
+                drop(file);
+                self.learn(index, |hash| {
+                    hash.update(&bytes);
+                });
+                self.signals.sounds.decode(&bytes, &self.id(index))
+            }
+            _ => unreachable!("signals are arrays, which state their shape, and sound files"),
+        }
+    }
+
     /// Arrays and files of text hold their signals as numbers; some are looked at for gaps.
     pub(super) fn take_signals(
         &mut self,

@@ -9,7 +9,7 @@ use super::{guarded, one_line};
 use crate::budget::{self, Share};
 use crate::image::{Image, Pixels};
 use crate::signal::CutOff;
-use resample::resampled;
+pub(crate) use resample::resampled;
 use selfsame_base::DataError;
 use std::io::{Cursor, ErrorKind};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
