@@ -8,6 +8,7 @@ use crate::terminal::{self, Task, note};
 use anyhow::Result;
 use clap::Args;
 use selfsame::branch::Branch;
+use selfsame::backbone::Output;
 use selfsame::embed::{self, Pixels, Tables, Wanted};
 use selfsame::labels::{Keys, Part, Told};
 use selfsame::plan::Plan;
@@ -78,6 +79,7 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, told: &Told
     [train, test].iter().for_each(|data| data.remember(None));
     let sketch = embed::sketch(plan, [train, test]);
     let wanted = Wanted {
+        of: Output::H,
         z: branch.has_z(),
         raw: Pixels::kept(sketch.as_ref()),
         trivial: plan.data.modality == Modality::Image,

@@ -291,14 +291,25 @@ impl Block {
     }
 }
 
-impl Backbone for ResNet {
-    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+impl ResNet {
+    /// What the stem and so many layers make of `[batch, height, width, channels]`: `[batch, rows, columns, features]`.
+    fn map(&self, x: Tensor<4>, layers: usize, pass: &Pass) -> Tensor<4> {
         let mut x = self.bn1.conv_act(&self.conv1, x, None, true, pass);
         if self.stem_pool {
             x = ops::max_pool(x, STEM_POOL);
         }
-        let blocks = [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten();
-        ops::mean_pool(blocks.fold(x, |x, block| block.forward(x, pass)))
+        let all = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        all.into_iter().take(layers).flatten().fold(x, |x, block| block.forward(x, pass))
+    }
+}
+
+impl Backbone for ResNet {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        ops::mean_pool(self.map(x, 4, pass))
+    }
+
+    fn places(&self, x: Tensor<4>, stage: usize, pass: &Pass) -> Option<Tensor<3>> {
+        Some(self.map(x, stage, pass).flatten(1, 2))
     }
 
     fn width(&self) -> usize {
@@ -321,7 +332,7 @@ impl Backbone for ResNet {
         self
     }
 
-    /// The stem with `layer1`, then `layer2` …
+    /// The stem, then `layer1`, `layer2` …
     fn stage(&self, name: &str) -> usize {
         backbone::number_after(name, "layer").unwrap_or(0)
     }
