@@ -27,6 +27,8 @@ pub enum Purpose {
     Chain = 9,
     /// Random projection of wide features; stream `(0, 0, 0)`.
     Sketch = 10,
+    /// Random kernels that signals are compared by; stream `(0, 0, 0)`.
+    Kernels = 11,
 }
 
 /// A ChaCha8 stream. The same arguments give the same numbers on every machine.

@@ -15,7 +15,9 @@ use blake3::Hasher;
 use cache::Cache;
 use left_out::left_out;
 use rayon::prelude::*;
+use selfsame_base::text::one_line;
 use selfsame_base::{DataError, files, machine};
+use signals::Signals;
 use spill::Spill;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -39,8 +41,6 @@ const MOST_FILE_BYTES: u64 = 2 << 30;
 
 /// Side of the view where neither the user nor the data say one, px.
 const DEFAULT_SIZE: usize = 224;
-/// Steps of a signal that an encoder sees unless told otherwise, at most.
-const MOST_STEPS: usize = 4096;
 
 /// Samples by index, decoded.
 pub struct Dataset {
@@ -48,6 +48,7 @@ pub struct Dataset {
     path: PathBuf,
     source: Arc<dyn IndexedSource>,
     decoder: FileDecoder,
+    signals: Signals,
     /// Size of every image, as far as it is known to be one.
     uniform_size: Option<Size>,
     /// Median of the shorter sides of the images that were looked at, px.
@@ -87,13 +88,16 @@ impl Dataset {
 
     /// The samples of a source, which plans know as `kind`: of this crate, or of another. `settings` say how they are read.
     pub fn over(kind: &'static str, source: Box<dyn IndexedSource>, settings: &DataRequest) -> Result<Self, DataError> {
-        let found = source.modality();
+        let signals = Signals::new(settings, source.modality())?;
+        let found = signals.modality(source.modality());
         if let Some(expected) = settings.modality.filter(|expected| *expected != found) {
             let problem = format!("{} holds {found}, expected {expected}", settings.path.display());
             return Err(DataError::setting("data.modality", problem));
         }
         let source = match settings.pages {
-            PageChoice::All if source.shape().is_none() => Box::new(source::Pages::open(source)?),
+            PageChoice::All if source.shape().is_none() && found == Modality::Image => {
+                Box::new(source::Pages::open(source)?)
+            }
             _ => source,
         };
         let wanted = Wanted::new(settings, source.shape())?;
@@ -110,6 +114,7 @@ impl Dataset {
             source: Arc::from(source),
             wholes: Wholes::new(decoder.memory_bytes),
             decoder,
+            signals,
             uniform_size: None,
             shorter_side: 0,
             mean_image_bytes: 0,
@@ -125,11 +130,13 @@ impl Dataset {
         if settings.tile > 0 {
             dataset.cut(settings)?;
         }
-        match dataset.source.shape() {
-            Some(shape) => dataset.take_shape(shape)?,
-            None => dataset.probe(settings)?,
+        match (dataset.source.shape(), dataset.source.modality()) {
+            (Some(shape), Modality::Signal) => dataset.take_signals(shape, settings)?,
+            (Some(shape), _) => dataset.take_shape(shape)?,
+            (None, Modality::Signal) => dataset.probe_sounds(settings)?,
+            (None, _) => dataset.probe(settings)?,
         }
-        dataset.notes = dataset.source.notes().iter().cloned().chain(dataset.notes).collect();
+        dataset.notes = dataset.source.notes().iter().chain(&dataset.notes).map(one_line).collect();
         Ok(dataset)
     }
 
@@ -147,9 +154,8 @@ impl Dataset {
                 format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read");
             return Err(DataError::setting("data.max_megapixels", problem));
         }
-        if self.modality() != Modality::Image && channels != wanted {
-            let noun = if self.modality() == Modality::Vector { "features" } else { "channels" };
-            let problem = format!("the data have {channels} {noun}, {wanted} are asked for; leave the key out");
+        if self.modality() == Modality::Vector && channels != wanted {
+            let problem = format!("the data have {channels} features, {wanted} are asked for; leave the key out");
             return Err(DataError::setting("data.channels", problem));
         }
         if !channels_convert(channels, wanted) {
@@ -223,6 +229,13 @@ impl Dataset {
         let mut sides: Vec<usize> = headers.iter().map(|header| header.size.height.min(header.size.width)).collect();
         let middle = sides.len() / 2;
         self.shorter_side = *sides.select_nth_unstable(middle).1;
+        self.keep_decoded(settings);
+        self.check_bad_share()
+    }
+
+    /// Decides whether decoded samples, all of which are files, stay in memory.
+    fn keep_decoded(&mut self, settings: &DataRequest) {
+        let len = self.len();
         // Others live on the machine, too.
         let most = machine::memory_bytes().map_or(usize::MAX, |bytes| (bytes / 4.0) as usize);
         let budget_bytes = (settings.cache_mb << 20).min(most);
@@ -231,7 +244,6 @@ impl Dataset {
         } else if budget_bytes > 0 && self.source.image(len - 1) + 1 < len {
             self.spill(settings);
         }
-        self.check_bad_share()
     }
 
     /// What the header of a sample's image says.
@@ -242,19 +254,17 @@ impl Dataset {
                 self.decoder.probe(&bytes, &self.id(index))
             }
             Encoded::Page(file, page) => self.decoder.probe_page(&file, page, &self.id(index)),
-            Encoded::Image(_) => unreachable!("sources of arrays state their shape"),
+            Encoded::Image(_) | Encoded::Sound(_) => unreachable!("sources of images in files have neither"),
         }
     }
 
     /// What an encoder sees unless told otherwise. Of images a square: their own where they are small squares of one
     /// size; else of their shorter side, so that none is blown up much, in steps that patches divide; at most 224 px. Of signals
-    /// the whole of those of one length, at most 4,096 steps.
+    /// the whole of the longest, at most 4,096 steps, or of its picture, at most 512 frames.
     pub fn default_size(&self) -> Size {
         let side = self.shorter_side.min(DEFAULT_SIZE);
         match self.uniform_size {
-            Some(Size { height, width }) if self.modality() == Modality::Signal => {
-                Size { height, width: width.min(MOST_STEPS) }
-            }
+            _ if self.source.modality() == Modality::Signal => self.signals.size,
             Some(Size { height, width }) if height == width => Size::square(side),
             _ if side < 32 => Size::square((side / 4 * 4).max(4)),
             _ => Size::square(side / 8 * 8),
@@ -328,7 +338,7 @@ impl Dataset {
 
     /// What a sample is.
     pub fn modality(&self) -> Modality {
-        self.source.modality()
+        self.signals.modality(self.source.modality())
     }
 
     /// Channels of every image that [`Self::sample`] gives.
@@ -398,6 +408,11 @@ impl Dataset {
         match (self.source.get(index)?, share) {
             (Encoded::Image(image), Some(share)) => {
                 self.learn(index, |hash| hash_pixels(&image.pixels, hash));
+                if self.source.modality() == Modality::Signal {
+                    let signal =
+                        self.signals.mended(image).map_err(|problem| DataError::sample(self.id(index), problem))?;
+                    return Ok((self.signals.finished(signal.0), share));
+                }
                 if let Pixels::F32(values) = &image.pixels
                     && !values.iter().all(|value| value.is_finite())
                 {
@@ -412,6 +427,15 @@ impl Dataset {
                     hash.update(&bytes);
                 });
                 self.decoder.decode(&bytes, &self.id(index))
+            }
+            (Encoded::Sound(file), None) => {
+                let (bytes, _share) = self.read(index, &file)?;
+                drop(file);
+                self.learn(index, |hash| {
+                    hash.update(&bytes);
+                });
+                let (signal, share) = self.signals.sounds.decode(&bytes, &self.id(index))?;
+                Ok((self.signals.finished(signal), share))
             }
             (Encoded::Page(file, page), None) => {
                 let page = self.decoder.decode_page(&file, page, &self.id(index))?;
@@ -443,6 +467,7 @@ impl Dataset {
         }
         facts.insert("kind".into(), self.kind.into());
         facts.insert("channels".into(), Value::Integer(self.channels() as i64));
+        facts.insert("rate".into(), Value::Integer(self.signals.sounds.rate as i64));
         facts.insert("on_color".into(), if self.decoder.gray_only { "refuse" } else { "convert" }.into());
         facts.insert("labels".into(), if self.classes().is_empty() { "none" } else { "file" }.into());
         let size = self.default_size();
@@ -509,7 +534,7 @@ impl Dataset {
     /// Feeds the content of a sample, as it is stored, to `hash`; of a tile, that of its image.
     fn hash_sample(&self, index: usize, hash: &mut Hasher) -> Result<(), DataError> {
         match self.source.get(index)? {
-            Encoded::File(file) => {
+            Encoded::File(file) | Encoded::Sound(file) => {
                 let (bytes, _share) = self.read(index, &file)?;
                 hash.update(&bytes);
             }
@@ -658,6 +683,7 @@ impl SampleSource for Dataset {
 mod bad;
 mod cache;
 mod left_out;
+mod signals;
 mod spill;
 mod survey;
 #[cfg(test)]

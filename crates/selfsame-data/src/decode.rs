@@ -9,6 +9,7 @@ mod chunks;
 mod jpeg;
 mod orientation;
 mod select;
+mod sound;
 mod tiff;
 
 use crate::budget::{self, Share};
@@ -26,6 +27,7 @@ use tiff::Tiff;
 use tiff::ifd::Stored;
 
 pub use select::Wanted;
+pub use sound::{EXTENSIONS as SOUNDS, SoundDecoder, SoundHeader};
 
 /// Extensions by which a folder's images are known, in lower case.
 pub const EXTENSIONS: &[&str] = &[
@@ -33,10 +35,39 @@ pub const EXTENSIONS: &[&str] = &[
     "pnm", "pam",
 ];
 
-/// Whether a file name ends in one of [`EXTENSIONS`], in either case.
-pub fn has_image_extension(name: &[u8]) -> bool {
-    let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else { return false };
-    EXTENSIONS.iter().any(|extension| name[dot + 1..].eq_ignore_ascii_case(extension.as_bytes()))
+/// What files of a folder are decoded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// Images.
+    Image,
+    /// Sounds.
+    Sound,
+}
+
+impl FileKind {
+    /// What a file of that name is, by its extension in either case; `None` where it is neither.
+    pub fn of(name: &[u8]) -> Option<Self> {
+        let dot = name.iter().rposition(|&byte| byte == b'.')?;
+        let is = |known: &[&str]| known.iter().any(|known| name[dot + 1..].eq_ignore_ascii_case(known.as_bytes()));
+        let kinds = [(Self::Image, EXTENSIONS), (Self::Sound, sound::EXTENSIONS)];
+        kinds.into_iter().find(|(_, known)| is(known)).map(|(kind, _)| kind)
+    }
+
+    /// One of them, as a sentence has it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Sound => "sound",
+        }
+    }
+
+    /// The formats that are read.
+    pub fn formats(self) -> &'static str {
+        match self {
+            Self::Image => "JPEG, PNG, WebP, TIFF, BMP, GIF, PNM",
+            Self::Sound => sound::FORMATS,
+        }
+    }
 }
 
 /// Turns the bytes of an image file into an [`Image`].

@@ -3,6 +3,7 @@
 use crate::augment::{AugmentationEntry, Augmentations, Interpolation};
 use crate::image::Size;
 use crate::modality::{Columns, Modality};
+use crate::signal::{Missing, Normalize, SignalView};
 use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
@@ -14,6 +15,9 @@ use toml::{Table, Value};
 
 /// The value of a key that is to be told by the data.
 pub const AUTO: &str = "auto";
+
+/// The value of a key that names no column.
+pub const NONE: &str = "none";
 
 /// What happens when data are no longer those that a run began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +60,25 @@ settings! {
         pages: PageChoice = "first", Kind::Word(&["first", "all"]);
         /// image files larger than this are cut into square tiles of this side, px, each a sample; 0: none is
         tile: usize = 0, Kind::COUNT_OR_ZERO;
+        /// of sound files what they are resampled to, of other signals what they have, Hz; 0: not known
+        #[serde(default)]
+        rate: usize = (data "of sound files the rate of most of those looked at; else 0", or 0), Kind::COUNT_OR_ZERO;
+        /// what a signal is looked at as: itself, or the picture of a sound's energy in bands over time
+        view: SignalView = "waveform", Kind::Word(SignalView::WORDS);
+        /// log-mel view: bands of frequencies, the rows of the picture
+        mel_bands: usize = 64, Kind::Integer(Range::Within(1.0, 1024.0));
+        /// log-mel view: length of a window, ms
+        mel_window: f64 = 25.0, Kind::POSITIVE;
+        /// log-mel view: from one window to the next, ms
+        mel_hop: f64 = 10.0, Kind::POSITIVE;
+        /// log-mel view: least energy, which is what silence has
+        mel_floor: f64 = 1e-5, Kind::POSITIVE;
+        /// mean and deviation of a signal: channel, those of all data; sample, first its own in each channel
+        normalize: Normalize = "channel", Kind::Word(Normalize::WORDS);
+        /// values that are missing within a signal: interpolate, between their neighbors in time, or refuse
+        missing: Missing = "interpolate", Kind::Word(Missing::WORDS);
+        /// longer sounds are refused before they are decoded, s
+        max_seconds: f64 = 600.0, Kind::POSITIVE;
         /// px from one tile to the next; 0: as data.tile; less: tiles overlap
         tile_stride: usize = 0, Kind::COUNT_OR_ZERO;
         /// tiles in which no channel's standard deviation reaches this, on the scale of data.std, are left out; 0: none is
@@ -68,7 +91,7 @@ settings! {
         size: Size = (data "the images' shorter side, at most 224; the longest signal, at most 4096"), Kind::SIDES;
         /// how crops and whole images are resized
         interpolation: Interpolation = "bicubic", Kind::Word(Interpolation::WORDS);
-        /// order of an array's axes: n images, height, width, channels, or n vectors of f features; auto: told by the lengths
+        /// order of an array's axes: n images, height, width, channels, n vectors of f features, or n signals, time, channels; auto: told by the lengths
         axes: String = "auto", Kind::Word(AXES);
         /// the array of an .npz archive that holds the images; auto: told by the name
         key: String = "auto", Kind::Text, records;
@@ -76,6 +99,10 @@ settings! {
         label_key: String = "auto", Kind::Text, records;
         /// the column of a table that holds the labels, which is no feature; auto: one called label, labels, class, target or y
         label_column: String = "auto", Kind::Text, records;
+        /// the column of a table that says which series a row is a step of; none: a row is a sample
+        sample_column: String = "none", Kind::Text, records;
+        /// the column with the time stamps of steps, by which they are put in order; none: they are in order
+        time_column: String = "none", Kind::Text, records;
         /// columns of a table that are left out, e.g. ["id"]
         drop: Vec<String> = [], Kind::Texts, records;
         /// columns of a table that are categories whatever they hold, e.g. ["zip code"]
@@ -128,6 +155,26 @@ pub struct DataRequest {
     pub pages: PageChoice,
     /// Side of the tiles that larger images are cut into, px; 0: they are not.
     pub tile: usize,
+    /// What the encoder sees, to which pictures of sounds are lengthened; when absent, what the data tell.
+    pub size: Option<Size>,
+    /// Of sounds what they are resampled to, Hz; when absent, what most of those looked at have.
+    pub rate: Option<usize>,
+    /// What a signal is looked at as.
+    pub view: SignalView,
+    /// Of the log-mel view, its rows.
+    pub mel_bands: usize,
+    /// Of the log-mel view, length of a window, ms.
+    pub mel_window: f64,
+    /// Of the log-mel view, from one window to the next, ms.
+    pub mel_hop: f64,
+    /// Of the log-mel view, the least energy.
+    pub mel_floor: f64,
+    /// Whose mean and deviation a signal is normalized by.
+    pub normalize: Normalize,
+    /// What is done about values that are missing within a signal.
+    pub missing: Missing,
+    /// Longest sound that is decoded, s.
+    pub max_seconds: f64,
     /// From one tile to the next, px; 0: as [`Self::tile`].
     pub tile_stride: usize,
     /// Tiles that vary less are left out: the largest standard deviation of a channel.
@@ -144,6 +191,10 @@ pub struct DataRequest {
     pub label_key: String,
     /// The column of a table that holds the labels, or [`AUTO`].
     pub label_column: String,
+    /// The column of a table that says which series a row is a step of, or [`NONE`].
+    pub sample_column: String,
+    /// The column with the time stamps of steps, or [`NONE`].
+    pub time_column: String,
     /// Columns of a table that are left out.
     pub drop: Vec<String>,
     /// Columns of a table that are categories whatever they hold.
@@ -164,6 +215,22 @@ pub struct DataRequest {
 }
 
 impl DataSettings {
+    /// The keys that say how a signal becomes what an encoder sees; none where there are no signals.
+    pub fn signal_table(&self) -> Table {
+        if self.modality != Modality::Signal && self.view == SignalView::Waveform {
+            return Table::new();
+        }
+        let words = [("view", Value::try_from(self.view)), ("normalize", Value::try_from(self.normalize))];
+        let mut table: Table = words.map(|(key, word)| (key.to_owned(), word.expect("a word"))).into_iter().collect();
+        table.insert("rate".into(), Value::Integer(self.rate as i64));
+        if self.view == SignalView::LogMel {
+            table.insert("mel_bands".into(), Value::Integer(self.mel_bands as i64));
+            let numbers = [("mel_window", self.mel_window), ("mel_hop", self.mel_hop), ("mel_floor", self.mel_floor)];
+            table.extend(numbers.map(|(key, number)| (key.to_owned(), Value::Float(number))));
+        }
+        table
+    }
+
     /// Where the columns of a vector lie; of images, nowhere.
     pub fn vector_columns(&self) -> Columns {
         Columns::of(&self.columns, self.modality.vector_width(self.channels))
@@ -190,6 +257,16 @@ impl From<&DataSettings> for DataRequest {
             bands: settings.bands.clone(),
             pages: settings.pages,
             tile: settings.tile,
+            size: Some(settings.size),
+            rate: Some(settings.rate),
+            view: settings.view,
+            mel_bands: settings.mel_bands,
+            mel_window: settings.mel_window,
+            mel_hop: settings.mel_hop,
+            mel_floor: settings.mel_floor,
+            normalize: settings.normalize,
+            missing: settings.missing,
+            max_seconds: settings.max_seconds,
             tile_stride: settings.tile_stride,
             tile_empty: settings.tile_empty,
             tile_disk_mb: settings.tile_disk_mb,
@@ -198,6 +275,8 @@ impl From<&DataSettings> for DataRequest {
             key: settings.key.clone(),
             label_key: settings.label_key.clone(),
             label_column: settings.label_column.clone(),
+            sample_column: settings.sample_column.clone(),
+            time_column: settings.time_column.clone(),
             drop: settings.drop.clone(),
             categories: settings.categories.clone(),
             columns: settings.columns.clone(),

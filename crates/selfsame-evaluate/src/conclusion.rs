@@ -13,8 +13,12 @@ use crate::scores::{Metric, Predictor, Scores};
 use crate::targets::Task;
 
 /// What `h` is compared with, and what it is called.
-const OTHERS: [(RepresentationName, &str); 2] =
-    [(RepresentationName::Raw, "the raw input"), (RepresentationName::Untrained, "the untrained encoder")];
+const OTHERS: [(RepresentationName, &str); 4] = [
+    (RepresentationName::Raw, "the raw input"),
+    (RepresentationName::Untrained, "the untrained encoder"),
+    (RepresentationName::RandomKernels, "random kernels"),
+    (RepresentationName::Mfcc, "cepstral coefficients"),
+];
 
 /// A number of labels, in words.
 fn labels_in_words(labels: LabelBudget) -> String {

@@ -14,6 +14,10 @@ pub enum RepresentationName {
     Raw,
     /// `untrained`: `h` of the same encoder before training.
     Untrained,
+    /// `random_kernels`: of signals, outputs of random convolutional kernels.
+    RandomKernels,
+    /// `mfcc`: of sounds, the means and deviations of their cepstral coefficients.
+    Mfcc,
     /// Something else, which another version or program has named.
     Other(String),
 }
@@ -26,6 +30,8 @@ impl RepresentationName {
             Self::Z => "z",
             Self::Raw => "raw",
             Self::Untrained => "untrained",
+            Self::RandomKernels => "random_kernels",
+            Self::Mfcc => "mfcc",
             Self::Other(name) => name,
         }
     }
@@ -44,6 +50,8 @@ impl From<String> for RepresentationName {
             "z" => Self::Z,
             "raw" => Self::Raw,
             "untrained" => Self::Untrained,
+            "random_kernels" => Self::RandomKernels,
+            "mfcc" => Self::Mfcc,
             _ => Self::Other(name),
         }
     }

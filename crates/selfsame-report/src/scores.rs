@@ -22,6 +22,7 @@ fn color(name: &RepresentationName) -> usize {
         RepresentationName::Z => 6,
         RepresentationName::Raw => 9,
         RepresentationName::Untrained => 8,
+        RepresentationName::RandomKernels | RepresentationName::Mfcc => 4,
         RepresentationName::Other(_) => 3,
     }
 }
@@ -29,6 +30,8 @@ fn color(name: &RepresentationName) -> usize {
 fn described(name: &RepresentationName) -> &str {
     match name {
         RepresentationName::Raw => "the raw input",
+        RepresentationName::RandomKernels => "random kernels",
+        RepresentationName::Mfcc => "cepstral coefficients",
         other => other.as_str(),
     }
 }

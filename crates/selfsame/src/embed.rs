@@ -8,9 +8,11 @@ use crate::plan::Plan;
 use crate::tensor::layers::Pass;
 use crate::tensor::{parameters, to_vec, view_to_device};
 use burn::module::Module;
+use rayon::prelude::*;
 use selfsame_base::DataError;
 use selfsame_data::attributes::attributes;
 use selfsame_data::dataset::Dataset;
+use selfsame_data::fixed::Fixed;
 use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::features::{FeatureTable, Rows};
 use selfsame_evaluate::knn;
@@ -30,6 +32,8 @@ pub struct FeatureBatch {
     pub raw: Vec<f32>,
     /// Trivial attributes of these pixels, when asked for: see [`selfsame_data::attributes`].
     pub trivial: Vec<f32>,
+    /// Features that nothing was learned for, when asked for.
+    pub fixed: Vec<f32>,
 }
 
 /// Which features are wanted.
@@ -43,6 +47,8 @@ pub struct Wanted<'a> {
     pub raw: Pixels<'a>,
     /// Trivial attributes of the pixels.
     pub trivial: bool,
+    /// What makes features that nothing was learned for.
+    pub fixed: Option<&'a Fixed>,
 }
 
 /// How pixels are wanted as features.
@@ -110,14 +116,20 @@ pub fn for_each_views(
                 true => pixels.chunks_exact(image_values).flat_map(|image| attributes(image, shape)).collect(),
                 false => Vec::new(),
             };
+            let fixed = wanted.fixed.map_or_else(Vec::new, |fixed| {
+                let rows: Vec<_> = pixels.par_chunks_exact(image_values).map(|row| fixed.apply(row, shape)).collect();
+                rows.concat()
+            });
+            // The end of a signal that is shorter than its view is the mean there.
+            let padded = || pixels.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect::<Vec<f32>>();
             let raw = match wanted.raw {
                 Pixels::None => Vec::new(),
-                Pixels::Whole => pixels.clone(),
-                Pixels::Sketched(sketch) => sketch.apply(Rows::new(&pixels, image_values)),
+                Pixels::Whole => padded(),
+                Pixels::Sketched(sketch) => sketch.apply(Rows::new(&padded(), image_values)),
             };
             let h = read(view_to_device(pixels, shape, &device), &pass)?;
             let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
-            Ok(FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial })
+            Ok(FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial, fixed })
         });
         sink(features.collect::<Result<_, _>>()?)?;
     }
@@ -137,6 +149,8 @@ pub struct Tables {
     pub raw: FeatureTable,
     /// Trivial attributes, when asked for.
     pub trivial: FeatureTable,
+    /// Features that nothing was learned for, when asked for.
+    pub fixed: FeatureTable,
 }
 
 impl Tables {
@@ -156,8 +170,14 @@ impl Tables {
         let samples = indices.as_ref().map_or(dataset.len(), Vec::len);
         let loader = EvalLoader::new(dataset.clone(), plan.plain_view()?, indices)?;
         for_each_batch(branch, loader, wanted, |batch| {
-            let FeatureBatch { indices, h, z, raw, trivial } = batch;
-            let all = [(&mut tables.h, h), (&mut tables.z, z), (&mut tables.raw, raw), (&mut tables.trivial, trivial)];
+            let FeatureBatch { indices, h, z, raw, trivial, fixed } = batch;
+            let all = [
+                (&mut tables.h, h),
+                (&mut tables.z, z),
+                (&mut tables.raw, raw),
+                (&mut tables.trivial, trivial),
+                (&mut tables.fixed, fixed),
+            ];
             for (table, values) in all {
                 // All at once: growing by doubling would take up to three times the memory.
                 let width = values.len() / indices.len();
@@ -177,8 +197,8 @@ impl Tables {
             let problem = format!("{}: not one sample can be read", dataset.path().display());
             return Err(DataError::Data(problem).into());
         }
-        let Self { indices, h, z, raw, trivial } = &mut tables;
-        for table in [h, z, raw, trivial] {
+        let Self { indices, h, z, raw, trivial, fixed } = &mut tables;
+        for table in [h, z, raw, trivial, fixed] {
             if !table.values.is_empty() {
                 describe(table, dataset, indices);
             }
@@ -189,8 +209,8 @@ impl Tables {
     /// Gives every table other labels than those of its data: the class of each row, by its index in the data set.
     pub fn relabel(&mut self, classes: &[String], class_of: impl Fn(usize) -> u32) {
         let labels: Vec<u32> = self.indices.iter().map(|&index| class_of(index)).collect();
-        let Self { h, z, raw, trivial, .. } = self;
-        for table in [h, z, raw, trivial].into_iter().filter(|table| !table.is_empty()) {
+        let Self { h, z, raw, trivial, fixed, .. } = self;
+        for table in [h, z, raw, trivial, fixed].into_iter().filter(|table| !table.is_empty()) {
             (table.labels, table.classes) = (labels.clone(), classes.to_vec());
         }
     }
@@ -207,6 +227,7 @@ impl Tables {
             z: picked(&self.z, &rows),
             raw: picked(&self.raw, &rows),
             trivial: picked(&self.trivial, &rows),
+            fixed: picked(&self.fixed, &rows),
         }
     }
 }

@@ -59,6 +59,9 @@ pub struct EncoderConfig {
     /// Of tables, the columns that the channels are of, as `data.columns` has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// Of signals, the keys of `[data]` that say how one becomes what the encoder sees.
+    #[serde(default, skip_serializing_if = "Table::is_empty")]
+    pub signal: Table,
     /// Input side, px.
     pub size: Size,
     /// Per-channel mean; 8 and 16 bits are 0..1, all other numbers as they are.
@@ -116,8 +119,10 @@ impl EncoderConfig {
         }
         let Self { modality, size, channels, columns, mean, std, range, interpolation, .. } = self;
         let (modality, size, channels, range, interpolation) = (*modality, *size, *channels, *range, *interpolation);
-        Table::try_from(Fed { modality, size, channels, columns, mean, std, range, interpolation })
-            .expect("numbers and words")
+        let mut fed = Table::try_from(Fed { modality, size, channels, columns, mean, std, range, interpolation })
+            .expect("numbers and words");
+        fed.extend(self.signal.clone());
+        fed
     }
 
     /// A whole `[data]` for a plan of which nothing but the feeding is known.
@@ -331,6 +336,7 @@ impl EncoderFolder {
             modality,
             channels,
             columns,
+            signal: plan.data.signal_table(),
             size,
             mean,
             std,

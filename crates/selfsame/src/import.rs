@@ -38,6 +38,7 @@ pub fn open(path: &Path) -> Result<EncoderFolder, Error> {
         modality: Modality::Image,
         channels: encoder.channels,
         columns: Vec::new(),
+        signal: Table::new(),
         size: Size::of(encoder.size),
         mean: encoder.mean,
         std: encoder.std,

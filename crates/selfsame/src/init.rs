@@ -41,8 +41,25 @@ impl InitSettings {
 }
 
 /// Keys of `[data]` that say how an encoder is fed: a training that goes on from it feeds it likewise.
-const FED: &[&str] =
-    &["modality", "channels", "columns", "size", "mean", "std", "range", "interpolation", "bands", "background"];
+const FED: &[&str] = &[
+    "modality",
+    "channels",
+    "columns",
+    "size",
+    "mean",
+    "std",
+    "range",
+    "interpolation",
+    "bands",
+    "background",
+    "rate",
+    "view",
+    "mel_bands",
+    "mel_window",
+    "mel_hop",
+    "mel_floor",
+    "normalize",
+];
 
 /// What `draft` names to start from, if it does.
 pub(crate) fn named(draft: &Draft) -> Result<Option<EncoderFolder>, Error> {

@@ -44,6 +44,7 @@ fn main() {
         write("weights", name, &fs::read(golden.join(name)).unwrap());
     }
     arrays(&write);
+    series(&write);
     images(&write);
     for (which, name) in RECORDS.iter().enumerate() {
         let record = fs::read(run.join(name)).unwrap();
@@ -107,6 +108,22 @@ fn arrays(write: &impl Fn(&str, &str, &[u8])) {
             }
         }
         write("npz", name, &archive.finish().unwrap().into_inner());
+    }
+}
+
+fn series(write: &impl Fn(&str, &str, &[u8])) {
+    let head = "@problemName s\n@timeStamps false\n@univariate false\n@dimensions 2\n@equalLength false\n";
+    let lines = "1,2.5,?,4:-1,0,1e-3,2:up\n7,8:9,10:down\n";
+    write("ts", "channels", format!("# of seeds\n{head}@classLabel true up down\n@data\n{lines}").as_bytes());
+    let stamps = "(2007-01-01 00:00:00,1),(2007-01-01 00:02:00,3),(2007-01-01 00:01:00,2):1\n(1,1),(2,?),(4,5):2\n";
+    write("ts", "stamps", format!("@timeStamps true\n@classLabel true 1 2\n@data\n{stamps}").as_bytes());
+    write("ts", "target", b"@univariate true\n@equalLength true\n@targetLabel true\n@data\n1,2:0.5\n3,4:0.25\n");
+    let steps = "who,t,x,z,label\nann,1,1,10,u\nbob,2020-01-02,5,50,v\nann,2,2,,u\nbob,2020-01-01T12:30Z,4,40,v\n";
+    write("table", "steps.csv", steps.as_bytes());
+    write("table", "series.csv", b"0,1,2,3,class\n1,2,,4,a\n5,6,7,,b\n");
+    let sounds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/selfsame-data/tests/sounds");
+    for name in ["u8.wav", "i24.wav", "stereo.flac", "tone.flac", "tone.ogg", "tone.mp3"] {
+        write("sound", name, &fs::read(sounds.join(name)).unwrap());
     }
 }
 

@@ -4,19 +4,29 @@ use crate::{told, written};
 use selfsame_base::npy::npy_header;
 use selfsame_config::Settings;
 use selfsame_data::dataset::Dataset;
+use selfsame_data::image::Pixels;
+use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, DataSettings};
+use selfsame_data::signal::SignalView;
 use std::path::Path;
 
 /// Opens data with their labels, and reads what a run reads of them.
 fn read(path: &Path) {
-    let request = DataRequest { cache_mb: 1, max_bad_share: 1.0, ..DataRequest::new(path) };
+    read_as(DataRequest::new(path));
+}
+
+fn read_as(request: DataRequest) {
+    let request = DataRequest { cache_mb: 1, max_bad_share: 1.0, ..request };
     let dataset = match Dataset::open(&request) {
         Ok(dataset) => dataset,
         Err(error) => return told(error),
     };
+    dataset.notes().iter().for_each(told);
     for index in [0, dataset.len() / 2, dataset.len() - 1] {
-        if let Err(error) = dataset.sample(index) {
-            told(error);
+        match dataset.sample(index) {
+            Err(error) => told(error),
+            // Padding is NaN in views of signals, and nothing else ever is.
+            Ok(sample) => assert!(!matches!(&sample.pixels, Pixels::F32(v) if v.iter().any(|v| !v.is_finite()))),
         }
         let classes = dataset.classes().len();
         assert!(dataset.label(index).is_none_or(|label| (label as usize) < classes), "a label without a class");
@@ -45,18 +55,38 @@ pub fn cifar(bytes: &[u8]) {
     read(&written("cifar/data_batch_1.bin", bytes));
 }
 
-/// `.npy`: as images, and as labels of good images.
+/// `.npy`: as images, as signals, and as labels of good images.
 pub fn npy(bytes: &[u8]) {
-    read(&written("npy/images.npy", bytes));
+    let path = written("npy/images.npy", bytes);
+    read(&path);
+    for axes in ["ntc", "nct", "auto"] {
+        read_as(DataRequest { modality: Some(Modality::Signal), axes: axes.into(), ..DataRequest::new(&path) });
+    }
     let path = written("npy-labels/images.npy", &[npy_header("|u1", &[4, 4, 4]), pixels()].concat());
     written("npy-labels/images_labels.npy", bytes);
     read(&path);
 }
 
-/// Tables of text.
+/// Tables of text: of vectors, of series in rows, and of series in steps, whose columns have the names of the seeds.
 pub fn table(bytes: &[u8]) {
-    read(&written("table.csv", bytes));
+    let path = written("table.csv", bytes);
+    read(&path);
     read(&written("table.tsv", bytes));
+    read_as(DataRequest { modality: Some(Modality::Signal), ..DataRequest::new(&path) });
+    read_as(DataRequest { sample_column: "who".into(), time_column: "t".into(), ..DataRequest::new(&path) });
+}
+
+/// Series of `.ts`.
+pub fn ts(bytes: &[u8]) {
+    read(&written("series.ts", bytes));
+}
+
+/// Sound files of any format: as they are, and as pictures of another rate.
+pub fn sound(bytes: &[u8]) {
+    let path = written("sound.ogg", bytes);
+    let limited = DataRequest { max_seconds: 10.0, ..DataRequest::new(path) };
+    read_as(limited.clone());
+    read_as(DataRequest { view: SignalView::LogMel, rate: Some(4000), mel_bands: 16, channels: Some(2), ..limited });
 }
 
 /// Tables in Parquet.

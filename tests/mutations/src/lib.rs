@@ -13,7 +13,7 @@ mod records;
 mod tensors;
 mod weights;
 
-pub use arrays::{cifar, idx, npy, npz, parquet, table};
+pub use arrays::{cifar, idx, npy, npz, parquet, sound, table, ts};
 pub use image_files::image;
 pub use plans::{plan, recipe};
 pub use records::{RECORDS, records};
@@ -45,6 +45,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "npz", body: npz },
     Target { name: "table", body: table },
     Target { name: "parquet", body: parquet },
+    Target { name: "ts", body: ts },
+    Target { name: "sound", body: sound },
     Target { name: "image", body: image },
     Target { name: "records", body: records },
     Target { name: "weights", body: weights },

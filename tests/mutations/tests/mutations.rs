@@ -61,6 +61,8 @@ targets! {
     npz 1500,
     table 1000,
     parquet 1500,
+    ts 1500,
+    sound 1000,
     image 3000,
     records 1000,
     weights 1500,

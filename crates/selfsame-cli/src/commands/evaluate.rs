@@ -7,14 +7,15 @@ use crate::results::Kept;
 use crate::terminal::{self, Task, note};
 use anyhow::Result;
 use clap::Args;
-use selfsame::branch::Branch;
 use selfsame::backbone::Output;
+use selfsame::branch::Branch;
 use selfsame::embed::{self, Pixels, Tables, Wanted};
 use selfsame::labels::{Keys, Part, Told};
 use selfsame::plan::Plan;
 use selfsame::provenance;
 use selfsame::trainer::WeightsOf;
 use selfsame_data::dataset::Dataset;
+use selfsame_data::fixed::Fixed;
 use selfsame_data::modality::Modality;
 use selfsame_evaluate::diagnosis;
 use selfsame_evaluate::features::FeatureTable;
@@ -77,18 +78,25 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, told: &Told
     let branch = plans::branch(plan, WeightsOf::Trained)?;
     // Their contents are compared, as they are read.
     [train, test].iter().for_each(|data| data.remember(None));
-    let sketch = embed::sketch(plan, [train, test]);
+    let (sketch, fixed) = (embed::sketch(plan, [train, test]), Fixed::of(&plan.data, plan.seed));
     let wanted = Wanted {
         of: Output::H,
         z: branch.has_z(),
         raw: Pixels::kept(sketch.as_ref()),
         trivial: plan.data.modality == Modality::Image,
+        fixed: fixed.as_ref(),
     };
     let [train_tables, test_tables] = embedded(plan, &branch, [train, test], (told, &parts), wanted, "embedding")?;
     let untrained = plans::branch(plan, WeightsOf::Fresh)?;
     let before = embedded(plan, &untrained, [train, test], (told, &parts), Wanted::default(), "untrained encoder")?;
     let tables = [&train_tables, &test_tables];
-    let mut scores = score(plan, &representations(tables, Some(&before)), (told, &parts), tables)?;
+    let mut compared = representations(tables, Some(&before));
+    compared.extend(fixed.map(|fixed| Representation {
+        name: fixed.name().to_owned().into(),
+        train: &train_tables.fixed,
+        test: &test_tables.fixed,
+    }));
+    let mut scores = score(plan, &compared, (told, &parts), tables)?;
     scores.warnings.extend(left_out);
     scores.label_table = told.table.as_ref().map(|(table, _)| table.origin().clone());
     scores.measured_on = provenance::measured_on(plan, Some(&branch), test)?;

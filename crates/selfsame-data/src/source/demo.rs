@@ -55,7 +55,7 @@ fn open(request: &DataRequest, labels: LabelSource) -> Result<Box<dyn IndexedSou
     let labels = if labels == LabelSource::None { Vec::new() } else { read(label_bytes)?.1 };
     Ok(Box::new(ArraySource {
         files: vec![ArrayFile { name: name.to_owned(), first: 0, modified_ns: 0 }],
-        layout: Layout::new(path, &shape, "nhw")?,
+        layout: Layout::new(path, &shape, "nhw", None)?,
         depth: Depth::U8,
         storage: Storage::Memory(data),
         offset: 0,

@@ -36,7 +36,7 @@ fn open(request: &DataRequest, labels: LabelSource) -> Result<Box<dyn IndexedSou
         4 => "nhwc",
         _ => return Err(bad_file(&images, format!("expected images [n, height, width], found the shape {shape:?}"))),
     };
-    let layout = Layout::new(&images, &shape, axes)?;
+    let layout = Layout::new(&images, &shape, axes, None)?;
     let labels = if labels == LabelSource::None { Vec::new() } else { labels_beside(&images, layout.images, labels)? };
     let classes = numbered_classes(&labels);
     let files = vec![ArrayFile::new(&images, 0)];

@@ -8,6 +8,7 @@ mod idx;
 pub(crate) mod memory;
 mod pages;
 mod rows;
+mod series;
 mod table;
 mod tiles;
 mod unpack;
@@ -36,6 +37,8 @@ pub enum Encoded {
     File(File),
     /// One of the pages of an image file, from 0.
     Page(File, usize),
+    /// A sound file, open.
+    Sound(File),
     /// A row of an array: nothing left to decode.
     Image(Image),
 }
@@ -65,9 +68,14 @@ pub trait IndexedSource: Send + Sync {
     fn label(&self, index: usize) -> Option<u32>;
     /// Names of the classes, empty when the source has no labels.
     fn classes(&self) -> &[String];
-    /// `[height, width, channels]` that every sample has, where that is known without decoding.
+    /// `[height, width, channels]` that every sample has, where that is known without decoding; of signals of several lengths that of
+    /// the longest.
     fn shape(&self) -> Option<[usize; 3]> {
         None
+    }
+    /// Whether every sample has that shape.
+    fn is_uniform(&self) -> bool {
+        true
     }
     /// What a sample is.
     fn modality(&self) -> Modality {
@@ -165,8 +173,16 @@ pub struct SourceEntry {
 }
 
 /// Every source, in the order in which a path is offered to them.
-pub static SOURCES: &[SourceEntry] =
-    &[demo::ENTRY, idx::ENTRY, cifar::ENTRY, array::ENTRY, table::ENTRY, folder::ENTRY, folder::ONE_FILE];
+pub static SOURCES: &[SourceEntry] = &[
+    demo::ENTRY,
+    idx::ENTRY,
+    cifar::ENTRY,
+    array::ENTRY,
+    table::ENTRY,
+    series::ENTRY,
+    folder::ENTRY,
+    folder::ONE_FILE,
+];
 
 /// The source of that name or, without one, the first that knows the path.
 pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, DataError> {
@@ -179,7 +195,9 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
                 std::fs::metadata(path).map_err(|cause| DataError::Io {
                     path: path.to_owned(),
                     cause,
-                    hint: Some("data.path names a folder of images, a data file, or the bundled images: demo"),
+                    hint: Some(
+                        "data.path names a folder of images or sounds, a data file, or the bundled images: demo",
+                    ),
                 })?;
                 if !path.is_dir() {
                     files::open(path).map_err(|cause| DataError::io(path, cause))?;
@@ -190,8 +208,8 @@ pub fn find(path: &Path, kind: Option<&str>) -> Result<&'static SourceEntry, Dat
                 let remedy = extension.and_then(|extension| folder::remedy(&extension));
                 let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
                 DataError::Data(format!(
-                    "{}: not a data set of a known kind{remedy}; expected a folder of images, an image, an IDX file (MNIST family), a \
-                     CIFAR binary (.bin), .npy, .npz, .csv or .tsv",
+                    "{}: not a data set of a known kind{remedy}; expected a folder of images or sounds, an image, a sound, an IDX file (MNIST \
+                     family), a CIFAR binary (.bin), .npy, .npz, .csv, .tsv, .parquet or .ts",
                     path.display()
                 ))
             })?

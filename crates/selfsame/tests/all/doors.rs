@@ -91,7 +91,12 @@ fn a_training_starts_from_an_encoder_of_any_method() {
 }
 
 /// Of each parameter of the encoder, how far it has moved from `start`.
-fn moved(folder: &Path, run: &str, start: &BTreeMap<String, parameters::Array>, more: &[&str]) -> BTreeMap<String, f32> {
+fn moved(
+    folder: &Path,
+    run: &str,
+    start: &BTreeMap<String, parameters::Array>,
+    more: &[&str],
+) -> BTreeMap<String, f32> {
     let plan = finished(folder, run, more);
     let branch = (crate::training::method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap();
     let arrays = parameters::arrays(&branch.encoder);

@@ -6,8 +6,8 @@ use crate::source::bad_file;
 use selfsame_base::DataError;
 use std::path::Path;
 
-/// Orders of axes that `data.axes` can name: n images, height, width, channels; or n vectors of f features.
-pub const AXES: &[&str] = &[AUTO, "nhwc", "nchw", "nhw", "hwc", "chw", "hw", "nf"];
+/// Orders of axes that `data.axes` can name: n images, height, width, channels; n vectors of f features; or n signals, time t, channels.
+pub const AXES: &[&str] = &[AUTO, "nhwc", "nchw", "nhw", "hwc", "chw", "hw", "nf", "ntc", "nct", "nt"];
 
 /// Axes that are at least so long are no channels where another axis could be: sides of images.
 const SIDE: usize = 8;
@@ -21,7 +21,7 @@ pub struct Layout {
     pub channels: usize,
     /// Whether the channels of an image lie one after the other, `[channels, height, width]`.
     pub planar: bool,
-    /// Images, or vectors of 1 × 1 px with a channel for each feature.
+    /// Images, vectors of 1 × 1 px with a channel for each feature, or signals of one row.
     pub modality: Modality,
 }
 
@@ -31,24 +31,28 @@ impl Layout {
         self.height * self.width * self.channels
     }
 
-    /// The layout of an array of that `shape` at `path`, whose axes are one of [`AXES`].
+    /// The layout of an array of that `shape` at `path`, whose axes are one of [`AXES`]; `asked` is what its samples are said to be.
     ///
     /// # Errors
     /// If it cannot be told, with the key that settles it, or if there are no images or too many channels.
-    pub fn new(path: &Path, shape: &[usize], axes: &str) -> Result<Self, DataError> {
-        let axes = if axes == AUTO { told(path, shape)? } else { axes };
+    pub fn new(path: &Path, shape: &[usize], axes: &str, asked: Option<Modality>) -> Result<Self, DataError> {
+        let axes = match (axes, asked) {
+            (AUTO, Some(Modality::Signal)) => told_of_signals(path, shape)?,
+            (AUTO, _) => told(path, shape)?,
+            (named, _) => named,
+        };
         let expected = || {
             let problem = format!("{axes} names {} axes, {} has the shape {shape:?}", axes.len(), path.display());
             DataError::setting("data.axes", problem)
         };
         let layout = Self::named(shape, axes).ok_or_else(expected)?;
         if shape.contains(&0) {
-            return Err(bad_file(path, format!("holds no images: its shape is {shape:?}")));
+            return Err(bad_file(path, format!("holds no {}: its shape is {shape:?}", layout.modality)));
         }
         let most = layout.modality.most_channels();
         if layout.channels > most {
             let found = layout.channels;
-            let noun = if layout.modality == Modality::Image { "channels" } else { "features" };
+            let noun = if layout.modality == Modality::Vector { "features" } else { "channels" };
             let problem = format!(
                 "expected 1 to {most} {noun}, found {found} in the shape {shape:?} read as {axes}; data.axes names another order"
             );
@@ -62,11 +66,38 @@ impl Layout {
             return None;
         }
         let axis = |name: char| axes.find(name).map_or(1, |place| shape[place]);
-        let planar = axes.contains("ch");
-        let vector = axes == "nf";
-        let modality = if vector { Modality::Vector } else { Modality::Image };
-        let channels = axis(if vector { 'f' } else { 'c' });
-        Some(Self { images: axis('n'), height: axis('h'), width: axis('w'), channels, planar, modality })
+        let modality = match axes {
+            "nf" => Modality::Vector,
+            _ if axes.contains('t') => Modality::Signal,
+            _ => Modality::Image,
+        };
+        let width = axis(if modality == Modality::Signal { 't' } else { 'w' });
+        let channels = axis(if modality == Modality::Vector { 'f' } else { 'c' });
+        let planar = axes.contains("ch") || axes.contains("ct");
+        Some(Self { images: axis('n'), height: axis('h'), width, channels, planar, modality })
+    }
+}
+
+/// The order of the axes of signals, where one of two can be no channels.
+fn told_of_signals(path: &Path, shape: &[usize]) -> Result<&'static str, DataError> {
+    let most = Modality::Signal.most_channels();
+    match *shape {
+        [_, _] => Ok("nt"),
+        [_, a, b] if a == 1 || b > most => Ok(if b == 1 { "ntc" } else { "nct" }),
+        [_, a, b] if b == 1 || a > most => Ok("ntc"),
+        [n, a, b] => {
+            let problem = format!(
+                "{}: the shape {shape:?} can be {n} signals of {a} steps in {b} channels (data.axes=ntc) or of {b} steps in {a} channels (data.axes=nct): say which",
+                path.display()
+            );
+            Err(DataError::setting("data.axes", problem))
+        }
+        _ => {
+            let problem = format!(
+                "expected an array of signals, [n, time] or [n, time, channels], found the shape {shape:?}; reshape it"
+            );
+            Err(bad_file(path, problem))
+        }
     }
 }
 
@@ -148,7 +179,7 @@ mod tests {
     #[test]
     fn axes_that_are_named_are_taken_and_must_fit() {
         let layout = |shape: &[usize], axes: &str| {
-            let found = Layout::new(Path::new("a.npy"), shape, axes).map_err(|error| error.to_string())?;
+            let found = Layout::new(Path::new("a.npy"), shape, axes, None).map_err(|error| error.to_string())?;
             Ok::<_, String>(([found.images, found.height, found.width, found.channels], found.planar))
         };
         assert_eq!(layout(&[8, 9, 10, 11], "nhwc"), Ok(([8, 9, 10, 11], false)));

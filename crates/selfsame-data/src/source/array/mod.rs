@@ -1,5 +1,6 @@
 //! NumPy's arrays of images, `.npy` and `.npz`: numbers of any kind in any byte order, C or Fortran order, with their axes in
-//! any of the [usual orders](AXES), 1 to 16 channels; or of vectors, `[n, features]`.
+//! any of the [usual orders](AXES), 1 to 16 channels; of vectors, `[n, features]`; or of signals, `[n, time]`, `[n, time, channels]` or
+//! `[n, channels, time]`, where values at the end that are not a number lie behind the end of a shorter one.
 //!
 //! Labels: beside `NAME.npy` in `NAME_labels.npy` or `labels.npy`; within `.npz` in an array of their own, see [`npz`].
 
@@ -23,7 +24,7 @@ use std::path::Path;
 
 pub const ENTRY: SourceEntry = SourceEntry {
     name: "array",
-    summary: ".npy or .npz: images [n, height, width(, channels)] or vectors [n, features] of any numbers; labels in NAME_labels.npy, labels.npy or the archive",
+    summary: ".npy or .npz: images [n, height, width(, channels)], vectors [n, features] or signals [n, time(, channels)] of any numbers; labels in NAME_labels.npy, labels.npy or the archive",
     detect: |path| {
         Part::of(path).is_some() || path.is_file() && (has_extension(path, "npy") || has_extension(path, "npz"))
     },
@@ -45,7 +46,7 @@ fn open(request: &DataRequest, labels: LabelSource) -> Result<ArraySource, DataE
     let io = |error| DataError::io(path, error);
     let mut file = files::open(path).map_err(io)?;
     let header = NpyHeader::read(&mut file).map_err(io)?;
-    let images = Images::new(path, &header, &request.axes)?;
+    let images = Images::new(path, &header, request)?;
     images.check_size(path, &header, file.metadata().map_err(io)?.len())?;
     let labels = match labels {
         LabelSource::None => Labels::default(),
@@ -62,12 +63,13 @@ struct Images {
 }
 
 impl Images {
-    fn new(path: &Path, header: &NpyHeader, axes: &str) -> Result<Self, DataError> {
+    fn new(path: &Path, header: &NpyHeader, request: &DataRequest) -> Result<Self, DataError> {
         let depth = Depth::parse(&header.descr).ok_or_else(|| unsupported(path, header))?;
         if header.count().and_then(|count| count.checked_mul(depth.size_bytes())).is_none() {
             return Err(unsupported(path, header));
         }
-        Ok(Self { layout: Layout::new(path, &header.shape, axes)?, depth })
+        let layout = Layout::new(path, &header.shape, &request.axes, request.modality)?;
+        Ok(Self { layout, depth })
     }
 
     fn check_size(&self, path: &Path, header: &NpyHeader, size_bytes: u64) -> Result<u64, DataError> {

@@ -75,7 +75,7 @@ pub fn open(request: &DataRequest, labels: LabelSource) -> Result<ArraySource, D
     let path = part.as_ref().map_or(request.path.as_path(), |part| &part.file);
     let mut archive = Archive::open(path)?;
     let chosen = choose(path, &archive.names, part.as_ref().map(|part| part.name), request)?;
-    let (images, header, storage, offset) = archive.images(&chosen.images, &request.axes)?;
+    let (images, header, storage, offset) = archive.images(&chosen.images, request)?;
     let labels = match (labels, &chosen.labels) {
         (LabelSource::None, _) | (LabelSource::Auto | LabelSource::Any, None) => Labels::default(),
         (_, None) => return Err(no_labels(path, &format!("an array named {}", one_of(&LABEL_KEYS)))),
@@ -179,13 +179,13 @@ impl<'a> Archive<'a> {
     }
 
     /// The images of that name, where they lie, or unpacked.
-    fn images(&mut self, key: &str, axes: &str) -> Result<(Images, NpyHeader, Storage, usize), DataError> {
+    fn images(&mut self, key: &str, request: &DataRequest) -> Result<(Images, NpyHeader, Storage, usize), DataError> {
         let path = self.path;
         let io = |error| DataError::io(path, error);
         let file = self.file.try_clone().map_err(io)?;
         let mut entry = self.entry(key)?;
         let header = NpyHeader::read(&mut entry).map_err(io)?;
-        let images = Images::new(path, &header, axes)?;
+        let images = Images::new(path, &header, request)?;
         let size_bytes = images.check_size(path, &header, entry.size())?;
         let (storage, offset) = match (entry.compression(), entry.data_start()) {
             (CompressionMethod::Stored, Some(start)) => {

@@ -1,11 +1,12 @@
 //! Files of a folder that are not read, and what can be done about them.
 
+use crate::decode::{EXTENSIONS, SOUNDS};
 use std::collections::BTreeMap;
 
 /// Kinds of files that are told one by one.
 const TOLD: usize = 6;
 
-/// Files that are not called like images, by extension in lower case; empty where there is none.
+/// Files that are not read, by extension in lower case; empty where there is none.
 #[derive(Default)]
 pub struct Ignored(BTreeMap<String, usize>);
 
@@ -22,6 +23,9 @@ const REMEDIES: &[(&[&str], &str)] = &[
         &["cr2", "cr3", "nef", "nrw", "arw", "dng", "orf", "rw2", "raf", "pef", "srw", "raw"],
         "develop to TIFF or JPEG, e.g. with darktable-cli",
     ),
+    (SOUNDS, "data.modality = \"signal\" reads sounds"),
+    (EXTENSIONS, "data.modality = \"image\" reads images"),
+    (&["aac", "m4a", "opus", "wma", "aif", "aiff", "amr", "ape"], "convert to FLAC, e.g. ffmpeg -i FILE FILE.flac"),
     (
         &["mp4", "mov", "avi", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "mts", "3gp"],
         "take frames out, e.g. ffmpeg -i FILE -vf fps=1 FILE-%05d.png",
@@ -74,13 +78,13 @@ impl Ignored {
 /// What to do with a file of that extension, in lower case, to have it read.
 pub fn remedy(extension: &str) -> Option<&'static str> {
     if extension.is_empty() {
-        return Some("give images their extension, e.g. .jpg");
+        return Some("give files their extension, e.g. .jpg");
     }
     if let Some((_, remedy)) = REMEDIES.iter().find(|(extensions, _)| extensions.contains(&extension)) {
         return Some(remedy);
     }
     // photo.jpg_large, photo.jpeg!w640
-    let misspelled = crate::decode::EXTENSIONS.iter().any(|known| known.len() > 2 && extension.starts_with(known));
+    let misspelled = EXTENSIONS.iter().any(|known| known.len() > 2 && extension.starts_with(known));
     misspelled.then_some("rename, e.g. to .jpg")
 }
 

@@ -1,7 +1,8 @@
-//! A folder of image files, at any depth. Files are known by their extension, hidden ones (`.name`) are ignored, and
+//! A folder of image or sound files, at any depth. Files are known by their extension, hidden ones (`.name`) are ignored, and
 //! the order is that of the bytes of the relative paths (`/` between folders), whatever the file system's own order.
 //! What is called like an image and is none is listed too, so that a lost one counts as one that cannot be read: a link that
-//! leads nowhere, a pipe, a folder without an image. All other files are [counted and told](ignored).
+//! leads nowhere, a pipe, a folder without an image. Where there are images and sounds, and nobody said which, those are read of which
+//! there are more. All other files are [counted and told](ignored).
 //!
 //! Links to files are followed; links to folders too, unless what they lead to is listed already, so no loop of links
 //! lists anything twice.
@@ -15,7 +16,10 @@ use super::{
     Encoded, IndexedSource, LabelSource, SourceEntry, Stat, bad_file, class_name, failure, hash_key, modified_ns,
     patiently,
 };
-use crate::decode::has_image_extension;
+use crate::decode::FileKind;
+use crate::modality::Modality;
+use crate::settings::DataRequest;
+use crate::signal::SignalView;
 use selfsame_base::{DataError, atomic, files};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -25,22 +29,27 @@ use walk::Walk;
 
 pub const ENTRY: SourceEntry = SourceEntry {
     name: "folder",
-    summary: "a folder of image files (JPEG, PNG, WebP, TIFF, BMP, GIF, PNM), at any depth",
+    summary: "a folder of image files (JPEG, PNG, WebP, TIFF, BMP, GIF, PNM) or sound files (WAV, FLAC, OGG, MP3), at any depth",
     detect: |path| path.is_dir(),
-    open: |request, labels| Ok(Box::new(Folder::open(&request.path, labels)?)),
+    open: |request, labels| Ok(Box::new(Folder::open(request, labels)?)),
 };
 
 pub const ONE_FILE: SourceEntry = SourceEntry {
     name: "file",
-    summary: "one image file",
-    detect: |path| path.is_file() && path.file_name().is_some_and(|name| has_image_extension(name.as_encoded_bytes())),
+    summary: "one image or sound file",
+    detect: |path| path.is_file() && kind_of(path).is_some(),
     open: |request, labels| match labels {
         LabelSource::Folder | LabelSource::File => {
-            Err(DataError::setting("data.labels", "one image file has no labels; use \"none\""))
+            Err(DataError::setting("data.labels", "one file has no labels; use \"none\""))
         }
         _ => Ok(Box::new(Folder::of_file(&request.path))),
     },
 };
+
+/// What a file is by its name.
+fn kind_of(path: &Path) -> Option<FileKind> {
+    FileKind::of(path.file_name()?.as_encoded_bytes())
+}
 
 /// Files that are looked for when one is not there: if none of them is, the folder is gone.
 const LOOKED_FOR: usize = 16;
@@ -79,6 +88,7 @@ impl PathList {
 
 struct Folder {
     root: PathBuf,
+    kind: FileKind,
     paths: PathList,
     labels: Vec<u32>,
     classes: Vec<String>,
@@ -144,31 +154,48 @@ impl FirstLevel {
 }
 
 impl Folder {
-    fn open(root: &Path, labels: LabelSource) -> Result<Self, DataError> {
+    fn open(request: &DataRequest, labels: LabelSource) -> Result<Self, DataError> {
+        let root = request.path.as_path();
+        let Walk { images, sounds, mut ignored, repeated, .. } = Walk::through(root)?;
+        let kind = match request.modality {
+            _ if request.view == SignalView::LogMel => FileKind::Sound,
+            Some(Modality::Signal) => FileKind::Sound,
+            Some(_) => FileKind::Image,
+            None if sounds.len() > images.len() => FileKind::Sound,
+            None => FileKind::Image,
+        };
+        let (noun, formats) = (kind.noun(), kind.formats());
         if labels == LabelSource::File {
-            let problem = "a folder of images has no label file; use \"folder\" (first folder level) or \"none\"";
+            let problem =
+                format!("a folder of {noun}s has no label file; use \"folder\" (first folder level) or \"none\"");
             return Err(DataError::setting("data.labels", problem));
         }
-        let Walk { paths, ignored, repeated, .. } = Walk::through(root)?;
+        let (mut paths, others) = match kind {
+            FileKind::Image => (images, sounds),
+            FileKind::Sound => (sounds, images),
+        };
+        (0..others.len()).for_each(|index| ignored.count(others.get(index)));
         if paths.len() == 0 {
             let problem = match ignored.total() {
-                0 => "an empty folder; expected image files (JPEG, PNG, WebP, TIFF, BMP, GIF, PNM)".to_owned(),
+                0 => format!("an empty folder; expected {noun} files ({formats})"),
                 n => format!(
-                    "no image among its {n} files; expected JPEG, PNG, WebP, TIFF, BMP, GIF or PNM by extension, found {}",
+                    "no {noun} among its {n} files; expected {formats} by extension, found {}",
                     ignored.listed()
                 ),
             };
             return Err(bad_file(root, problem));
         }
+        paths.bytes.shrink_to_fit();
+        paths.ends.shrink_to_fit();
         let mut folder =
-            Self { root: root.to_owned(), paths, labels: Vec::new(), classes: Vec::new(), notes: Vec::new() };
+            Self { root: root.to_owned(), kind, paths, labels: Vec::new(), classes: Vec::new(), notes: Vec::new() };
         if ignored.total() > 0 {
             let (total, all) = (ignored.total(), ignored.total() + folder.len());
             folder.tell(&format!("{total} of {all} files are not read: {}", ignored.listed()));
         }
         for (link, listed) in repeated.iter().take(TOLD) {
             folder.tell(&format!(
-                "{link} leads to {listed}, whose images are listed already: it adds none, and no class"
+                "{link} leads to {listed}, whose {noun}s are listed already: it adds none, and no class"
             ));
         }
         if repeated.len() > TOLD {
@@ -183,7 +210,8 @@ impl Folder {
         let mut paths = PathList::default();
         paths.push(&[], path.file_name().unwrap_or_default().as_encoded_bytes());
         let root = atomic::folder_of(path).to_owned();
-        Self { root, paths, labels: Vec::new(), classes: Vec::new(), notes: Vec::new() }
+        let kind = kind_of(path).unwrap_or(FileKind::Image);
+        Self { root, kind, paths, labels: Vec::new(), classes: Vec::new(), notes: Vec::new() }
     }
 
     fn tell(&mut self, note: &str) {
@@ -212,11 +240,12 @@ impl Folder {
             let name = readable(self.paths.get(first));
             let stray = match count {
                 1 => format!("{name} lies directly in {root}"),
-                _ => format!("{count} images lie directly in {root}, the first: {name}"),
+                _ => format!("{count} {}s lie directly in {root}, the first: {name}", self.kind.noun()),
             };
             if asked {
                 return refused(format!(
-                    "{stray}; labels = \"folder\" needs every image in a folder of its class: move it there, or out"
+                    "{stray}; labels = \"folder\" needs every {} in a folder of its class: move it there, or out",
+                    self.kind.noun()
                 ));
             }
             // Pictures beside a few folders are no classes.
@@ -254,7 +283,11 @@ impl IndexedSource for Folder {
 
     fn get(&self, index: usize) -> Result<Encoded, DataError> {
         let path = self.path(index);
-        patiently(|| files::open(&path)).map(Encoded::File).map_err(|cause| match cause.kind() {
+        let encoded = match self.kind {
+            FileKind::Image => Encoded::File,
+            FileKind::Sound => Encoded::Sound,
+        };
+        patiently(|| files::open(&path)).map(encoded).map_err(|cause| match cause.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied if !self.is_there() => {
                 let hint = Some("none of the files is there any more; go on when the folder is back");
                 DataError::Io { path: self.root.clone(), cause, hint }
@@ -282,6 +315,13 @@ impl IndexedSource for Folder {
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    fn modality(&self) -> Modality {
+        match self.kind {
+            FileKind::Image => Modality::Image,
+            FileKind::Sound => Modality::Signal,
+        }
     }
 
     fn file_path(&self, index: usize) -> Option<PathBuf> {

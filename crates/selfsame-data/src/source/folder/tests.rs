@@ -217,7 +217,7 @@ fn one_image_is_data_of_one_sample() {
     let path = folder.path().join("cats/two.png");
     let data = labeled(&path);
     assert_eq!((data.len(), data.id(0).as_str(), data.classes().len()), (1, "two.png", 0));
-    assert!(refusal(&path, "folder").contains("one image file has no labels"));
+    assert!(refusal(&path, "folder").contains("one file has no labels"));
     // What is called otherwise is no image, whatever it holds.
     fs::copy(&path, folder.path().join("two.dat")).unwrap();
     assert!(open(&folder.path().join("two.dat"), None).err().unwrap().to_string().contains("not a data set"));

@@ -2,7 +2,7 @@
 
 use super::ignored::Ignored;
 use super::{PathList, os_path, readable};
-use crate::decode::has_image_extension;
+use crate::decode::FileKind;
 use selfsame_base::DataError;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// What an entry of a folder is to us.
 #[derive(Clone, Copy)]
 enum EntryKind {
-    Image,
+    File(FileKind),
     Folder,
     /// A link to a folder.
     Link,
@@ -22,7 +22,9 @@ type Entry = (Box<[u8]>, EntryKind);
 /// What there is in a folder.
 pub struct Walk {
     /// The images, in the order of their paths.
-    pub paths: PathList,
+    pub images: PathList,
+    /// The sounds, likewise.
+    pub sounds: PathList,
     pub ignored: Ignored,
     /// Links to folders that are listed elsewhere, and where.
     pub repeated: Vec<(String, String)>,
@@ -35,11 +37,14 @@ impl Walk {
     pub fn through(root: &Path) -> Result<Self, DataError> {
         let real = root.canonicalize().map_err(|error| DataError::io(root, error))?;
         let seen = [(real, Vec::new())].into();
-        let (paths, ignored) = (PathList::default(), Ignored::default());
-        let mut walk = Self { paths, ignored, repeated: Vec::new(), seen };
+        let mut walk = Self {
+            images: PathList::default(),
+            sounds: PathList::default(),
+            ignored: Ignored::default(),
+            repeated: Vec::new(),
+            seen,
+        };
         walk.folder(root, &mut Vec::new(), None)?;
-        walk.paths.bytes.shrink_to_fit();
-        walk.paths.ends.shrink_to_fit();
         Ok(walk)
     }
 
@@ -48,8 +53,8 @@ impl Walk {
     fn folder(&mut self, path: &Path, relative: &mut Vec<u8>, real: Option<&Path>) -> Result<(), DataError> {
         for (name, kind) in self.entries(path)? {
             let start = relative.len();
-            if let EntryKind::Image = kind {
-                self.paths.push(relative, &name);
+            if let EntryKind::File(kind) = kind {
+                self.paths(kind).push(relative, &name);
                 continue;
             }
             let folder = path.join(os_path(&name[..name.len() - 1]));
@@ -72,16 +77,25 @@ impl Walk {
                     self.seen.insert(real.clone(), alias);
                 }
             }
-            let before = self.paths.ends.len();
+            let before = self.images.len() + self.sounds.len();
             relative.extend_from_slice(&name);
             self.folder(&folder, relative, real.as_deref())?;
             relative.truncate(start);
             let name = &name[..name.len() - 1];
-            if self.paths.ends.len() == before && has_image_extension(name) {
-                self.paths.push(relative, name);
+            if self.images.len() + self.sounds.len() == before
+                && let Some(kind) = FileKind::of(name)
+            {
+                self.paths(kind).push(relative, name);
             }
         }
         Ok(())
+    }
+
+    fn paths(&mut self, kind: FileKind) -> &mut PathList {
+        match kind {
+            FileKind::Image => &mut self.images,
+            FileKind::Sound => &mut self.sounds,
+        }
     }
 
     /// What the folder with the real path `real` is listed as, within the listed `ancestor`.
@@ -92,7 +106,7 @@ impl Walk {
         if name.as_os_str().is_empty() { "the folder itself".to_owned() } else { name.display().to_string() }
     }
 
-    /// The images and folders within a folder, sorted.
+    /// The files and folders within a folder that are read, sorted.
     fn entries(&mut self, path: &Path) -> Result<Vec<Entry>, DataError> {
         let io = |error| DataError::io(path, error);
         let mut entries = Vec::new();
@@ -111,8 +125,8 @@ impl Walk {
             if file_type.is_dir() {
                 let kind = if link { EntryKind::Link } else { EntryKind::Folder };
                 entries.push(([name, b"/"].concat().into_boxed_slice(), kind));
-            } else if has_image_extension(name) {
-                entries.push((name.into(), EntryKind::Image));
+            } else if let Some(kind) = FileKind::of(name) {
+                entries.push((name.into(), EntryKind::File(kind)));
             } else {
                 self.ignored.count(name);
             }

@@ -262,6 +262,7 @@ impl<'a> Values<'a> {
     }
 }
 
-fn present(value: &str) -> Option<&str> {
+/// A value that is there.
+pub fn present(value: &str) -> Option<&str> {
     (!MISSING.iter().any(|missing| value.eq_ignore_ascii_case(missing))).then_some(value)
 }

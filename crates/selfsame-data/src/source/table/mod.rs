@@ -12,9 +12,12 @@
 //!
 //! `data.columns` has what came of it, so that another table becomes the same features: its columns are found by name, its
 //! categories have the same values, and what is missing in it is its own column's mean.
+//!
+//! A table may hold [series] instead.
 
 mod cells;
 mod columns;
+mod series;
 
 use self::cells::Cells;
 use self::columns::{Features, listed};
@@ -37,7 +40,10 @@ pub const ENTRY: SourceEntry = SourceEntry {
     name: "table",
     summary: ".csv or .tsv with names in its first line, or .parquet: vectors of numbers, flags and categories; labels in data.label_column",
     detect: |path| path.is_file() && Cells::knows(path),
-    open: |request, labels| Ok(Box::new(open(request, labels)?)),
+    open: |request, labels| match series::holds(request) {
+        true => Ok(Box::new(series::open(request, labels)?)),
+        false => Ok(Box::new(open(request, labels)?)),
+    },
 };
 
 /// Rows of features, in memory.
@@ -61,30 +67,16 @@ fn open(request: &DataRequest, asked: LabelSource) -> Result<TableSource, DataEr
     }
     let table = Cells::read(path)?;
     check_header(path, &table)?;
+    if table.names().iter().all(|name| name.parse::<f64>().is_ok()) {
+        let problem = format!("its first line must name the columns, and holds {}", listed(table.names()));
+        return Err(bad_file(path, problem));
+    }
     let is_new = request.columns.is_empty();
     if table.len() < if is_new { 2 } else { 1 } {
         let rows = if table.len() == 0 { "no row" } else { "one row alone" };
         return Err(bad_file(path, format!("has {rows} below the names of its columns, expected at least 2")));
     }
-    let label_column = match request.label_column.as_str() {
-        AUTO => table.names().iter().position(|name| LABEL_NAMES.contains(&name.to_lowercase().as_str())),
-        // Another table than the one that the name was given for may have none.
-        name if !is_new && asked == LabelSource::Any && !table.names().iter().any(|own| own == name) => None,
-        name => Some(column(path, &table, "data.label_column", name)?),
-    };
-    let mut notes = Vec::new();
-    if let (Some(label), AUTO) = (label_column, request.label_column.as_str()) {
-        let name = &table.names()[label];
-        notes.push(format!(
-            "{}: column `{name}` is taken for the labels; data.label_column names another",
-            path.display()
-        ));
-    }
-    let (labels, classes) = match (asked, label_column) {
-        (LabelSource::None, _) | (LabelSource::Auto | LabelSource::Any, None) => Default::default(),
-        (_, None) => return Err(no_labels(path, &format!("a column named {}", LABEL_NAMES.join(", ")))),
-        (_, Some(label)) => labels_of(path, &table, label)?,
-    };
+    let Labels { column: label_column, labels, classes, mut notes } = Labels::of(path, &table, request, asked)?;
     let mut features = if is_new {
         let named = |key: &str, names: &[String]| {
             names.iter().map(|name| column(path, &table, key, name)).collect::<Result<Vec<usize>, _>>()
@@ -114,13 +106,48 @@ fn open(request: &DataRequest, asked: LabelSource) -> Result<TableSource, DataEr
     })
 }
 
-/// A first line that names the columns, each once.
+/// What a table says of labels.
+struct Labels {
+    column: Option<usize>,
+    /// One per row, or none at all.
+    labels: Vec<u32>,
+    classes: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Labels {
+    fn of(path: &Path, table: &Cells, request: &DataRequest, asked: LabelSource) -> Result<Self, DataError> {
+        let column = match request.label_column.as_str() {
+            AUTO => table.names().iter().position(|name| LABEL_NAMES.contains(&name.to_lowercase().as_str())),
+            // Another table than the one that the name was given for may have none.
+            name if !request.columns.is_empty()
+                && asked == LabelSource::Any
+                && !table.names().iter().any(|own| own == name) =>
+            {
+                None
+            }
+            name => Some(column(path, table, "data.label_column", name)?),
+        };
+        let mut notes = Vec::new();
+        if let (Some(label), AUTO) = (column, request.label_column.as_str()) {
+            let name = &table.names()[label];
+            notes.push(format!(
+                "{}: column `{name}` is taken for the labels; data.label_column names another",
+                path.display()
+            ));
+        }
+        let (labels, classes) = match (asked, column) {
+            (LabelSource::None, _) | (LabelSource::Auto | LabelSource::Any, None) => Default::default(),
+            (_, None) => return Err(no_labels(path, &format!("a column named {}", LABEL_NAMES.join(", ")))),
+            (_, Some(label)) => labels_of(path, table, label)?,
+        };
+        Ok(Self { column, labels, classes, notes })
+    }
+}
+
+/// Names of columns, each once.
 fn check_header(path: &Path, table: &Cells) -> Result<(), DataError> {
     let names = table.names();
-    if names.iter().all(|name| name.parse::<f64>().is_ok()) {
-        let problem = format!("its first line must name the columns, and holds {}", listed(names));
-        return Err(bad_file(path, problem));
-    }
     if let Some(tab) = names.iter().find(|name| name.contains('\t')) {
         return Err(bad_file(path, format!("the name {tab:?} of a column holds a tab; rename it")));
     }
