@@ -41,7 +41,7 @@ fn a_run_becomes_a_folder_of_each_format_that_has_its_network() {
     let cases: [(&[&str], &str); 7] = [
         (&["run", "out=new", "format=selfsame", "input=u8"], "u8 is for graphs"),
         (&["run"], "out: missing"),
-        (&["run", "out=timm"], "exists already"),
+        (&["run", "out=timm"], "is there and not empty"),
         (&["run", "out=new", "format=tim"], "did you mean `timm`? (there are timm, torchvision, onnx, selfsame)"),
         (&["run", "out=new", "format=torchvision"], "use format=onnx"),
         (&["run", "out=new", "input=f16"], "expected float or u8, received f16"),
