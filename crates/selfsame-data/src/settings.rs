@@ -3,7 +3,7 @@
 use crate::augment::{AugmentationEntry, Augmentations, Interpolation};
 use crate::image::Size;
 use crate::modality::{Columns, Modality};
-use crate::signal::{Missing, Normalize, SignalView};
+use crate::signal::{CutOff, Missing, Normalize, SignalView};
 use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
@@ -79,6 +79,8 @@ settings! {
         missing: Missing = "interpolate", Kind::Word(Missing::WORDS);
         /// longer sounds are refused before they are decoded, s
         max_seconds: f64 = 600.0, Kind::POSITIVE;
+        /// sounds that end amid a packet, as a cut-off download does: refuse, or keep what is before it
+        cut_off: CutOff = "refuse", Kind::Word(CutOff::WORDS);
         /// px from one tile to the next; 0: as data.tile; less: tiles overlap
         tile_stride: usize = 0, Kind::COUNT_OR_ZERO;
         /// tiles in which no channel's standard deviation reaches this, on the scale of data.std, are left out; 0: none is
@@ -175,6 +177,8 @@ pub struct DataRequest {
     pub missing: Missing,
     /// Longest sound that is decoded, s.
     pub max_seconds: f64,
+    /// What is done about sounds that end amid a packet.
+    pub cut_off: CutOff,
     /// From one tile to the next, px; 0: as [`Self::tile`].
     pub tile_stride: usize,
     /// Tiles that vary less are left out: the largest standard deviation of a channel.
@@ -267,6 +271,7 @@ impl From<&DataSettings> for DataRequest {
             normalize: settings.normalize,
             missing: settings.missing,
             max_seconds: settings.max_seconds,
+            cut_off: settings.cut_off,
             tile_stride: settings.tile_stride,
             tile_empty: settings.tile_empty,
             tile_disk_mb: settings.tile_disk_mb,

@@ -4,7 +4,7 @@ use selfsame_data::dataset::Dataset;
 use selfsame_data::image::{Image, Pixels, Size};
 use selfsame_data::modality::Modality;
 use selfsame_data::settings::DataRequest;
-use selfsame_data::signal::{Normalize, SignalView};
+use selfsame_data::signal::{CutOff, Normalize, SignalView};
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -173,7 +173,7 @@ fn bad_sounds_are_left_out_counted_and_listed() {
     let bad: Vec<String> = data.bad_files().iter().map(|bad| format!("{}: {}", bad.id, bad.reason)).collect();
     assert_eq!(bad.len(), 10, "{bad:#?}");
     for said in [
-        "cut.ogg: ",
+        "cut.ogg: ends amid a packet; data.cut_off = \"keep\" takes what is before it",
         "flipped.ogg: ",
         "text.ogg: not a sound in a format that is read (WAV, FLAC, OGG, MP3), or damaged",
         "empty.ogg: an empty file",
@@ -186,6 +186,13 @@ fn bad_sounds_are_left_out_counted_and_listed() {
     ] {
         assert!(bad.iter().any(|bad| bad.starts_with(said)), "{said}: {bad:#?}");
     }
+    let cut = opened(&folder, |request| {
+        request.path = request.path.join("cut.ogg");
+        request.cut_off = CutOff::Keep;
+    });
+    let [whole, cut] = [opened(&folder, |request| request.path = request.path.join("good.ogg")), cut]
+        .map(|data| data.unwrap().sample(0).unwrap().width);
+    assert!((whole / 4..whole * 3 / 4).contains(&cut), "{cut} of {whole}");
     let all = opened(&folder, |request| request.path = request.path.join("text.ogg")).err().unwrap();
     assert!(all.contains("no sound can be decoded: 1 of 1 were tried; the first, text.ogg: not a sound"), "{all}");
 }

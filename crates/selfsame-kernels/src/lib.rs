@@ -9,6 +9,7 @@
 //! * [`norm`]: batch normalization, residual addition, bias and ReLU in single passes, forward and backward.
 //! * [`pool`]: pooling. [`matmul`]: matrix products.
 //! * [`attention`], [`layer_norm`], [`linear`]: what transformers are made of, forward and backward.
+//! * [`gru`]: a recurrent network, forward and backward.
 //! * [`optimize`]: optimizer steps, and the moving average of a teacher.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
@@ -16,6 +17,7 @@ pub mod attention;
 pub mod conv;
 mod disjoint;
 mod exponential;
+pub mod gru;
 mod isa;
 mod lanes;
 pub mod layer_norm;
@@ -27,6 +29,7 @@ pub mod norm;
 pub mod optimize;
 mod partition;
 pub mod pool;
+mod strided;
 #[cfg(test)]
 mod testing;
 

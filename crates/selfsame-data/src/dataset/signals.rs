@@ -66,6 +66,7 @@ impl Signals {
             rate: settings.rate.unwrap_or(0),
             channels: settings.channels.unwrap_or(1),
             max_seconds: settings.max_seconds,
+            cut_off: settings.cut_off,
             memory_bytes: (settings.decode_mb as u64) << 20,
         };
         let (missing, normalize) = (settings.missing, settings.normalize);

@@ -10,6 +10,7 @@ mod not_finite;
 mod plans;
 mod recorded;
 mod resnet;
+mod signals_learnt;
 mod sounds;
 mod storage;
 mod training;

@@ -11,6 +11,7 @@ mod normalization;
 mod pooled;
 mod pooling;
 mod products;
+mod recurrence;
 #[cfg(test)]
 mod tests;
 mod values;
