@@ -5,7 +5,8 @@
 use crate::error::Error;
 use crate::tensor::boxed::{DynMapper, DynVisitor, Mapping, Visiting};
 use crate::tensor::layers::{Init, NormKind, Pass};
-use crate::tensor::{ops, parameters};
+use crate::tensor::lengths::Lengths;
+use crate::tensor::parameters;
 use burn::module::{
     Content, Devices, DisplaySettings, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
 };
