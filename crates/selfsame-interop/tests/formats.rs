@@ -135,12 +135,12 @@ fn belief_network() -> Encoder {
     encoder(r#"{"name": "belief_network", "widths": [5, 3]}"#, 8, tensors(shapes))
 }
 
-/// A ConvNeXt of stages of a block each, with patches of 2 px.
+/// A ConvNeXt of stages of a block each, with patches of 4 px.
 fn convnext(widths: &[usize]) -> Encoder {
-    let net = ConvNext { widths: widths.to_vec(), depths: vec![1; widths.len()], patch_size: 2 };
+    let net = ConvNext { widths: widths.to_vec(), depths: vec![1; widths.len()], patch_size: 4 };
     let (depths, width) = (&net.depths, widths[widths.len() - 1]);
     let backbone =
-        format!(r#"{{"name": "convnext_micro", "widths": {widths:?}, "depths": {depths:?}, "patch_size": 2}}"#);
+        format!(r#"{{"name": "convnext_micro", "widths": {widths:?}, "depths": {depths:?}, "patch_size": 4}}"#);
     encoder(&backbone, width, tensors(Network::ConvNext(net.clone()).shapes(2, [8; 2]).into_iter().collect()))
 }
 
