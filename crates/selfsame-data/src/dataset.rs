@@ -7,12 +7,11 @@ use crate::decode::{FileDecoder, Header, Wanted, channels_convert, convert_chann
 use crate::image::{Image, Pixels, Size, ValueRange};
 use crate::loader::SampleSource;
 use crate::modality::Modality;
-use crate::record::{Changes, DataRecord, Entry};
 use crate::settings::{DataRequest, PageChoice};
 use crate::source::{self, Encoded, IndexedSource, LabelSource, Memory, Stat, memory};
 use crate::threads;
-use blake3::Hasher;
 use cache::Cache;
+use content::hash_pixels;
 use left_out::left_out;
 use rayon::prelude::*;
 use selfsame_base::text::one_line;
@@ -22,19 +21,13 @@ use spill::Spill;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use tiles::Wholes;
 use toml::{Table, Value};
 
 /// Files whose headers are read when a folder is opened, evenly spaced over the list.
 const PROBES: usize = 64;
-
-/// Bytes of an array that its fingerprint looks at, in rows that are evenly spaced.
-const FINGERPRINT_BYTES: u64 = 64 << 20;
-
-/// Samples that [`Dataset::changes`] reads, at least, of those whose files were written since.
-const COMPARED: usize = 1024;
 
 /// Larger files are not read: no image within the pixel limits needs so many bytes.
 const MOST_FILE_BYTES: u64 = 2 << 30;
@@ -81,9 +74,9 @@ impl Dataset {
         Self::over(entry.name, source, settings)
     }
 
-    /// Images that a program holds in memory.
-    pub fn in_memory(images: Memory) -> Result<Self, DataError> {
-        Self::over(memory::KIND, Box::new(images), &DataRequest::new(memory::KIND))
+    /// Images or signals that a program holds in memory.
+    pub fn in_memory(samples: Memory) -> Result<Self, DataError> {
+        Self::over(memory::KIND, Box::new(samples), &DataRequest::new(memory::KIND))
     }
 
     /// The samples of a source, which plans know as `kind`: of this crate, or of another. `settings` say how they are read.
@@ -147,13 +140,8 @@ impl Dataset {
 
     /// Arrays state their shape; their rows are copied out of memory, so nothing is gained by keeping images.
     fn take_shape(&mut self, [height, width, channels]: [usize; 3]) -> Result<(), DataError> {
-        let (wanted, most) = (self.decoder.wanted.channels, self.decoder.max_megapixels);
-        let megapixels = height as f64 * width as f64 / 1e6;
-        if megapixels > most {
-            let problem =
-                format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read");
-            return Err(DataError::setting("data.max_megapixels", problem));
-        }
+        let wanted = self.decoder.wanted.channels;
+        self.check_size(Size { height, width })?;
         if self.modality() == Modality::Vector && channels != wanted {
             let problem = format!("the data have {channels} features, {wanted} are asked for; leave the key out");
             return Err(DataError::setting("data.channels", problem));
@@ -167,6 +155,19 @@ impl Dataset {
         self.mean_image_values = height * width * wanted;
         self.mean_image_bytes = 4 * self.mean_image_values;
         Ok(())
+    }
+
+    /// Refuses arrays of samples that are larger than what is read.
+    fn check_size(&self, Size { height, width }: Size) -> Result<(), DataError> {
+        let (megapixels, most) = (height as f64 * width as f64 / 1e6, self.decoder.max_megapixels);
+        if megapixels <= most {
+            return Ok(());
+        }
+        let problem = match self.source.modality() {
+            Modality::Signal => format!("a signal has {width} steps, at most {most} million are read"),
+            _ => format!("an image of {height}×{width} px has {megapixels:.1} megapixels, at most {most} are read"),
+        };
+        Err(DataError::setting("data.max_megapixels", problem))
     }
 
     /// Reads some headers: they tell how much memory the images take and whether they have one size.
@@ -401,18 +402,14 @@ impl Dataset {
 
     /// The image that the sample is, or is a tile of.
     fn load_image(&self, index: usize) -> Result<(Image, Share), DataError> {
-        // A row takes its own bytes twice, and its channels in `f32`.
-        let row_bytes =
-            self.source.shape().map(|_| 2 * self.source.stat(index).size_bytes + self.mean_image_bytes as u64);
-        let share = row_bytes.map(|bytes| budget::IMAGES.take(bytes, self.decoder.memory_bytes));
+        if self.source.modality() == Modality::Signal {
+            let (signal, share) = self.load_signal(index)?;
+            return Ok((self.signals.finished(signal), share));
+        }
+        let share = self.share_of_row(index);
         match (self.source.get(index)?, share) {
             (Encoded::Image(image), Some(share)) => {
                 self.learn(index, |hash| hash_pixels(&image.pixels, hash));
-                if self.source.modality() == Modality::Signal {
-                    let signal =
-                        self.signals.mended(image).map_err(|problem| DataError::sample(self.id(index), problem))?;
-                    return Ok((self.signals.finished(signal.0), share));
-                }
                 if let Pixels::F32(values) = &image.pixels
                     && !values.iter().all(|value| value.is_finite())
                 {
@@ -428,15 +425,6 @@ impl Dataset {
                 });
                 self.decoder.decode(&bytes, &self.id(index))
             }
-            (Encoded::Sound(file), None) => {
-                let (bytes, _share) = self.read(index, &file)?;
-                drop(file);
-                self.learn(index, |hash| {
-                    hash.update(&bytes);
-                });
-                let (signal, share) = self.signals.sounds.decode(&bytes, &self.id(index))?;
-                Ok((self.signals.finished(signal), share))
-            }
             (Encoded::Page(file, page), None) => {
                 let page = self.decoder.decode_page(&file, page, &self.id(index))?;
                 self.learn(index, |hash| hash_pixels(&page.0.pixels, hash));
@@ -444,6 +432,13 @@ impl Dataset {
             }
             _ => unreachable!("sources of arrays, and they alone, state their shape"),
         }
+    }
+
+    /// Memory for a row of an array: its own bytes twice, and its channels in `f32`.
+    fn share_of_row(&self, index: usize) -> Option<Share> {
+        self.source.shape()?;
+        let bytes = 2 * self.source.stat(index).size_bytes + self.mean_image_bytes as u64;
+        Some(budget::IMAGES.take(bytes, self.decoder.memory_bytes))
     }
 
     /// The bytes of a file, as soon as there is memory for them.
@@ -493,179 +488,6 @@ impl Dataset {
         }
         Ok(facts)
     }
-
-    /// A hash that identifies these data wherever they are stored, whenever they were copied there: of the number of samples,
-    /// their ids within the data, the sizes of their files, and contents, evenly spaced: of 64 files, or of the rows of an
-    /// array up to 64 MiB, all of them where they are fewer. 32 hexadecimal digits.
-    ///
-    /// # Errors
-    /// If the data are gone.
-    pub fn fingerprint(&self) -> Result<String, DataError> {
-        let len = self.len();
-        let mut hash = Hasher::new();
-        hash.update(&(len as u64).to_le_bytes());
-        for (index, stat) in self.stats().iter().enumerate() {
-            hash.update(&self.key(index).to_le_bytes());
-            hash.update(&stat.size_bytes.to_le_bytes());
-        }
-        let rows = |stat: &Stat| (FINGERPRINT_BYTES / stat.size_bytes.max(1)) as usize;
-        let rows = self.source.shape().and(self.stats().first()).map_or(0, rows);
-        let probes = len.min(PROBES.max(rows));
-        let mut probes: Vec<usize> = (0..probes).map(|probe| probe * len / probes).collect();
-        probes.dedup_by_key(|index| self.source.image(*index));
-        for index in probes {
-            match self.hash_sample(index, &mut hash) {
-                Ok(()) => {}
-                // What cannot be read today and can be tomorrow is another content.
-                Err(DataError::Sample { .. }) => {
-                    hash.update(b"unreadable");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(hash.finalize().to_hex()[..32].to_owned())
-    }
-
-    /// What is known of each sample without reading it, as it was when it was first asked for.
-    fn stats(&self) -> &[Stat] {
-        self.stats.get_or_init(|| (0..self.len()).map(|index| self.source.stat(index)).collect())
-    }
-
-    /// Feeds the content of a sample, as it is stored, to `hash`; of a tile, that of its image.
-    fn hash_sample(&self, index: usize, hash: &mut Hasher) -> Result<(), DataError> {
-        match self.source.get(index)? {
-            Encoded::File(file) | Encoded::Sound(file) => {
-                let (bytes, _share) = self.read(index, &file)?;
-                hash.update(&bytes);
-            }
-            Encoded::Page(file, page) => {
-                let (image, _share) = self.decoder.decode_page(&file, page, &self.id(index))?;
-                hash_pixels(&image.pixels, hash);
-            }
-            Encoded::Image(image) => hash_pixels(&image.pixels, hash),
-        }
-        Ok(())
-    }
-
-    /// From now on, keeps a hash of each sample that is read; of those that are unchanged since `then`, takes it from there.
-    /// 8 bytes per sample.
-    pub fn remember(&self, then: Option<&DataRecord>) {
-        let contents = self.contents.get_or_init(|| (0..self.len()).map(|_| AtomicU64::new(0)).collect());
-        let Some(then) = then else { return };
-        for (index, (content, stat)) in contents.iter().zip(self.stats()).enumerate() {
-            let before = then.get(self.key(index)).filter(|entry| entry.size_bytes == stat.size_bytes);
-            if let Some(known) = before.and_then(|entry| entry.content) {
-                content.store(known, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Keeps what `feed` feeds to a hash as the content of a sample, if it is to be kept and not known.
-    fn learn(&self, index: usize, feed: impl FnOnce(&mut Hasher)) {
-        if let Some(content) = self.contents.get().map(|contents| &contents[index])
-            && content.load(Ordering::Relaxed) == 0
-        {
-            let mut hash = Hasher::new();
-            feed(&mut hash);
-            content.store(content_of(&hash), Ordering::Relaxed);
-        }
-    }
-
-    /// What is known of one sample's content is that of another of the same image.
-    fn learn_from(&self, known: usize, other: usize) {
-        if let Some(contents) = self.contents.get() {
-            contents[other].store(contents[known].load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-    }
-
-    /// Hash of a sample's content as it is stored, if it was read since [`Self::remember`].
-    pub fn content(&self, index: usize) -> Option<u64> {
-        let content = self.contents.get()?[index].load(Ordering::Relaxed);
-        (content != 0).then_some(content)
-    }
-
-    /// Size of all files, or rows, as they are stored.
-    pub fn size_bytes(&self) -> u64 {
-        let first = |index: usize| index == 0 || self.source.file(index) != self.source.file(index - 1);
-        self.stats().iter().enumerate().filter(|&(index, _)| first(index)).map(|(_, stat)| stat.size_bytes).sum()
-    }
-
-    /// Samples whose content is known, see [`Self::remember`].
-    pub fn remembered(&self) -> usize {
-        let known = |content: &&AtomicU64| content.load(Ordering::Relaxed) != 0;
-        self.contents.get().map_or(0, |contents| contents.iter().filter(known).count())
-    }
-
-    /// What these data, of this fingerprint, are now.
-    pub fn to_record(&self, fingerprint: &str) -> DataRecord {
-        let entries = self.stats().iter().enumerate();
-        let entries = entries.map(|(index, &stat)| Entry::new(self.key(index), stat, self.content(index)));
-        DataRecord::new(fingerprint.to_owned(), entries.collect())
-    }
-
-    /// How these data differ from what they were: by the names and sizes of samples, and by the contents of those that a
-    /// training had read and whose files were written since. Where these are many, as they are in a copy, some are compared,
-    /// evenly spaced: 1,024, or of small ones as many as 64 MiB hold.
-    ///
-    /// # Errors
-    /// If the data are gone.
-    pub fn changes(&self, then: &DataRecord) -> Result<Changes, DataError> {
-        let mut changes = Changes::default();
-        let (mut written, mut replaced, mut known) = (Vec::new(), Vec::new(), 0);
-        let mut first_added = None;
-        for (index, stat) in self.stats().iter().enumerate() {
-            let Some(entry) = then.get(self.key(index)) else {
-                changes.added += 1;
-                first_added.get_or_insert(index);
-                continue;
-            };
-            known += 1;
-            if entry.size_bytes != stat.size_bytes {
-                replaced.push(index);
-            } else if let Some(content) = entry.content.filter(|_| entry.modified_ns != stat.modified_ns) {
-                written.push((index, content));
-            }
-        }
-        let written_bytes: u64 = written.iter().map(|&(index, _)| self.stats()[index].size_bytes).sum();
-        let mean_bytes = (written_bytes / written.len().max(1) as u64).max(1);
-        let compared = written.len().min(COMPARED.max((FINGERPRINT_BYTES / mean_bytes) as usize));
-        for (index, content) in (0..compared).map(|i| written[i * written.len() / compared]) {
-            let mut hash = Hasher::new();
-            match self.hash_sample(index, &mut hash) {
-                Ok(()) if content_of(&hash) == content => {}
-                Ok(()) | Err(DataError::Sample { .. }) => replaced.push(index),
-                Err(error) => return Err(error),
-            }
-        }
-        let first = first_added.into_iter().chain(replaced.iter().copied()).min();
-        changes.first = first.map(|index| self.id(index));
-        (changes.removed, changes.replaced) = (then.len() - known, replaced.len());
-        Ok(changes)
-    }
-}
-
-/// The first 64 bits of a hash, never 0.
-fn content_of(hash: &Hasher) -> u64 {
-    u64::from_le_bytes(hash.finalize().as_bytes().as_chunks().0[0]).max(1)
-}
-
-/// Feeds the bytes of pixels to `hash`, a piece at a time.
-fn hash_pixels(pixels: &Pixels, hash: &mut Hasher) {
-    fn pieces<T: Copy, const N: usize>(values: &[T], hash: &mut Hasher, bytes: impl Fn(T) -> [u8; N]) {
-        let mut piece = Vec::with_capacity(1 << 14);
-        for values in values.chunks((1 << 14) / N) {
-            piece.clear();
-            piece.extend(values.iter().flat_map(|&value| bytes(value)));
-            hash.update(&piece);
-        }
-    }
-    match pixels {
-        Pixels::U8(values) => {
-            hash.update(values);
-        }
-        Pixels::U16(values) => pieces(values, hash, u16::to_le_bytes),
-        Pixels::F32(values) => pieces(values, hash, f32::to_le_bytes),
-    }
 }
 
 impl SampleSource for Dataset {
@@ -682,6 +504,7 @@ impl SampleSource for Dataset {
 
 mod bad;
 mod cache;
+mod content;
 mod left_out;
 mod signals;
 mod spill;

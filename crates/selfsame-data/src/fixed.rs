@@ -9,6 +9,7 @@ pub use random_kernels::RandomKernels;
 
 use crate::modality::Modality;
 use crate::settings::DataSettings;
+use crate::signal::SignalView;
 
 /// What fixed features are made by.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ impl Fixed {
     pub fn of(data: &DataSettings, seed: u64) -> Option<Self> {
         match data.modality {
             Modality::Signal => Some(Self::RandomKernels(RandomKernels::new(data.size.width, data.channels, seed))),
+            Modality::Image if data.view == SignalView::LogMel => Some(Self::Mfcc(Mfcc::new(data.size.height))),
             Modality::Image | Modality::Vector => None,
         }
     }

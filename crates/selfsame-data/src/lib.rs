@@ -11,6 +11,7 @@ pub mod fixed;
 pub mod image;
 pub mod loader;
 pub mod modality;
+pub mod playback;
 pub mod preview;
 pub mod record;
 pub mod settings;

@@ -5,14 +5,10 @@ use crate::augment::{Draw, View};
 use crate::dataset::Dataset;
 use crate::image::{Image, Pixels, Size, ValueRange};
 use crate::loader::{TrainLoader, ViewPlan};
-use crate::modality::Modality;
 use crate::settings::DataSettings;
-use crate::sheet::{Sheet, sample_tile, tile_channels};
+use crate::sheet::{Sheet, sample_tile, tile_channels, tile_size, view_tile};
 use selfsame_base::DataError;
 use std::sync::Arc;
-
-/// Side of a vector's picture, px.
-const VECTOR_PX: usize = 64;
 
 /// Samples and their views.
 #[derive(Clone, Debug)]
@@ -49,26 +45,24 @@ pub struct ShownView {
 }
 
 impl Preview {
-    /// The views of the first `samples` samples of the first epoch, in tiles of at most `side` px.
+    /// The views of the first `samples` samples of the first epoch, in tiles of [`tile_size`].
     pub fn new(
         dataset: &Arc<Dataset>,
         data: &DataSettings,
         views: ViewPlan,
         samples: usize,
-        side: usize,
+        most: usize,
     ) -> Result<Self, DataError> {
         let views = views.batches_of(samples.min(dataset.len()).max(1)).with_draws();
         let steps = views.steps();
         let batch = TrainLoader::new(dataset.clone(), views, 0)?.next_batch()?;
-        let largest = batch.groups.iter().map(|group| group.shape[0].max(group.shape[1])).max().unwrap_or(1);
-        let largest = if data.modality == Modality::Vector { VECTOR_PX } else { largest };
-        let side = side.min(largest).max(1);
+        let size = tile_size(data, most);
         let mut sheet = Sheet {
             columns: 1 + batch.groups.iter().map(|g| g.data.len()).sum::<usize>(),
-            tile: [side, side, tile_channels(data)],
+            tile: [size.height, size.width, tile_channels(data)],
             values: Vec::new(),
         };
-        let (mut tiles, mut shown) = (Tiles::new(data, side), Vec::new());
+        let (mut tiles, mut shown) = (Tiles::new(data, size), Vec::new());
         for (row, &index) in batch.indices.iter().enumerate() {
             dataset.with_sample(index, |sample| tiles.sample(sample, &mut sheet.values))?;
             let mut shown_views = Vec::new();
@@ -100,17 +94,17 @@ fn values(parameters: &[&'static str], draw: &Draw) -> Option<Vec<(&'static str,
 /// Brings samples and views to tiles on the 0..1 scale.
 struct Tiles<'a> {
     data: &'a DataSettings,
-    side: usize,
+    size: Size,
     view: View,
 }
 
 impl<'a> Tiles<'a> {
-    fn new(data: &'a DataSettings, side: usize) -> Self {
-        Self { data, side, view: View::default() }
+    fn new(data: &'a DataSettings, size: Size) -> Self {
+        Self { data, size, view: View::default() }
     }
 
     fn sample(&mut self, sample: &Image, out: &mut Vec<f32>) {
-        sample_tile(sample, self.data, self.data.range.into(), self.side, &mut self.view, out);
+        sample_tile(sample, self.data, self.size, &mut self.view, out);
     }
 
     /// `own`: normalized by constants of the recipe's list, not by the data's.
@@ -122,7 +116,7 @@ impl<'a> Tiles<'a> {
         }
         let range = if own { ValueRange::UNIT } else { self.data.range.into() };
         let image = Image::new(height, width, channels, Pixels::F32(values));
-        sample_tile(&image, self.data, range, self.side, &mut self.view, out);
+        view_tile(&image, self.data, range, self.size, &mut self.view, out);
     }
 }
 

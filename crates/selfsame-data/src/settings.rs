@@ -3,7 +3,7 @@
 use crate::augment::{AugmentationEntry, Augmentations, Interpolation};
 use crate::image::Size;
 use crate::modality::{Columns, Modality};
-use crate::signal::{Missing, Normalize, SignalView};
+use crate::signal::{CutOff, Missing, Normalize, SignalView};
 use crate::source::AXES;
 use selfsame_base::text::readable;
 use selfsame_config::{
@@ -50,8 +50,8 @@ settings! {
         /// what a sample is
         #[serde(default)]
         modality: Modality = (data "vector for tables and arrays [n, features], signal for series and sound, else image", or "image"), Kind::Word(Modality::WORDS), records;
-        /// channels per pixel, at most 16; of vectors, the features
-        channels: usize = (data "of folders 1 where all images looked at are gray, else 3; else what the data hold"), Kind::Integer(Range::Within(1.0, 65536.0));
+        /// channels per pixel, at most 16; of vectors, the features; of signals, their channels: 1 mixes those of sounds
+        channels: usize = (data "of folders 1 where all images looked at are gray, else 3, and of sounds 1; else what the data hold"), Kind::Integer(Range::Within(1.0, 65536.0));
         /// what a color image does where channels = 1: refuse ends the run, convert drops the color
         on_color: String = (data "refuse where nobody chose the channels, and all images looked at are gray", or "convert"), Kind::Word(&["refuse", "convert"]), records;
         /// bands of image files, counted from 1, in this order, e.g. [4, 3, 2]; empty: as channels says
@@ -62,15 +62,15 @@ settings! {
         tile: usize = 0, Kind::COUNT_OR_ZERO;
         /// of sound files what they are resampled to, of other signals what they have, Hz; 0: not known
         #[serde(default)]
-        rate: usize = (data "of sound files the rate of most of those looked at; else 0", or 0), Kind::COUNT_OR_ZERO;
+        rate: usize = (data "of sound files the rate of most of those looked at; else 0", or 0), Kind::Integer(Range::Within(0.0, 768_000.0));
         /// what a signal is looked at as: itself, or the picture of a sound's energy in bands over time
         view: SignalView = "waveform", Kind::Word(SignalView::WORDS);
         /// log-mel view: bands of frequencies, the rows of the picture
         mel_bands: usize = 64, Kind::Integer(Range::Within(1.0, 1024.0));
         /// log-mel view: length of a window, ms
-        mel_window: f64 = 25.0, Kind::POSITIVE;
+        mel_window: f64 = 25.0, Kind::Number(Range::Over(0.0, 10000.0));
         /// log-mel view: from one window to the next, ms
-        mel_hop: f64 = 10.0, Kind::POSITIVE;
+        mel_hop: f64 = 10.0, Kind::Number(Range::Over(0.0, 10000.0));
         /// log-mel view: least energy, which is what silence has
         mel_floor: f64 = 1e-5, Kind::POSITIVE;
         /// mean and deviation of a signal: channel, those of all data; sample, first its own in each channel
@@ -79,6 +79,8 @@ settings! {
         missing: Missing = "interpolate", Kind::Word(Missing::WORDS);
         /// longer sounds are refused before they are decoded, s
         max_seconds: f64 = 600.0, Kind::POSITIVE;
+        /// sounds that end amid a packet, as a cut-off download does: refuse, or keep what is before it
+        cut_off: CutOff = "refuse", Kind::Word(CutOff::WORDS);
         /// px from one tile to the next; 0: as data.tile; less: tiles overlap
         tile_stride: usize = 0, Kind::COUNT_OR_ZERO;
         /// tiles in which no channel's standard deviation reaches this, on the scale of data.std, are left out; 0: none is
@@ -175,6 +177,8 @@ pub struct DataRequest {
     pub missing: Missing,
     /// Longest sound that is decoded, s.
     pub max_seconds: f64,
+    /// What is done about sounds that end amid a packet.
+    pub cut_off: CutOff,
     /// From one tile to the next, px; 0: as [`Self::tile`].
     pub tile_stride: usize,
     /// Tiles that vary less are left out: the largest standard deviation of a channel.
@@ -267,6 +271,7 @@ impl From<&DataSettings> for DataRequest {
             normalize: settings.normalize,
             missing: settings.missing,
             max_seconds: settings.max_seconds,
+            cut_off: settings.cut_off,
             tile_stride: settings.tile_stride,
             tile_empty: settings.tile_empty,
             tile_disk_mb: settings.tile_disk_mb,
@@ -344,13 +349,31 @@ pub fn view_parts(augmentations: &Augmentations) -> [Part; 2] {
 }
 
 /// Of images two views as the SimCLR study takes them; up to 64 px with half the jitter, a gentler crop and no blur; without the
-/// operations on color where there is none. Of vectors those of the SCARF study: one as it is, one corrupted.
+/// operations on color where there is none. Of vectors those of the SCARF study: one as it is, one corrupted. Of signals two with the
+/// weak augmentations of TS-TCC (Eldele et al. 2021), noise and a factor for each channel, after the crop that served ECGs best (Mehari
+/// and Strodthoff 2022): what keeps the shape and the order of what is measured. Of log-mel images those of BYOL-A (Niizumi et al. 2021):
+/// another sample in the background, and a crop.
 fn default_views(settled: &Settled) -> Option<Value> {
-    if settled.text("data.modality")? == "vector" {
-        return "views = [{ count = 1 }, { count = 1, augmentations = [{ name = \"feature_corruption\" }] }]"
-            .parse::<Table>()
-            .ok()?
-            .remove("views");
+    let listed = |text: &str| text.parse::<Table>().ok()?.remove("views");
+    match settled.text("data.modality")? {
+        "vector" => {
+            return listed(
+                "views = [{ count = 1 }, { count = 1, augmentations = [{ name = \"feature_corruption\" }] }]",
+            );
+        }
+        "signal" => {
+            return listed(
+                "[[views]]\ncount = 2\naugmentations = [{ name = \"random_crop\", scale = [0.5, 1.0] }, { name = \"jitter\" }, \
+                 { name = \"scaling\" }]",
+            );
+        }
+        _ if settled.text("data.view") == Some("log_mel") => {
+            return listed(
+                "[[views]]\ncount = 2\naugmentations = [{ name = \"mix_background\" }, \
+                 { name = \"random_resized_crop\", scale = [0.4, 1.0] }]",
+            );
+        }
+        _ => {}
     }
     let (channels, [height, width]) = (settled.count("data.channels")?, settled.sides("data.size")?);
     let (color, small) = (channels == 3, height.max(width) <= 64);

@@ -1,11 +1,23 @@
 //! Contact sheets: equal tiles in rows, as one PNG.
 
+mod color_map;
+mod spectrogram;
+mod waveform;
+
+pub use waveform::waveform;
+
+use color_map::mapped;
+use spectrogram::spectrogram;
+use waveform::GROUND;
+
 use crate::augment::View;
 use crate::dataset::Dataset;
 use crate::decode;
 use crate::image::{Image, Pixels, Size, ValueRange};
 use crate::modality::Modality;
+use crate::playback::AUDIBLE;
 use crate::settings::DataSettings;
+use crate::signal::SignalView;
 use crate::threads;
 use rayon::prelude::*;
 use selfsame_base::DataError;
@@ -42,20 +54,24 @@ impl Sheet {
         self.compose(0, 1, if self.tile[2] == 3 { 3 } else { 1 })
     }
 
-    /// [`Self::to_sprite`] in at most `most_bytes`, by tiles that are made smaller, and their side, px.
-    pub fn to_sprite_within(&self, most_bytes: usize) -> (Vec<u8>, usize) {
-        let mut side = self.tile[0];
+    /// [`Self::to_sprite`] in at most `most_bytes`, by tiles that are made smaller, and their size.
+    pub fn to_sprite_within(&self, most_bytes: usize) -> (Vec<u8>, Size) {
+        let [height, width, channels] = self.tile;
+        let mut size = Size { height, width };
         let mut png = self.to_sprite();
-        while png.len() > most_bytes && side > SMALLEST {
-            // Bytes go with the square of the side.
-            side = (side - 1).min((side as f64 * (most_bytes as f64 / png.len() as f64).sqrt()) as usize).max(SMALLEST);
-            let mut smaller = Self { columns: self.columns, tile: [side, side, self.tile[2]], values: Vec::new() };
+        while png.len() > most_bytes && size.shorter() > SMALLEST {
+            // Bytes go with the square of a side.
+            let side = size.shorter();
+            let side = (side - 1).min((side as f64 * (most_bytes as f64 / png.len() as f64).sqrt()) as usize);
+            size = with_shorter(Size { height, width }, side.max(SMALLEST));
+            let mut smaller =
+                Self { columns: self.columns, tile: [size.height, size.width, channels], values: Vec::new() };
             let mut view = View::default();
             (0..self.len())
-                .for_each(|index| tile(&self.image(index), ValueRange::UNIT, side, &mut view, &mut smaller.values));
+                .for_each(|index| tile(&self.image(index), ValueRange::UNIT, size, &mut view, &mut smaller.values));
             png = smaller.to_sprite();
         }
-        (png, side)
+        (png, size)
     }
 
     /// Columns that the sheet has, few tiles being less than asked for.
@@ -63,7 +79,7 @@ impl Sheet {
         self.columns.clamp(1, self.len().max(1))
     }
 
-    /// Tiles of the samples `indices`, of `side` px, about as many across as down.
+    /// Tiles of the samples `indices`, of [`tile_size`], about as many across as down.
     ///
     /// # Errors
     /// If threads cannot be started, or the data are gone. A sample that cannot be read is gray.
@@ -71,15 +87,13 @@ impl Sheet {
         dataset: &Dataset,
         indices: &[usize],
         data: &DataSettings,
-        side: usize,
+        most: usize,
     ) -> Result<Self, DataError> {
-        let channels = tile_channels(data);
-        let each = side * side * channels;
+        let (size, channels) = (tile_size(data, most), tile_channels(data));
+        let each = size.area() * channels;
         let row = |view: &mut View, &index: &usize| {
             let mut values = Vec::with_capacity(each);
-            match dataset
-                .with_sample(index, |sample| sample_tile(sample, data, data.range.into(), side, view, &mut values))
-            {
+            match dataset.with_sample(index, |sample| sample_tile(sample, data, size, view, &mut values)) {
                 Ok(()) => {}
                 // It could be read when it was embedded.
                 Err(DataError::Sample { .. }) => values.resize(each, 0.5),
@@ -90,7 +104,7 @@ impl Sheet {
         let rows = || indices.par_iter().map_init(View::default, row).collect::<Result<Vec<_>, _>>();
         let rows = threads::pool(0)?.install(rows)?;
         let columns = (indices.len() as f64).sqrt().ceil() as usize;
-        Ok(Self { columns: columns.max(1), tile: [side, side, channels], values: rows.concat() })
+        Ok(Self { columns: columns.max(1), tile: [size.height, size.width, channels], values: rows.concat() })
     }
 
     /// Number of tiles.
@@ -161,35 +175,112 @@ pub fn bars(features: &[f32], side: usize) -> Vec<f32> {
     (0..side).flat_map(|y| ends.iter().map(move |&ends| GROUND + (BAR - GROUND) * covered(y, ends))).collect()
 }
 
-/// Channels of the tiles of samples.
-pub(crate) fn tile_channels(data: &DataSettings) -> usize {
-    if data.modality == Modality::Vector { 1 } else { data.channels }
+/// Size of the tiles of samples: images in the proportions of `data.size`, at most `most` px on the longer side and no larger than
+/// they are; vectors squares of `most` px; signals `most` px high and half as much again in width.
+pub fn tile_size(data: &DataSettings, most: usize) -> Size {
+    match data.modality {
+        Modality::Image => {
+            let Size { height, width } = data.size;
+            let longer = data.size.longer().min(most).max(1);
+            let side = |side: usize| ((side * longer) as f64 / height.max(width) as f64).round().max(1.0) as usize;
+            Size { height: side(height), width: side(width) }
+        }
+        Modality::Vector => Size::square(most),
+        Modality::Signal => Size { height: most, width: most + most / 2 },
+    }
 }
 
-/// Appends a sample as a tile, [`tile_channels`] deep: an image as it is, a vector as [`bars`].
-pub(crate) fn sample_tile(
-    sample: &Image,
+/// `size` in its proportions with another shorter side.
+fn with_shorter(size: Size, side: usize) -> Size {
+    let scaled = |own: usize| (own * side + size.shorter() / 2) / size.shorter();
+    Size { height: scaled(size.height), width: scaled(size.width) }
+}
+
+/// Channels of the tiles of samples.
+pub(crate) fn tile_channels(data: &DataSettings) -> usize {
+    match data.modality {
+        Modality::Image if data.view == SignalView::LogMel => 3,
+        Modality::Image => data.channels,
+        Modality::Vector => 1,
+        Modality::Signal => 3,
+    }
+}
+
+/// Appends a sample as a tile, [`tile_channels`] deep: what the encoder sees of it without augmentations.
+pub(crate) fn sample_tile(sample: &Image, data: &DataSettings, size: Size, view: &mut View, out: &mut Vec<f32>) {
+    let range = data.range.into();
+    if data.modality != Modality::Signal {
+        return view_tile(sample, data, range, size, view, out);
+    }
+    view.set_range(ValueRange::UNIT);
+    view.load(sample);
+    let (length, most) = (sample.width, data.size.width);
+    if length > most {
+        view.keep_steps((length - most) / 2, most);
+    }
+    let mut plain = view.to_image();
+    if let Pixels::F32(values) = &mut plain.pixels {
+        values.resize(most * sample.channels, f32::NAN);
+        plain.width = most;
+    }
+    view_tile(&plain, data, range, size, view, out);
+}
+
+/// Appends a view as a tile, [`tile_channels`] deep: an image as it is, one of a sound in colors and the lowest frequencies below, a
+/// vector as [`bars`], a signal as a [`waveform`], above its spectrogram where it can be heard.
+pub(crate) fn view_tile(
+    image: &Image,
     data: &DataSettings,
     range: ValueRange,
-    side: usize,
+    size: Size,
     view: &mut View,
     out: &mut Vec<f32>,
 ) {
-    if data.modality == Modality::Image {
-        return tile(sample, range, side, view, out);
+    match data.modality {
+        Modality::Image if data.view == SignalView::LogMel => {
+            let mut gray = Vec::new();
+            tile(image, range, size, view, &mut gray);
+            out.extend(in_colors(&gray, size.width, image.channels));
+        }
+        Modality::Image => tile(image, range, size, view, out),
+        Modality::Vector => out.extend(bars(&standardized(image, data, view), size.height)),
+        Modality::Signal => {
+            let steps = standardized(image, data, view);
+            let above = if data.rate < AUDIBLE { size.height } else { (size.height * 2 / 5).max(1) };
+            out.extend(waveform(&steps, data.channels, Size { height: above, ..size }));
+            let below = Size { height: size.height - above, ..size };
+            if below.height > 0 {
+                out.extend(spectrogram(&steps, data.channels, data.rate, below, GROUND));
+            }
+        }
     }
-    view.load(sample);
-    let standardized = view.values().iter().zip(&data.mean).zip(&data.std).map(|((v, mean), std)| (v - mean) / std);
-    out.extend(bars(&standardized.collect::<Vec<_>>(), side));
 }
 
-/// Appends the centered square of `image` in `side` × `side` px, `[side, side, channels]`; what does not lie on the 0..1
-/// scale is stretched over it.
-fn tile(image: &Image, range: ValueRange, side: usize, view: &mut View, out: &mut Vec<f32>) {
+/// The log-mel image of a sound, `[bands, width, channels]` on the 0..1 scale, as `[bands, width, 3]`: its first channel in colors, the
+/// lowest frequency below.
+pub fn in_colors(values: &[f32], width: usize, channels: usize) -> Vec<f32> {
+    let rows = values.chunks_exact(width * channels).rev();
+    rows.flatten().step_by(channels).flat_map(|value| mapped(*value)).collect()
+}
+
+/// The values of a vector or a signal, `[time, channels]`, with mean 0 and standard deviation 1.
+fn standardized(sample: &Image, data: &DataSettings, view: &mut View) -> Vec<f32> {
+    view.set_range(ValueRange::UNIT);
+    view.load(sample);
+    let scale: Vec<f32> = data.std.iter().map(|std| 1.0 / std).collect();
+    let shift: Vec<f32> = data.mean.iter().zip(&data.std).map(|(mean, std)| -mean / std).collect();
+    let mut values = vec![0.0; view.values().len()];
+    view.write(&scale, &shift, &mut values);
+    values
+}
+
+/// Appends the centered part of `image` of the proportions of `size` in it, `[height, width, channels]`; what does not lie on the
+/// 0..1 scale is stretched over it.
+fn tile(image: &Image, range: ValueRange, size: Size, view: &mut View, out: &mut Vec<f32>) {
     view.set_range(range);
-    view.fit(image, Size::square(side));
+    view.fit(image, size);
     let start = out.len();
-    out.resize(start + side * side * image.channels, 0.0);
+    out.resize(start + size.area() * image.channels, 0.0);
     let tile = &mut out[start..];
     view.write(&vec![1.0; image.channels], &vec![0.0; image.channels], tile);
     // Resampling and normalization overshoot a little.

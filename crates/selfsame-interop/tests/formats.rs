@@ -4,7 +4,7 @@ use prost::Message;
 use selfsame_base::DataError;
 use selfsame_config::Choice;
 use selfsame_interop::network::{ConvNext, Network};
-use selfsame_interop::onnx::{FEATURES, IMAGES, VECTORS, model, proto::Model};
+use selfsame_interop::onnx::{IMAGES, VECTORS, model, proto::Model};
 use selfsame_interop::tensors::{Tensor, Tensors};
 use selfsame_interop::{Encoder, FORMATS, Format, Graph, Head, Input, Origin, Reading};
 use std::collections::BTreeSet;

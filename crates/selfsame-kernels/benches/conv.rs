@@ -30,6 +30,15 @@ const SHAPES: [[usize; 6]; 17] = [
     [256, 14, 32, 64, 3, 2],
 ];
 
+/// Batch, steps in time, input and output channels, kernel, stride: the same of signals.
+const SIGNALS: [[usize; 6]; 5] = [
+    [64, 1024, 64, 64, 3, 1],
+    [64, 1024, 64, 128, 3, 2],
+    [64, 256, 256, 256, 3, 1],
+    [64, 1024, 64, 64, 7, 1],
+    [64, 1024, 3, 64, 7, 2],
+];
+
 /// Values in −1..1 without a pattern.
 fn values(len: usize) -> Buffer {
     let mut buffer = Buffer::for_overwrite(len);
@@ -57,10 +66,18 @@ fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &ConvShape) {
 
 fn convolutions(criterion: &mut Criterion) {
     for [batch, side, channels_in, channels_out, kernel, stride] in SHAPES {
-        let span = Span { kernel, stride, padding: kernel / 2 };
+        let span = Span::padded(kernel, stride, kernel / 2);
         let conv = ConvShape { batch, height: side, width: side, channels_in, channels_out, y: span, x: span };
         let mut group =
             criterion.benchmark_group(format!("{batch}x{side} {channels_in}-{channels_out} k{kernel}s{stride}"));
+        group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+        shape(&mut group, &conv);
+    }
+    for [batch, steps, channels_in, channels_out, kernel, stride] in SIGNALS {
+        let (y, x) = (Span::padded(1, 1, 0), Span::padded(kernel, stride, kernel / 2));
+        let conv = ConvShape { batch, height: 1, width: steps, channels_in, channels_out, y, x };
+        let name = format!("{batch}x1x{steps} {channels_in}-{channels_out} k{kernel}s{stride}");
+        let mut group = criterion.benchmark_group(name);
         group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
         shape(&mut group, &conv);
     }

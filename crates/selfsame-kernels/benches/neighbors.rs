@@ -4,7 +4,7 @@
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use selfsame_kernels::{
     InOut,
-    conv::ChannelMoments,
+    conv::{ChannelMoments, Span},
     matmul::{Matrix, matmul},
     norm::{
         Activation, BatchNorm, OutputGradient, add_bias, add_bias_backward, mask_words, normalize, normalize_backward,
@@ -76,7 +76,8 @@ fn pool(criterion: &mut Criterion) {
     measure(group, "average 64x4x4x512", 1.0, x.len(), || global_average_pool(&x, 512, &mut out));
     let mut dx = values(x.len());
     measure(group, "average backward 64x4x4x512", 1.0, x.len(), || global_average_pool_backward(&out, 512, &mut dx));
-    let shape = MaxPool { batch: 8, height: 112, width: 112, channels: 64, kernel: 3, stride: 2, padding: 1 };
+    let window = Span::padded(3, 2, 1);
+    let shape = MaxPool { batch: 8, height: 112, width: 112, channels: 64, y: window, x: window };
     let (x, len) = (values(8 * 112 * 112 * 64), 8 * 56 * 56 * 64);
     let (mut out, mut argmax, mut dx) = (values(len), vec![0; len], values(x.len()));
     measure(group, "max 8x112x112x64", 1.25, x.len(), || shape.forward(&x, &mut out, &mut argmax));

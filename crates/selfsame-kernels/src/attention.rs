@@ -8,7 +8,8 @@
 //! A task is one head of one sample: tokens are few, so q, k, v and the `[tokens, tokens]` probabilities of a head lie in the L2
 //! cache, and the products are single-threaded calls. Queries, keys and values are read where the linear layer before wrote
 //! them, `[batch, tokens, 3 · dim]`, and the heads' results stand side by side, `[batch, tokens, dim]`: no layout changes. The
-//! probabilities are kept for the backward pass.
+//! probabilities are kept for the backward pass. Sequences may have fewer tokens than there is room for: those after them take no
+//! part, and their result is 0.
 
 use crate::{
     Isa,
@@ -17,23 +18,26 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     layer_norm::sum,
     memory::Buffer,
+    strided::{Strided, multiply},
 };
 use rayon::prelude::*;
 
 /// The shape of a self-attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttentionShape {
+pub struct AttentionShape<'a> {
     /// Sequences.
     pub batch: usize,
-    /// Tokens of a sequence.
+    /// Tokens of a sequence, at most.
     pub tokens: usize,
+    /// Tokens of each sequence, one or more; without it all are as long as can be.
+    pub lengths: Option<&'a [usize]>,
     /// Heads.
     pub heads: usize,
     /// Channels of a head.
     pub width: usize,
 }
 
-impl AttentionShape {
+impl AttentionShape<'_> {
     fn dim(&self) -> usize {
         self.heads * self.width
     }
@@ -54,6 +58,11 @@ impl AttentionShape {
         sample * self.tokens * parts * self.dim() + part * self.dim() + head * self.width
     }
 
+    /// Tokens of a task's sequence.
+    fn tokens_of(&self, task: usize) -> usize {
+        self.lengths.map_or(self.tokens, |lengths| lengths[task / self.heads])
+    }
+
     fn scale(&self) -> f32 {
         1.0 / (self.width as f32).sqrt()
     }
@@ -62,6 +71,10 @@ impl AttentionShape {
         assert_eq!(qkv.len(), 3 * self.output_len(), "elements of queries, keys and values");
         assert_eq!(output.len(), self.output_len(), "elements of the result");
         assert_eq!(probabilities.len(), self.probabilities_len(), "elements of the probabilities");
+        if let Some(lengths) = self.lengths {
+            let fit = lengths.len() == self.batch && lengths.iter().all(|length| (1..=self.tokens).contains(length));
+            assert!(fit, "lengths {lengths:?} of {} sequences of at most {} tokens", self.batch, self.tokens);
+        }
     }
 
     /// `output` `[batch, tokens, dim]` and `probabilities` `[batch, heads, tokens, tokens]` of `qkv` `[batch, tokens, 3 · dim]`.
@@ -70,14 +83,19 @@ impl AttentionShape {
     /// If the shapes do not fit.
     pub fn forward(&self, qkv: &[f32], output: &mut [f32], probabilities: &mut [f32]) {
         self.check(qkv, output, probabilities);
-        let &AttentionShape { tokens, width, .. } = self;
+        let width = self.width;
         if output.is_empty() {
             return;
+        }
+        if self.lengths.is_some() {
+            output.fill(0.0);
         }
         let (isa, stride) = (Isa::active(), 3 * self.dim());
         // SAFETY: every task writes its own head of its own sample.
         let output = unsafe { Disjoint::new(output) };
-        probabilities.par_chunks_exact_mut(tokens * tokens).enumerate().for_each(|(task, p)| {
+        probabilities.par_chunks_exact_mut(self.tokens * self.tokens).enumerate().for_each(|(task, p)| {
+            let tokens = self.tokens_of(task);
+            let p = &mut p[..tokens * tokens];
             let [q, k, v] =
                 [0, 1, 2].map(|part| Strided::new(&qkv[self.start(task, 3, part)..], tokens, width, stride));
             let start = self.start(task, 1, 0);
@@ -98,14 +116,19 @@ impl AttentionShape {
     pub fn backward(&self, qkv: &[f32], probabilities: &[f32], dy: &[f32], dqkv: &mut [f32]) {
         self.check(qkv, dy, probabilities);
         assert_eq!(dqkv.len(), qkv.len(), "elements of the gradient");
-        let &AttentionShape { tokens, width, .. } = self;
+        let width = self.width;
         if dy.is_empty() {
             return;
+        }
+        if self.lengths.is_some() {
+            dqkv.fill(0.0);
         }
         let (isa, stride) = (Isa::active(), 3 * self.dim());
         // SAFETY: every task writes its own head of its own sample.
         let dqkv = unsafe { Disjoint::new(dqkv) };
-        probabilities.par_chunks_exact(tokens * tokens).enumerate().for_each(|(task, p)| {
+        probabilities.par_chunks_exact(self.tokens * self.tokens).enumerate().for_each(|(task, p)| {
+            let tokens = self.tokens_of(task);
+            let p = &p[..tokens * tokens];
             let [q, k, v] =
                 [0, 1, 2].map(|part| Strided::new(&qkv[self.start(task, 3, part)..], tokens, width, stride));
             let dy = Strided::new(&dy[self.start(task, 1, 0)..], tokens, width, self.dim());
@@ -125,58 +148,6 @@ impl AttentionShape {
                 multiply(ds.transposed(), q, 1.0, dk, stride);
             }
         });
-    }
-}
-
-/// A matrix within a larger one, or its transpose.
-#[derive(Clone, Copy)]
-struct Strided<'a> {
-    values: &'a [f32],
-    shape: [usize; 2],
-    strides: [usize; 2],
-}
-
-impl<'a> Strided<'a> {
-    fn new(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
-        assert!(values.len() >= (rows - 1) * stride + columns, "rows within the slice");
-        Self { values, shape: [rows, columns], strides: [stride, 1] }
-    }
-
-    fn transposed(self) -> Self {
-        let ([rows, columns], [row, column]) = (self.shape, self.strides);
-        Self { shape: [columns, rows], strides: [column, row], ..self }
-    }
-}
-
-/// `out = factor · a · b`, on this thread.
-///
-/// # Safety
-/// `out` is valid for writing the product's rows, `stride` floats apart.
-unsafe fn multiply(a: Strided, b: Strided, factor: f32, out: *mut f32, stride: usize) {
-    let ([rows, inner], [_, columns]) = (a.shape, b.shape);
-    // SAFETY: `Strided::new` saw that the operands lie within their slices; the result is the caller's.
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            inner,
-            out,
-            1,
-            stride as isize,
-            false,
-            a.values.as_ptr(),
-            a.strides[1] as isize,
-            a.strides[0] as isize,
-            b.values.as_ptr(),
-            b.strides[1] as isize,
-            b.strides[0] as isize,
-            0.0,
-            factor,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
     }
 }
 
@@ -253,7 +224,7 @@ mod tests {
 
     /// Result, and gradient of `Σ result · dy`, in f64.
     fn direct(shape: AttentionShape, qkv: &[f32], dy: &[f32]) -> [Vec<f64>; 2] {
-        let AttentionShape { batch, tokens, heads, width } = shape;
+        let AttentionShape { batch, tokens, heads, width, .. } = shape;
         let dim = heads * width;
         let (mut y, mut dqkv) = (vec![0.0; dy.len()], vec![0.0; qkv.len()]);
         let scale = 1.0 / (width as f64).sqrt();
@@ -290,7 +261,7 @@ mod tests {
         for (batch, tokens, heads, width) in
             [(1, 1, 1, 1), (2, 5, 3, 7), (3, 17, 2, 16), (2, 64, 3, 64), (1, 33, 1, 20)]
         {
-            let shape = AttentionShape { batch, tokens, heads, width };
+            let shape = AttentionShape { batch, tokens, lengths: None, heads, width };
             let qkv: Vec<f32> = random(3 * shape.output_len(), 1).into_iter().map(|x| 3.0 * x).collect();
             let dy = random(shape.output_len(), 2);
             let [y_direct, dqkv_direct] = direct(shape, &qkv, &dy);
@@ -304,5 +275,31 @@ mod tests {
                 (y, p, dqkv)
             });
         }
+    }
+
+    #[test]
+    fn a_sequence_with_padding_is_as_one_alone() {
+        let (tokens, heads, width, lengths) = (21, 2, 5, [21, 1, 16, 7]);
+        let shape = AttentionShape { batch: lengths.len(), tokens, lengths: Some(&lengths), heads, width };
+        let (qkv, dy) = (random(3 * shape.output_len(), 1), random(shape.output_len(), 2));
+        let (mut y, mut p) = (vec![f32::NAN; dy.len()], vec![f32::NAN; shape.probabilities_len()]);
+        let mut dqkv = vec![f32::NAN; qkv.len()];
+        shape.forward(&qkv, &mut y, &mut p);
+        shape.backward(&qkv, &p, &dy, &mut dqkv);
+        let each = tokens * heads * width;
+        for (sample, length) in lengths.into_iter().enumerate() {
+            let alone = AttentionShape { batch: 1, tokens: length, lengths: None, heads, width };
+            let own =
+                |values: &[f32], parts: usize| values[sample * each * parts..][..alone.output_len() * parts].to_vec();
+            let (mut y_alone, mut p_alone) =
+                (vec![f32::NAN; alone.output_len()], vec![f32::NAN; alone.probabilities_len()]);
+            let mut dqkv_alone = vec![f32::NAN; 3 * alone.output_len()];
+            alone.forward(&own(&qkv, 3), &mut y_alone, &mut p_alone);
+            alone.backward(&own(&qkv, 3), &p_alone, &own(&dy, 1), &mut dqkv_alone);
+            assert_eq!((own(&y, 1), own(&dqkv, 3)), (y_alone, dqkv_alone), "{length}");
+            let after = length * heads * width..each;
+            assert!(y[sample * each..(sample + 1) * each][after].iter().all(|&v| v == 0.0));
+        }
+        assert!(dqkv.iter().all(|v| v.is_finite()));
     }
 }

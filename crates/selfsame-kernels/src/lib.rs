@@ -10,6 +10,7 @@
 //! * [`norm`]: batch normalization, residual addition, bias and ReLU in single passes, forward and backward.
 //! * [`pool`]: pooling. [`matmul`]: matrix products.
 //! * [`attention`], [`layer_norm`], [`linear`]: what transformers are made of, forward and backward.
+//! * [`gru`]: a recurrent network, forward and backward.
 //! * [`optimize`]: optimizer steps, and the moving average of a teacher.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
@@ -18,6 +19,7 @@ pub mod conv;
 pub mod depthwise;
 mod disjoint;
 mod exponential;
+pub mod gru;
 mod isa;
 mod lanes;
 pub mod layer_norm;
@@ -29,6 +31,7 @@ pub mod norm;
 pub mod optimize;
 mod partition;
 pub mod pool;
+mod strided;
 #[cfg(test)]
 mod testing;
 

@@ -63,6 +63,19 @@ pub fn matmul(a: Matrix, b: Matrix, out: &mut [f32]) {
     matmul_then(a, b, out, &|_, _| {});
 }
 
+/// `out[i] = a(i) · b(i)` for each of the products whose results lie one after the other in `out`, each of `len` elements.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn matmul_each<'a>(
+    a: impl Fn(usize) -> Matrix<'a> + Sync,
+    b: impl Fn(usize) -> Matrix<'a> + Sync,
+    out: &mut [f32],
+    len: usize,
+) {
+    out.par_chunks_mut(len.max(1)).enumerate().for_each(|(index, out)| matmul(a(index), b(index), out));
+}
+
 /// A block of a product's output.
 pub(crate) struct OutputBlock {
     pub(crate) rows: Range<usize>,

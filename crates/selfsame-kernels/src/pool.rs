@@ -2,6 +2,7 @@
 
 use crate::{
     Isa,
+    conv::Span,
     lanes::{Kernel, LANES, Lanes},
     norm::TILE,
     partition::{load, store},
@@ -83,23 +84,21 @@ pub struct MaxPool {
     pub width: usize,
     /// Channels.
     pub channels: usize,
-    /// Side of the square window; at most 15.
-    pub kernel: usize,
-    /// Step from window to window.
-    pub stride: usize,
-    /// Padding on every side; at most half the kernel.
-    pub padding: usize,
+    /// The window from top to bottom; its padding is shorter than itself.
+    pub y: Span,
+    /// The window from left to right; together at most 255 positions.
+    pub x: Span,
 }
 
 impl MaxPool {
     /// Rows and columns of an output image.
     pub fn output_size(&self) -> [usize; 2] {
-        let Self { kernel, stride, padding, .. } = *self;
-        assert!((1..=15).contains(&kernel) && stride > 0 && 2 * padding <= kernel, "no max pool: {self:?}");
-        [self.height, self.width].map(|side| {
-            assert!(side + 2 * padding >= kernel, "a window larger than its image: {self:?}");
-            (side + 2 * padding - kernel) / stride + 1
-        })
+        let inside = |span: Span| span.before.max(span.after) < span.kernel;
+        assert!(
+            self.y.kernel * self.x.kernel <= 255 && inside(self.y) && inside(self.x),
+            "a window of at most 255 positions that is longer than its padding: {self:?}"
+        );
+        [self.y.out(self.height), self.x.out(self.width)]
     }
 
     fn input_image(&self) -> usize {
@@ -120,7 +119,7 @@ impl MaxPool {
     }
 
     /// Maxima of `x` `[batch, height, width, channels]` into `out` `[batch, output height, output width, channels]`, and
-    /// where in its window, `row · kernel + column`, each was first found into `argmax`, of the shape of `out`.
+    /// where in its window, `row · kernel width + column`, each was first found into `argmax`, of the shape of `out`.
     ///
     /// # Panics
     /// If the shapes do not fit.
@@ -142,15 +141,16 @@ impl MaxPool {
         let image = self.output_image(dx.len(), [dy.len(), argmax.len()]);
         let gradients = dy.par_chunks(image).zip(argmax.par_chunks(image));
         dx.par_chunks_mut(self.input_image()).zip(gradients).for_each(|(dx, (dy, argmax))| {
-            let Self { width, channels, kernel, stride, padding, .. } = *self;
+            let Self { width, channels, y: rows, x: columns, .. } = *self;
             let [_, out_width] = self.output_size();
             dx.fill(0.0);
             let pixels = dy.chunks_exact(channels).zip(argmax.chunks_exact(channels));
             for (pixel, (dy, argmax)) in pixels.enumerate() {
-                let (y, x) = (pixel / out_width * stride, pixel % out_width * stride);
+                let (y, x) = (pixel / out_width * rows.stride, pixel % out_width * columns.stride);
                 for channel in 0..channels {
                     let tap = usize::from(argmax[channel]);
-                    let position = (y + tap / kernel - padding) * width + x + tap % kernel - padding;
+                    let (row, column) = (y + tap / columns.kernel, x + tap % columns.kernel);
+                    let position = (row - rows.before) * width + column - columns.before;
                     dx[position * channels + channel] += dy[channel];
                 }
             }
@@ -170,23 +170,23 @@ impl Kernel for Maxima<'_> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        let MaxPool { height, width, channels, kernel, stride, padding, .. } = *self.shape;
+        let MaxPool { height, width, channels, y, x, .. } = *self.shape;
         let [_, out_width] = self.shape.output_size();
         let pixels = self.out.chunks_exact_mut(channels).zip(self.argmax.chunks_exact_mut(channels));
         for (pixel, (out, argmax)) in pixels.enumerate() {
-            let (top, left) = (pixel / out_width * stride, pixel % out_width * stride);
+            let (top, left) = (pixel / out_width * y.stride, pixel % out_width * x.stride);
             // The taps of the window that lie in the image.
-            let rows = padding.saturating_sub(top)..kernel.min(height + padding - top);
-            let columns = padding.saturating_sub(left)..kernel.min(width + padding - left);
+            let rows = y.before.saturating_sub(top)..y.kernel.min(height + y.before - top);
+            let columns = x.before.saturating_sub(left)..x.kernel.min(width + x.before - left);
             for (block, (out, argmax)) in out.chunks_mut(LANES).zip(argmax.chunks_mut(LANES)).enumerate() {
                 let mut best = V::splat(f32::NEG_INFINITY);
-                let mut first = V::splat((rows.start * kernel + columns.start) as f32);
+                let mut first = V::splat((rows.start * x.kernel + columns.start) as f32);
                 for row in rows.clone() {
                     for column in columns.clone() {
-                        let position = (top + row - padding) * width + left + column - padding;
-                        let x = load::<V>(&self.x[position * channels..][..channels], block);
-                        first = x.if_greater(best, V::splat((row * kernel + column) as f32), first);
-                        best = x.if_greater(best, x, best);
+                        let position = (top + row - y.before) * width + left + column - x.before;
+                        let value = load::<V>(&self.x[position * channels..][..channels], block);
+                        first = value.if_greater(best, V::splat((row * x.kernel + column) as f32), first);
+                        best = value.if_greater(best, value, best);
                     }
                 }
                 best.store_slice(out);
@@ -203,6 +203,8 @@ mod tests {
     use super::*;
     use crate::testing::{deviation, on_every_path, random};
     use proptest::prelude::*;
+
+    const WINDOW: Span = Span::padded(3, 2, 1);
 
     fn wide(values: &[f32]) -> Vec<f64> {
         values.iter().map(|&x| f64::from(x)).collect()
@@ -232,11 +234,12 @@ mod tests {
         #[test]
         fn maxima_and_their_gradients(
             batch in 1usize..3, height in 1usize..12, width in 1usize..12, channels in 1usize..=40,
-            kernel in 1usize..4, stride in 1usize..4, padded: bool,
+            kernels in [1usize..4, 1usize..4], strides in [1usize..4, 1usize..4], padded: bool,
         ) {
-            let padding = if padded { kernel / 2 } else { 0 };
-            let shape = MaxPool { batch, height, width, channels, kernel, stride, padding };
-            prop_assume!(height.min(width) + 2 * padding >= kernel);
+            let padding = kernels.map(|kernel| if padded { kernel / 2 } else { 0 });
+            let [y, across] = [0, 1].map(|axis| Span::padded(kernels[axis], strides[axis], padding[axis]));
+            let shape = MaxPool { batch, height, width, channels, y, x: across };
+            prop_assume!(height + 2 * padding[0] >= kernels[0] && width + 2 * padding[1] >= kernels[1]);
             let [out_height, out_width] = shape.output_size();
             // Few different values, so that ties are common: the first maximum counts.
             let x: Vec<f32> = random(batch * height * width * channels, 1).iter().map(|x| (4.0 * x).round()).collect();
@@ -246,11 +249,12 @@ mod tests {
                 let (channel, pixel) = (i % channels, i / channels);
                 let (column, row) = (pixel % out_width, pixel / out_width % out_height);
                 let mut first = None;
-                for (y, x_) in (0..kernel * kernel).map(|t| (row * stride + t / kernel, column * stride + t % kernel)) {
-                    let inside = |at: usize, side: usize| (padding..side + padding).contains(&at);
-                    if inside(y, height) && inside(x_, width) {
+                for tap in 0..kernels[0] * kernels[1] {
+                    let at = [row * strides[0] + tap / kernels[1], column * strides[1] + tap % kernels[1]];
+                    let inside = |axis: usize, side: usize| (padding[axis]..side + padding[axis]).contains(&at[axis]);
+                    if inside(0, height) && inside(1, width) {
                         let image = pixel / (out_height * out_width);
-                        let position = (image * height + y - padding) * width + x_ - padding;
+                        let position = (image * height + at[0] - padding[0]) * width + at[1] - padding[1];
                         if x[position * channels + channel] > maxima[i] {
                             maxima[i] = x[position * channels + channel];
                             first = Some(position * channels + channel);
@@ -283,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_window_of_infinities_keeps_to_the_image() {
-        let shape = MaxPool { batch: 1, height: 2, width: 2, channels: 1, kernel: 3, stride: 2, padding: 1 };
+        let shape = MaxPool { batch: 1, height: 2, width: 2, channels: 1, y: WINDOW, x: WINDOW };
         let (mut out, mut argmax, mut dx) = ([0.0], [0], [f32::NAN; 4]);
         shape.forward(&[f32::NEG_INFINITY; 4], &mut out, &mut argmax);
         shape.backward(&[1.0], &argmax, &mut dx);
@@ -293,7 +297,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "elements on the input side")]
     fn shapes_that_do_not_fit_are_named() {
-        let shape = MaxPool { batch: 1, height: 4, width: 4, channels: 3, kernel: 3, stride: 2, padding: 1 };
+        let shape = MaxPool { batch: 1, height: 4, width: 4, channels: 3, y: WINDOW, x: WINDOW };
         shape.forward(&[0.0; 47], &mut [0.0; 12], &mut [0; 12]);
     }
 }

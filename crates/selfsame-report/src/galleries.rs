@@ -1,9 +1,10 @@
 //! Samples beside each other: neighbors, the typical and the unusual, and copies.
 
-use crate::html::{Page, escape, short};
+use crate::html::{Page, data_uri, escape, short};
 use crate::sample_map::describe;
-use crate::tiles::{SamplePictures, Sprite};
+use crate::tiles::{SOUNDS, SamplePictures, Sprite};
 use selfsame_evaluate::findings::{Disputed, DuplicatePair, Duplicates, Findings, FoundNeighbor, Query};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Pairs of copies that are shown.
@@ -25,10 +26,30 @@ pub fn gallery_samples(findings: &Findings) -> Vec<usize> {
     shown
 }
 
+/// Those of them that are worth hearing first, at most [`SOUNDS`], where samples are sounds: queries, each with its two nearest, then
+/// the typical and the unusual, the disputed and the copies.
+pub fn audible_samples(findings: &Findings) -> Vec<usize> {
+    let queries = findings.queries.iter().flat_map(|Query { sample, neighbors }| {
+        [*sample].into_iter().chain(neighbors.iter().take(2).map(|neighbor| neighbor.sample))
+    });
+    let extremes = findings.typical.iter().chain(&findings.unusual).copied();
+    let disputed = findings.disputed.iter().map(|disputed| disputed.sample);
+    let copies = findings.duplicates.pairs.iter().take(PAIRS).flat_map(|pair| pair.samples);
+    let mut audible = Vec::new();
+    for row in queries.chain(extremes).chain(disputed).chain(copies) {
+        if audible.len() < SOUNDS && !audible.contains(&row) {
+            audible.push(row);
+        }
+    }
+    audible
+}
+
 /// The sections below the map. Without `pictures` of the samples, their ids stand in the place of tiles.
 pub(crate) fn add_sections(page: &mut Page, findings: &Findings, pictures: Option<&SamplePictures>) {
     let sprite = pictures.map(|pictures| Sprite::add(page, "sg", &pictures.gallery));
-    let galleries = Galleries { findings, shown: gallery_samples(findings), sprite };
+    let sounds = pictures.map(|pictures| pictures.sounds.iter().map(|(row, wav)| (*row, &wav[..])).collect());
+    let mut galleries =
+        Galleries { findings, shown: gallery_samples(findings), sprite, sounds: sounds.unwrap_or_default() };
     galleries.add_neighbors(page);
     galleries.add_extremes(page);
     galleries.add_duplicates(page);
@@ -39,6 +60,8 @@ struct Galleries<'a> {
     /// Rows that have a tile, sorted.
     shown: Vec<usize>,
     sprite: Option<Sprite>,
+    /// WAV files that do not stand in the page yet: each does once.
+    sounds: BTreeMap<usize, &'a [u8]>,
 }
 
 impl Galleries<'_> {
@@ -60,14 +83,21 @@ impl Galleries<'_> {
         }
     }
 
-    /// A tile with words below.
-    fn cell(&self, row: usize, class: &str, below: &[String]) -> String {
-        let lines: String =
-            below.iter().filter(|line| !line.is_empty()).map(|line| format!("<span>{line}</span>")).collect();
-        format!("<div class=\"cell {class}\" style=\"--d:{}px\">{}{lines}</div>", self.shown_px(), self.tile(row))
+    /// A sample that can be heard, the first time that it is shown.
+    fn sound(&mut self, row: usize) -> String {
+        let Some(wav) = self.sounds.remove(&row) else { return String::new() };
+        format!("<audio controls preload=\"none\" src=\"{}\"></audio>", data_uri("audio/wav", wav))
     }
 
-    fn add_neighbors(&self, page: &mut Page) {
+    /// A tile with words below.
+    fn cell(&mut self, row: usize, class: &str, below: &[String]) -> String {
+        let lines: String =
+            below.iter().filter(|line| !line.is_empty()).map(|line| format!("<span>{line}</span>")).collect();
+        let (shown, tile, sound) = (self.shown_px(), self.tile(row), self.sound(row));
+        format!("<div class=\"cell {class}\" style=\"--d:{shown}px\">{tile}{sound}{lines}</div>")
+    }
+
+    fn add_neighbors(&mut self, page: &mut Page) {
         let findings = self.findings;
         let mut body = String::from("<div class=\"panel scroll\">");
         let class_of = |row: usize| escape(findings.class(row).unwrap_or_default());
@@ -94,9 +124,9 @@ impl Galleries<'_> {
         page.section("neighbors", "Neighbors", "Nearest neighbors", &lead, &body);
     }
 
-    fn add_extremes(&self, page: &mut Page) {
+    fn add_extremes(&mut self, page: &mut Page) {
         let findings = self.findings;
-        let row = |title: &str, rows: &mut dyn Iterator<Item = (usize, String)>| {
+        let mut row = |title: &str, rows: &mut dyn Iterator<Item = (usize, String)>| {
             let class_of = |row: usize| escape(findings.class(row).unwrap_or_default());
             let tiles: String = rows.map(|(row, value)| self.cell(row, "", &[class_of(row), value])).collect();
             format!("<h3>{}</h3><div class=\"tiles\">{tiles}</div>", escape(title))
@@ -113,8 +143,9 @@ impl Galleries<'_> {
         page.section("extremes", "Extremes", "Typical and unusual samples", lead, &body);
     }
 
-    fn add_duplicates(&self, page: &mut Page) {
-        let Duplicates { cosine_above, difference_below, pairs } = &self.findings.duplicates;
+    fn add_duplicates(&mut self, page: &mut Page) {
+        let findings = self.findings;
+        let Duplicates { cosine_above, difference_below, pairs } = &findings.duplicates;
         let lead = match difference_below {
             Some(difference) => format!(
                 "Pairs with a cosine of h over {cosine_above} whose pixels differ by under {difference} (root mean square, 0 to 1), \
@@ -132,8 +163,8 @@ impl Galleries<'_> {
         page.section("duplicates", "Duplicates", "Near-duplicates", &lead, &body);
     }
 
-    fn pair(&self, pair: &DuplicatePair) -> String {
-        let tiles = pair.samples.map(|row| self.tile(row));
+    fn pair(&mut self, pair: &DuplicatePair) -> String {
+        let tiles = pair.samples.map(|row| self.tile(row) + &self.sound(row));
         let ids = pair.samples.map(|row| escape(&short(&self.findings.samples[row].id)));
         let difference = pair.difference.map(|difference| format!(", pixels {difference:.3}")).unwrap_or_default();
         format!("<div>{}<br>cosine {:.4}{difference}<br>{}</div>", tiles.concat(), pair.cosine, ids.join("<br>"))

@@ -41,8 +41,8 @@ pub(crate) fn prose(text: &str) -> String {
 }
 
 /// The address of bytes that lie within the page.
-pub(crate) fn data_uri(png: &[u8]) -> String {
-    format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
+pub(crate) fn data_uri(media_type: &str, bytes: &[u8]) -> String {
+    format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(bytes))
 }
 
 /// A page in the making.
@@ -74,7 +74,7 @@ impl Page {
         let mut html = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src \
-             data:; script-src 'unsafe-inline'\">\n{}\
+             data:; media-src data:; script-src 'unsafe-inline'\">\n{}\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n\
              <header>{}</header>\n<nav><div>",

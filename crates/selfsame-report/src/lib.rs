@@ -1,6 +1,6 @@
 //! The page that one looks at: a run, or several side by side, as one HTML file that opens offline.
 //!
-//! Everything is in the file: style, script and images; it asks the network for nothing, and says so to the browser
+//! Everything is in the file: style, script, images and sounds; it asks the network for nothing, and says so to the browser
 //! (`Content-Security-Policy`). Without JavaScript only what appears on hovering is lost. The same run gives the same bytes.
 //!
 //! A page draws what was found and finds nothing itself: records of a run folder come as [`RunRecords`], what is known of
@@ -29,12 +29,13 @@ mod views;
 mod tests;
 
 pub use compare::compare;
-pub use galleries::gallery_samples;
+pub use galleries::{audible_samples, gallery_samples};
 pub use metrics::{End, Metrics, Series, Start};
 pub use records::{DataFacts, Named, PictureFile, PlanFacts, ProjectorFacts, RunRecords, TrainFacts};
 pub use study::{study_page, study_picture};
 pub use tiles::{
-    GALLERY_BYTES, GALLERY_PX, PREVIEW_BYTES, SamplePictures, THUMBNAIL_BYTES, THUMBNAIL_PX, TileSheet, VIEWS_BYTES,
+    GALLERY_BYTES, GALLERY_PX, PREVIEW_BYTES, SOUND_BYTES, SOUNDS, SamplePictures, THUMBNAIL_BYTES, THUMBNAIL_PX,
+    TileSheet, VIEWS_BYTES,
 };
 pub use views::{SheetSample, SheetStep, SheetView, ViewSheet, preview_page};
 
@@ -120,7 +121,7 @@ fn add_pictures(page: &mut Page, run: &RunRecords) {
             let name = escape(&capitalized(&picture.name.replace('_', " ")));
             format!(
                 "<figure><figcaption>{name}</figcaption><img class=\"pic\" alt=\"{name}\" src=\"{}\"><p class=\"note\">{}</p></figure>",
-                data_uri(&picture.png),
+                data_uri("image/png", &picture.png),
                 escape(&picture.caption)
             )
         })

@@ -262,7 +262,7 @@ fn found(table: &FeatureTable, appearance: Option<Rows>) -> Findings {
 }
 
 fn sheet(tiles: usize, bytes: usize) -> TileSheet {
-    TileSheet { png: vec![0; bytes], columns: (tiles as f64).sqrt().ceil() as usize, tile_px: 32 }
+    TileSheet { png: vec![0; bytes], columns: (tiles as f64).sqrt().ceil() as usize, tile_px: [32; 2] }
 }
 
 fn with_findings(findings: &Findings, pictures: Option<&SamplePictures>) -> String {
@@ -276,7 +276,7 @@ fn samples_are_drawn_as_they_were_found_and_within_the_size() {
     let findings = found(&table(2000), None);
     // What the pictures may take at most.
     let gallery = sheet(gallery_samples(&findings).len(), GALLERY_BYTES);
-    let pictures = SamplePictures { thumbnails: sheet(2000, THUMBNAIL_BYTES), gallery };
+    let pictures = SamplePictures { thumbnails: sheet(2000, THUMBNAIL_BYTES), gallery, ..SamplePictures::default() };
     let html = with_findings(&findings, Some(&pictures));
     check_page(&html);
     assert!(html.len() < 5_000_000, "{} bytes", html.len());
@@ -300,7 +300,8 @@ fn galleries_show_the_tiles_of_the_samples_that_they_name() {
     for named in [&findings.typical, &findings.unusual] {
         assert!(named.iter().all(|sample| shown.contains(sample)));
     }
-    let pictures = SamplePictures { thumbnails: sheet(40, 10), gallery: TileSheet { columns: 1000, ..sheet(40, 10) } };
+    let gallery = TileSheet { columns: 1000, ..sheet(40, 10) };
+    let pictures = SamplePictures { thumbnails: sheet(40, 10), gallery, ..SamplePictures::default() };
     let html = with_findings(&findings, Some(&pictures));
     // With one row of tiles, the place of a query's tile is its place among those shown.
     for query in &findings.queries {
@@ -314,6 +315,30 @@ fn galleries_show_the_tiles_of_the_samples_that_they_name() {
     let html = with_findings(&findings, None);
     check_page(&html);
     assert!(!html.contains("data-sprite=") && html.contains(">&lt;b&gt;0/0000&lt;i&gt;.ppm</span>"));
+}
+
+#[test]
+fn sounds_play_when_asked_to_each_from_one_place() {
+    let findings = found(&table(200), None);
+    let (shown, audible) = (gallery_samples(&findings), audible_samples(&findings));
+    assert!(audible.len() <= SOUNDS && audible.iter().all(|row| shown.binary_search(row).is_ok()));
+    let pictures = SamplePictures {
+        thumbnails: sheet(200, 10),
+        gallery: TileSheet { tile_px: [64, 96], ..sheet(shown.len(), 10) },
+        sounds: audible.iter().map(|row| (*row, row.to_string().into_bytes())).collect(),
+    };
+    let html = with_findings(&findings, Some(&pictures));
+    check_page(&html);
+    let player = "<audio controls preload=\"none\" src=\"data:audio/wav;base64,";
+    assert_eq!(html.matches(player).count(), audible.len());
+    assert_eq!(html.matches("<audio").count(), audible.len());
+    assert!(html.contains("media-src data:; script-src") && !html.contains("autoplay"));
+    // Tiles of one and a half times their height.
+    assert!(
+        html.contains(".sg{--n:")
+            && html.contains("--r:0.6667;")
+            && html.contains("class=\"cell q\" style=\"--d:96px\"")
+    );
 }
 
 #[test]
@@ -334,15 +359,20 @@ fn views_stand_behind_their_sample_with_what_was_drawn() {
         augmentation: "random_<crop>".into(),
         parameters: parameters.map(|list| list.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()),
     };
-    let view = |group, step| SheetView { group, size: "28".into(), steps: vec![step] };
+    let view = |group, step| SheetView { group, size: "28 px".into(), steps: vec![step] };
     let samples = vec![
-        SheetSample { id: HOSTILE.into(), views: vec![view(0, step(Some(&[("top_px", 3.0)]))), view(1, step(None))] },
+        SheetSample {
+            id: HOSTILE.into(),
+            views: vec![view(0, step(Some(&[("top_px", 3.0), ("gain_db", -6.0)]))), view(1, step(None))],
+        },
         SheetSample { id: "second".into(), views: vec![view(0, step(Some(&[])))] },
     ];
     let views = ViewSheet { samples, tiles: TileSheet { columns: 3, ..sheet(5, 10) } };
     let page = preview_page(&views, HOSTILE, HOSTILE);
     check_page(&page);
-    for part in ["random &lt;crop&gt;: top 3 px", "random &lt;crop&gt;: left out", "view 2 · group 2 · 28 px"] {
+    for part in
+        ["random &lt;crop&gt;: top 3 px, gain −6 dB", "random &lt;crop&gt;: left out", "view 2 · group 2 · 28 px"]
+    {
         assert!(page.contains(part), "no \"{part}\"");
     }
     // The second sample is the fourth tile.

@@ -27,7 +27,7 @@ pub struct SheetSample {
 pub struct SheetView {
     /// Group of views that it belongs to, from 0.
     pub group: usize,
-    /// Sides that the encoder sees, px.
+    /// Sides that the encoder sees, with their unit.
     pub size: String,
     /// Augmentations, in their order.
     pub steps: Vec<SheetStep>,
@@ -45,7 +45,9 @@ pub struct SheetStep {
 /// Parameters as text: `top 3 px, left 0 px`.
 fn parameters(values: &[(String, f32)]) -> String {
     let value = |(name, value): &(String, f32)| {
-        let (name, unit) = name.strip_suffix("_px").map_or((name.as_str(), ""), |name| (name, " px"));
+        let suffixes = [("_px", " px"), ("_steps", " steps"), ("_db", " dB")];
+        let known = suffixes.iter().find_map(|(suffix, unit)| Some((name.strip_suffix(suffix)?, *unit)));
+        let (name, unit) = known.unwrap_or((name.as_str(), ""));
         format!("{} {}{unit}", name.replace('_', " "), number(f64::from(*value)))
     };
     values.iter().map(value).collect::<Vec<_>>().join(", ")
@@ -83,14 +85,14 @@ pub(crate) fn add_section(page: &mut Page, sheet: &ViewSheet, full: bool) {
         }
         let _ = write!(
             body,
-            "<h3>{}</h3><div class=\"views\"><div class=\"view\">{own}<p><b>sample</b>as it is, centered square</p></div>",
+            "<h3>{}</h3><div class=\"views\"><div class=\"view\">{own}<p><b>sample</b>as it is, cut to its middle</p></div>",
             escape(&sample.id)
         );
         for (v, view) in sample.views.iter().enumerate() {
             let tile = sprite.tile(first + 1 + v, shown, "");
             let _ = write!(
                 body,
-                "<div class=\"view\">{tile}<p><b>view {} · group {} · {} px</b>",
+                "<div class=\"view\">{tile}<p><b>view {} · group {} · {}</b>",
                 v + 1,
                 view.group + 1,
                 view.size

@@ -11,10 +11,10 @@ use crate::import;
 use crate::init::{self, InitSettings};
 use crate::method::{Method, TrivialLoss};
 use crate::methods::{
-    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, deep_belief_network::DeepBeliefNetwork,
+    barlow_twins::BarlowTwins, byol::Byol, clusterfit::Clusterfit, cpc::Cpc, deep_belief_network::DeepBeliefNetwork,
     denoising_autoencoder::DenoisingAutoencoder, dino::Dino, inpainting::Inpainting, invariance_only::InvarianceOnly,
     masked_autoencoder::MaskedAutoencoder, moco::Moco, nnclr::Nnclr, rotation::Rotation, simclr::Simclr,
-    simsiam::Simsiam, swav::Swav, vicreg::Vicreg, vime::Vime,
+    simsiam::Simsiam, swav::Swav, ts2vec::Ts2vec, vicreg::Vicreg, vime::Vime,
 };
 use crate::optim;
 use crate::plan::{Plan, RootSettings};
@@ -105,6 +105,8 @@ pub static METHODS: &[MethodEntry] = &[
     MethodEntry::of::<Vime>(
         "generative, for tables: tells which features of a row are other rows', and what was there",
     ),
+    MethodEntry::of::<Cpc>("contrastive, for signals: predicts the codes of the next steps from the context so far"),
+    MethodEntry::of::<Ts2vec>("contrastive, for signals: a step in two overlapping crops, at every scale of time"),
     MethodEntry::of::<InvarianceOnly>("a demonstration: nothing stops it from collapsing, and the diagnosis says so"),
 ];
 

@@ -1,10 +1,13 @@
 //! What a method's `embed` returns: something of each sample, which the objective then sees for the whole batch.
 //!
 //! One type for each kind of objective: [`TwoViews`] and [`Embeddings`] pull views together, [`Predictions`] and
-//! [`Distillation`] have targets that no gradient reaches, [`Logits`] have classes, [`Losses`] are already losses.
+//! [`Distillation`] have targets that no gradient reaches, [`Logits`] have classes, [`Sequences`] are contrasted
+//! step by step, [`Losses`] are already losses.
 
 use crate::objective::{LossTerms, weighted_means};
-use burn::tensor::Tensor;
+use crate::tensor::lengths::Lengths;
+use crate::tensor::to_vec;
+use burn::tensor::{Tensor, TensorData};
 use std::fmt::Debug;
 
 /// The tensors of [`PerSample`] outputs, each with a row per sample (or several, the same number for every sample).
@@ -76,6 +79,19 @@ pub struct Logits {
     pub classes: Vec<Tensor<2>>,
 }
 
+/// What is made of each step of each sequence of a batch.
+#[derive(Clone, Debug)]
+pub struct Sequences {
+    /// `[batch, steps · width]` each, step by step, with zeros after a sequence's end.
+    values: Vec<Tensor<2>>,
+    /// Steps that there is room for.
+    steps: usize,
+    /// Those that are there, a constant, `[batch, 1]`.
+    lengths: Tensor<2>,
+    /// The representation, a constant, `[batch, width]`.
+    h: Tensor<2>,
+}
+
 /// A loss of each sample.
 #[derive(Clone, Debug)]
 pub struct Loss {
@@ -115,6 +131,30 @@ impl Predictions {
     /// If there are not two.
     pub fn new(predicted: Vec<Tensor<2>>, target: Vec<Tensor<2>>) -> Self {
         Self { predicted: pair(predicted), target: pair(target) }
+    }
+}
+
+impl Sequences {
+    /// Of tensors `[batch, steps, width]` and the representation that was made on the way.
+    pub fn new(values: Vec<Tensor<3>>, lengths: &Lengths, h: Tensor<2>) -> Self {
+        let [batch, steps, _] = values[0].dims();
+        let each = lengths.each(batch, steps).into_iter().map(|length| length as f32).collect::<Vec<_>>();
+        let flat = |x: Tensor<3>| {
+            let [_, _, width] = x.dims();
+            lengths.zero(x).reshape([batch, steps * width])
+        };
+        let each = Tensor::from_data(TensorData::new(each, [batch, 1]), &h.device());
+        Self { values: values.into_iter().map(flat).collect(), steps, lengths: each, h: h.detach() }
+    }
+
+    /// The tensors, `[batch, steps, width]`, and the lengths.
+    pub fn steps(&self) -> (Vec<Tensor<3>>, Lengths) {
+        let of = |x: &Tensor<2>| {
+            let [batch, values] = x.dims();
+            x.clone().reshape([batch, self.steps, values / self.steps])
+        };
+        let lengths = to_vec(self.lengths.clone()).into_iter().map(|length| length as usize).collect();
+        (self.values.iter().map(of).collect(), Lengths::new(lengths, self.steps))
     }
 }
 
@@ -195,6 +235,19 @@ impl PerSample for Logits {
     }
     fn watched(&self) -> &Tensor<2> {
         &self.logits[0]
+    }
+}
+
+impl PerSample for Sequences {
+    fn parts(&self) -> Parts {
+        Parts { learned: self.values.clone(), constant: vec![self.lengths.clone(), self.h.clone()] }
+    }
+    fn with(&self, parts: Parts) -> Self {
+        let [lengths, h] = pair(parts.constant);
+        Self { values: parts.learned, steps: self.steps, lengths, h }
+    }
+    fn watched(&self) -> &Tensor<2> {
+        &self.h
     }
 }
 

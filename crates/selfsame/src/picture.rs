@@ -4,10 +4,11 @@ use crate::tensor::to_vec;
 use burn::tensor::Tensor;
 use selfsame_data::modality::Modality;
 use selfsame_data::settings::DataSettings;
-use selfsame_data::sheet::{Sheet, bars, stretch};
+use selfsame_data::sheet::{Sheet, bars, in_colors, stretch, tile_size, waveform};
+use selfsame_data::signal::SignalView;
 
-/// Side of a vector's picture, px.
-const VECTOR_PX: usize = 64;
+/// Height of a vector's and of a signal's picture, px.
+const DRAWN_PX: usize = 64;
 
 /// A sheet of tiles, `pictures/NAME.png` in the run folder.
 #[derive(Clone, Debug)]
@@ -39,9 +40,16 @@ impl Picture {
         let [_, height, width, channels] = self.tiles.dims();
         let mut values = to_vec(self.tiles.clone());
         let DataSettings { mean, std, range: [low, high], .. } = data;
-        if data.modality == Modality::Vector {
-            let values = values.chunks_exact(channels).flat_map(|features| bars(features, VECTOR_PX)).collect();
-            return Sheet { columns: self.columns, tile: [VECTOR_PX, VECTOR_PX, 1], values }.to_png();
+        let (size, samples) = (tile_size(data, DRAWN_PX), values.chunks_exact(height * width * channels));
+        let drawn = |values: Vec<f32>, depth| {
+            Sheet { columns: self.columns, tile: [size.height, size.width, depth], values }.to_png()
+        };
+        match data.modality {
+            Modality::Image => {}
+            Modality::Vector => return drawn(samples.flat_map(|features| bars(features, DRAWN_PX)).collect(), 1),
+            Modality::Signal => {
+                return drawn(samples.flat_map(|steps| waveform(steps, channels, size)).collect(), 3);
+            }
         }
         match self.scale {
             Scale::Data => {
@@ -49,6 +57,11 @@ impl Picture {
                 values = values.into_iter().enumerate().map(pixel).collect();
             }
             Scale::Tile => values.chunks_exact_mut(height * width * channels).for_each(stretch),
+        }
+        if data.view == SignalView::LogMel {
+            let images = values.chunks_exact(height * width * channels);
+            let values = images.flat_map(|image| in_colors(image, width, channels)).collect();
+            return Sheet { columns: self.columns, tile: [height, width, 3], values }.to_png();
         }
         Sheet { columns: self.columns, tile: [height, width, channels], values }.to_png()
     }

@@ -92,6 +92,12 @@ pub fn plain_and_corrupted(plan: &Plan, method: &str) -> Result<(), Error> {
     ))
 }
 
+/// What methods say that work with one backbone alone.
+pub fn backbone(method: &str, own: &str, given: &str) -> Error {
+    let problem = format!("method.name = \"{method}\" works with backbone.name = \"{own}\", received {given}");
+    Error::setting("backbone.name", problem)
+}
+
 /// Size of every view, flattened over the groups.
 fn view_sizes(plan: &Plan) -> Vec<Size> {
     plan.views.iter().flat_map(|group| std::iter::repeat_n(group.size, group.count)).collect()

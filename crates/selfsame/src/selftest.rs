@@ -2,7 +2,9 @@
 
 use crate::device::Kernels;
 use crate::error::Error;
-use crate::objective::{self, LossTerms, Swap, Temperatures, Units, VicregWeights};
+use crate::objective::{self, LossTerms, Negatives, Swap, Temperatures, Units, VicregWeights};
+use crate::tensor::lengths::Lengths;
+use crate::tensor::ops;
 use crate::tensor::to_vec;
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_base::{DataError, lookup};
@@ -182,6 +184,25 @@ impl Inputs<'_> {
         Ok(input)
     }
 
+    /// The input `name` as sequences `[batch, steps, width]` of the case's `steps`, the input `lengths`, and steps and width.
+    fn sequences(&mut self, name: &str) -> Result<(Tensor<3>, Vec<usize>, [usize; 2]), Error> {
+        let rows = self.take(name, ["batch", "sequence"])?;
+        let [batch, values] = rows.dims();
+        let steps = self.case.whole("steps", 2..=values)?;
+        if !values.is_multiple_of(steps) {
+            return Err(self
+                .case
+                .error(format_args!("steps: {steps} do not divide the {values} values of input {name}")));
+        }
+        let lengths = to_vec(self.take("lengths", ["batch", "1"])?.detach());
+        if let Some(length) = lengths.iter().find(|&&length| !(1..=steps).any(|whole| whole as f32 == length)) {
+            let problem = format_args!("input lengths: expected whole numbers from 1 to {steps}, received {length}");
+            return Err(self.case.error(problem));
+        }
+        let lengths = lengths.into_iter().map(|length| length as usize).collect();
+        Ok((rows.reshape([batch, steps, values / steps]), lengths, [steps, values / steps]))
+    }
+
     /// `PREFIX_0`, `PREFIX_1` and so on, `least` of them or more.
     fn views(&mut self, prefix: &str, least: usize, axes: [&'static str; 2]) -> Result<Vec<Tensor<2>>, Error> {
         let count = (0..).take_while(|i| self.left.contains_key(format!("{prefix}_{i}").as_str())).count();
@@ -254,6 +275,36 @@ const OBJECTIVES_BY_NAME: &[(&str, Evaluate)] = &[
             covariance: of.case.parameter("covariance_weight")?,
         };
         Ok(objective::vicreg(a, b, weights))
+    }),
+    ("cpc", |of| {
+        let (z, lengths, [steps, width]) = of.sequences("z")?;
+        let predictions = of.views("prediction", 1, ["batch", "sequence"])?;
+        let batch = z.dims()[0];
+        let cut = |(k, p): (usize, Tensor<2>)| p.reshape([batch, steps, width]).slice([0..batch, 0..steps - k]);
+        of.case.whole("ahead", predictions.len()..=predictions.len().min(steps - 1))?;
+        let predictions: Vec<_> = (1..).zip(predictions).map(cut).collect();
+        let negatives = [Negatives::Batch, Negatives::Sequence, Negatives::Both][of.case.whole("negatives", 0..=2)?];
+        Ok(objective::cpc(&z, &predictions, &lengths, negatives))
+    }),
+    ("ts2vec", |of| {
+        let (a, lengths, [steps, width]) = of.sequences("a")?;
+        let b = of.take("b", ["batch", "sequence"])?.reshape([a.dims()[0], steps, width]);
+        Ok(objective::ts2vec(a, b, &Lengths::new(lengths, steps), of.case.parameter("alpha")?))
+    }),
+    ("gru", |of| {
+        let (x, lengths, [steps, gates]) = of.sequences("x")?;
+        let weight = of.take("weight", ["state", "gates"])?;
+        let bias = of.take("bias", ["1", "gates"])?;
+        if weight.dims() != [gates / 3, gates] || bias.dims()[1] != gates {
+            let problem = format_args!("input weight: expected [gates / 3, gates], received {:?}", weight.dims());
+            return Err(of.case.error(problem));
+        }
+        let states = ops::gru(x, weight, bias.squeeze_dim(0));
+        let last = Lengths::new(lengths, steps).last(states.clone());
+        Ok(objective::weighted_means(vec![
+            ("states", states.square().mean_dim(2).mean_dim(1).squeeze_dim(2), 1.0),
+            ("last", last.mean_dim(1), 1.0),
+        ]))
     }),
     ("swav", |of| {
         let views = of.views("view", 2, BATCH)?;
@@ -349,7 +400,7 @@ mod tests {
     #[test]
     fn objectives_agree_with_the_reference_in_value_and_gradient() {
         let rows = objectives(OBJECTIVES, &Device::flex()).expect("the built-in cases are well formed");
-        assert_eq!(rows.len(), 72);
+        assert_eq!(rows.len(), 84);
         for row in rows {
             assert!(row.passes(), "{row:?}");
         }
@@ -416,6 +467,9 @@ mod tests {
             ("swav", "iterations", [json!(-1), json!(1e18), json!("x")]),
             ("dino", "large", [json!(0), json!(1e18), json!(-2)]),
             ("masked_patches", "normalized", [json!(2), json!(0.5), json!(-1)]),
+            ("cpc", "negatives", [json!(3), json!(0.5), json!(-1)]),
+            ("cpc", "ahead", [json!(1), json!(3), json!("x")]),
+            ("ts2vec", "steps", [json!(0), json!(5), json!(1e18)]),
             ("vime", "category", [json!(4), json!(0.5), json!(-1)]),
             ("contrastive_divergence", "gaussian", [json!(2), json!(0.5), json!(null)]),
         ] {

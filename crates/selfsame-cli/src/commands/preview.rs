@@ -49,7 +49,8 @@ impl ShowViews {
         atomic::write(&png, &sheet)?;
         atomic::write(
             &page,
-            preview_page(&report::view_sheet(&shown, PREVIEW_BYTES), &title, &plan.to_toml()).as_bytes(),
+            preview_page(&report::view_sheet(&shown, plan.data.modality, PREVIEW_BYTES), &title, &plan.to_toml())
+                .as_bytes(),
         )?;
         terminal::show(&sheet);
         terminal::print(format_args!("{}\n{}", png.display(), page.display()));

@@ -12,10 +12,12 @@ use selfsame::embed::Tables;
 use selfsame::plan::Plan;
 use selfsame::provenance;
 use selfsame::trainer::WeightsOf;
+use selfsame_base::DataError;
 use selfsame_base::atomic;
 use selfsame_base::commands::Command;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::modality::Modality;
+use selfsame_data::playback::{AUDIBLE, wav};
 use selfsame_data::preview::{Preview, Shown, ShownView};
 use selfsame_data::settings::DataRequest;
 use selfsame_data::sheet::Sheet;
@@ -24,9 +26,10 @@ use selfsame_evaluate::findings::{FindOptions, Findings, MapKind};
 use selfsame_evaluate::metadata::groupings;
 use selfsame_evaluate::table::Table;
 use selfsame_report::{
-    self as pages, GALLERY_BYTES, GALLERY_PX, RunRecords, SamplePictures, SheetSample, SheetStep, SheetView,
-    THUMBNAIL_BYTES, THUMBNAIL_PX, TileSheet, VIEWS_BYTES, ViewSheet,
+    self as pages, GALLERY_BYTES, GALLERY_PX, RunRecords, SOUND_BYTES, SamplePictures, SheetSample, SheetStep,
+    SheetView, THUMBNAIL_BYTES, THUMBNAIL_PX, TileSheet, VIEWS_BYTES, ViewSheet,
 };
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -160,7 +163,7 @@ pub fn find(
     metadata: Option<&Table>,
 ) -> Result<Findings> {
     let plain = plain.of_samples(&plain.indices[..plain.indices.len().min(SAMPLES)]);
-    let thumbnails = Sheet::of_samples(dataset, &plain.indices, &plan.data, thumbnail_side(plan, THUMBNAIL_PX))?;
+    let thumbnails = Sheet::of_samples(dataset, &plain.indices, &plan.data, THUMBNAIL_PX)?;
     let findings = Findings::find(
         &plain.h,
         FindOptions {
@@ -179,13 +182,6 @@ pub fn find(
     Ok(findings)
 }
 
-fn thumbnail_side(plan: &Plan, most: usize) -> usize {
-    match plan.data.modality {
-        Modality::Image => plan.data.size.longer().min(most),
-        Modality::Vector | Modality::Signal => most,
-    }
-}
-
 /// The report of a run folder, whatever state it is in.
 fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: &Result<Findings, String>) -> Result<String> {
     let records = RunRecords::read(folder)?;
@@ -196,7 +192,7 @@ fn page(folder: &Path, run: Option<(&Plan, &Arc<Dataset>)>, findings: &Result<Fi
     let views = match run {
         Some((plan, dataset)) => {
             let shown = Preview::new(dataset, &plan.data, plan.training_views()?, SHOWN_SAMPLES, SHOWN_PX);
-            shown.map(|shown| view_sheet(&shown, VIEWS_BYTES)).map_err(|error| format!("{error}."))
+            shown.map(|shown| view_sheet(&shown, plan.data.modality, VIEWS_BYTES)).map_err(|error| format!("{error}."))
         }
         None => Err("the run's data cannot be opened.".into()),
     };
@@ -215,28 +211,48 @@ fn pictures(findings: &Findings, plan: &Plan, dataset: &Dataset) -> Result<Sampl
     let indices: Vec<usize> = findings.samples.iter().map(|sample| sample.index).collect();
     let shown: Vec<usize> = pages::gallery_samples(findings).iter().map(|&sample| indices[sample]).collect();
     let sheet = |indices: &[usize], px: usize, bytes: usize| -> Result<TileSheet> {
-        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, &plan.data, thumbnail_side(plan, px))?, bytes))
+        Ok(tile_sheet(&Sheet::of_samples(dataset, indices, &plan.data, px)?, bytes))
     };
     Ok(SamplePictures {
         thumbnails: sheet(&indices, THUMBNAIL_PX, THUMBNAIL_BYTES)?,
         gallery: sheet(&shown, GALLERY_PX, GALLERY_BYTES)?,
+        sounds: sounds(findings, plan, dataset)?,
     })
 }
 
+/// WAV files of the samples that are worth hearing first, where they can be heard.
+fn sounds(findings: &Findings, plan: &Plan, dataset: &Dataset) -> Result<BTreeMap<usize, Vec<u8>>> {
+    let audible = if plan.data.rate < AUDIBLE { Vec::new() } else { pages::audible_samples(findings) };
+    let most_bytes = SOUND_BYTES / audible.len().max(1);
+    let mut sounds = BTreeMap::new();
+    for row in audible {
+        match dataset.waveform(findings.samples[row].index) {
+            Ok(signal) => sounds.insert(row, wav(&signal, plan.data.rate, most_bytes).map_err(anyhow::Error::msg)?),
+            // It could be read when it was embedded.
+            Err(DataError::Sample { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(sounds)
+}
+
 fn tile_sheet(sheet: &Sheet, most_bytes: usize) -> TileSheet {
-    let (png, tile_px) = sheet.to_sprite_within(most_bytes);
-    TileSheet { png, columns: sheet.shown_columns(), tile_px }
+    let (png, size) = sheet.to_sprite_within(most_bytes);
+    TileSheet { png, columns: sheet.shown_columns(), tile_px: size.sides() }
 }
 
 /// What the encoder is shown, as a page takes it in.
-pub fn view_sheet(shown: &Preview, most_bytes: usize) -> ViewSheet {
+pub fn view_sheet(shown: &Preview, modality: Modality, most_bytes: usize) -> ViewSheet {
     let step = |(augmentation, drawn): &(&str, Option<Vec<(&'static str, f32)>>)| SheetStep {
         augmentation: (*augmentation).to_owned(),
         parameters: drawn.as_ref().map(|all| all.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()),
     };
     let view = |view: &ShownView| SheetView {
         group: view.group,
-        size: view.size.to_string(),
+        size: match modality {
+            Modality::Signal => format!("{} steps", view.size.width),
+            Modality::Image | Modality::Vector => format!("{} px", view.size),
+        },
         steps: view.steps.iter().map(step).collect(),
     };
     let sample = |sample: &Shown| SheetSample { id: sample.id.clone(), views: sample.views.iter().map(view).collect() };

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use selfsame::selftest::{self, GRADIENT_TOLERANCE, VALUE_TOLERANCE};
 use selfsame_base::files;
-use selfsame_data::augment::golden;
+use selfsame_data::augment::{golden, signal};
 use selfsame_kernels::{Isa, conv};
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub struct Selftest {
     /// Golden objectives, in the format of crates/selfsame/tests/golden/objectives.json
     #[arg(long, value_name = "FILE")]
     objectives: Option<PathBuf>,
-    /// Golden augmentations, in the format of crates/selfsame-data/tests/golden/augmentations.json
+    /// Golden augmentations of images, in the format of crates/selfsame-data/tests/golden/augmentations.json
     #[arg(long, value_name = "FILE")]
     augmentations: Option<PathBuf>,
 }
@@ -60,7 +60,8 @@ impl Selftest {
             "tolerance"
         ));
 
-        let deviations = golden::selftest(&read(self.augmentations, golden::GOLDEN)?)?;
+        let mut deviations = golden::selftest(&read(self.augmentations, golden::GOLDEN)?)?;
+        deviations.extend(signal::golden::selftest());
         terminal::print(format_args!("\n{:46} {:>9} {:>9}", "augmentation", "cases", "largest"));
         for d in &deviations {
             let verdict = if d.largest <= golden::TOLERANCE { "ok" } else { "FAILED" };

@@ -6,6 +6,7 @@
 
 use super::{Augmentation, Augmentations, Draw, View, ViewShape};
 use crate::image::{Image, Size};
+use crate::modality::Modality;
 use selfsame_base::DataError;
 use selfsame_base::rng::ViewRng;
 use selfsame_config::Choice;
@@ -27,6 +28,8 @@ pub struct Dial {
     keys: &'static str,
     /// Position of the strength among the values drawn, where the keys cannot pin it.
     pinned: Option<usize>,
+    /// The one modality that it is for, where the augmentation serves more.
+    only: Option<Modality>,
 }
 
 const fn dial(
@@ -35,7 +38,7 @@ const fn dial(
     strengths: &'static [f32],
     keys: &'static str,
 ) -> Dial {
-    Dial { augmentation, parameter, unit, neutral, strengths, keys, pinned: None }
+    Dial { augmentation, parameter, unit, neutral, strengths, keys, pinned: None, only: None }
 }
 
 const fn jitter(
@@ -78,6 +81,22 @@ pub static DIALS: &[Dial] = &[
     dial(["random_erase", "area", ""], 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], "scale = [$, $]\nratio = [1.0, 1.0]\np = 1.0"),
     dial(["feature_corruption", "share", ""], 0.0, &[0.1, 0.2, 0.3, 0.4, 0.6], "rate = $\np = 1.0"),
     dial(["feature_dropout", "share", ""], 0.0, &[0.1, 0.2, 0.3, 0.4, 0.6], "rate = $\np = 1.0"),
+    dial(["random_crop", "share", ""], 1.0, &[0.9, 0.8, 0.65, 0.5, 0.25], "scale = [$, $]\np = 1.0"),
+    dial(["jitter", "sigma", ""], 0.0, &[0.05, 0.1, 0.2, 0.4, 0.8], "sigma = [$, $]\np = 1.0"),
+    dial(["scaling", "sigma", ""], 0.0, &[0.05, 0.1, 0.2, 0.4, 0.8], "sigma = $\np = 1.0"),
+    dial(["random_gain", "louder", " dB"], 0.0, &[1.0, 3.0, 6.0, 12.0, 20.0], "gain_db = [$, $]\np = 1.0"),
+    dial(["random_gain", "quieter", " dB"], 0.0, &[-1.0, -3.0, -6.0, -12.0, -20.0], "gain_db = [$, $]\np = 1.0"),
+    dial(["magnitude_warp", "sigma", ""], 0.0, &[0.1, 0.2, 0.3, 0.5, 0.8], "sigma = $\np = 1.0"),
+    dial(["time_warp", "sigma", ""], 0.0, &[0.1, 0.2, 0.3, 0.5, 0.8], "sigma = $\np = 1.0"),
+    Dial { pinned: Some(0), ..dial(["permutation", "segments", ""], 1.0, &[2.0, 3.0, 5.0, 8.0, 16.0], "p = 1.0") },
+    dial(["time_shift", "share at most", ""], 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], "share = $\np = 1.0"),
+    dial(["channel_dropout", "share", ""], 0.0, &[0.1, 0.2, 0.3, 0.5, 0.8], "rate = $\np = 1.0"),
+    // Of photos it would say nothing.
+    Dial {
+        only: Some(Modality::Signal),
+        ..dial(["time_mask", "share", ""], 0.0, &[0.05, 0.1, 0.2, 0.3, 0.5], "share = [$, $]\np = 1.0")
+    },
+    dial(["band_stop", "octaves", ""], 0.0, &[0.25, 0.5, 1.0, 1.5, 2.0], "octaves = [$, $]\np = 1.0"),
 ];
 
 /// All four without effect; the one that is turned is set afterwards.
@@ -88,6 +107,9 @@ const COLOR_JITTER: &str = "brightness = 0.0\ncontrast = 0.0\nsaturation = 0.1\n
 impl Dial {
     /// The augmentation at each strength; `None` where views of `shape` do not allow it.
     pub fn build(&self, shape: ViewShape) -> Option<Vec<Box<dyn Augmentation>>> {
+        if self.only.is_some_and(|only| only != shape.modality) {
+            return None;
+        }
         let at = |&strength: &f32| -> Result<Box<dyn Augmentation>, DataError> {
             let text = self.keys.replace('$', &format!("{strength:?}"));
             let keys = text.parse().expect("keys of dials are TOML");
@@ -146,7 +168,6 @@ mod tests {
     use super::*;
     use crate::augment::{Normalization, Pipeline};
     use crate::image::Pixels;
-    use crate::modality::Modality;
     use selfsame_base::rng::{Purpose, StreamRng};
 
     fn image(channels: usize) -> Image {
@@ -171,7 +192,9 @@ mod tests {
     fn every_dial_moves_an_image_and_color_is_left_out_where_there_is_none() {
         let mut gray = 0;
         let all = Augmentations::default();
-        let of_images = DIALS.iter().filter(|dial| all.of(Modality::Image).any(|own| own.name == dial.augmentation));
+        let of_images = DIALS
+            .iter()
+            .filter(|dial| dial.only.is_none() && all.of(Modality::Image).any(|own| own.name == dial.augmentation));
         for dial in of_images.clone() {
             for strength in 0..dial.strengths.len() {
                 let [moved, plain] = turned(dial, 3, strength).unwrap();
@@ -190,6 +213,39 @@ mod tests {
         assert_eq!(names, ["gaussian_noise", "feature_corruption", "feature_dropout"]);
         let all = Augmentations::default();
         assert!(names.iter().all(|name| all.of(Modality::Vector).any(|own| own.name == *name)));
+    }
+
+    #[test]
+    fn every_dial_of_signals_moves_one_more_and_more() {
+        let shape = ViewShape::signal(64, 2);
+        let mut rng = StreamRng::new(1, Purpose::Survey, 0, 0, 0);
+        let sample = Image::new(1, 64, 2, Pixels::F32((0..128).map(|_| rng.normal()).collect()));
+        let all = Augmentations::default();
+        let mut names: Vec<&str> = Vec::new();
+        for dial in DIALS.iter().filter(|dial| all.of(Modality::Signal).any(|own| own.name == dial.augmentation)) {
+            // How far the view is from the sample, over many draws.
+            let moved: Vec<f32> = dial
+                .build(shape)
+                .unwrap()
+                .into_iter()
+                .map(|step| {
+                    let (mut view, mut plain) = (View::default(), View::default());
+                    plain.load(&sample);
+                    let distances = (0..200).map(|seed| {
+                        view.load(&sample);
+                        let draw = step.draw(sample.size(), &mut StreamRng::new(seed, Purpose::View, 0, 0, 0));
+                        step.apply(&mut view, &draw);
+                        view.values().iter().zip(plain.values()).map(|(a, b)| (a - b).powi(2)).sum::<f32>()
+                    });
+                    distances.sum()
+                })
+                .collect();
+            let more = moved.windows(2).filter(|pair| pair[0] < pair[1]).count();
+            assert!(moved[0] > 0.0 && more >= 3, "{dial:?}: {moved:?}");
+            names.push(dial.augmentation);
+        }
+        names.dedup();
+        assert!(names.iter().copied().eq(all.of(Modality::Signal).map(|entry| entry.name)), "each has one: {names:?}");
     }
 
     #[test]

@@ -148,12 +148,17 @@ pub fn selftest(json: &str) -> Result<Vec<Deviation>, DataError> {
         let deviations = ours.iter().zip(&reference).map(|(a, b)| (a - b).abs());
         // What is no number deviates as far as can be.
         let largest = deviations.fold(0.0, |m: f32, d| if d.is_nan() { f32::INFINITY } else { m.max(d) });
-        match table.iter_mut().find(|row| row.operation == case.operation) {
-            Some(row) => (row.cases, row.largest) = (row.cases + 1, row.largest.max(largest)),
-            None => table.push(Deviation { operation: case.operation.clone(), cases: 1, largest }),
-        }
+        record(&mut table, &case.operation, largest);
     }
     Ok(table)
+}
+
+/// Adds a case's largest deviation to its operation's.
+pub(super) fn record(table: &mut Vec<Deviation>, operation: &str, largest: f32) {
+    match table.iter_mut().find(|row| row.operation == operation) {
+        Some(row) => (row.cases, row.largest) = (row.cases + 1, row.largest.max(largest)),
+        None => table.push(Deviation { operation: operation.to_owned(), cases: 1, largest }),
+    }
 }
 
 #[cfg(test)]

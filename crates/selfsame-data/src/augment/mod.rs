@@ -3,7 +3,7 @@
 //! Parameters are drawn, then applied. So the same draw can be shown, replayed, measured, or used as a target, and
 //! an operation can be compared with a reference at fixed parameters.
 //!
-//! A new augmentation is one file in [`image`] or [`vector`], one `mod` line and one line in `ENTRIES` there; or, outside of
+//! A new augmentation is one file in [`image`], [`signal`] or [`vector`], one `mod` line and one line in `ENTRIES` there; or, outside of
 //! this crate, one file and [`Augmentations::with`].
 
 mod context;
@@ -14,6 +14,7 @@ mod others;
 mod pipeline;
 mod registry;
 mod resample;
+pub mod signal;
 #[cfg(test)]
 mod tests;
 pub mod vector;

@@ -1,6 +1,6 @@
 //! The augmentations that plans may name, and how one is built.
 
-use super::{Augmentation, AugmentationContext, ViewShape, image, vector};
+use super::{Augmentation, AugmentationContext, ViewShape, image, signal, vector};
 use crate::modality::Modality;
 use selfsame_base::{DataError, lookup};
 use selfsame_config::{Choice, Key};
@@ -28,7 +28,7 @@ pub struct Augmentations(Arc<[&'static AugmentationEntry]>);
 impl Default for Augmentations {
     /// Those of this crate.
     fn default() -> Self {
-        Self(image::ENTRIES.iter().chain(vector::ENTRIES).collect())
+        Self(image::ENTRIES.iter().chain(vector::ENTRIES).chain(signal::ENTRIES).collect())
     }
 }
 

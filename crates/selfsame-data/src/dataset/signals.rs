@@ -1,6 +1,7 @@
 //! Signals of a data set: what is looked at when it is opened, and what each becomes when it is read.
 
-use super::{Dataset, PROBES};
+use super::{Dataset, PROBES, hash_pixels};
+use crate::budget::Share;
 use crate::decode::{SoundDecoder, SoundHeader};
 use crate::image::{Image, Pixels, Size};
 use crate::modality::Modality;
@@ -50,8 +51,9 @@ impl Signals {
         if settings.normalize == Normalize::Sample && !is_signal {
             return refused("data.normalize", "sample", "for signals");
         }
-        if settings.tile > 0 && is_signal {
-            return Err(DataError::setting("data.tile", "tiles are cut of images, and these data are signals"));
+        let of_images = [("data.tile", settings.tile > 0), ("data.bands", !settings.bands.is_empty())];
+        if let Some((key, _)) = of_images.into_iter().find(|(_, is_set)| is_signal && *is_set) {
+            return Err(DataError::setting(key, "is for image files, and these data are signals; leave the key out"));
         }
         let log_mel = (settings.view == SignalView::LogMel).then_some(LogMelSettings {
             rate: 0,
@@ -64,6 +66,7 @@ impl Signals {
             rate: settings.rate.unwrap_or(0),
             channels: settings.channels.unwrap_or(1),
             max_seconds: settings.max_seconds,
+            cut_off: settings.cut_off,
             memory_bytes: (settings.decode_mb as u64) << 20,
         };
         let (missing, normalize) = (settings.missing, settings.normalize);
@@ -97,12 +100,46 @@ impl Signals {
 }
 
 impl Dataset {
+    /// A signal as it is read, whatever it is looked at as: what a person can listen to.
+    ///
+    /// # Errors
+    /// If it cannot be read, or the data are no signals.
+    pub fn waveform(&self, index: usize) -> Result<Image, DataError> {
+        if self.source.modality() != Modality::Signal {
+            return Err(DataError::sample(self.id(index), "is no signal"));
+        }
+        Ok(self.load_signal(index)?.0)
+    }
+
+    /// A signal without gaps, before it becomes anything else.
+    pub(super) fn load_signal(&self, index: usize) -> Result<(Image, Share), DataError> {
+        let share = self.share_of_row(index);
+        match (self.source.get(index)?, share) {
+            (Encoded::Image(image), Some(share)) => {
+                self.learn(index, |hash| hash_pixels(&image.pixels, hash));
+                let mended =
+                    self.signals.mended(image).map_err(|problem| DataError::sample(self.id(index), problem))?;
+                Ok((mended.0, share))
+            }
+            (Encoded::Sound(file), None) => {
+                let (bytes, _share) = self.read(index, &file)?;
+                drop(file);
+                self.learn(index, |hash| {
+                    hash.update(&bytes);
+                });
+                self.signals.sounds.decode(&bytes, &self.id(index))
+            }
+            _ => unreachable!("signals are arrays, which state their shape, and sound files"),
+        }
+    }
+
     /// Arrays and files of text hold their signals as numbers; some are looked at for gaps.
     pub(super) fn take_signals(
         &mut self,
-        [_, steps, channels]: [usize; 3],
+        [height, steps, channels]: [usize; 3],
         settings: &DataRequest,
     ) -> Result<(), DataError> {
+        self.check_size(Size { height, width: steps })?;
         if let Some(wanted) = settings.channels.filter(|&wanted| wanted != channels) {
             let problem = format!("the data have {channels} channels, {wanted} are asked for; leave the key out");
             return Err(DataError::setting("data.channels", problem));
@@ -134,6 +171,8 @@ impl Dataset {
                 "{path}: signals end where only values are left that are not a number, of {looked} looked at the shortest after {shortest} of {steps} steps"
             ));
         }
+        // Those that were not looked at may be shorter.
+        let shortest = if self.source.is_uniform() { shortest } else { shortest.min(steps - 1) };
         self.take_lengths([shortest, steps], channels, settings)
     }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::augment::Augmentations;
 use crate::loader::{Batching, EvalLoader, EvalPlan, TrainLoader, ViewPlan, Views};
+use crate::record::Changes;
 use crate::settings::{DataRequest, DataSettings};
 use selfsame_base::npy::npy_header;
 use selfsame_config::Settings;
@@ -516,4 +517,27 @@ fn what_is_read_of_one_tile_is_known_of_all_of_its_file() {
     write_gray(&folder.path().join("a/large.pgm"), [18, 18], |y, x| (y * x) as u8);
     let error = data.sample(4).unwrap_err().to_string();
     assert!(error.contains("a/large.pgm[y=4,x=25]: the image has 18×18 px now"), "{error}");
+}
+
+#[test]
+fn signals_in_memory_have_any_lengths_and_their_views_end_in_nan() {
+    let signal = |values: &[f32]| Image::new(1, values.len() / 2, 2, Pixels::F32(values.to_vec()));
+    let [long, short] = [signal(&[1.0, 5.0, 3.0, 7.0, 1.0, 5.0, 3.0, 7.0]), signal(&[1.0, 5.0, 3.0, 7.0])];
+    let data = Dataset::in_memory(Memory::signals(vec![long, short]).unwrap()).unwrap();
+    assert_eq!((data.modality(), data.channels(), data.default_size()), (Modality::Signal, 2, Size::of([1, 4])));
+    assert_eq!(data.uniform_size(), None);
+    let settings = settings(&data);
+    assert_eq!((&settings.mean[..], &settings.std[..]), (&[2.0, 6.0][..], &[1.0, 1.0][..]));
+    let batching = Batching { batch_size: 2, seed: 0, threads: 1 };
+    let plan = EvalPlan::plain(&settings, batching).unwrap();
+    let views = EvalLoader::new(Arc::new(data), plan, None).unwrap().next_batch().unwrap().unwrap();
+    let (shape, values) = (views.groups[0].shape, &views.groups[0].data[0]);
+    assert_eq!(shape, [1, 4, 2]);
+    assert_eq!(values[..8], [-1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0]);
+    assert_eq!(values[8..12], [-1.0, -1.0, 1.0, 1.0]);
+    assert!(values[12..].iter().all(|value| value.is_nan()));
+    let refused = |signals: Vec<Image>| Memory::signals(signals).unwrap_err().to_string();
+    assert_eq!(refused(vec![]), "memory: no signal at all");
+    let other = vec![signal(&[1.0, 2.0]), Image::new(1, 1, 1, Pixels::F32(vec![1.0]))];
+    assert_eq!(refused(other), "memory[1]: expected a signal [1, time, 2], received [1, 1, 1]");
 }

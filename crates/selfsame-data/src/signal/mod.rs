@@ -42,6 +42,22 @@ impl Normalize {
     pub const WORDS: &'static [&'static str] = &["channel", "sample"];
 }
 
+/// What is done about a sound that ends amid a packet (`data.cut_off`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutOff {
+    /// The sample is a bad one.
+    #[default]
+    Refuse,
+    /// It is what lies before that packet.
+    Keep,
+}
+
+impl CutOff {
+    /// The words by which recipes name them.
+    pub const WORDS: &'static [&'static str] = &["refuse", "keep"];
+}
+
 /// Subtracts from each channel of a signal its mean and divides by its deviation; of a constant channel 0 is left.
 pub fn standardize(signal: &mut Image) {
     let Pixels::F32(values) = &mut signal.pixels else { unreachable!("signals are made of floats before") };

@@ -43,8 +43,8 @@ fn block(index: usize, size: usize, total: usize) -> Range<usize> {
 impl ConvShape {
     fn input_patches<'a>(&self, x: &'a [f32]) -> Patches<'a> {
         let axis = |span: Span, len, out| {
-            let Span { kernel, stride, padding } = span;
-            Axis { len, out, stride, offset: -(padding as isize), taps: kernel }
+            let Span { kernel, stride, before, .. } = span;
+            Axis { len, out, stride, offset: -(before as isize), taps: kernel }
         };
         Patches {
             x,
@@ -137,15 +137,15 @@ struct Class {
 impl Class {
     /// The class `residue` of an axis of `len` inputs and `out` outputs; `None` if no tap reaches it or it is empty.
     fn new(span: Span, len: usize, out: usize, residue: usize) -> Option<Class> {
-        let Span { kernel, stride, padding } = span;
-        // Output o, tap t touches input o·stride + t − padding, so a class is met by the taps t ≡ residue + padding.
-        let first_tap = (residue + padding) % stride;
+        let Span { kernel, stride, before, .. } = span;
+        // Output o, tap t touches input o·stride + t − before, so a class is met by the taps t ≡ residue + before.
+        let first_tap = (residue + before) % stride;
         if residue >= len || first_tap >= kernel {
             return None;
         }
         let taps = (kernel - first_tap).div_ceil(stride);
         let last_tap = first_tap + (taps - 1) * stride;
-        let offset = ((residue + padding) as isize - last_tap as isize) / stride as isize;
+        let offset = ((residue + before) as isize - last_tap as isize) / stride as isize;
         let axis = Axis { len: out, out: (len - residue).div_ceil(stride), stride: 1, offset, taps };
         Some(Class { residue, axis, last_tap })
     }

@@ -48,25 +48,35 @@ fn choose_tile(named: Option<&str>) -> Result<usize, TileError> {
     }
 }
 
-/// How a kernel moves along one axis.
+/// How a kernel, or the window of a pooling, moves along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
     /// Length of the kernel.
     pub kernel: usize,
     /// Its step.
     pub stride: usize,
-    /// Zeros before the input, and as many after it.
-    pub padding: usize,
+    /// Values that are added before the input: zeros, or in a pooling nothing.
+    pub before: usize,
+    /// The same after it.
+    pub after: usize,
 }
 
 impl Span {
+    /// With the same padding before and after.
+    pub const fn padded(kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { kernel, stride, before: padding, after: padding }
+    }
+
     /// Outputs on `len` inputs.
-    fn out(&self, len: usize) -> usize {
-        let Self { kernel, stride, padding } = *self;
-        let padded = len + 2 * padding;
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn out(&self, len: usize) -> usize {
+        let Self { kernel, stride, before, after } = *self;
+        let padded = before + len + after;
         assert!(
             kernel > 0 && stride > 0 && padded >= kernel,
-            "no output position: a kernel of {kernel} and stride {stride} on {len} + 2 · {padding} values"
+            "no output position: a kernel of {kernel} and stride {stride} on {before} + {len} + {after} values"
         );
         (padded - kernel) / stride + 1
     }
@@ -170,7 +180,7 @@ impl Algorithm {
     ///
     /// Below eight channels the transforms cost more than the multiplications they save.
     fn of(conv: &ConvShape, largest: usize) -> Algorithm {
-        let three = |span: Span| span.kernel == 3 && span.stride == 1 && span.padding <= 2;
+        let three = |span: Span| span.kernel == 3 && span.stride == 1 && span.before <= 2 && span.before == span.after;
         // Winograd's transforms are of square tiles and pad alike on all sides.
         if !three(conv.y) || conv.y != conv.x || conv.channels_in.min(conv.channels_out) < 8 {
             return Algorithm::Direct;

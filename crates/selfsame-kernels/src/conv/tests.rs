@@ -11,8 +11,8 @@ fn reference(conv: &ConvShape, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3
     for n in 0..conv.batch {
         for (i, j) in (0..out_height).flat_map(|i| (0..out_width).map(move |j| (i, j))) {
             for (ky, kx) in (0..height).flat_map(|ky| (0..width).map(move |kx| (ky, kx))) {
-                let row = (i * conv.y.stride + ky).wrapping_sub(conv.y.padding);
-                let column = (j * conv.x.stride + kx).wrapping_sub(conv.x.padding);
+                let row = (i * conv.y.stride + ky).wrapping_sub(conv.y.before);
+                let column = (j * conv.x.stride + kx).wrapping_sub(conv.x.before);
                 if row >= conv.height || column >= conv.width {
                     continue;
                 }
@@ -69,7 +69,7 @@ fn relative_error(a: &[f32], b: &[f64]) -> f64 {
 
 fn algorithms(conv: &ConvShape) -> &'static [(Algorithm, f64)] {
     let all = &[(Algorithm::Direct, 1e-5), (Algorithm::Winograd2, 1e-5), (Algorithm::Winograd4, 1e-4)];
-    let three = conv.y.kernel == 3 && conv.y.stride == 1 && conv.y.padding <= 2;
+    let three = conv.y.kernel == 3 && conv.y.stride == 1 && conv.y.before <= 2 && conv.y.before == conv.y.after;
     if three && conv.y == conv.x { all } else { &all[..1] }
 }
 
@@ -93,7 +93,7 @@ const fn conv(
     [channels_in, channels_out]: [usize; 2],
     [kernel, stride, padding]: [usize; 3],
 ) -> ConvShape {
-    let span = Span { kernel, stride, padding };
+    let span = Span::padded(kernel, stride, padding);
     ConvShape { batch, height, width, channels_in, channels_out, y: span, x: span }
 }
 
@@ -109,27 +109,35 @@ const fn oblong(
     ConvShape { y: conv([batch, height, width], channels, y).y, ..square }
 }
 
+/// All padding of both axes before the input: an output sees what is behind it.
+const fn causal(conv: ConvShape) -> ConvShape {
+    let (y, x) = (conv.y, conv.x);
+    let y = Span { before: y.before + y.after, after: 0, ..y };
+    ConvShape { y, x: Span { before: x.before + x.after, after: 0, ..x }, ..conv }
+}
+
 #[test]
 fn shapes_of_networks_agree_with_the_definition() {
     for shape in [
-        conv([2, 8, 8], [3, 16], [3, 1, 1]),                // small stem
-        conv([1, 17, 15], [3, 20], [7, 2, 3]),              // ImageNet stem
-        conv([2, 8, 8], [16, 32], [3, 2, 1]),               // first block of a stage
-        conv([2, 9, 7], [16, 32], [1, 2, 0]),               // its shortcut
-        conv([3, 5, 6], [32, 48], [1, 1, 0]),               // bottleneck
-        conv([1, 8, 8], [3, 32], [4, 4, 0]),                // patch embedding
-        conv([2, 6, 5], [16, 16], [5, 1, 2]),               // wide kernel
-        conv([3, 1, 1], [40, 17], [3, 1, 1]),               // 1×1 map
-        conv([1, 2, 9], [64, 64], [3, 1, 1]),               // flat map
-        conv([1, 4, 4], [16, 16], [3, 1, 0]),               // no padding
-        conv([1, 3, 4], [16, 16], [3, 1, 2]),               // full padding
-        conv([2, 5, 5], [8, 8], [2, 3, 0]),                 // inputs that no tap meets
-        oblong([3, 1, 40], [3, 16], [1, 1, 0], [7, 2, 3]),  // stem of a signal
-        oblong([2, 1, 33], [16, 24], [1, 1, 0], [3, 1, 1]), // its blocks
-        oblong([2, 1, 33], [32, 20], [1, 1, 0], [5, 2, 2]), // its stages
-        oblong([2, 1, 12], [1, 8], [1, 1, 0], [12, 1, 0]),  // all of it
-        oblong([1, 9, 12], [16, 16], [3, 1, 1], [5, 2, 0]), // both axes, each its own way
-        oblong([1, 9, 12], [4, 8], [2, 3, 0], [3, 1, 2]),   // inputs that no tap meets, along one axis
+        conv([2, 8, 8], [3, 16], [3, 1, 1]),                       // small stem
+        conv([1, 17, 15], [3, 20], [7, 2, 3]),                     // ImageNet stem
+        conv([2, 8, 8], [16, 32], [3, 2, 1]),                      // first block of a stage
+        conv([2, 9, 7], [16, 32], [1, 2, 0]),                      // its shortcut
+        conv([3, 5, 6], [32, 48], [1, 1, 0]),                      // bottleneck
+        conv([1, 8, 8], [3, 32], [4, 4, 0]),                       // patch embedding
+        conv([2, 6, 5], [16, 16], [5, 1, 2]),                      // wide kernel
+        conv([3, 1, 1], [40, 17], [3, 1, 1]),                      // 1×1 map
+        conv([1, 2, 9], [64, 64], [3, 1, 1]),                      // flat map
+        conv([1, 4, 4], [16, 16], [3, 1, 0]),                      // no padding
+        conv([1, 3, 4], [16, 16], [3, 1, 2]),                      // full padding
+        conv([2, 5, 5], [8, 8], [2, 3, 0]),                        // inputs that no tap meets
+        oblong([3, 1, 40], [3, 16], [1, 1, 0], [7, 2, 3]),         // stem of a signal
+        oblong([2, 1, 33], [16, 24], [1, 1, 0], [3, 1, 1]),        // its blocks
+        oblong([2, 1, 33], [32, 20], [1, 1, 0], [5, 2, 2]),        // its stages
+        oblong([2, 1, 12], [1, 8], [1, 1, 0], [12, 1, 0]),         // all of it
+        causal(oblong([2, 9, 4], [16, 24], [3, 1, 1], [1, 1, 0])), // a dilated signal
+        oblong([1, 9, 12], [16, 16], [3, 1, 1], [5, 2, 0]),        // both axes, each its own way
+        oblong([1, 9, 12], [4, 8], [2, 3, 0], [3, 1, 2]),          // inputs that no tap meets, along one axis
     ] {
         check_against_reference(&shape);
     }
@@ -150,14 +158,15 @@ fn every_partition_agrees_with_the_definition() {
 fn any_conv() -> impl Strategy<Value = ConvShape> {
     let kernel = || prop::sample::select(vec![[1, 0], [3, 1], [7, 3], [3, 0]]);
     let span = || (kernel(), 1..=2usize).prop_map(|([kernel, padding], stride)| [kernel, stride, padding]);
-    // Half of them square.
+    // Half of them square, a quarter causal.
     let spans = (span(), span(), any::<bool>()).prop_map(|(y, x, square)| [y, if square { y } else { x }]);
-    (1..=2usize, 1..=11usize, 1..=11usize, 1..=70usize, 1..=70usize, spans).prop_filter_map(
+    (1..=2usize, 1..=11usize, 1..=11usize, 1..=70usize, 1..=70usize, spans, 0..4usize).prop_filter_map(
         "the kernel must fit",
-        |(batch, height, width, channels_in, channels_out, [y, x])| {
+        |(batch, height, width, channels_in, channels_out, [y, x], way)| {
             let work = height * width * channels_in * channels_out * y[0] * x[0] * batch;
             let fits = height + 2 * y[2] >= y[0] && width + 2 * x[2] >= x[0] && work < 4_000_000;
-            fits.then(|| oblong([batch, height, width], [channels_in, channels_out], y, x))
+            let shape = || oblong([batch, height, width], [channels_in, channels_out], y, x);
+            fits.then(|| if way == 0 { causal(shape()) } else { shape() })
         },
     )
 }

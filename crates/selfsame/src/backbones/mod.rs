@@ -2,8 +2,12 @@
 
 pub mod belief_network;
 pub mod convnext;
+pub mod cpc_encoder;
 pub mod mlp;
+mod positions;
 pub mod resnet;
+mod signal;
+pub mod tcn;
 pub mod vit;
 
 use crate::backbone::{BackboneEntry, ChosenBackbone, Size};
@@ -25,6 +29,12 @@ pub static BACKBONES: &[BackboneEntry] = &[
     vit::VIT_SMALL,
     vit::VIT_BASE,
     vit::VIT_LARGE,
+    resnet::RESNET1D_MICRO,
+    resnet::RESNET1D_18,
+    resnet::RESNET1D_50,
+    vit::TRANSFORMER1D,
+    tcn::TCN,
+    cpc_encoder::CPC_ENCODER,
     mlp::MLP,
     belief_network::BELIEF_NETWORK,
 ];

@@ -3,11 +3,15 @@
 //! An image is a sequence of patches: each becomes a token, attention lets tokens ask each other, and a small network
 //! works on each alone. A block adds twice to what it was given: `x ← x + attn(norm1(x))`, `x ← x + mlp(norm2(x))`. The
 //! architecture, the parameter names (`patch_embed.proj`, `blocks.0.attn.qkv` …) and the initialization are timm's.
+//!
+//! A signal is a sequence of patches of time, of any number: the last one may be short.
 
+use super::positions::{resampling, sincos_in_time, sincos_positions};
 use crate::backbone::{self, Backbone, BackboneEntry, ChosenBackbone, Cost, Encoder, Role, Site, Size};
 use crate::error::Error;
 use crate::tensor::layers::{Conv2d, Init, LayerNorm, Linear, Pass, drop_path};
-use crate::tensor::ops;
+use crate::tensor::lengths::Lengths;
+use crate::tensor::ops::{self, Span, Window};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_config::{Kind, Range, Settings, settings, value};
@@ -30,7 +34,7 @@ pub enum Pool {
 pub enum Positions {
     /// A trained vector per token, resampled for views of another size.
     Learned,
-    /// Sines and cosines of the row and the column.
+    /// Sines and cosines of the row and the column, or of the time.
     Sincos,
 }
 
@@ -68,6 +72,28 @@ settings! {
     }
 }
 
+settings! {
+    /// `[backbone] name = "transformer1d"`
+    pub struct Transformer1dSettings {
+        /// width of the tokens
+        dim: usize = 128, Kind::Integer(Range::Within(4.0, 8192.0));
+        /// transformer blocks
+        depth: usize = 4, Kind::Integer(Range::Within(1.0, 256.0));
+        /// attention heads
+        heads: usize = 4, Kind::Integer(Range::Within(1.0, 256.0));
+        /// steps in time of a patch
+        patch_size: usize = (derived "a 32nd of the steps, 2 to 64", |s| {
+            value((s.sides("data.size")?[1] / 32).clamp(2, 64))
+        }), Kind::Integer(Range::Within(1.0, 4096.0));
+        /// h is the class token, or the mean of the tokens
+        pool: Pool = "mean", Kind::Word(&["class", "mean"]);
+        /// how tokens know when they are; learned ones are those of the first patches, resampled where there are more
+        positions: Positions = "sincos", Kind::Word(&["learned", "sincos"]);
+        /// share of samples that skip a block's branches, rising to this over the depth
+        drop_path: f64 = 0.0, Kind::MOMENTUM;
+    }
+}
+
 /// What tells one vision transformer from another.
 #[derive(Clone, Copy)]
 struct Architecture {
@@ -82,6 +108,15 @@ struct Architecture {
 impl Architecture {
     fn micro(site: &Site) -> Result<Self, Error> {
         let VitMicroSettings { dim, depth, heads } = site.read()?;
+        Self::new(dim, depth, heads)
+    }
+
+    fn in_time(site: &Site) -> Result<Self, Error> {
+        let Transformer1dSettings { dim, depth, heads, .. } = site.read()?;
+        Self::new(dim, depth, heads)
+    }
+
+    fn new(dim: usize, depth: usize, heads: usize) -> Result<Self, Error> {
         if !dim.is_multiple_of(4) || !dim.is_multiple_of(heads) {
             let unit =
                 if heads.is_multiple_of(4) { heads } else { heads * if heads.is_multiple_of(2) { 2 } else { 4 } };
@@ -96,9 +131,12 @@ impl Architecture {
 
     fn cost(self, site: &Site) -> Result<Cost, Error> {
         let VitSettings { patch_size, .. } = site.read()?;
+        Ok(self.cost_of(site.size.area() as f64 / (patch_size as f64).powi(2)))
+    }
+
+    fn cost_of(self, tokens: f64) -> Cost {
         let (dim, depth) = (self.dim as f64, self.depth as f64);
-        let tokens = site.size.area() as f64 / (patch_size as f64).powi(2);
-        Ok(Cost { parameters: 12.0 * depth * dim * dim, activations: 8.0 * depth * tokens * dim })
+        Cost { parameters: 12.0 * depth * dim * dim, activations: 8.0 * depth * tokens * dim }
     }
 }
 
@@ -170,9 +208,38 @@ pub(super) const VIT_LARGE: BackboneEntry = entry(
     |site| LARGE.cost(site),
 );
 
-/// The settings that every vision transformer has, if the backbone is one.
-pub fn settings_of(backbone: &ChosenBackbone) -> Option<VitSettings> {
-    (backbone.entry.family == "vit").then(|| backbone.read()).flatten()
+/// A transformer on patches of time.
+pub(super) const TRANSFORMER1D: BackboneEntry = BackboneEntry {
+    name: "transformer1d",
+    family: "transformer1d",
+    modalities: &[Modality::Signal],
+    summary: "transformer on patches of time, of any number; 128-wide (dim, depth, heads can be set)",
+    keys: Transformer1dSettings::GROUP,
+    build: |site, init, role| {
+        let Transformer1dSettings { patch_size, pool, positions, drop_path, .. } = site.read()?;
+        let settings = VitSettings { patch_size, pool, positions, registers: 0, layer_scale: false, drop_path };
+        Ok(transformer(Architecture::in_time(site)?, &settings, true, site, init, role))
+    },
+    check: |site, _, _| Architecture::in_time(site).map(drop),
+    cost: |site| {
+        let Transformer1dSettings { patch_size, .. } = site.read()?;
+        Ok(Architecture::in_time(site)?.cost_of(site.size.width.div_ceil(patch_size) as f64))
+    },
+};
+
+/// Side of a patch and number of patches of a view of `size`, if the backbone is a transformer on patches.
+pub fn patches_of(backbone: &ChosenBackbone, size: Size) -> Option<[usize; 2]> {
+    match backbone.entry.family {
+        "vit" => {
+            let VitSettings { patch_size, .. } = backbone.read()?;
+            Some([patch_size, size.area() / (patch_size * patch_size)])
+        }
+        "transformer1d" => {
+            let Transformer1dSettings { patch_size, .. } = backbone.read()?;
+            Some([patch_size, size.width / patch_size])
+        }
+        _ => None,
+    }
 }
 
 /// Sides of images or views must be whole patches.
@@ -213,8 +280,12 @@ pub struct Vit {
     norm: LayerNorm,
     #[module(skip)]
     positions: Positions,
+    /// Height and width of a patch.
     #[module(skip)]
-    patch_size: usize,
+    patch: [usize; 2],
+    /// Whether it is for signals.
+    #[module(skip)]
+    in_time: bool,
     /// Rows and columns of patches of the images that `pos_embed` is for.
     #[module(skip)]
     grid: [usize; 2],
@@ -263,24 +334,40 @@ pub struct Mlp {
 
 /// Builds a vision transformer.
 fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Result<Encoder, Error> {
+    Ok(transformer(architecture, &site.read()?, false, site, init, role))
+}
+
+/// Of images, or of signals.
+fn transformer(
+    architecture: Architecture,
+    settings: &VitSettings,
+    in_time: bool,
+    site: &Site,
+    init: &Init,
+    role: Role,
+) -> Encoder {
     let Architecture { dim, depth, heads } = architecture;
-    let VitSettings { patch_size, pool, positions, registers, layer_scale, drop_path } = site.read()?;
+    let VitSettings { patch_size, pool, positions, registers, layer_scale, drop_path } = *settings;
     let drop_path = if role == Role::Teacher { 0.0 } else { drop_path };
-    let (grid, channels, class) = (site.size.sides().map(|side| side / patch_size), site.channels, pool == Pool::Class);
+    let (channels, class, [height, width]) = (site.channels, pool == Pool::Class, site.size.sides());
+    let (window, grid) = match in_time {
+        false => (Window::square(patch_size, patch_size, 0), [height / patch_size, width / patch_size]),
+        true => (Window::in_time(Span::padded(patch_size, patch_size, 0)), [1, width.div_ceil(patch_size)]),
+    };
     let patches = grid[0] * grid[1];
     let tokens = usize::from(class && registers == 0) + patches;
-    Ok(Encoder::new(Vit {
+    Encoder::new(Vit {
         cls_token: class.then(|| init.normal("cls_token", [1, 1, dim], CLASS_STD)),
         reg_token: (registers > 0).then(|| init.normal("reg_token", [1, registers, dim], CLASS_STD)),
         pos_embed: match positions {
             Positions::Learned => init.normal("pos_embed", [1, tokens, dim], WEIGHT_STD),
             Positions::Sincos => {
                 let mut values = vec![0.0; (tokens - patches) * dim];
-                values.extend(sincos_positions(grid, dim));
+                values.extend(if in_time { sincos_in_time(patches, dim) } else { sincos_positions(grid, dim) });
                 init.fixed([1, tokens, dim], values)
             }
         },
-        patch_embed: PatchEmbed { proj: Conv2d::patches(&init.child("patch_embed.proj"), [channels, dim], patch_size) },
+        patch_embed: PatchEmbed { proj: Conv2d::patches_of(&init.child("patch_embed.proj"), [channels, dim], window) },
         blocks: (0..depth)
             .map(|block| {
                 let drop_path = drop_path * block as f64 / (depth - 1).max(1) as f64;
@@ -292,23 +379,27 @@ fn build(architecture: Architecture, site: &Site, init: &Init, role: Role) -> Re
             .collect(),
         norm: LayerNorm::new(&init.child("norm"), dim),
         positions,
-        patch_size,
+        patch: [window.y.kernel, window.x.kernel],
+        in_time,
         grid,
-    }))
+    })
 }
 
 impl Backbone for Vit {
-    /// [`Vit::pooled`] of [`Vit::encode`] of [`Vit::patch_tokens`]; height and width are multiples of the patch size.
+    /// [`Vit::pooled`] of [`Vit::encode`] of [`Vit::patch_tokens`]; of images height and width are multiples of the patch size.
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        self.pooled(self.encode(self.patch_tokens(x), pass))
+        let (x, lengths) = self.split(x);
+        let lengths = lengths.in_patches(self.patch[1]);
+        self.pooled(self.encode(self.patch_tokens(x), &lengths, pass), &lengths)
     }
 
+    /// Of images: places of signals would have lengths.
     fn places(&self, x: Tensor<4>, stage: usize, pass: &Pass) -> Option<Tensor<3>> {
-        Some(self.through(self.patch_tokens(x), stage, pass))
+        (!self.in_time).then(|| self.through(self.patch_tokens(x), stage, &Lengths::WHOLE, pass))
     }
 
     fn pool(&self, places: Tensor<3>, _stage: usize) -> Tensor<2> {
-        self.pooled(places)
+        self.pooled(places, &Lengths::WHOLE)
     }
 
     fn width(&self) -> usize {
@@ -324,18 +415,34 @@ impl Backbone for Vit {
     }
 
     fn format(&self) -> &'static str {
-        "timm"
+        if self.in_time { "selfsame" } else { "timm" }
     }
 }
 
 impl Vit {
+    /// Signals that end with a patch, zeros after their own end, and their lengths in steps; images as they are.
+    pub fn split(&self, x: Tensor<4>) -> (Tensor<4>, Lengths) {
+        if !self.in_time {
+            return (x, Lengths::WHOLE);
+        }
+        let (x, lengths) = Lengths::of(x);
+        let [batch, height, steps, channels] = x.dims();
+        match steps.next_multiple_of(self.patch[1]) - steps {
+            0 => (x, lengths),
+            missing => {
+                let zeros = Tensor::zeros([batch, height, missing, channels], &x.device());
+                (Tensor::cat(vec![x, zeros], 2), lengths)
+            }
+        }
+    }
+
     /// The patches' tokens, row by row, positions added; without the class token.
     ///
     /// # Shapes
-    /// `[batch, height, width, channels]` to `[batch, tokens, dim]`
+    /// `[batch, height, width, channels]`, as [`Self::split`] gives them, to `[batch, tokens, dim]`
     pub fn patch_tokens(&self, x: Tensor<4>) -> Tensor<3> {
         let [batch, height, width, _] = x.dims();
-        let grid = [height / self.patch_size, width / self.patch_size];
+        let grid = [height / self.patch[0], width / self.patch[1]];
         let tokens = self.patch_embed.proj.forward(x).reshape([batch, grid[0] * grid[1], self.width()]);
         tokens + self.patch_positions(grid)
     }
@@ -343,13 +450,14 @@ impl Vit {
     /// The class token, with its position if it has one, and the registers before the tokens; then the blocks and the last norm.
     ///
     /// # Shapes
-    /// `[batch, tokens, dim]`, any number of tokens, to `[batch, tokens, dim]`, [`Self::tokens_before`] more.
-    pub fn encode(&self, tokens: Tensor<3>, pass: &Pass) -> Tensor<3> {
-        self.through(tokens, self.depth(), pass)
+    /// `[batch, tokens, dim]`, any number of tokens, of which each sample has so many, to `[batch, tokens, dim]`,
+    /// [`Self::tokens_before`] more.
+    pub fn encode(&self, tokens: Tensor<3>, lengths: &Lengths, pass: &Pass) -> Tensor<3> {
+        self.through(tokens, self.depth(), lengths, pass)
     }
 
     /// As [`Self::encode`], up to so many blocks; the last norm follows the last of them.
-    fn through(&self, tokens: Tensor<3>, blocks: usize, pass: &Pass) -> Tensor<3> {
+    fn through(&self, tokens: Tensor<3>, blocks: usize, lengths: &Lengths, pass: &Pass) -> Tensor<3> {
         let [batch, _, dim] = tokens.dims();
         let class = self.cls_token.as_ref().map(|class| match self.reg_token {
             None => class.val() + self.pos_embed.val().slice([0..1, 0..1]),
@@ -367,7 +475,8 @@ impl Vit {
             all.push(tokens);
             Tensor::cat(all, 1)
         };
-        let tokens = self.blocks.iter().take(blocks).fold(tokens, |x, block| block.forward(x, pass));
+        let lengths = lengths.after(self.tokens_before());
+        let tokens = self.blocks.iter().take(blocks).fold(tokens, |x, block| block.forward(x, &lengths, pass));
         if blocks < self.depth() { tokens } else { self.norm.forward(tokens) }
     }
 
@@ -377,25 +486,35 @@ impl Vit {
         registers + usize::from(self.cls_token.is_some())
     }
 
-    /// The class token, or the mean of the patches' tokens.
+    /// The class token, or the mean of the patches' tokens, of which each sample has so many.
     ///
     /// # Shapes
     /// `[batch, tokens, dim]`, as [`Self::encode`] gives them, to `[batch, dim]`
-    pub fn pooled(&self, encoded: Tensor<3>) -> Tensor<2> {
+    pub fn pooled(&self, encoded: Tensor<3>, lengths: &Lengths) -> Tensor<2> {
         let [batch, tokens, dim] = encoded.dims();
         match self.cls_token {
             Some(_) => encoded.slice([0..batch, 0..1]).reshape([batch, dim]),
             None => {
                 let before = self.tokens_before();
                 let patches = if before == 0 { encoded } else { encoded.slice([0..batch, before..tokens]) };
-                backbone::mean_of_places(patches)
+                lengths.mean(patches.reshape([batch, 1, tokens - before, dim]))
             }
         }
     }
 
-    /// Side of a patch, px.
-    pub fn patch_size(&self) -> usize {
-        self.patch_size
+    /// Height and width of a patch.
+    pub fn patch(&self) -> [usize; 2] {
+        self.patch
+    }
+
+    /// Fixed positions of the patches of views `[batch, height, width, channels]`, row by row, `[tokens, dim]`.
+    ///
+    /// # Panics
+    /// If `dim` is not a multiple of 4.
+    pub fn fixed_positions(&self, view: &Tensor<4>, dim: usize) -> Vec<f32> {
+        let [_, height, width, _] = view.dims();
+        let grid = [height / self.patch[0], width / self.patch[1]];
+        if self.in_time { sincos_in_time(grid[1], dim) } else { sincos_positions(grid, dim) }
     }
 
     /// Number of blocks.
@@ -412,7 +531,10 @@ impl Vit {
             return positions.slice([0..1, first..first + own]);
         }
         match self.positions {
+            Positions::Sincos if self.in_time => constant(sincos_in_time(tokens, dim), [1, tokens, dim], &device),
             Positions::Sincos => constant(sincos_positions(grid, dim), [1, tokens, dim], &device),
+            // The same patch is at the same time in a shorter signal.
+            Positions::Learned if self.in_time && tokens < own => positions.slice([0..1, first..first + tokens]),
             Positions::Learned => {
                 let weights = constant(resampling(self.grid, grid), [tokens, own], &device);
                 let positions = positions.slice([0..1, first..first + own]).reshape([own, dim]);
@@ -459,11 +581,11 @@ impl Block {
         }
     }
 
-    /// `[batch, tokens, dim]` to the same shape.
-    pub fn forward(&self, x: Tensor<3>, pass: &Pass) -> Tensor<3> {
+    /// `[batch, tokens, dim]`, of which each sample has so many, to the same shape.
+    pub fn forward(&self, x: Tensor<3>, lengths: &Lengths, pass: &Pass) -> Tensor<3> {
         let attended = |x: &Tensor<3>, residual| {
             let qkv = self.attn.qkv.forward(self.norm1.forward(x.clone()));
-            self.attn.proj.forward_onto(ops::attention(qkv, self.attn.heads), residual)
+            self.attn.proj.forward_onto(ops::attention(qkv, self.attn.heads, lengths.cut()), residual)
         };
         let x = self.add_branch(x, attended, self.ls1.as_ref(), pass);
         let processed = |x: &Tensor<3>, residual| self.mlp.forward(self.norm2.forward(x.clone()), residual);
@@ -491,54 +613,4 @@ impl Block {
 
 fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Fixed positions of a grid `[rows, columns]`, row by row, `[tokens, dim]`: sines and cosines, with wavelengths from 2π to
-/// 2π · 10,000, of the column in the first half and of the row in the second (He et al. 2022, after Vaswani et al. 2017).
-///
-/// # Panics
-/// If `dim` is not a multiple of 4.
-pub fn sincos_positions(grid: [usize; 2], dim: usize) -> Vec<f32> {
-    assert!(dim.is_multiple_of(4), "{dim} in four parts");
-    let quarter = dim / 4;
-    let mut positions = Vec::with_capacity(grid[0] * grid[1] * dim);
-    for (row, column) in (0..grid[0]).flat_map(|row| (0..grid[1]).map(move |column| (row, column))) {
-        for at in [column, row] {
-            let angle = |i: usize| at as f64 / 10_000f64.powf(i as f64 / quarter as f64);
-            positions.extend((0..quarter).map(|i| angle(i).sin() as f32));
-            positions.extend((0..quarter).map(|i| angle(i).cos() as f32));
-        }
-    }
-    positions
-}
-
-/// The linear map `[tokens to, tokens from]` that resamples a grid bicubically: PyTorch's `interpolate` without
-/// antialiasing, as DINO's reference resamples positions for its small crops.
-fn resampling(from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
-    let [rows, columns] = [0, 1].map(|axis| cubic_weights(from[axis], to[axis]));
-    let mut weights = Vec::with_capacity(to[0] * to[1] * from[0] * from[1]);
-    for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
-        weights.extend(row.iter().flat_map(|y| column.iter().map(move |x| (y * x) as f32)));
-    }
-    weights
-}
-
-/// Weights `[to][from]` of cubic convolution with a = −0.75; pixels beyond the edge repeat it.
-fn cubic_weights(from: usize, to: usize) -> Vec<Vec<f64>> {
-    const A: f64 = -0.75;
-    let kernel = |t: f64| match t.abs() {
-        t if t <= 1.0 => ((A + 2.0) * t - (A + 3.0)) * t * t + 1.0,
-        t if t < 2.0 => A * (((t - 5.0) * t + 8.0) * t - 4.0),
-        _ => 0.0,
-    };
-    let row = |i: usize| {
-        let at = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
-        let mut weights = vec![0.0; from];
-        for tap in -1..=2 {
-            let pixel = at.floor() + f64::from(tap);
-            weights[pixel.clamp(0.0, from as f64 - 1.0) as usize] += kernel(at - pixel);
-        }
-        weights
-    };
-    (0..to).map(row).collect()
 }

@@ -102,6 +102,7 @@ enum Phase {
 
 impl Method for DeepBeliefNetwork {
     const NAME: &'static str = "deep_belief_network";
+    const MODALITIES: &'static [Modality] = &[Modality::Image, Modality::Vector];
     type Config = DeepBeliefNetworkSettings;
     type Outputs = Losses;
 

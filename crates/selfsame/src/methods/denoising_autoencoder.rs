@@ -88,8 +88,10 @@ impl Method for DenoisingAutoencoder {
         let h = self.branch.forward(self.corrupted(&view, cx.pass), cx.pass);
         let reconstruction = self.decoder.forward(h.clone(), cx.pass).flatten(1, 3);
         let view: Tensor<2> = view.flatten(1, 3);
-        let everywhere = view.ones_like();
-        let values = squared_error(reconstruction, view, everywhere);
+        // What follows the end of a signal is no number, and nothing to be given back.
+        let padding = view.clone().is_nan();
+        let there = view.ones_like().mask_fill(padding.clone(), 0.0);
+        let values = squared_error(reconstruction, view.mask_fill(padding, 0.0), there);
         Losses::new(vec![Loss { name: "reconstruction", weight: 1.0, values }], h.inner())
     }
 
@@ -130,7 +132,7 @@ impl DenoisingAutoencoder {
                 let (pixel, rest) = sample.split_at_mut(*count);
                 sample = rest;
                 if rng.chance(masking) {
-                    pixel.fill(0.0);
+                    pixel.iter_mut().filter(|value| !value.is_nan()).for_each(|value| *value = 0.0);
                 } else if noise > 0.0 {
                     pixel.iter_mut().for_each(|value| *value += noise * rng.normal());
                 }

@@ -3,10 +3,10 @@
 //! *Mask random patches of the input image and reconstruct the missing pixels.* The encoder sees the few patches that
 //! are left, and nothing in the place of the others, so a step costs little; a light decoder, thrown away, puts a
 //! learned token there and predicts the pixels. So many patches are removed that copying their neighbors is not enough.
-//! It has targets, so it cannot collapse.
+//! It has targets, so it cannot collapse. Of a signal the patches are stretches of time; those that its end cuts are always seen.
 
 use crate::backbone::Backbone;
-use crate::backbones::vit::{self, Block, Vit, VitSettings};
+use crate::backbones::vit::{self, Block, Vit};
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -17,8 +17,10 @@ use crate::picture::{Picture, Scale};
 use crate::plan::Plan;
 use crate::require;
 use crate::tensor::layers::{Init, LayerNorm, Linear, Pass};
+use crate::tensor::lengths::Lengths;
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
+use selfsame_base::rng::StreamRng;
 use selfsame_config::{Kind, Range, settings};
 use selfsame_data::modality::Modality;
 
@@ -42,6 +44,11 @@ impl MaskedAutoencoderSettings {
     /// Patches that are left of `patches`.
     fn kept(&self, patches: usize) -> usize {
         ((1.0 - self.mask_ratio) * patches as f64).round() as usize
+    }
+
+    /// Of a sample that may be shorter than a view: one or more, and not all where there are two.
+    fn kept_of_any(&self, patches: usize) -> usize {
+        self.kept(patches).clamp(1, patches.saturating_sub(1).max(1))
     }
 }
 
@@ -67,44 +74,95 @@ pub struct PatchDecoder {
 
 /// Which patches of each sample of a batch are left, in whose order.
 struct Mask {
-    samples: usize,
+    /// Patches of a sample, at most.
     patches: usize,
+    samples: Vec<Shuffled>,
+}
+
+/// The patches of one sample.
+struct Shuffled {
+    /// Those that are kept, those that are removed, and those that are not there.
+    order: Vec<usize>,
+    /// How many are kept.
     kept: usize,
-    /// Sample by sample, its kept patches and then its removed ones, as rows of `[batch · patches]`.
-    shuffled: Vec<usize>,
+    /// How many are there.
+    there: usize,
 }
 
 impl Mask {
-    /// Uniform over the choices of `kept` of `patches`, anew for every sample.
-    fn draw(pass: &Pass, samples: usize, patches: usize, kept: usize) -> Self {
-        let shuffled = pass.draw(samples).into_iter().enumerate().flat_map(|(sample, mut rng)| {
-            let mut order: Vec<usize> = (sample * patches..(sample + 1) * patches).collect();
+    /// Of each sample's patches, of which so many are whole and so many are there, `kept` of the whole ones are left, uniform over
+    /// the choices and anew for every sample, and those that the end of a signal cuts.
+    fn draw(pass: &Pass, each: &[[usize; 2]], patches: usize, kept: impl Fn(usize) -> usize) -> Self {
+        let draw = |(mut rng, &[whole, there]): (StreamRng, &[usize; 2])| {
+            let mut order: Vec<usize> = (0..whole).collect();
             rng.shuffle(&mut order);
-            order
-        });
-        Self { samples, patches, kept, shuffled: shuffled.collect() }
+            let kept = kept(whole).min(whole);
+            order.splice(kept..kept, whole..there);
+            order.extend(there..patches);
+            Shuffled { order, kept: kept + there - whole, there }
+        };
+        Self { patches, samples: pass.draw(each.len()).into_iter().zip(each).map(draw).collect() }
+    }
+
+    /// How many patches are left of each sample, and how many at most.
+    fn kept(&self) -> (Lengths, usize) {
+        let most = self.samples.iter().map(|sample| sample.kept).max().unwrap_or_default();
+        (Lengths::new(self.samples.iter().map(|sample| sample.kept).collect(), most), most)
+    }
+
+    /// How many patches each sample has.
+    fn there(&self) -> Lengths {
+        Lengths::new(self.samples.iter().map(|sample| sample.there).collect(), self.patches)
     }
 
     /// `[batch, patches, width]` to what is left of it, `[batch, kept, width]`.
     fn keep(&self, tokens: Tensor<3>) -> Tensor<3> {
-        let kept = self.shuffled.chunks_exact(self.patches).flat_map(|order| &order[..self.kept]).copied();
-        pick_rows(tokens, kept.collect(), self.samples)
+        let (_, most) = self.kept();
+        let kept = self.samples.iter().enumerate().flat_map(|(sample, Shuffled { order, .. })| {
+            order[..most].iter().map(move |patch| sample * self.patches + patch)
+        });
+        pick_rows(tokens, kept.collect(), self.samples.len())
     }
 
-    /// Kept and then removed patches, `[batch, patches, width]`, back in the order of the image.
+    /// Rows that [`Self::restore`] needs for the patches that are not left of a sample.
+    fn room(&self) -> usize {
+        self.patches - self.samples.iter().map(|sample| sample.kept).min().unwrap_or_default()
+    }
+
+    /// What is left, and then [`Self::room`] rows for the other patches, `[batch, kept + room, width]`, in the order of the sample:
+    /// `[batch, patches, width]`.
     fn restore(&self, tokens: Tensor<3>) -> Tensor<3> {
-        let mut places = vec![0; self.shuffled.len()];
-        self.shuffled.iter().enumerate().for_each(|(place, &patch)| places[patch] = place);
-        pick_rows(tokens, places, self.samples)
+        let ((_, most), room, patches) = (self.kept(), self.room(), self.patches);
+        let mut places = vec![0; self.samples.len() * patches];
+        for (sample, Shuffled { order, kept, .. }) in self.samples.iter().enumerate() {
+            for (place, patch) in order.iter().enumerate() {
+                let row = if place < *kept { place } else { most + place - kept };
+                places[sample * patches + patch] = sample * (most + room) + row;
+            }
+        }
+        pick_rows(tokens, places, self.samples.len())
     }
 
     /// 1 where a patch was removed, otherwise 0: `[batch · patches, 1]`.
     fn removed(&self, like: &Tensor<2>) -> Tensor<2> {
-        let mut removed = vec![0.0f32; self.shuffled.len()];
-        for order in self.shuffled.chunks_exact(self.patches) {
-            order[self.kept..].iter().for_each(|&patch| removed[patch] = 1.0);
+        let mut removed = vec![0.0f32; self.samples.len() * self.patches];
+        for (removed, Shuffled { order, kept, there }) in removed.chunks_exact_mut(self.patches).zip(&self.samples) {
+            order[*kept..*there].iter().for_each(|&patch| removed[patch] = 1.0);
         }
-        Tensor::from_data(TensorData::new(removed, [self.shuffled.len(), 1]), &like.device())
+        let rows = removed.len();
+        Tensor::from_data(TensorData::new(removed, [rows, 1]), &like.device())
+    }
+
+    /// The mean over each sample's removed patches of `errors`, 0 for all others: `[batch · patches, 1]` to `[batch, 1]`.
+    fn mean_over_removed(&self, errors: Tensor<2>) -> Tensor<2> {
+        let (samples, device) = (self.samples.len(), errors.device());
+        let sums = errors.reshape([samples, self.patches]).sum_dim(1);
+        let counts: Vec<usize> = self.samples.iter().map(|sample| (sample.there - sample.kept).max(1)).collect();
+        if counts.iter().all(|&count| count == counts[0]) {
+            return sums / counts[0] as f64;
+        }
+        let counts = counts.into_iter().map(|count| count as f32).collect::<Vec<_>>();
+        sums / Tensor::from_data(TensorData::new(counts, [samples, 1]), &device)
     }
 }
 
@@ -133,20 +191,21 @@ impl PatchDecoder {
         }
     }
 
-    /// `[batch, (1 +) kept, width]` to the pixels of all patches, `[batch · patches, values]`.
-    fn forward(&self, encoded: Tensor<3>, mask: &Mask, pass: &Pass) -> Tensor<2> {
+    /// `[batch, (1 +) kept, width]` to the pixels of all patches, `[batch · patches, values]`; `positions`: those of the patches,
+    /// `[patches, decoder_width]`.
+    fn forward(&self, encoded: Tensor<3>, mask: &Mask, positions: Vec<f32>, pass: &Pass) -> Tensor<2> {
         let tokens = self.embed.forward(encoded); // [batch, (1 +) kept, decoder_width]
         let [samples, count, width] = tokens.dims();
-        let classes = count - mask.kept;
+        let classes = count - mask.kept().1;
         let seen = tokens.clone().slice([0..samples, classes..count]);
-        let unseen = self.mask_token.val().reshape([1, 1, width]).repeat(&[samples, mask.patches - mask.kept, 1]);
-        let side = mask.patches.isqrt();
-        let positions = TensorData::new(vit::sincos_positions([side, side], width), [1, mask.patches, width]);
+        let unseen = self.mask_token.val().reshape([1, 1, width]).repeat(&[samples, mask.room(), 1]);
+        let positions = TensorData::new(positions, [1, mask.patches, width]);
         let mut x = mask.restore(Tensor::cat(vec![seen, unseen], 1)) + Tensor::from_data(positions, &tokens.device());
         if classes > 0 {
             x = Tensor::cat(vec![tokens.slice([0..samples, 0..classes]), x], 1);
         }
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, pass));
+        let there = mask.there().after(classes);
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, &there, pass));
         let x = x.slice([0..samples, classes..classes + mask.patches]);
         let pixels = self.head.forward(self.norm.forward(x));
         let values = pixels.dims()[2];
@@ -160,27 +219,39 @@ impl MaskedAutoencoder {
     }
 
     /// What is predicted of a view's patches, `[batch · patches, values]`, under a mask drawn for it; the mask; and the
-    /// representation of what was seen, `[batch, width]`.
-    fn predict(&self, view: Tensor<4>, pass: &Pass) -> (Tensor<2>, Mask, Tensor<2>) {
-        let tokens = self.vit().patch_tokens(view); // [batch, patches, width]
+    /// representation of what was seen, `[batch, width]`. The view is as [`Vit::split`] gives it.
+    fn predict(&self, view: Tensor<4>, lengths: &Lengths, pass: &Pass) -> (Tensor<2>, Mask, Tensor<2>) {
+        let (vit, [_, _, steps, _]) = (self.vit(), view.dims());
+        let width = self.decoder.mask_token.val().dims()[1];
+        let positions = vit.fixed_positions(&view, width);
+        let tokens = vit.patch_tokens(view); // [batch, patches, width]
         let [samples, patches, _] = tokens.dims();
-        let mask = Mask::draw(pass, samples, patches, self.settings.kept(patches));
-        let encoded = self.vit().encode(mask.keep(tokens), pass);
-        let h = self.vit().pooled(encoded.clone());
-        (self.decoder.forward(encoded, &mask, pass), mask, h)
+        let each: Vec<[usize; 2]> = match lengths.cut() {
+            None => vec![[patches; 2]; samples],
+            Some(_) => {
+                let size = vit.patch()[1];
+                lengths.each(samples, steps).into_iter().map(|steps| [steps / size, steps.div_ceil(size)]).collect()
+            }
+        };
+        let mask = Mask::draw(pass, &each, patches, |patches| self.settings.kept_of_any(patches));
+        let (kept, _) = mask.kept();
+        let encoded = vit.encode(mask.keep(tokens), &kept, pass);
+        let h = vit.pooled(encoded.clone(), &kept);
+        (self.decoder.forward(encoded, &mask, positions, pass), mask, h)
     }
 }
 
 impl Method for MaskedAutoencoder {
     const NAME: &'static str = "masked_autoencoder";
-    const MODALITIES: &'static [Modality] = &[Modality::Image];
+    const MODALITIES: &'static [Modality] = &[Modality::Image, Modality::Signal];
     type Config = MaskedAutoencoderSettings;
     type Outputs = Losses;
 
     fn check(config: &Self::Config, plan: &Plan) -> Result<(), Error> {
         require::one_view_of_h(plan, MaskedAutoencoder::NAME)?;
-        let Some(VitSettings { patch_size: patch, .. }) = vit::settings_of(&plan.backbone) else {
-            return Err(needs_vit(plan.backbone.name()));
+        let size = plan.views[0].size;
+        let Some([patch, patches]) = vit::patches_of(&plan.backbone, size) else {
+            return Err(needs_vit(plan));
         };
         let heads = config.decoder_heads;
         if heads == 0 || !config.decoder_width.is_multiple_of(4 * heads) {
@@ -191,14 +262,12 @@ impl Method for MaskedAutoencoder {
             );
             return Err(Error::setting("method.decoder_width", problem));
         }
-        let size = plan.views[0].size;
-        let patches = size.area() / (patch * patch);
         let kept = config.kept(patches);
         if (1..patches).contains(&kept) {
             return Ok(());
         }
         let problem = format!(
-            "{} leaves {kept} of the {patches} patches of a view of {size} px at backbone.patch_size = {patch}; {:.3} to {:.3} leave some and remove some",
+            "{} leaves {kept} of the {patches} patches of a view of {size} at backbone.patch_size = {patch}; {:.3} to {:.3} leave some and remove some",
             config.mask_ratio,
             1.0 / patches as f64,
             1.0 - 1.0 / patches as f64
@@ -214,20 +283,20 @@ impl Method for MaskedAutoencoder {
 
     fn build(config: &Self::Config, cx: &BuildContext) -> Result<Self, Error> {
         let branch = cx.branch()?;
-        let Some(vit) = branch.encoder.downcast_ref::<Vit>() else { return Err(needs_vit(cx.plan.backbone.name())) };
-        let values = vit.patch_size().pow(2) * cx.plan.data.channels;
+        let Some(vit) = branch.encoder.downcast_ref::<Vit>() else { return Err(needs_vit(cx.plan)) };
+        let values = vit.patch().iter().product::<usize>() * cx.plan.data.channels;
         let decoder = PatchDecoder::new(&cx.init("decoder"), config, vit.width(), values);
         Ok(Self { branch, decoder, settings: config.clone() })
     }
 
     /// The mean error over each sample's removed patches, `[batch, 1]`; beside it, to be watched, what was made of the others.
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Losses {
-        let view = batch.views[0].clone();
-        let (prediction, mask, h) = self.predict(view.clone(), cx.pass);
-        let patches = patchify(view, self.vit().patch_size());
+        let (view, lengths) = self.vit().split(batch.views[0].clone());
+        let (prediction, mask, h) = self.predict(view.clone(), &lengths, cx.pass);
+        let patches = patchify(view, self.vit().patch());
         let removed = mask.removed(&patches);
         let errors = masked_patches(prediction, patches, removed, self.settings.normalize_targets);
-        let errors = errors.reshape([mask.samples, mask.patches]).sum_dim(1) / (mask.patches - mask.kept) as f64;
+        let errors = mask.mean_over_removed(errors);
         Losses::new(vec![Loss { name: "reconstruction", weight: 1.0, values: errors }], h.detach())
     }
 
@@ -236,10 +305,10 @@ impl Method for MaskedAutoencoder {
     }
 
     fn pictures(&self, samples: &Batch, cx: &EmbedContext) -> Vec<Picture> {
-        let view = samples.views[0].clone();
+        let (view, lengths) = self.vit().split(samples.views[0].clone());
         let [batch, height, width, channels] = view.dims();
-        let side = self.vit().patch_size();
-        let (mut prediction, mask, _) = self.predict(view.clone(), cx.pass);
+        let side = self.vit().patch();
+        let (mut prediction, mask, _) = self.predict(view.clone(), &lengths, cx.pass);
         let patches = patchify(view.clone(), side);
         if self.settings.normalize_targets {
             // Back by the true patch's mean and deviation, which were no part of the task.
@@ -268,24 +337,29 @@ impl Method for MaskedAutoencoder {
     }
 }
 
-fn needs_vit(backbone: &str) -> Error {
+fn needs_vit(plan: &Plan) -> Error {
+    let use_instead = match plan.data.modality {
+        Modality::Signal => "transformer1d, by backbone=transformer1d",
+        _ => "a ViT, e.g. backbone=vit_micro",
+    };
     let problem = format!(
-        "\"{backbone}\" has no patches to leave out, which method.name = \"masked_autoencoder\" needs; use a ViT, e.g. backbone=vit_micro"
+        "\"{}\" has no patches to leave out, which method.name = \"masked_autoencoder\" needs; use {use_instead}",
+        plan.backbone.name()
     );
     Error::setting("backbone.name", problem)
 }
 
-/// `[batch, height, width, channels]` to rows of pixels, `[batch · patches, side · side · channels]`.
-fn patchify(x: Tensor<4>, side: usize) -> Tensor<2> {
+/// `[batch, height, width, channels]` to rows of pixels, `[batch · patches, patch height · patch width · channels]`.
+fn patchify(x: Tensor<4>, [high, wide]: [usize; 2]) -> Tensor<2> {
     let [batch, height, width, channels] = x.dims();
-    let (down, across) = (height / side, width / side);
-    let x = x.reshape([batch, down, side, across, side * channels]).swap_dims(2, 3);
-    x.reshape([batch * down * across, side * side * channels])
+    let (down, across) = (height / high, width / wide);
+    let x = x.reshape([batch, down, high, across, wide * channels]).swap_dims(2, 3);
+    x.reshape([batch * down * across, high * wide * channels])
 }
 
 /// The inverse of [`patchify`].
-fn unpatchify(patches: Tensor<2>, [batch, height, width, channels]: [usize; 4], side: usize) -> Tensor<4> {
-    let x = patches.reshape([batch, height / side, width / side, side, side * channels]).swap_dims(2, 3);
+fn unpatchify(patches: Tensor<2>, [batch, height, width, channels]: [usize; 4], [high, wide]: [usize; 2]) -> Tensor<4> {
+    let x = patches.reshape([batch, height / high, width / wide, high, wide * channels]).swap_dims(2, 3);
     x.reshape([batch, height, width, channels])
 }
 
@@ -305,7 +379,7 @@ mod tests {
         let (samples, patches, kept, steps) = (50, 16, 4, 40);
         let mut seen = vec![0usize; patches];
         for step in 0..steps {
-            let mask = Mask::draw(&pass(samples, step), samples, patches, kept);
+            let mask = Mask::draw(&pass(samples, step), &vec![[patches; 2]; samples], patches, |_| kept);
             let removed = to_vec(mask.removed(&Tensor::zeros([1, 1], &Device::flex())));
             for removed in removed.chunks_exact(patches) {
                 assert_eq!(removed.iter().sum::<f32>(), (patches - kept) as f32);
@@ -322,7 +396,7 @@ mod tests {
         let (samples, patches, kept, width) = (3, 9, 4, 2);
         let values: Vec<f32> = (0..samples * patches * width).map(|v| v as f32).collect();
         let tokens = Tensor::<3>::from_data(TensorData::new(values, [samples, patches, width]), &Device::flex());
-        let mask = Mask::draw(&pass(samples, 0), samples, patches, kept);
+        let mask = Mask::draw(&pass(samples, 0), &vec![[patches; 2]; samples], patches, |_| kept);
         let left = mask.keep(tokens.clone());
         let holes = Tensor::full([samples, patches - kept, width], -1.0, &Device::flex());
         let restored = to_vec(mask.restore(Tensor::cat(vec![left, holes], 1)));
@@ -333,11 +407,31 @@ mod tests {
     }
 
     #[test]
+    fn of_signals_of_any_length_whole_patches_are_removed_and_those_that_are_cut_stay() {
+        let each = [[9, 9], [4, 5], [1, 1], [0, 1]];
+        let settings = MaskedAutoencoderSettings { mask_ratio: 0.5, ..selfsame_config::Settings::defaults() };
+        let mask = Mask::draw(&pass(4, 0), &each, 9, |whole| settings.kept_of_any(whole));
+        let removed = to_vec(mask.removed(&Tensor::zeros([1, 1], &Device::flex())));
+        let counts: Vec<f32> = removed.chunks(9).map(|sample| sample.iter().sum()).collect();
+        assert_eq!(counts, [4.0, 2.0, 0.0, 0.0]);
+        assert!(removed[9 + 4..18].iter().all(|&v| v == 0.0), "a patch that is cut, and what is not there");
+        assert_eq!((mask.kept().0.cut(), mask.there().cut()), (Some(&[5, 3, 1, 1][..]), Some(&[9, 5, 1, 1][..])));
+        let values: Vec<f32> = (0..36).map(|v| v as f32).collect();
+        let tokens = Tensor::<3>::from_data(TensorData::new(values, [4, 9, 1]), &Device::flex());
+        let holes = Tensor::full([4, mask.room(), 1], -1.0, &Device::flex());
+        let restored = to_vec(mask.restore(Tensor::cat(vec![mask.keep(tokens), holes], 1)));
+        for (i, (restored, removed)) in restored.iter().zip(removed).enumerate() {
+            let there = i % 9 < each[i / 9][1];
+            assert_eq!(*restored, if removed == 0.0 && there { i as f32 } else { -1.0 });
+        }
+    }
+
+    #[test]
     fn patches_are_read_row_by_row_and_put_back() {
         let values: Vec<f32> = (0..32).map(|v| v as f32).collect();
         let image = Tensor::<4>::from_data(TensorData::new(values.clone(), [1, 4, 4, 2]), &Device::flex());
-        let patches = patchify(image, 2);
+        let patches = patchify(image, [2, 2]);
         assert_eq!(to_vec(patches.clone())[8..16], [4.0, 5.0, 6.0, 7.0, 12.0, 13.0, 14.0, 15.0]);
-        assert_eq!(to_vec(unpatchify(patches, [1, 4, 4, 2], 2)), values);
+        assert_eq!(to_vec(unpatchify(patches, [1, 4, 4, 2], [2, 2])), values);
     }
 }

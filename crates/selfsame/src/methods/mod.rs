@@ -3,6 +3,7 @@
 pub mod barlow_twins;
 pub mod byol;
 pub mod clusterfit;
+pub mod cpc;
 pub mod deep_belief_network;
 pub mod denoising_autoencoder;
 pub mod dino;
@@ -15,5 +16,6 @@ pub mod rotation;
 pub mod simclr;
 pub mod simsiam;
 pub mod swav;
+pub mod ts2vec;
 pub mod vicreg;
 pub mod vime;

@@ -5,6 +5,7 @@
 mod barlow_twins;
 mod byol;
 mod clip;
+mod cpc;
 mod cross_entropy;
 mod dcl;
 mod dino;
@@ -17,12 +18,14 @@ mod nt_xent;
 mod reconstruction;
 mod simsiam;
 mod swav;
+mod ts2vec;
 mod vicreg;
 mod vime;
 
 pub use barlow_twins::barlow_twins;
 pub use byol::byol;
 pub use clip::clip;
+pub use cpc::{Negatives, cpc};
 pub use cross_entropy::cross_entropy;
 pub use dcl::dcl;
 pub use dino::{Temperatures, dino};
@@ -35,11 +38,12 @@ pub use nt_xent::nt_xent;
 pub use reconstruction::squared_error;
 pub use simsiam::simsiam;
 pub use swav::{Swap, sinkhorn, swav};
+pub use ts2vec::ts2vec;
 pub use vicreg::{VicregWeights, vicreg};
 pub use vime::{mask_estimation, value_estimation};
 
 use crate::tensor::ops::matmul;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 /// What an objective returns: the total to minimize, and the terms that a user can watch separately.
 #[derive(Clone, Debug)]
@@ -158,6 +162,13 @@ fn swapped_prediction(assignments: &[Tensor<2>], scores: Vec<Tensor<2>>, tempera
 /// `−Σ q ln q` over all elements.
 fn entropy(q: Tensor<2>) -> Tensor<1> {
     -total(q.clone() * q.clamp_min(1e-30).log())
+}
+
+/// `Σ_i w_i x_i / Σ_i w_i` of a column `[rows, 1]`; 0 where nothing has a weight.
+fn weighted_mean(x: Tensor<2>, weights: &[f32]) -> Tensor<1> {
+    let sum: f64 = weights.iter().copied().map(f64::from).sum();
+    let row = Tensor::<2>::from_data(TensorData::new(weights.to_vec(), [1, weights.len()]), &x.device());
+    matmul(row, x).reshape([1]) / if sum > 0.0 { sum } else { 1.0 }
 }
 
 /// Sum of all elements in a fixed order, `[1]`: rows first, so that no reduction is long enough to be split by chance.

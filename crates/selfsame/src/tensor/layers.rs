@@ -1,6 +1,7 @@
 //! Layers of backbones and heads. They hide which kernels run and carry the field's parameter names
 //! (`weight`, `bias`, `running_mean`, `running_var`).
 
+use super::lengths::Lengths;
 use super::ops::{self, NORM_EPSILON, Window};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -212,11 +213,11 @@ impl<'a> Init<'a> {
     }
 }
 
-/// Convolution on NHWC maps. Initialized as torchvision's ResNets: normal, `std = √(2 / (kernel² · channels_out))`
+/// Convolution on NHWC maps. Initialized as torchvision's ResNets: normal, `std = √(2 / (positions of the kernel · channels_out))`
 /// (He et al. 2015, fan-out).
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    /// `[kernel, kernel, channels_in, channels_out]`
+    /// `[kernel height, kernel width, channels_in, channels_out]`
     pub weight: Param<Tensor<4>>,
     /// `[channels_out]`, where no normalization follows.
     pub bias: Option<Param<Tensor<1>>>,
@@ -227,32 +228,47 @@ pub struct Conv2d {
 impl Conv2d {
     /// A square convolution padded by `kernel / 2`.
     pub fn new(init: &Init, channels: [usize; 2], kernel: usize, stride: usize, bias: bool) -> Self {
+        Self::with_window(init, channels, Window::square(kernel, stride, kernel / 2), bias)
+    }
+
+    /// A convolution with any window.
+    pub fn with_window(init: &Init, channels: [usize; 2], window: Window, bias: bool) -> Self {
         let [channels_in, channels_out] = channels;
-        let std = (2.0 / (kernel * kernel * channels_out) as f32).sqrt();
+        let std = (2.0 / (window.taps() * channels_out) as f32).sqrt();
         Self {
-            weight: init.normal("weight", [kernel, kernel, channels_in, channels_out], std),
+            weight: init.normal("weight", [window.y.kernel, window.x.kernel, channels_in, channels_out], std),
             bias: bias.then(|| init.constant([channels_out], 0.0)),
-            window: Window { kernel, stride, padding: kernel / 2 },
+            window,
         }
     }
 
-    /// A linear map of patches that do not overlap; PyTorch's default initialization, uniform in `±1/√in`.
-    pub fn patches(init: &Init, [channels, dim]: [usize; 2], patch_size: usize) -> Self {
-        let bound = 1.0 / ((patch_size * patch_size * channels) as f32).sqrt();
+    /// A linear map of square patches that do not overlap; PyTorch's default initialization, uniform in `±1/√in`.
+    pub fn patches(init: &Init, channels: [usize; 2], patch_size: usize) -> Self {
+        Self::patches_of(init, channels, Window::square(patch_size, patch_size, 0))
+    }
+
+    /// [`Self::patches`] of any shape.
+    pub fn patches_of(init: &Init, [channels, dim]: [usize; 2], window: Window) -> Self {
+        let bound = 1.0 / ((window.taps() * channels) as f32).sqrt();
         Self {
-            weight: init.uniform("weight", [patch_size, patch_size, channels, dim], bound),
+            weight: init.uniform("weight", [window.y.kernel, window.x.kernel, channels, dim], bound),
             bias: Some(init.uniform("bias", [dim], bound)),
-            window: Window { kernel: patch_size, stride: patch_size, padding: 0 },
+            window,
         }
     }
 
-    /// The same, with weights that start normal and biases that start at 0.
+    /// [`Self::patches`], with weights that start normal and biases that start at 0.
     pub fn patches_normal(init: &Init, [channels, dim]: [usize; 2], patch_size: usize, std: f32) -> Self {
         Self {
             weight: init.normal("weight", [patch_size, patch_size, channels, dim], std),
             bias: Some(init.constant([dim], 0.0)),
-            window: Window { kernel: patch_size, stride: patch_size, padding: 0 },
+            window: Window::square(patch_size, patch_size, 0),
         }
+    }
+
+    /// Lengths of signals after it.
+    pub fn lengths(&self, of: &Lengths) -> Lengths {
+        of.through(self.window.x)
     }
 
     /// `[batch, height, width, channels_in]` to `[batch, out_height, out_width, channels_out]`.
@@ -339,6 +355,38 @@ impl Norm {
         }
     }
 
+    /// [`Self::conv_act`] of signals, whose lengths after the convolution are these: no statistic sees what comes after their ends,
+    /// and there are zeros.
+    pub fn conv_act_within(
+        &self,
+        conv: &Conv2d,
+        x: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        relu: bool,
+        lengths: &Lengths,
+        pass: &Pass,
+    ) -> Tensor<4> {
+        if *lengths == Lengths::WHOLE {
+            return self.conv_act(conv, x, residual, relu, pass);
+        }
+        let y = conv.forward(x);
+        if self.wants_moments(pass) {
+            return match residual {
+                None => lengths.on_steps([y], |[y]| self.act(y, None, relu, pass)),
+                Some(residual) => {
+                    lengths.on_steps([y, residual], |[y, residual]| self.act(y, Some(residual), relu, pass))
+                }
+            };
+        }
+        let normalized = match (&self.running_mean, &self.weight, &self.bias) {
+            (None, Some(scale), Some(shift)) => {
+                plain_act(group_norm(y, scale.val(), shift.val(), lengths), residual, relu)
+            }
+            _ => self.act(y, residual, relu, pass),
+        };
+        lengths.zero(normalized)
+    }
+
     /// Folds a batch norm's running statistics, scale and shift into the weight and the bias of the convolution before
     /// it: `scale · conv(x, w) + shift = conv(x, scale · w) + shift`. Other normalizations stay as they are.
     pub fn fold_into(&mut self, conv: &mut Conv2d) {
@@ -367,7 +415,7 @@ impl Norm {
         };
         let (scale, shift) = (scale.val(), shift.val());
         let (Some(running_mean), Some(running_var)) = (&self.running_mean, &self.running_var) else {
-            return plain_act(group_norm(x, scale, shift), residual, relu);
+            return plain_act(group_norm(x, scale, shift, &Lengths::WHOLE), residual, relu);
         };
         match moments {
             Some((mean, variance)) => {
@@ -398,16 +446,22 @@ fn plain_act<const D: usize>(x: Tensor<D>, residual: Option<Tensor<D>>, relu: bo
     if relu { burn::tensor::activation::relu(y) } else { y }
 }
 
-/// Per sample, over the spatial axes and the channels of a group.
-fn group_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<D> {
+/// Per sample, over the spatial axes, as far as a signal goes, and the channels of a group.
+fn group_norm<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>, lengths: &Lengths) -> Tensor<D> {
     let shape = x.dims();
     let (batch, channels) = (shape[0], shape[D - 1]);
     let groups = (1..=GROUPS.min(channels)).rev().find(|g| channels % g == 0).unwrap_or(1);
     let pixels = x.shape().num_elements() / (batch * channels);
     let grouped = x.reshape([batch, pixels, groups, channels / groups]);
-    let mean = grouped.clone().mean_dim(3).mean_dim(1);
-    let centered = grouped - mean;
-    let variance = centered.clone().square().mean_dim(3).mean_dim(1);
+    let mean_of = |values: Tensor<4>| {
+        let means = values.mean_dim(3); // [batch, pixels, groups, 1]
+        match lengths.cut() {
+            None => means.mean_dim(1),
+            Some(_) => lengths.mean(means.reshape([batch, 1, pixels, groups])).reshape([batch, 1, groups, 1]),
+        }
+    };
+    let centered = grouped.clone() - mean_of(grouped);
+    let variance = mean_of(centered.clone().square());
     let normalized = centered / (variance + NORM_EPSILON).sqrt();
     let mut per_channel = [1; D];
     per_channel[D - 1] = channels;
@@ -482,5 +536,35 @@ impl Linear {
     /// If it has no bias.
     pub fn parts(&self) -> (Tensor<2>, Tensor<1>) {
         (self.weight.val(), self.bias.as_ref().expect("a map with a bias").val())
+    }
+}
+
+/// A gated recurrent unit (Cho et al. 2014), in PyTorch's convention and initialization: uniform in `±1/√width`.
+#[derive(Module, Debug)]
+pub struct Gru {
+    /// Of what comes in, `[in, 3 · width]`: reset gate, update gate, new state.
+    input: Linear,
+    /// Of the state, `[width, 3 · width]`.
+    hidden: Linear,
+}
+
+impl Gru {
+    /// A unit with a state of `width` values.
+    pub fn new(init: &Init, [input, width]: [usize; 2]) -> Self {
+        let bound = 1.0 / (width as f32).sqrt();
+        let map = |name: &str, rows: usize| {
+            let init = init.child(name);
+            Linear {
+                weight: init.uniform("weight", [rows, 3 * width], bound),
+                bias: Some(init.uniform("bias", [3 * width], bound)),
+            }
+        };
+        Self { input: map("input", input), hidden: map("hidden", width) }
+    }
+
+    /// The states after each step, from a state of zeros: `[batch, steps, in]` to `[batch, steps, width]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let (weight, bias) = self.hidden.parts();
+        ops::gru(self.input.forward(x), weight, bias)
     }
 }

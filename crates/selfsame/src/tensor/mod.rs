@@ -6,6 +6,7 @@
 pub(crate) mod boxed;
 pub(crate) mod cpu;
 pub mod layers;
+pub mod lengths;
 pub mod ops;
 pub mod parameters;
 

@@ -7,17 +7,45 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType, backend_extension};
 use burn::tensor::Tensor;
+pub use selfsame_kernels::conv::Span;
 
-/// Square window of a convolution or a pooling.
+/// Window of a convolution or a pooling, each axis in its own way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Side of the window, px.
-    pub kernel: usize,
-    /// Step between windows, px.
-    pub stride: usize,
-    /// Zeros (convolution) or nothing (max pooling) added on every side, px.
-    pub padding: usize,
+    /// From top to bottom.
+    pub y: Span,
+    /// From left to right: in a signal, which is an image of height 1, along the time.
+    pub x: Span,
+    /// Steps between the taps of `x`, for convolutions of signals alone.
+    pub dilation: usize,
 }
+
+impl Window {
+    /// A square one, padded alike on all sides.
+    pub const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
+        let span = Span::padded(kernel, stride, padding);
+        Self { y: span, x: span, dilation: 1 }
+    }
+
+    /// Along the time of a signal.
+    pub const fn in_time(span: Span) -> Self {
+        Self { y: ONE, x: span, dilation: 1 }
+    }
+
+    /// Along the time of a signal, with so many steps between taps.
+    #[must_use]
+    pub const fn dilated(self, dilation: usize) -> Self {
+        Self { dilation, ..self }
+    }
+
+    /// Positions of the window.
+    pub(crate) const fn taps(&self) -> usize {
+        self.y.kernel * self.x.kernel
+    }
+}
+
+/// Each value by itself.
+const ONE: Span = Span::padded(1, 1, 0);
 
 /// Added to a variance before the root is taken (PyTorch's default).
 pub const NORM_EPSILON: f32 = 1e-5;
@@ -35,10 +63,10 @@ pub enum Residual<B: Backend> {
 }
 
 /// Fused operations of the backbones. Activations of residual networks are `[batch, height, width, channels]`, those of
-/// transformers `[batch, tokens, dim]`.
+/// transformers `[batch, tokens, dim]`. Windows that come here have no dilation.
 #[backend_extension(Autodiff, Flex)]
 pub trait EncoderOps: Backend {
-    /// Convolution with a weight `[kernel, kernel, channels_in, channels_out]`.
+    /// Convolution with a weight `[kernel height, kernel width, channels_in, channels_out]`.
     fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
         portable::conv2d::<Self>(x, weight, window)
     }
@@ -142,9 +170,20 @@ pub trait EncoderOps: Backend {
         portable::mlp::<Self>(x, w1, b1, w2, b2, residual)
     }
 
-    /// Softmax attention of each head, from queries, keys and values `[batch, tokens, 3 · dim]` to `[batch, tokens, dim]`.
-    fn attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
-        portable::attention::<Self>(qkv, heads)
+    /// Softmax attention of each head, from queries, keys and values `[batch, tokens, 3 · dim]` to `[batch, tokens, dim]`; of
+    /// sequences of these lengths, where they are not as long as they can be.
+    fn attention(qkv: FloatTensor<Self>, heads: usize, lengths: Option<Vec<usize>>) -> FloatTensor<Self> {
+        portable::attention::<Self>(qkv, heads, lengths)
+    }
+
+    /// Products of as many matrices, `[count, rows, inner]` and `[count, inner, columns]` to `[count, rows, columns]`.
+    fn matrix_products(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
+
+    /// States of a gated recurrent unit, of its gates' inputs `[batch, steps, 3 · width]`.
+    fn gru(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::gru::<Self>(x, weight, bias)
     }
 }
 
@@ -152,9 +191,38 @@ fn to_residual<const D: usize>(residual: Option<Tensor<D>>) -> Residual<Dispatch
     residual.map_or(Residual::None, |tensor| Residual::Add(tensor.into_dispatch()))
 }
 
-/// Convolution: `[batch, height, width, channels_in]` and `[kernel, kernel, channels_in, channels_out]` to
+/// What `convolve` makes of a signal `[batch, 1, steps, channels_in]` and a weight `[1, kernel, channels_in, channels_out]` under
+/// a window with a dilation d: steps that are d apart lie below each other in `[batch, steps / d, d, channels_in]`, so that a
+/// dilated convolution is one along the height of the same values.
+fn dilated(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    window: Window,
+    convolve: impl FnOnce(Tensor<4>, Tensor<4>, Window) -> Tensor<4>,
+) -> Tensor<4> {
+    let ([batch, height, steps, channels], [_, kernel, _, channels_out]) = (x.dims(), weight.dims());
+    let Window { y, x: span, dilation } = window;
+    let keeps = span.stride == 1 && span.before + span.after + 1 == span.kernel;
+    assert!(height == 1 && y == ONE && keeps, "a dilated convolution is of signals and keeps their length: {window:?}");
+    let rows = steps.div_ceil(dilation);
+    let missing = rows * dilation - steps;
+    let x = match missing {
+        0 => x,
+        _ => Tensor::cat(vec![x.clone(), Tensor::zeros([batch, 1, missing, channels], &x.device())], 2),
+    };
+    let folded = x.reshape([batch, rows, dilation, channels]);
+    let weight = weight.reshape([kernel, 1, channels, channels_out]);
+    let y = convolve(folded, weight, Window { y: span, x: ONE, dilation: 1 });
+    let y = y.reshape([batch, 1, rows * dilation, channels_out]);
+    if missing == 0 { y } else { y.slice([0..batch, 0..1, 0..steps]) }
+}
+
+/// Convolution: `[batch, height, width, channels_in]` and `[kernel height, kernel width, channels_in, channels_out]` to
 /// `[batch, out_height, out_width, channels_out]`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
+    if window.dilation > 1 {
+        return dilated(x, weight, window, conv2d);
+    }
     Tensor::from_dispatch(<Dispatch as EncoderOps>::convolution(x.into_dispatch(), weight.into_dispatch(), window))
 }
 
@@ -167,6 +235,11 @@ pub fn conv2d_act(
     relu: bool,
     window: Window,
 ) -> Tensor<4> {
+    if window.dilation > 1 {
+        let y = dilated(x, weight, window, |x, weight, window| conv2d_act(x, weight, bias, None, false, window));
+        let y = residual.into_iter().fold(y, |y, residual| y + residual);
+        return if relu { burn::tensor::activation::relu(y) } else { y };
+    }
     Tensor::from_dispatch(<Dispatch as EncoderOps>::convolution_act(
         x.into_dispatch(),
         weight.into_dispatch(),
@@ -179,6 +252,11 @@ pub fn conv2d_act(
 
 /// [`conv2d`] with the mean and biased variance `[channels_out]` of its result, for a [`batch_norm_act`] to follow.
 pub fn conv2d_moments(x: Tensor<4>, weight: Tensor<4>, window: Window) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    if window.dilation > 1 {
+        let y = conv2d(x, weight, window);
+        let (mean, variance) = moments(y.clone());
+        return (y, mean, variance);
+    }
     let (y, mean, variance) =
         <Dispatch as EncoderOps>::convolution_moments(x.into_dispatch(), weight.into_dispatch(), window);
     (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
@@ -297,9 +375,26 @@ pub fn mlp<const D: usize>(
 
 /// Softmax attention (Vaswani et al. 2017): `softmax(q kᵀ / √(dim / heads)) v` in each head. `qkv` is
 /// `[batch, tokens, 3 · dim]`, all queries, then all keys, then all values, each head by head; the result is
-/// `[batch, tokens, dim]`.
-pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
-    Tensor::from_dispatch(<Dispatch as EncoderOps>::attention(qkv.into_dispatch(), heads))
+/// `[batch, tokens, dim]`. With lengths, one or more for each sample, the tokens after them take no part, and give 0.
+pub fn attention(qkv: Tensor<3>, heads: usize, lengths: Option<&[usize]>) -> Tensor<3> {
+    let lengths = lengths.map(<[usize]>::to_vec);
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::attention(qkv.into_dispatch(), heads, lengths))
+}
+
+/// Products of as many matrices, `[count, rows, inner]` · `[count, inner, columns]`: the same bytes for any number of threads.
+pub fn matmul_each(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::matrix_products(a.into_dispatch(), b.into_dispatch()))
+}
+
+/// A gated recurrent unit (Cho et al. 2014), in PyTorch's convention: from a state of zeros, step by step, with `u = h W + b`,
+///
+/// `r, z = σ(x_r + u_r), σ(x_z + u_z)`, `n = tanh(x_n + r · u_n)`, `h ← (1 − z) · n + z · h`.
+///
+/// The gates' inputs `x`, `[batch, steps, 3 · width]` (r, z, n), a weight `[width, 3 · width]` and a bias `[3 · width]` to the
+/// states after each step, `[batch, steps, width]`.
+pub fn gru(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::gru(x, weight, bias))
 }
 
 /// The operations in the tensor library's own terms.
@@ -308,7 +403,8 @@ pub(super) mod portable {
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata};
     use burn::tensor::ops::ConvOptions;
-    use burn::tensor::{Shape, Slice};
+    use burn::tensor::{Shape, Slice, TensorData};
+    use selfsame_kernels::conv::Span;
 
     fn to_nchw<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
         B::float_permute(x, &[0, 3, 1, 2])
@@ -326,9 +422,31 @@ pub(super) mod portable {
     }
 
     pub fn conv2d<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, window: Window) -> FloatTensor<B> {
-        let weight = B::float_permute(weight, &[3, 2, 0, 1]); // [channels_out, channels_in, kernel, kernel]
-        let options = ConvOptions::new([window.stride; 2], [window.padding; 2], [1, 1], 1);
-        to_nhwc::<B>(B::conv2d(to_nchw::<B>(x), weight, None, options))
+        let out = out::<B>(&x, window);
+        let weight = B::float_permute(weight, &[3, 2, 0, 1]); // [channels_out, channels_in, kernel height, kernel width]
+        let [_, stride, padding] = spans(window);
+        let options = ConvOptions::new(stride, padding, [1, 1], 1);
+        first::<B>(to_nhwc::<B>(B::conv2d(to_nchw::<B>(x), weight, None, options)), out)
+    }
+
+    /// Kernel, stride and padding on both sides of each axis: what is before, of which what is after lacks perhaps something.
+    fn spans(window: Window) -> [[usize; 2]; 3] {
+        let axes = [window.y, window.x];
+        let fits = axes.iter().all(|span| span.before >= span.after);
+        assert!(fits && window.dilation == 1, "no more padding after than before, and no dilation: {window:?}");
+        [axes.map(|span: Span| span.kernel), axes.map(|span| span.stride), axes.map(|span| span.before)]
+    }
+
+    /// Height and width of the result.
+    fn out<B: Backend>(x: &FloatTensor<B>, window: Window) -> [usize; 2] {
+        let [_, height, width, _] = x.shape().dims();
+        [window.y.out(height), window.x.out(width)]
+    }
+
+    /// The first rows and columns.
+    fn first<B: Backend>(y: FloatTensor<B>, [height, width]: [usize; 2]) -> FloatTensor<B> {
+        let [batch, ..] = y.shape().dims::<4>();
+        B::float_slice(y, &[Slice::from(0..batch), Slice::from(0..height), Slice::from(0..width)])
     }
 
     pub fn depthwise<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
@@ -391,8 +509,8 @@ pub(super) mod portable {
     }
 
     pub fn max_pool<B: Backend>(x: FloatTensor<B>, window: Window) -> FloatTensor<B> {
-        let Window { kernel, stride, padding } = window;
-        to_nhwc::<B>(B::max_pool2d(to_nchw::<B>(x), [kernel; 2], [stride; 2], [padding; 2], [1, 1], false))
+        let (out, [kernel, stride, padding]) = (out::<B>(&x, window), spans(window));
+        first::<B>(to_nhwc::<B>(B::max_pool2d(to_nchw::<B>(x), kernel, stride, padding, [1, 1], false)), out)
     }
 
     pub fn mean_pool<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -434,9 +552,16 @@ pub(super) mod portable {
         linear::<B>(B::gelu(linear::<B>(x, w1, b1, Residual::None)), w2, b2, residual)
     }
 
-    pub fn attention<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> FloatTensor<B> {
+    /// `outside` after each sequence's end, otherwise `inside`: `[batch, tokens]`.
+    fn by_length(lengths: &[usize], tokens: usize, inside: f32, outside: f32) -> TensorData {
+        let row = |&length: &usize| (0..tokens).map(move |token| if token < length { inside } else { outside });
+        TensorData::new(lengths.iter().flat_map(row).collect::<Vec<f32>>(), [lengths.len(), tokens])
+    }
+
+    pub fn attention<B: Backend>(qkv: FloatTensor<B>, heads: usize, lengths: Option<Vec<usize>>) -> FloatTensor<B> {
         let [batch, tokens, packed] = qkv.shape().dims();
         let width = packed / 3 / heads;
+        let device = qkv.device();
         let qkv = B::float_reshape(qkv, Shape::from([batch, tokens, 3, heads, width]));
         let qkv = B::float_permute(qkv, &[2, 0, 3, 1, 4]); // [3, batch, heads, tokens, width]
         let part = |i: usize| {
@@ -444,8 +569,39 @@ pub(super) mod portable {
             B::float_reshape(part, Shape::from([batch, heads, tokens, width]))
         };
         let scores = B::float_matmul(part(0), B::float_swap_dims(part(1), 2, 3)); // [batch, heads, tokens, tokens]
-        let scores = B::float_mul_scalar(scores, (1.0 / (width as f32).sqrt()).into());
+        let mut scores = B::float_mul_scalar(scores, (1.0 / (width as f32).sqrt()).into());
+        if let Some(lengths) = &lengths {
+            // Far below every score: its exponential is exactly 0.
+            let bias = B::float_from_data(by_length(lengths, tokens, 0.0, -1e9), &device);
+            scores = B::float_add(scores, B::float_reshape(bias, Shape::from([batch, 1, 1, tokens])));
+        }
         let y = B::float_matmul(B::softmax(scores, 3), part(2));
-        B::float_reshape(B::float_permute(y, &[0, 2, 1, 3]), Shape::from([batch, tokens, heads * width]))
+        let y = B::float_reshape(B::float_permute(y, &[0, 2, 1, 3]), Shape::from([batch, tokens, heads * width]));
+        let Some(lengths) = lengths else { return y };
+        let inside = B::float_from_data(by_length(&lengths, tokens, 1.0, 0.0), &device);
+        B::float_mul(y, B::float_reshape(inside, Shape::from([batch, tokens, 1])))
+    }
+
+    pub fn gru<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+        let ([batch, steps, gates], width) = (x.shape().dims(), weight.shape()[0]);
+        let shape = Shape::from([batch, width]);
+        let zeros = TensorData::new(vec![0.0f32; batch * width], shape.clone());
+        let mut state = B::float_from_data(zeros, &x.device());
+        let mut states = Vec::with_capacity(steps);
+        for step in 0..steps {
+            let now = B::float_slice(x.clone(), &[Slice::from(0..batch), Slice::from(step..step + 1)]);
+            let now = B::float_reshape(now, Shape::from([batch, gates]));
+            let hidden = linear::<B>(state.clone(), weight.clone(), bias.clone(), Residual::None);
+            let gate = |of: &FloatTensor<B>, gate: usize| {
+                let columns = gate * width..(gate + 1) * width;
+                B::float_slice(of.clone(), &[Slice::from(0..batch), Slice::from(columns)])
+            };
+            let sigmoid = |place| B::sigmoid(B::float_add(gate(&now, place), gate(&hidden, place)));
+            let (r, z) = (sigmoid(0), sigmoid(1));
+            let n = B::float_tanh(B::float_add(gate(&now, 2), B::float_mul(r, gate(&hidden, 2))));
+            state = B::float_add(n.clone(), B::float_mul(z, B::float_sub(state, n)));
+            states.push(B::float_reshape(state.clone(), Shape::from([batch, 1, width])));
+        }
+        B::float_cat(states, 1)
     }
 }

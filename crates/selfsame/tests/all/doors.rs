@@ -46,7 +46,7 @@ fn an_encoder_folder_gives_what_its_run_gave_bit_for_bit() {
     assert_eq!(names, ["README.md", "config.json", "encoder.safetensors"]);
     assert!(fs::read_to_string(copy.join("README.md")).unwrap().contains(", trained by "));
     // It is no run, and says so to who would train it as one.
-    let alone = selfsame::catalogue::Catalogue::default().load(&copy, &[]).unwrap();
+    let alone = Catalogue::default().load(&copy, &[]).unwrap();
     assert_eq!(alone.identity(), run.identity());
     let dataset = std::sync::Arc::new(alone.sibling(&data, 0).unwrap());
     let method = crate::training::method(&alone);

@@ -12,6 +12,8 @@ mod outputs;
 mod plans;
 mod recorded;
 mod resnet;
+mod signals_learnt;
+mod sounds;
 mod storage;
 mod training;
 mod vectors;

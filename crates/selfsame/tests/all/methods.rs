@@ -81,8 +81,10 @@ fn every_method_has_a_recipe_and_every_recipe_is_valid() {
     for entry in RECIPES {
         let recipe = Recipe::builtin(entry.name).unwrap();
         let table = ["scarf", "vime"].contains(&entry.name);
+        let signal = ["cpc", "ts2vec", "signal_masked_autoencoder"].contains(&entry.name);
         let (channels, size) = match entry.name {
             _ if table => (16, 1),
+            _ if signal => (2, 300),
             name if name.starts_with("emoji") || name.starts_with("continue") => (3, 32),
             _ => (1, 28),
         };
@@ -98,6 +100,9 @@ fn every_method_has_a_recipe_and_every_recipe_is_valid() {
         ];
         if table {
             facts.extend(["data=rows.csv".into(), "data.modality=vector".into()]);
+        }
+        if signal {
+            facts.extend(["data=waves.ts".into(), "data.modality=signal".into()]);
         }
         match Catalogue::default().plan_as_stated(Some(&recipe), &facts) {
             Ok(plan) => {

@@ -3,7 +3,9 @@
 //! The instruction set is chosen once per process, so the test runs itself again for each of them. `SELFSAME_RECORD=1 cargo
 //! test -p selfsame recorded` writes the file anew, after a change that is meant to change results.
 
+use crate::signals_learnt::plan_for_series;
 use crate::training::{every_method, plan, train, words};
+use selfsame::plan::Plan;
 use selfsame::tensor::parameters::read_safetensors;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -69,13 +71,23 @@ fn in_this_process() {
     for (index, (name, run)) in runs.iter().enumerate() {
         let (plan, dataset) = plan(folder.path(), &format!("run-{index}"), &words(run));
         train(&plan, &dataset);
-        let tensors = read_safetensors(&plan.out.join("encoder.safetensors")).unwrap().into_iter();
-        let hash = tensors.map(|(tensor, array)| {
-            let values: Vec<u8> = array.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let hash = blake3::hash(&[format!("{:?}", array.shape).as_bytes(), &values].concat());
-            (tensor, hash.to_hex()[..16].to_owned())
-        });
-        hashes.insert(name.clone(), hash.collect::<BTreeMap<_, _>>());
+        hashes.insert(name.clone(), hashes_of(&plan));
+    }
+    for method in ["simclr", "masked_autoencoder", "cpc", "ts2vec"] {
+        let run = plan_for_series(folder.path(), &format!("signals-{method}"), method, &[]);
+        train(&run.plan, &run.dataset);
+        hashes.insert(format!("method={method} on signals"), hashes_of(&run.plan));
     }
     println!("{}", serde_json::to_string(&hashes).unwrap());
+}
+
+/// Of the tensors of a run's encoder.
+fn hashes_of(plan: &Plan) -> BTreeMap<String, String> {
+    let tensors = read_safetensors(&plan.out.join("encoder.safetensors")).unwrap().into_iter();
+    let hash = tensors.map(|(tensor, array)| {
+        let values: Vec<u8> = array.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let hash = blake3::hash(&[format!("{:?}", array.shape).as_bytes(), &values].concat());
+        (tensor, hash.to_hex()[..16].to_owned())
+    });
+    hash.collect()
 }

@@ -7,6 +7,7 @@ use selfsame::backbones;
 use selfsame::backbones::vit::{Block, Pool, Positions};
 use selfsame::optim::GradientMap;
 use selfsame::tensor::layers::{Draws, Init, Pass};
+use selfsame::tensor::lengths::Lengths;
 use selfsame::tensor::parameters::{self, Array};
 use selfsame::tensor::to_vec;
 use serde::Deserialize;
@@ -145,7 +146,7 @@ fn paths_are_dropped_by_sample_in_training_alone() {
     let values: Vec<f32> = (0..batch * 2 * dim).map(|i| (i as f32).sin()).collect();
     let x = || Tensor::<3>::from_data(TensorData::new(values.clone(), [batch, 2, dim]), &device);
     let training = |step| Pass::train(Draws::new(0, step, &(0..batch).collect::<Vec<_>>()));
-    let of = |drop_path, pass: &Pass| to_vec(block(drop_path).forward(x(), pass));
+    let of = |drop_path, pass: &Pass| to_vec(block(drop_path).forward(x(), &Lengths::WHOLE, pass));
     assert_eq!(of(drop_path, &Pass::evaluate()), of(0.0, &Pass::evaluate()));
     assert_eq!(of(0.0, &training(0)), of(0.0, &Pass::evaluate()));
     assert_eq!(of(drop_path, &training(0)), of(drop_path, &training(0)), "draws belong to the step");

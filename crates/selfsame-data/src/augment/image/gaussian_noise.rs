@@ -26,9 +26,9 @@ pub(in crate::augment) const ENTRY: AugmentationEntry = AugmentationEntry {
     },
 };
 
-struct GaussianNoise {
-    sigma: [f32; 2],
-    p: f32,
+pub(in crate::augment) struct GaussianNoise {
+    pub sigma: [f32; 2],
+    pub p: f32,
 }
 
 impl Augmentation for GaussianNoise {

@@ -17,7 +17,7 @@ mod vertical_flip;
 
 pub(super) use color_jitter::ColorJitter;
 pub(super) use gaussian_blur::GaussianBlur;
-pub(super) use gaussian_noise::{noise, noise_seed};
+pub(super) use gaussian_noise::{GaussianNoise, noise, noise_seed};
 pub(super) use grayscale::Grayscale;
 pub(super) use horizontal_flip::HorizontalFlip;
 pub(super) use random_resized_crop::RandomResizedCrop;
@@ -52,14 +52,18 @@ pub(super) static ENTRIES: &[AugmentationEntry] = &[
 const RECTANGLE: [&str; 4] = ["top_px", "left_px", "height_px", "width_px"];
 
 /// The rows of a rectangle within a plane of `width` columns.
-fn rectangle_rows<'a>(plane: &'a mut [f32], width: usize, rectangle: &[f32]) -> impl Iterator<Item = &'a mut [f32]> {
+pub(in crate::augment) fn rectangle_rows<'a>(
+    plane: &'a mut [f32],
+    width: usize,
+    rectangle: &[f32],
+) -> impl Iterator<Item = &'a mut [f32]> {
     let [top, left, height, across] = std::array::from_fn(|i| rectangle[i] as usize);
     plane.chunks_exact_mut(width).skip(top).take(height).map(move |row| &mut row[left..left + across])
 }
 
 /// Mean of a plane, summed in 32 fixed lanes.
 #[inline(always)]
-fn mean(plane: &[f32]) -> f32 {
+pub(in crate::augment) fn mean(plane: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 32];
     let (blocks, rest) = plane.as_chunks::<32>();
     for block in blocks {

@@ -1,16 +1,17 @@
 //! Sound files: WAV, FLAC, OGG (Vorbis) and MP3, as `[time, channels]` at one rate.
 //!
 //! The format is told by the content. What a header promises is checked before a sample is decoded, and once more against what there
-//! was: a file that ends early, or of which a part cannot be decoded, is an error, never a shorter sound.
+//! was: a file that ends early, or of which a part cannot be decoded, is an error, never a shorter sound unasked.
 
 mod resample;
 
 use super::{guarded, one_line};
 use crate::budget::{self, Share};
 use crate::image::{Image, Pixels};
-use resample::resampled;
+use crate::signal::CutOff;
+pub(crate) use resample::resampled;
 use selfsame_base::DataError;
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
@@ -39,6 +40,8 @@ pub struct SoundDecoder {
     pub channels: usize,
     /// Longest sound that is decoded, s.
     pub max_seconds: f64,
+    /// What is done about a sound that ends amid a packet.
+    pub cut_off: CutOff,
     /// Memory of all samples that are decoded at once in the process, bytes.
     pub memory_bytes: u64,
 }
@@ -143,11 +146,20 @@ impl SoundDecoder {
             return Err(format!("has {from} channels, data.channels is {to}; data.channels = 1 mixes them"));
         }
         let damaged = |error: Error| format!("damaged: {}", one_line(error));
-        let (mut values, mut piece) = (Vec::new(), Vec::new());
+        let (mut values, mut piece, mut cut_off) = (Vec::new(), Vec::new(), false);
         loop {
             let packet = match reader.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
+                Err(Error::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => match self.cut_off {
+                    CutOff::Keep => {
+                        cut_off = true;
+                        break;
+                    }
+                    CutOff::Refuse => {
+                        return Err("ends amid a packet; data.cut_off = \"keep\" takes what is before it".into());
+                    }
+                },
                 Err(Error::ResetRequired) => return Err("holds several sounds one after the other; split it".into()),
                 Err(error) => return Err(damaged(error)),
             };
@@ -167,10 +179,10 @@ impl SoundDecoder {
             self.check_length((values.len() / to) as u64, rate, "holds more than")?;
         }
         let (found, promised) = ((values.len() / to) as u64, header.steps);
-        if let Some(promised) = promised.filter(|promised| exact && *promised != found) {
+        if let Some(promised) = promised.filter(|promised| exact && !cut_off && *promised != found) {
             return Err(format!("damaged: its header promises {promised} steps, {found} can be decoded"));
         }
-        if decoder.finalize().verify_ok == Some(false) {
+        if !cut_off && decoder.finalize().verify_ok == Some(false) {
             return Err("damaged: the checksum of its samples is another than its header has".into());
         }
         if found == 0 { Err("holds no sample of sound".into()) } else { Ok(values) }

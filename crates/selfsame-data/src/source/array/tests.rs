@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dataset::Dataset;
-use crate::image::{Image, Pixels};
+use crate::image::{Image, Pixels, Size};
 use std::path::PathBuf;
 use toml::Table;
 
@@ -191,4 +191,73 @@ fn the_range_is_that_of_the_values_but_for_8_bits() {
     let given = "mean = [0.0]\nstd = [1.0]".parse().unwrap();
     let facts = open("f64.npy").facts(&given).unwrap();
     assert!(facts.contains_key("range") && !facts.contains_key("mean"));
+}
+
+/// An array of floats in a folder of its own, and a request for it as signals.
+fn signals(shape: &[usize], values: &[f32]) -> (tempfile::TempDir, DataRequest) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    std::fs::write(&path, selfsame_base::npy::npy_header("<f4", shape).into_iter().chain(bytes).collect::<Vec<_>>())
+        .unwrap();
+    (folder, DataRequest { modality: Some(Modality::Signal), ..DataRequest::new(path) })
+}
+
+#[test]
+fn arrays_are_signals_where_that_is_asked_for_and_axes_are_told_or_named() {
+    let values: Vec<f32> = (0..24).map(|v| v as f32).collect();
+    let (_folder, flat) = signals(&[2, 12], &values);
+    let data = dataset(&flat).unwrap();
+    assert_eq!((data.modality(), data.channels(), data.uniform_size()), (Modality::Signal, 1, Some(Size::of([1, 12]))));
+    assert_eq!(*data.sample(1).unwrap(), Image::new(1, 12, 1, Pixels::F32(values[12..].to_vec())));
+    assert_eq!(dataset(&DataRequest { modality: None, ..flat }).unwrap().modality(), Modality::Vector);
+    let (_folder, deep) = signals(&[2, 4, 3], &values);
+    let error = dataset(&deep).err().unwrap();
+    let expected = "can be 2 signals of 4 steps in 3 channels (data.axes=ntc) or of 3 steps in 4 channels (data.axes=nct): say which";
+    assert!(error.starts_with("data.axes: ") && error.ends_with(expected), "{error}");
+    let read = |axes: &str| dataset(&DataRequest { axes: axes.into(), modality: None, ..deep.clone() }).unwrap();
+    assert_eq!(*read("ntc").sample(1).unwrap(), Image::new(1, 4, 3, Pixels::F32(values[12..].to_vec())));
+    let turned = [12.0, 15.0, 18.0, 21.0, 13.0, 16.0, 19.0, 22.0, 14.0, 17.0, 20.0, 23.0];
+    assert_eq!(*read("nct").sample(1).unwrap(), Image::new(1, 3, 4, Pixels::F32(turned.to_vec())));
+    let (_folder, one) = signals(&[2, 1, 12], &values);
+    assert_eq!(dataset(&one).unwrap().default_size(), Size::of([1, 12]));
+    let (_folder, four) = signals(&[2, 2, 2, 3], &values);
+    assert!(dataset(&four).err().unwrap().contains("expected an array of signals, [n, time] or [n, time, channels]"));
+    let error = dataset(&DataRequest { channels: Some(2), ..one }).err().unwrap();
+    assert_eq!(error, "data.channels: the data have 1 channels, 2 are asked for; leave the key out");
+}
+
+#[test]
+fn values_that_are_no_number_are_gaps_of_signals_or_their_end() {
+    let gap = f32::NAN;
+    let (_folder, request) = signals(&[3, 4], &[1.0, gap, 3.0, 4.0, 5.0, 6.0, gap, gap, 1.0, 1.0, f32::INFINITY, 1.0]);
+    let request = DataRequest { max_bad_share: 0.5, ..request };
+    let data = dataset(&request).unwrap();
+    let sample = |index: usize| data.sample(index).map(|sample| sample.pixels.clone());
+    assert_eq!(sample(0).unwrap(), Pixels::F32(vec![1.0, 2.0, 3.0, 4.0]));
+    assert_eq!(sample(1).unwrap(), Pixels::F32(vec![5.0, 6.0]));
+    assert!(sample(2).unwrap_err().to_string().contains("infinite"));
+    assert_eq!((data.bad_files().len(), data.uniform_size()), (1, None));
+    let notes = data.notes().join("\n");
+    assert!(notes.contains("values are missing in 1 of 2 signals looked at"), "{notes}");
+    assert!(notes.contains("the shortest after 2 of 4 steps"), "{notes}");
+    let refusing = dataset(&DataRequest { missing: crate::signal::Missing::Refuse, ..request }).unwrap();
+    let error = refusing.sample(0).unwrap_err().to_string();
+    assert!(error.contains("the value of step 1 in channel 0 is missing"), "{error}");
+    // Pictures of them need a rate.
+    let (_folder, tone) = signals(&[1, 400], &[0.0; 400]);
+    let picture = |rate| DataRequest {
+        view: crate::signal::SignalView::LogMel,
+        rate,
+        modality: None,
+        axes: "nt".into(),
+        ..tone.clone()
+    };
+    assert_eq!(
+        dataset(&picture(None)).err().unwrap(),
+        "data.view: log_mel needs the rate of these signals: data.rate = HZ"
+    );
+    let data = dataset(&picture(Some(16_000))).unwrap();
+    let shape = data.sample(0).map(|sample| [sample.height, sample.width, sample.channels]);
+    assert_eq!((data.modality(), shape.unwrap()), (Modality::Image, [64, 8, 1]));
 }

@@ -13,7 +13,8 @@ pub fn parse(text: &str) -> Option<i128> {
     date(text)
 }
 
-/// `2007-01-31`, and after a blank or a `T` the time of the day, `23:59`, `23:59:58` or `23:59:58.25`, and a zone, `Z` or `+01:00`.
+/// `2007-01-31`, and after a blank or a `T` the time of the day, `23:59`, `23:59:58` or `23:59:58.25`, and a zone, `Z`,
+/// `+01:00` or ` +01:00`.
 fn date(text: &str) -> Option<i128> {
     let (day, rest) = text.split_at_checked(10)?;
     let [year, month, day] = fields(day, '-')?;
@@ -47,7 +48,7 @@ fn time_of_day(text: &str) -> Option<i128> {
             None => (text, 0),
         },
     };
-    let (whole, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let (whole, fraction) = clock.trim_end().split_once('.').unwrap_or((clock, ""));
     let [hours, minutes, seconds] = fields(whole, ':').or_else(|| fields(whole, ':').map(|[h, m]| [h, m, 0]))?;
     if hours > 23 || minutes > 59 || seconds > 60 || fraction.len() > 9 {
         return None;
@@ -110,6 +111,8 @@ mod tests {
             ("2000-02-29 12:00:00+01:00", 951_822_000),
             ("2007-01-01 00:01:00", 1_167_609_660),
             ("2024-12-31T23:59:59-00:30", 1_735_691_399),
+            // As dates of Parquet are written out.
+            ("2007-01-01 00:01:00.000 +00:00", 1_167_609_660),
             ("17", 17),
             ("-2.5e1", -25),
         ] {

@@ -78,12 +78,12 @@ impl<const M: usize> Shape<M> {
 
     fn forward(conv: &ConvShape) -> Self {
         let input = [conv.height, conv.width, conv.channels_in];
-        Shape::new(conv.batch, input, [conv.out_height(), conv.out_width(), conv.channels_out], conv.x.padding)
+        Shape::new(conv.batch, input, [conv.out_height(), conv.out_width(), conv.channels_out], conv.x.before)
     }
 
     fn input_grad(conv: &ConvShape) -> Self {
         let input = [conv.out_height(), conv.out_width(), conv.channels_out];
-        Shape::new(conv.batch, input, [conv.height, conv.width, conv.channels_in], 2 - conv.x.padding)
+        Shape::new(conv.batch, input, [conv.height, conv.width, conv.channels_in], 2 - conv.x.before)
     }
 
     fn tiles(&self) -> usize {

@@ -10,15 +10,15 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use selfsame_kernels::InOut;
-use selfsame_kernels::conv::{self, Activate, ChannelMoments, ConvShape, Epilogue, Span};
+use selfsame_kernels::conv::{self, Activate, ChannelMoments, ConvShape, Epilogue};
 use selfsame_kernels::memory::{Buffer, Pooled};
 use selfsame_kernels::norm::{self, Activation, OutputGradient};
 use std::sync::Arc;
 
 fn conv_shape([batch, height, width, channels_in]: [usize; 4], channels_out: usize, window: Window) -> ConvShape {
-    let Window { kernel, stride, padding } = window;
-    let span = Span { kernel, stride, padding };
-    ConvShape { batch, height, width, channels_in, channels_out, y: span, x: span }
+    let Window { y, x, dilation } = window;
+    assert_eq!(dilation, 1, "a dilated convolution is folded before");
+    ConvShape { batch, height, width, channels_in, channels_out, y, x }
 }
 
 /// Of [`contiguous`] tensors.

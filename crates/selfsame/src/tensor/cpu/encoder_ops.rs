@@ -1,7 +1,7 @@
 //! Which function runs which operation: first outside a graph, then within one.
 
 use super::graph::Tracked;
-use super::{attention, convolution, depthwise, normalization, pooling, products};
+use super::{attention, convolution, depthwise, normalization, pooling, products, recurrence};
 use crate::tensor::ops::{EncoderOps, Residual, Window};
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
@@ -89,8 +89,16 @@ impl EncoderOps for Flex {
         products::mlp(x, (w1, &b1), (w2, &b2), residual)
     }
 
-    fn attention(qkv: FlexTensor, heads: usize) -> FlexTensor {
-        attention::attention(qkv, heads)
+    fn attention(qkv: FlexTensor, heads: usize, lengths: Option<Vec<usize>>) -> FlexTensor {
+        attention::attention(qkv, heads, lengths.as_deref())
+    }
+
+    fn matrix_products(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        products::matrix_products(a, b)
+    }
+
+    fn gru(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        recurrence::gru(x, weight, bias)
     }
 }
 
@@ -160,8 +168,16 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
         products::tracked_mlp::<C>([x, w1, b1, w2, b2], added(residual))
     }
 
-    fn attention(qkv: Tracked, heads: usize) -> Tracked {
-        attention::tracked_attention::<C>(qkv, heads)
+    fn attention(qkv: Tracked, heads: usize, lengths: Option<Vec<usize>>) -> Tracked {
+        attention::tracked_attention::<C>(qkv, heads, lengths)
+    }
+
+    fn matrix_products(a: Tracked, b: Tracked) -> Tracked {
+        products::tracked_products::<C>(a, b)
+    }
+
+    fn gru(x: Tracked, weight: Tracked, bias: Tracked) -> Tracked {
+        recurrence::tracked_gru::<C>(x, weight, bias)
     }
 }
 

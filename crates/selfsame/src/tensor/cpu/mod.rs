@@ -12,6 +12,7 @@ mod normalization;
 mod pooled;
 mod pooling;
 mod products;
+mod recurrence;
 #[cfg(test)]
 mod tests;
 mod values;

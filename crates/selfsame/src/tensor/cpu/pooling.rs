@@ -14,8 +14,9 @@ use selfsame_kernels::pool::{self, MaxPool};
 use std::sync::Arc;
 
 fn pool_shape([batch, height, width, channels]: [usize; 4], window: Window) -> MaxPool {
-    let Window { kernel, stride, padding } = window;
-    MaxPool { batch, height, width, channels, kernel, stride, padding }
+    let Window { y, x, dilation } = window;
+    assert_eq!(dilation, 1, "poolings have no dilation");
+    MaxPool { batch, height, width, channels, y, x }
 }
 
 pub fn max_pool(x: FlexTensor, window: Window) -> FlexTensor {

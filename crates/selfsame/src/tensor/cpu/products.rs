@@ -1,4 +1,4 @@
-//! Matrix products: plain, as linear maps with bias and residual, and two of them as an MLP.
+//! Matrix products: plain, many at once, as linear maps with bias and residual, and two of them as an MLP.
 
 use super::graph::{Tracked, record, register};
 use super::pooled;
@@ -21,7 +21,7 @@ pub fn matrix_product(a: FlexTensor, b: FlexTensor) -> FlexTensor {
 }
 
 /// `a · b`.
-fn product(a: Matrix, b: Matrix) -> FlexTensor {
+pub fn product(a: Matrix, b: Matrix) -> FlexTensor {
     let shape = Shape::from([a.shape()[0], b.shape()[1]]);
     product_as(a, b, shape)
 }
@@ -31,6 +31,30 @@ fn product_as(a: Matrix, b: Matrix, shape: Shape) -> FlexTensor {
     let mut y = Buffer::for_overwrite(shape.num_elements());
     matmul::matmul(a, b, &mut y);
     pooled::tensor(y, shape)
+}
+
+pub fn matrix_products(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    products(&contiguous(a), false, &contiguous(b), false)
+}
+
+/// One of the matrices of a [`contiguous`] tensor `[count, rows, columns]`.
+fn matrix(of: &FlexTensor, index: usize, transposed: bool) -> Matrix<'_> {
+    let [_, rows, columns] = of.shape().dims();
+    let matrix = Matrix::new(&values(of)[index * rows * columns..][..rows * columns], [rows, columns]);
+    if transposed { matrix.transposed() } else { matrix }
+}
+
+/// `a[i] · b[i]`, either transposed before, of [`contiguous`] tensors.
+fn products(a: &FlexTensor, a_transposed: bool, b: &FlexTensor, b_transposed: bool) -> FlexTensor {
+    let ([count, ..], [_, b_rows, b_columns]) = (a.shape().dims::<3>(), b.shape().dims::<3>());
+    let [_, a_rows, a_columns] = a.shape().dims::<3>();
+    let rows = if a_transposed { a_columns } else { a_rows };
+    let columns = if b_transposed { b_rows } else { b_columns };
+    let mut y = Buffer::for_overwrite(count * rows * columns);
+    let a_of = |index| matrix(a, index, a_transposed);
+    let b_of = |index| matrix(b, index, b_transposed);
+    matmul::matmul_each(a_of, b_of, &mut y, rows * columns);
+    pooled::tensor(y, [count, rows, columns])
 }
 
 pub fn linear(x: FlexTensor, weight: FlexTensor, bias: &FlexTensor, residual: Residual<Flex>) -> FlexTensor {
@@ -77,6 +101,13 @@ pub fn tracked_product<C: CheckpointStrategy>(a: Tracked, b: Tracked) -> Tracked
     record::<C, _, _>(ProductBackward, [a_node, b_node], (a, b), y)
 }
 
+pub fn tracked_products<C: CheckpointStrategy>(a: Tracked, b: Tracked) -> Tracked {
+    let ((a, a_node), (b, b_node)) = (a.into_parts(), b.into_parts());
+    let (a, b) = (contiguous(a), contiguous(b));
+    let y = products(&a, false, &b, false);
+    record::<C, _, _>(ProductsBackward, [a_node, b_node], (a, b), y)
+}
+
 pub fn tracked_linear<C: CheckpointStrategy>(
     x: Tracked,
     weight: Tracked,
@@ -109,7 +140,7 @@ pub fn tracked_mlp<C: CheckpointStrategy>(operands: [Tracked; 5], residual: Opti
 }
 
 /// The gradient of a bias.
-fn column_sums(dy: &FlexTensor) -> FlexTensor {
+pub fn column_sums(dy: &FlexTensor) -> FlexTensor {
     let mut sums = Buffer::for_overwrite(channels(dy));
     norm::add_bias_backward(OutputGradient::Read(values(dy)), None, &mut sums);
     pooled::tensor(sums, [channels(dy)])
@@ -129,6 +160,24 @@ impl Backward<Flex, 2> for ProductBackward {
         }
         if let Some(node) = b_node {
             grads.register::<Flex>(node.id, product(rows(&a).transposed(), rows(&dy)));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ProductsBackward;
+
+impl Backward<Flex, 2> for ProductsBackward {
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let ((a, b), [a_node, b_node]) = (ops.state, ops.parents);
+        if let Some(node) = a_node {
+            grads.register::<Flex>(node.id, products(&dy, false, &b, true));
+        }
+        if let Some(node) = b_node {
+            grads.register::<Flex>(node.id, products(&a, true, &dy, false));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::graph::Tracked;
 use super::values::{contiguous, values};
-use crate::tensor::ops::{EncoderOps, Residual, Window, portable};
+use crate::tensor::ops::{EncoderOps, Residual, Span, Window, portable};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::Device;
@@ -51,7 +51,7 @@ fn agree(
 
 #[test]
 fn kernels_agree_with_the_tensor_library() {
-    let (x, window): (&[usize], _) = (&[3, 7, 6, 16], Window { kernel: 3, stride: 1, padding: 1 });
+    let (x, window): (&[usize], _) = (&[3, 7, 6, 16], Window::square(3, 1, 1));
     let (weight, y, channels): (&[usize], &[usize], &[usize]) = (&[3, 3, 16, 20], &[3, 7, 6, 20], &[20]);
     agree("convolution", &[x, weight], &|t| Ours::convolution(t[0].clone(), t[1].clone(), window), &|t| {
         portable::conv2d::<Ours>(t[0].clone(), t[1].clone(), window)
@@ -102,7 +102,14 @@ fn kernels_agree_with_the_tensor_library() {
             );
         }
     }
-    let pooling = Window { kernel: 3, stride: 2, padding: 1 };
+    let causal = Window::in_time(Span { kernel: 4, stride: 2, before: 3, after: 1 });
+    agree(
+        "causal convolution",
+        &[&[3, 1, 9, 16], &[1, 4, 16, 20]],
+        &|t| Ours::convolution(t[0].clone(), t[1].clone(), causal),
+        &|t| portable::conv2d::<Ours>(t[0].clone(), t[1].clone(), causal),
+    );
+    let pooling = Window::square(3, 2, 1);
     agree("max_pool", &[x], &|t| Ours::max_pool(t[0].clone(), pooling), &|t| {
         portable::max_pool::<Ours>(t[0].clone(), pooling)
     });
@@ -130,8 +137,19 @@ fn kernels_agree_with_the_tensor_library() {
         });
         agree("mlp", &shapes[..5 + usize::from(with_residual)], &ours, &theirs);
     }
-    agree("attention", &[&[2, 5, 36]], &|t| Ours::attention(t[0].clone(), 3), &|t| {
-        portable::attention::<Ours>(t[0].clone(), 3)
+    for lengths in [None, Some(vec![2, 5])] {
+        agree("attention", &[&[2, 5, 36]], &|t| Ours::attention(t[0].clone(), 3, lengths.clone()), &|t| {
+            portable::attention::<Ours>(t[0].clone(), 3, lengths.clone())
+        });
+    }
+    agree(
+        "matrix_products",
+        &[&[4, 9, 33], &[4, 33, 20]],
+        &|t| Ours::matrix_products(t[0].clone(), t[1].clone()),
+        &|t| Ours::float_matmul(t[0].clone(), t[1].clone()),
+    );
+    agree("gru", &[&[3, 4, 15], &[5, 15], &[15]], &|t| Ours::gru(t[0].clone(), t[1].clone(), t[2].clone()), &|t| {
+        portable::gru::<Ours>(t[0].clone(), t[1].clone(), t[2].clone())
     });
     agree("matrix_product", &[&[9, 33], &[33, 20]], &|t| Ours::matrix_product(t[0].clone(), t[1].clone()), &|t| {
         Ours::float_matmul(t[0].clone(), t[1].clone())

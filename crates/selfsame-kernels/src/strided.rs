@@ -1,0 +1,53 @@
+//! Products of matrices that lie within larger ones, on the thread that asks: what small recurrent and attention products are.
+
+/// A matrix within a larger one, or its transpose.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided<'a> {
+    values: &'a [f32],
+    shape: [usize; 2],
+    strides: [usize; 2],
+}
+
+impl<'a> Strided<'a> {
+    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(values.len() >= (rows - 1) * stride + columns, "rows within the slice");
+        Self { values, shape: [rows, columns], strides: [stride, 1] }
+    }
+
+    pub(crate) fn transposed(self) -> Self {
+        let ([rows, columns], [row, column]) = (self.shape, self.strides);
+        Self { shape: [columns, rows], strides: [column, row], ..self }
+    }
+}
+
+/// `out = factor · a · b`, on this thread.
+///
+/// # Safety
+/// `out` is valid for writing the product's rows, `stride` floats apart.
+pub(crate) unsafe fn multiply(a: Strided, b: Strided, factor: f32, out: *mut f32, stride: usize) {
+    let ([rows, inner], [_, columns]) = (a.shape, b.shape);
+    // SAFETY: `Strided::new` saw that the operands lie within their slices; the result is the caller's.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            inner,
+            out,
+            1,
+            stride as isize,
+            false,
+            a.values.as_ptr(),
+            a.strides[1] as isize,
+            a.strides[0] as isize,
+            b.values.as_ptr(),
+            b.strides[1] as isize,
+            b.strides[0] as isize,
+            0.0,
+            factor,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
