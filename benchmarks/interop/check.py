@@ -62,7 +62,8 @@ ENCODERS = {
     "vit_base": (64, 3, ["backbone=vit_base", "backbone.patch_size=16"], ["timm"]),
     "convnext_micro": (32, 3, ["backbone=convnext_micro"], []),
     "convnext_micro, four stages": (
-        32, 1, ["backbone=convnext_micro", "backbone.widths=[8,12,16,24]", "backbone.depths=[1,2,1,1]"], ["timm"]),
+        32, 1, ["backbone=convnext_micro", "backbone.widths=[8,12,16,24]", "backbone.depths=[1,2,1,1]",
+                "backbone.patch_size=4"], ["timm"]),
     "convnext_tiny": (64, 3, ["backbone=convnext_tiny", "backbone.patch_size=4"], ["timm"]),
     "mlp": (1, 12, ["backbone=mlp"], []),
     "mlp, group norm, residual": (1, 12, ["backbone=mlp", "backbone.norm=group", "backbone.residual=true"], []),

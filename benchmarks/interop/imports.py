@@ -78,9 +78,9 @@ IMPORTS = {
     "timm vit_small_patch14_dinov2": (of_timm("vit_small_patch14_dinov2", img_size=56), 56, tensors, "timm"),
     "timm vit_small_patch14_reg4_dinov2": (of_timm("vit_small_patch14_reg4_dinov2", img_size=56), 56, plain, "timm"),
     "timm vit_base_patch14_reg4_dinov2": (of_timm("vit_base_patch14_reg4_dinov2", img_size=56), 56, legacy, "timm"),
-    "timm convnext_tiny": (of_timm("convnext_tiny", num_classes=0), 64, tensors, "timm"),
-    "torchvision convnext_tiny": (vision("convnext_tiny"), 64, plain, None),
-    "transformers ConvNeXt": (lambda: transformers.ConvNextModel(transformers.ConvNextConfig(layer_norm_eps=1e-6)), 64, None, None),
+    "timm convnext_tiny": (of_timm("convnext_tiny", num_classes=0), 224, tensors, "timm"),
+    "torchvision convnext_tiny": (vision("convnext_tiny"), 224, plain, None),
+    "transformers ConvNeXt": (lambda: transformers.ConvNextModel(transformers.ConvNextConfig(layer_norm_eps=1e-6)), 224, None, None),
     "torchvision vit_b_16": (lambda: torchvision.models.vit_b_16(image_size=64), 64, plain, None),
     "transformers ViT": (
         lambda: transformers.ViTModel(transformers.ViTConfig(image_size=64, layer_norm_eps=1e-6)), 64, None, None),

@@ -89,6 +89,8 @@ fn config(encoder: &Encoder) -> Result<Value, DataError> {
         Network::ConvNext(net) if net.widths.len() != 4 => {
             return Err(lacks("timm", "a ConvNeXt whose stages are not 4"));
         }
+        // There the first stage halves once more.
+        Network::ConvNext(net) if net.patch_size == 2 => return Err(lacks("timm", "backbone.patch_size = 2")),
         Network::ConvNext(net) => {
             arguments["depths"] = json!(net.depths);
             arguments["dims"] = json!(net.widths);

@@ -4,7 +4,7 @@ use prost::Message;
 use selfsame_base::DataError;
 use selfsame_config::Choice;
 use selfsame_interop::network::{ConvNext, Network};
-use selfsame_interop::onnx::{FEATURES, IMAGES, VECTORS, model, proto::Model};
+use selfsame_interop::onnx::{IMAGES, VECTORS, model, proto::Model};
 use selfsame_interop::tensors::{Tensor, Tensors};
 use selfsame_interop::{Encoder, FORMATS, Format, Graph, Head, Input, Origin, Reading};
 use std::collections::BTreeSet;
@@ -135,12 +135,12 @@ fn belief_network() -> Encoder {
     encoder(r#"{"name": "belief_network", "widths": [5, 3]}"#, 8, tensors(shapes))
 }
 
-/// A ConvNeXt of stages of a block each, with patches of 2 px.
+/// A ConvNeXt of stages of a block each, with patches of 4 px.
 fn convnext(widths: &[usize]) -> Encoder {
-    let net = ConvNext { widths: widths.to_vec(), depths: vec![1; widths.len()], patch_size: 2 };
+    let net = ConvNext { widths: widths.to_vec(), depths: vec![1; widths.len()], patch_size: 4 };
     let (depths, width) = (&net.depths, widths[widths.len() - 1]);
     let backbone =
-        format!(r#"{{"name": "convnext_micro", "widths": {widths:?}, "depths": {depths:?}, "patch_size": 2}}"#);
+        format!(r#"{{"name": "convnext_micro", "widths": {widths:?}, "depths": {depths:?}, "patch_size": 4}}"#);
     encoder(&backbone, width, tensors(Network::ConvNext(net.clone()).shapes(2, [8; 2]).into_iter().collect()))
 }
 

@@ -46,7 +46,7 @@ fn an_encoder_folder_gives_what_its_run_gave_bit_for_bit() {
     assert_eq!(names, ["README.md", "config.json", "encoder.safetensors"]);
     assert!(fs::read_to_string(copy.join("README.md")).unwrap().contains(", trained by "));
     // It is no run, and says so to who would train it as one.
-    let alone = selfsame::catalogue::Catalogue::default().load(&copy, &[]).unwrap();
+    let alone = Catalogue::default().load(&copy, &[]).unwrap();
     assert_eq!(alone.identity(), run.identity());
     let dataset = std::sync::Arc::new(alone.sibling(&data, 0).unwrap());
     let method = crate::training::method(&alone);
@@ -115,10 +115,14 @@ fn rates_fall_toward_the_pixels_and_frozen_stages_stay_bit_for_bit() {
     let start = start_of(folder.path(), "start", &[&init]);
     // A step of plain gradient descent: what moves is the rate times the gradient.
     let step = ["epochs=1", "batch_size=40", "optimizer=sgd", "optimizer.warmup_epochs=0", "optimizer.weight_decay=0"];
-    for method in ["simclr", "byol", "dino"] {
-        let method = format!("method={method}");
+    for method in [&["method=simclr"][..], &["method=byol"], &["method=dino", "method.prototypes=12"]] {
         let run = |name: &str, more: &[&str]| {
-            moved(folder.path(), &format!("{name}-{method}"), &start, &[&step, &[&init, &method], more].concat())
+            moved(
+                folder.path(),
+                &format!("{name}-{}", method[0]),
+                &start,
+                &[&step[..], &[&init[..]], method, more].concat(),
+            )
         };
         let whole = run("whole", &[]);
         let last = whole.keys().filter_map(|name| selfsame::backbone::number_after(name, "layer")).max().unwrap();
@@ -131,7 +135,7 @@ fn rates_fall_toward_the_pixels_and_frozen_stages_stay_bit_for_bit() {
         let top = run("top", &["optimizer.stages=1"]);
         for (name, far) in &top {
             let learns = name.starts_with(&format!("layer{last}."));
-            assert_eq!(*far, if learns { whole[name] } else { 0.0 }, "{method}: {name}");
+            assert_eq!(*far, if learns { whole[name] } else { 0.0 }, "{method:?}: {name}");
         }
         assert!(run("none", &["optimizer.stages=0"]).values().all(|far| *far == 0.0));
     }
