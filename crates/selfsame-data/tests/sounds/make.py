@@ -29,3 +29,7 @@ for name, rate, channels, subtype in [
     ("rate.ogg", 44100, 1, "VORBIS"),
 ]:
     soundfile.write(FOLDER / name, tone(rate, channels), rate, subtype=subtype)
+
+# Of several pages, so that it can be cut amid one.
+noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16000)
+soundfile.write(FOLDER / "noise.ogg", noise, 8000, subtype="VORBIS")
