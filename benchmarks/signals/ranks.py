@@ -4,7 +4,7 @@
     scripts/series.sh data/series
     python3 benchmarks/signals/ranks.py target/release/selfsame data/series runs/ranks [SEEDS]
 
-Hyperparameters are those of the recipes, which were chosen on TUNED; every other set is reported. Runs that are there are not made
+Hyperparameters are those that `method=NAME` brings; TUNED are the sets that they were looked at on, every other set is reported. Runs that are there are not made
 again. The score is the linear probe's accuracy with all labels on the test part that the series come with.
 """
 
@@ -15,7 +15,8 @@ import subprocess
 import sys
 
 TUNED = ["BasicMotions", "OSULeaf"]
-METHODS = {"simclr": "series_simclr", "cpc": "cpc", "ts2vec": "ts2vec", "masked_autoencoder": "series_masked_autoencoder"}
+METHODS = ["simclr", "cpc", "ts2vec", "masked_autoencoder"]
+EPOCHS = 100
 UNTRAINED = ["raw", "untrained", "random_kernels"]
 
 
@@ -23,7 +24,8 @@ def scores(program, data, out, method, seed):
     run = out / f"{data.name}-{method}-{seed}"
     if not (run / "scores.json").exists():
         train, test = data / "train.ts", data / "test.ts"
-        subprocess.run([program, "pretrain", METHODS[method], f"data={train}", f"seed={seed}", f"out={run}"], check=True)
+        words = [f"method={method}", f"data={train}", f"seed={seed}", f"epochs={EPOCHS}", "data.normalize=sample", f"out={run}"]
+        subprocess.run([program, "pretrain", *words], check=True)
         subprocess.run([program, "evaluate", run, f"test={test}"], check=True, stdout=subprocess.DEVNULL)
     found = json.loads((run / "scores.json").read_text())["representations"]
     return {name: of["linear_probe"]["all_labels"]["value"] for name, of in found.items()}

@@ -336,6 +336,7 @@ impl Catalogue {
             batch_size: draft.given("train.batch_size"),
             epochs: draft.given("train.epochs"),
             modality: dataset.modality(),
+            of_sounds: data.get("view").and_then(Value::as_str) == Some("log_mel"),
         };
         let mut table: Table = recipe.text.parse().expect("recipes of the binary are TOML");
         let serves = |name: &str| {

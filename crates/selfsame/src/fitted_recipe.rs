@@ -36,6 +36,8 @@ pub(crate) struct Fit {
     pub epochs: Option<usize>,
     /// What they are.
     pub modality: Modality,
+    /// Whether they are pictures of sounds.
+    pub of_sounds: bool,
 }
 
 /// What a method's own keys are fitted to.
@@ -61,6 +63,7 @@ pub(crate) fn fit(recipe: &mut Table, modality: Modality, of_method: FitMethod, 
     }
     let batch_size = fit_training(recipe, to);
     match to.modality {
+        Modality::Image if to.of_sounds => without_images(recipe),
         Modality::Image => {
             let groups = recipe.get_mut("views").and_then(Value::as_array_mut).into_iter().flatten();
             groups.filter_map(Value::as_table_mut).for_each(|group| fit_views(group, to));
@@ -73,7 +76,7 @@ pub(crate) fn fit(recipe: &mut Table, modality: Modality, of_method: FitMethod, 
     }
 }
 
-/// Leaves the views to the presets of the modality; a method of one view keeps it, plain.
+/// Leaves the views to the presets of the modality, or of sounds; a method of one view keeps it, plain.
 fn without_images(recipe: &mut Table) {
     let Some(Value::Array(groups)) = recipe.remove("views") else { return };
     let views: f64 = groups.iter().filter_map(|group| number(group.as_table()?, "count")).sum();
@@ -157,8 +160,15 @@ mod tests {
         recipe
     }
 
-    const PHOTOS: Fit =
-        Fit { samples: 103, channels: 3, size: 224, batch_size: None, epochs: None, modality: Modality::Image };
+    const PHOTOS: Fit = Fit {
+        samples: 103,
+        channels: 3,
+        size: 224,
+        batch_size: None,
+        epochs: None,
+        modality: Modality::Image,
+        of_sounds: false,
+    };
 
     #[test]
     fn batch_epochs_and_queue_fit_few_samples_and_many() {
@@ -199,6 +209,8 @@ mod tests {
         assert!(!vectors.contains_key("views"));
         let own = fitted("vime", &Fit { modality: Modality::Vector, ..PHOTOS });
         assert_eq!(own["views"], Recipe::builtin("vime").unwrap().text.parse::<Table>().unwrap()["views"]);
+        let sounds = fitted("barlow_twins", &Fit { of_sounds: true, ..PHOTOS });
+        assert!(!sounds.contains_key("views"), "a sound is not flipped: {sounds}");
         let one = fitted("denoising_autoencoder", &Fit { modality: Modality::Vector, ..PHOTOS });
         assert!(group(&one, 0).len() == 1 && !one["method"].as_table().unwrap().contains_key("decoder_width"));
         // What has no jitter of its own gets none.
