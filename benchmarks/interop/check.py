@@ -5,6 +5,7 @@ statistic, so that no block is near the identity and nothing that is left out go
 no tool resizes. Deviations are max|theirs - ours| / max|ours|. Mutants (a block left out, queries and values exchanged) must fail.
 """
 
+import csv
 import json
 import os
 import re
@@ -59,6 +60,11 @@ ENCODERS = {
         56, 3, ["backbone=vit_small", "backbone.patch_size=14", "backbone.registers=4", "backbone.layer_scale=true"],
         ["timm"]),
     "vit_base": (64, 3, ["backbone=vit_base", "backbone.patch_size=16"], ["timm"]),
+    "convnext_micro": (32, 3, ["backbone=convnext_micro"], []),
+    "convnext_micro, four stages": (
+        32, 1, ["backbone=convnext_micro", "backbone.widths=[8,12,16,24]", "backbone.depths=[1,2,1,1]",
+                "backbone.patch_size=4"], ["timm"]),
+    "convnext_tiny": (64, 3, ["backbone=convnext_tiny", "backbone.patch_size=4"], ["timm"]),
     "mlp": (1, 12, ["backbone=mlp"], []),
     "mlp, group norm, residual": (1, 12, ["backbone=mlp", "backbone.norm=group", "backbone.residual=true"], []),
     "belief_network": (32, 3, ["method=deep_belief_network"], []),
@@ -132,11 +138,39 @@ def prepared(name, side, channels, arguments):
     return run_folder, record
 
 
-def features(run_folder, data, **environment):
+def features(run_folder, data, *words, **environment):
     """What `selfsame embed` gives."""
     out = run_folder / "features.npy"
-    run("embed", run_folder, f"data={data}", f"out={out}", **environment)
+    run("embed", run_folder, f"data={data}", f"out={out}", *words, **environment)
     return np.load(out)
+
+
+def predicted(file):
+    """Probabilities that `selfsame predict` wrote."""
+    with open(file, newline="") as rows:
+        return np.array([[float(value) for name, value in row.items() if name.startswith("p(")] for row in csv.DictReader(rows)])
+
+
+def headed(run_folder, task):
+    """The encoder with a head of five outputs, as `selfsame probe` would have left it, and that head."""
+    model = run_folder / f"model-{task}"
+    shutil.rmtree(model, ignore_errors=True)
+    model.mkdir()
+    for name in ("config.json", "encoder.safetensors"):
+        shutil.copy(run_folder / name, model / name)
+    config = json.loads((model / "config.json").read_text())
+    rng, names = np.random.default_rng(11), [f"name {i}" for i in range(5)]
+    weight = (rng.normal(0, 1, (config["width"], 5)) / config["width"] ** 0.5).astype(np.float32)
+    bias = rng.normal(0, 0.1, 5).astype(np.float32)
+    save_file({"weight": weight, "bias": bias}, model / "head.safetensors")
+    contents = (model / "head.safetensors").read_bytes()
+    (model / "predictor.json").write_bytes(sealed({
+        "format": 1, "task": task, "names": names, "fitted_by": "probe",
+        "labels_from": {"path": "unknown", "fingerprint": "unknown"}, "labeled": 5, "temperature": 1.7, "calibrated_on": 5,
+        "tested": {"samples": 5, "score": 0.5, "interval": [0.25, 0.75], "calibration_error": [0.5, 0.25]},
+        "encoder": config["weights"]["blake3"],
+        "head": {"name": "head.safetensors", "bytes": len(contents), "blake3": blake3(contents).hexdigest()}}))
+    return model, weight, bias
 
 
 def exported(run_folder, format, *words):
@@ -179,8 +213,8 @@ def mutants(path, name):
         sums = [n for n in mutant.graph.node if n.op_type == "Add" and not any(i in initializers for i in n.input)]
         last = sums[-1]
         last.op_type = "Identity"
-        # A transformer's block adds to its first input, a residual network's puts the shortcut second.
-        kept = last.input[0 if name.startswith("vit") else 1]
+        # A transformer's block, as a ConvNeXt's, adds to its first input, a residual network's puts the shortcut second.
+        kept = last.input[0 if name.startswith(("vit", "convnext")) else 1]
         del last.input[:]
         last.input.append(kept)
         return mutant.SerializeToString()
@@ -221,6 +255,13 @@ def check(name):
         if not passed:
             failures.append(f"{name}: {what}")
 
+    def agree(what, theirs, ours):
+        deviation = np.abs(theirs - ours).max() / np.abs(ours).max()
+        passed = theirs.shape == ours.shape and deviation <= DIRECT
+        print(f"{name:45} {what:40} {deviation:.1e}{'' if passed else '  FAILED'}", flush=True)
+        if not passed:
+            failures.append(f"{name}: {what}")
+
     if "timm" in formats:
         folder = exported(run_folder, "timm")
         network = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True).eval()
@@ -245,6 +286,40 @@ def check(name):
         onnx.checker.check_model(model, full_check=True)
         graph = session(str(model))
         compare(" ".join(["onnxruntime", *words]), lambda x: graph.run(["h"], {given: x})[0], x, most)
+    if not vectors and record["backbone"]["name"] != "belief_network":
+        tokens = features(run_folder, data, "of=tokens", SELFSAME_WINOGRAD="2").reshape(len(direct), -1, record["width"])
+        graph = session(str(exported(run_folder, "onnx", "tokens=true", "fold=true") / "model.onnx"))
+        compare("tokens, folded", lambda x: graph.run(["h"], {given: x})[0], numbers)
+        agree("tokens", graph.run(["tokens"], {given: numbers})[0], tokens)
+    for task in ("classes", "multi_label", "numbers"):
+        model, weight, bias = headed(run_folder, task)
+        outputs = direct.astype(np.float64) @ weight + bias
+        if task == "classes" and "timm" in formats:
+            network = timm.create_model(f"local-dir:{exported(model, 'timm').resolve()}", pretrained=True).eval()
+            with torch.inference_mode():
+                agree("timm, classifier", network(normalized).numpy(), outputs)
+            folder = model / "exported-timm"
+            wrapped = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()
+            with torch.inference_mode():
+                agree("transformers, classifier", wrapped(normalized).logits.numpy(), outputs)
+            if wrapped.config.id2label[3] != "name 3":
+                failures.append(f"{name}: transformers calls class 3 {wrapped.config.id2label[3]}")
+        if task == "classes" and "torchvision" in formats:
+            network = getattr(torchvision.models, record["backbone"]["name"])(num_classes=5).eval()
+            network.load_state_dict(load_torch(exported(model, "torchvision") / "model.safetensors"), strict=True)
+            with torch.inference_mode():
+                agree("torchvision, classifier", network(normalized).numpy(), outputs)
+        file = exported(model, "onnx") / "model.onnx"
+        onnx.checker.check_model(onnx.load(file), full_check=True)
+        graph = session(str(file))
+        if task == "numbers":
+            agree("onnxruntime, numbers", graph.run(["numbers"], {given: numbers})[0], outputs)
+            continue
+        logits, probabilities = graph.run(["logits", "probabilities"], {given: numbers})
+        agree(f"onnxruntime, logits of {task}", logits, outputs)
+        out = model / "predictions.csv"
+        run("predict", model, f"data={data}", f"out={out}", SELFSAME_WINOGRAD="2")
+        agree(f"onnxruntime, probabilities of {task}", probabilities, predicted(out))
     for what, mutant in mutants(run_folder / "exported-onnx" / "model.onnx", record["backbone"]["name"]):
         theirs = session(mutant).run(["h"], {given: numbers[:7]})[0]
         deviation = np.abs(theirs - direct[:7]).max() / np.abs(direct).max()

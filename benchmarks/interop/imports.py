@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 # Networks of 224 px take their time.
 IMAGES = 16
 # Heads of these networks, and what carries no weight.
-HEADS = ("fc.", "head.", "heads.", "num_batches_tracked")
+HEADS = ("fc.", "head.weight", "head.bias", "heads.", "num_batches_tracked")
 
 
 def plain(state, file):
@@ -78,6 +78,9 @@ IMPORTS = {
     "timm vit_small_patch14_dinov2": (of_timm("vit_small_patch14_dinov2", img_size=56), 56, tensors, "timm"),
     "timm vit_small_patch14_reg4_dinov2": (of_timm("vit_small_patch14_reg4_dinov2", img_size=56), 56, plain, "timm"),
     "timm vit_base_patch14_reg4_dinov2": (of_timm("vit_base_patch14_reg4_dinov2", img_size=56), 56, legacy, "timm"),
+    "timm convnext_tiny": (of_timm("convnext_tiny", num_classes=0), 224, tensors, "timm"),
+    "torchvision convnext_tiny": (vision("convnext_tiny"), 224, plain, None),
+    "transformers ConvNeXt": (lambda: transformers.ConvNextModel(transformers.ConvNextConfig(layer_norm_eps=1e-6)), 224, None, None),
     "torchvision vit_b_16": (lambda: torchvision.models.vit_b_16(image_size=64), 64, plain, None),
     "transformers ViT": (
         lambda: transformers.ViTModel(transformers.ViTConfig(image_size=64, layer_norm_eps=1e-6)), 64, None, None),
@@ -90,10 +93,15 @@ IMPORTS = {
 
 def features_of(network, x):
     """What the network's library gives as the representation."""
-    if isinstance(network, transformers.ResNetModel):
+    if isinstance(network, (transformers.ResNetModel, transformers.ConvNextModel)):
         return network(x).pooler_output.flatten(1)
     if isinstance(network, transformers.PreTrainedModel):
         return network(x).last_hidden_state[:, 0]
+    if isinstance(network, torchvision.models.ConvNeXt):
+        network.classifier = network.classifier[:2]  # without its linear map
+        return network(x)
+    if isinstance(network, timm.models.ConvNeXt):
+        return network(x)
     for head in ("fc", "head", "heads"):
         if hasattr(network, head):
             setattr(network, head, torch.nn.Identity())

@@ -171,6 +171,28 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Checks that a folder can be made at `path`: nothing is there, or an empty folder.
+///
+/// # Errors
+/// If something is.
+pub fn check_free(path: &Path) -> Result<(), DataError> {
+    let is_empty_folder = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if path.symlink_metadata().is_err() || is_empty_folder() {
+        return Ok(());
+    }
+    Err(DataError::Data(format!("{}: is there and not empty; choose another folder", path.display())))
+}
+
+/// Makes the folder `path`, which must not hold anything.
+///
+/// # Errors
+/// If it does, or cannot be made.
+pub fn make_free(path: &Path) -> Result<(), DataError> {
+    check_free(path)?;
+    let hint = Some("its folder must be writable");
+    fs::create_dir_all(path).map_err(|cause| DataError::Io { path: path.to_owned(), cause, hint })
+}
+
 /// A failed write to `path`; the temporary file goes when its [`AtomicFile`] is dropped.
 pub fn write_error(path: &Path, cause: io::Error) -> DataError {
     let hint = is_out_of_space(&cause).then_some("nothing was left behind; free some space or write elsewhere");
@@ -224,6 +246,19 @@ mod tests {
         written.commit().unwrap();
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"new");
         assert!(foreign.exists() && names(folder.path()).len() == 3);
+    }
+
+    #[test]
+    fn a_folder_is_made_where_nothing_or_an_empty_folder_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/folder");
+        make_free(&path).unwrap();
+        make_free(&path).unwrap();
+        write(&path.join("a"), b"").unwrap();
+        for taken in [path.clone(), path.join("a")] {
+            let error = make_free(&taken).unwrap_err().to_string();
+            assert!(error.contains("is there and not empty"), "{error}");
+        }
     }
 
     #[test]

@@ -38,10 +38,27 @@ fn a_run_becomes_a_folder_of_each_format_that_has_its_network() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     assert!(fs::read(path.join("run.npy")).unwrap() == fs::read(path.join("own.npy")).unwrap());
+    // One block: its layer is h, and the class token before four patches.
+    for of in ["layer1", "tokens"] {
+        let words = ["embed", "run", "data=demo/test", &format!("of={of}"), &format!("out={of}.npy")];
+        let output = selfsame(path, &words);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(fs::read(path.join("run.npy")).unwrap() == fs::read(path.join("layer1.npy")).unwrap());
+    let values = |name: &str| {
+        let bytes = fs::read(path.join(name)).unwrap();
+        bytes[128..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>()
+    };
+    let (h, tokens) = (values("run.npy"), values("tokens.npy"));
+    assert_eq!(tokens.len(), 5 * h.len());
+    assert!(tokens.chunks_exact(5 * 8).flat_map(|row| &row[..8]).eq(&h));
+    let told = selfsame(path, &["embed", "run", "data=demo/test", "of=layer2", "out=no.npy"]);
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("of: expected layer0 to layer1, received layer2") && !path.join("no.npy").exists(), "{told}");
     let cases: [(&[&str], &str); 7] = [
         (&["run", "out=new", "format=selfsame", "input=u8"], "u8 is for graphs"),
         (&["run"], "out: missing"),
-        (&["run", "out=timm"], "exists already"),
+        (&["run", "out=timm"], "is there and not empty"),
         (&["run", "out=new", "format=tim"], "did you mean `timm`? (there are timm, torchvision, onnx, selfsame)"),
         (&["run", "out=new", "format=torchvision"], "use format=onnx"),
         (&["run", "out=new", "input=f16"], "expected float or u8, received f16"),

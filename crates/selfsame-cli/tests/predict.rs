@@ -73,6 +73,16 @@ fn a_model_predicts_with_the_accuracy_that_was_told() {
     said(path, &["embed", "probed", "data=demo/test", "out=probed.npy"]);
     assert!(fs::read(path.join("run.npy")).unwrap() == fs::read(path.join("probed.npy")).unwrap());
 
+    // Handed on it is a model still, and a graph has its head.
+    said(path, &["export", "probed", "out=copied", "format=selfsame"]);
+    said(path, &["predict", "copied", "data=demo/test", "out=copied.csv"]);
+    said(path, &["predict", "probed", "data=demo/test", "out=again.csv"]);
+    assert!(fs::read(path.join("copied.csv")).unwrap() == fs::read(path.join("again.csv")).unwrap());
+    said(path, &["export", "probed", "out=graph", "format=onnx", "fold=true"]);
+    let graph = fs::read(path.join("graph/model.onnx")).unwrap();
+    let holds = |name: &str| graph.windows(name.len()).any(|part| part == name.as_bytes());
+    assert!(holds("probabilities") && holds("logits") && !holds("BatchNormalization"));
+
     for (words, part) in [
         (&["predict", "run", "data=demo", "out=x.csv"][..], "has an encoder and no head"),
         (&["predict", "probed", "data=demo", "out=x.txt"], ".csv or .parquet"),

@@ -80,6 +80,9 @@ pub static RECIPES: &[RecipeEntry] = recipes![
     "emoji_barlow_twins",
     "emoji_vicreg",
     "emoji_swav",
+    "continue_simclr",
+    "continue_byol",
+    "continue_dino",
 ];
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The model card: what the weights are, how they were trained, what they scored, how they are loaded.
 
-use crate::Encoder;
+use crate::{Encoder, Reading};
 use selfsame_config::Choice;
 use std::fmt::Write;
 
@@ -47,9 +47,14 @@ pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
             plural = if *channels == 1 { "" } else { "s" },
         ),
     };
+    let (task, headed) = match &encoder.head {
+        Some(head) if head.reading == Reading::Classes => ("image-classification", ", with a classifier on it"),
+        Some(_) => ("image-feature-extraction", ", with a linear head on it"),
+        None => ("image-feature-extraction", ""),
+    };
     let mut text = format!(
-        "---\nlibrary_name: {library}\npipeline_tag: image-feature-extraction\nlicense: {LICENSE}\ntags:\n{tags}\
-         - selfsame\n---\n\n# {name}{by}\n\nAn encoder `h = f(x)`, {width} wide{how}.\n\n## Use\n\n{usage}\n## Input\n\n\
+        "---\nlibrary_name: {library}\npipeline_tag: {task}\nlicense: {LICENSE}\ntags:\n{tags}\
+         - selfsame\n---\n\n# {name}{by}\n\nAn encoder `h = f(x)`, {width} wide{how}{headed}.\n\n## Use\n\n{usage}\n## Input\n\n\
          {input}\n\n\
          ## Training\n\n| | |\n| --- | --- |\n| method | {method} |\n| backbone | {name} |\n",
     );
@@ -62,6 +67,18 @@ pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
             "| epochs | {:.1} ({} steps) |\n| selfsame | {} |\n| plan | {} |\n",
             origin.epochs, origin.steps, origin.selfsame, origin.plan
         );
+    }
+    if let Some(head) = &encoder.head {
+        text += "\n## Outputs\n\n";
+        text += match head.reading {
+            Reading::Classes => "Classes, of which a sample has one",
+            Reading::Labels => "Labels, each of which a sample has or has not",
+            Reading::Numbers => "Numbers",
+        };
+        let _ = writeln!(text, ": {}. {}", head.names.join(", "), head.tested);
+        if head.reading != Reading::Numbers {
+            let _ = writeln!(text, "Probabilities are those of the outputs over the temperature {}.", head.temperature);
+        }
     }
     if origin.scores.is_empty() {
         text += "\nIt was not evaluated.\n";

@@ -130,9 +130,11 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
         return Err(format!("{prefix}{} has shape {shape:?}, which is no weight's", name.escape_debug()));
     }
     join_shapes(&mut shapes);
+    shapes.iter_mut().for_each(|(name, shape)| flatten_gains(name, shape));
     let mut network = Network::of_shapes(&shapes).ok_or_else(|| unknown(&state))?;
-    let channels =
-        ["conv1.weight", "patch_embed.proj.weight"].iter().find_map(|name| shapes.get(*name)?.get(1).copied());
+    let channels = ["conv1.weight", "patch_embed.proj.weight", "stem.0.weight"]
+        .iter()
+        .find_map(|name| shapes.get(*name)?.get(1).copied());
     let channels = channels.unwrap_or(3);
     let size = match &mut network {
         Network::Vit(vit) => {
@@ -149,6 +151,7 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
             side * vit.patch_size
         }
         Network::ResNet(net) if net.imagenet_stem => 224,
+        Network::ConvNext(net) if net.patch_size >= 4 => 224,
         _ => 32,
     };
     let (nearest, name) = match network.backbone() {
@@ -170,7 +173,8 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
     }
     let mut tensors = BTreeMap::new();
     for (name, entry) in std::mem::take(&mut own) {
-        let tensor = entry.read().map_err(|problem| format!("{prefix}{} {problem}", name.escape_debug()))?;
+        let mut tensor = entry.read().map_err(|problem| format!("{prefix}{} {problem}", name.escape_debug()))?;
+        flatten_gains(&name, &mut tensor.shape);
         tensors.insert(name, tensor);
     }
     report.loaded = tensors.len();
@@ -184,6 +188,7 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
     let width = match &network {
         Network::ResNet(net) => net.widths.last().copied().unwrap_or(0) * if net.bottleneck { 4 } else { 1 },
         Network::Vit(net) => net.dim,
+        Network::ConvNext(net) => net.widths.last().copied().unwrap_or(0),
         Network::BeliefNetwork { .. } | Network::Mlp { .. } => unreachable!("shapes do not tell these"),
     };
     let is_vit = matches!(network, Network::Vit(_));
@@ -198,6 +203,7 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
         interpolation: about.interpolation().unwrap_or(if is_vit { "bicubic" } else { "bilinear" }),
         width,
         tensors: tensors.into_iter().collect::<Tensors>(),
+        head: None,
         origin: Origin::default(),
     };
     Ok(Imported { encoder, report })
@@ -264,7 +270,7 @@ fn unknown(state: &StateDict) -> String {
     let names: Vec<String> = state.keys().take(SHOWN).map(|name| name.escape_debug().take(100).collect()).collect();
     let what =
         if names.is_empty() { "it has no tensors".into() } else { format!("it begins with {}", names.join(", ")) };
-    format!("no ResNet and no vision transformer by any known names; {what}")
+    format!("no ResNet, ConvNeXt or vision transformer by any known names; {what}")
 }
 
 /// What tells the tensors that were found from those that a network has; `shown` is what their file calls ours.
@@ -318,6 +324,13 @@ fn join_shapes(shapes: &mut Shapes) {
         if !any {
             break;
         }
+    }
+}
+
+/// Gains that stand as a column, for maps whose channels come first, as a vector.
+fn flatten_gains(name: &str, shape: &mut Vec<usize>) {
+    if name.ends_with(".gamma") && shape.len() == 3 && shape[1..] == [1, 1] {
+        shape.truncate(1);
     }
 }
 

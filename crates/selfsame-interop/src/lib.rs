@@ -28,7 +28,7 @@ use selfsame_base::{DataError, atomic};
 use selfsame_config::Choice;
 use std::fs;
 use std::path::Path;
-use tensors::Tensors;
+use tensors::{Tensor, Tensors};
 
 /// An encoder, and what is known of it.
 #[derive(Clone, Debug)]
@@ -53,8 +53,38 @@ pub struct Encoder {
     pub width: usize,
     /// Parameters and running statistics, with torchvision's or timm's names and PyTorch's layout.
     pub tensors: Tensors,
+    /// What was fitted to labels on `h`, if anything.
+    pub head: Option<Head>,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+/// An affine map of `h`, and what its outputs stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// `[outputs, width of h]`
+    pub weight: Tensor,
+    /// `[outputs]`
+    pub bias: Tensor,
+    /// Name of each output.
+    pub names: Vec<String>,
+    /// What is made of the outputs.
+    pub reading: Reading,
+    /// What they are divided by before they become probabilities.
+    pub temperature: f32,
+    /// What it was worth on test samples, in words.
+    pub tested: String,
+}
+
+/// What is made of a head's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Probabilities of classes, of which a sample has one: softmax.
+    Classes,
+    /// Probabilities of labels, each of which a sample has or has not: sigmoid.
+    Labels,
+    /// They are the numbers that are told.
+    Numbers,
 }
 
 /// How an encoder was trained, and what it scored.
@@ -84,6 +114,17 @@ pub enum Input {
     U8,
 }
 
+/// What a graph is to be, beside its network; other formats have no such choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Graph {
+    /// What it is given.
+    pub input: Input,
+    /// Whether it gives the tokens, beside `h`.
+    pub tokens: bool,
+    /// Whether every batch norm is folded into the layer before it.
+    pub fold: bool,
+}
+
 /// A file to be written: its name and its content.
 pub type File = (&'static str, Vec<u8>);
 
@@ -94,9 +135,9 @@ pub struct Format {
     pub name: &'static str,
     /// One line of what it is.
     pub summary: &'static str,
-    /// Whether [`Input::U8`] is one of its inputs.
-    pub takes_bytes: bool,
-    files: fn(Encoder, Input) -> Result<Vec<File>, DataError>,
+    /// Whether it is a graph, and not weights alone.
+    pub is_graph: bool,
+    files: fn(Encoder, Graph) -> Result<Vec<File>, DataError>,
 }
 
 /// Every format.
@@ -104,55 +145,74 @@ pub const FORMATS: &[Format] = &[
     Format {
         name: "timm",
         summary: "a folder that timm and transformers load",
-        takes_bytes: false,
+        is_graph: false,
         files: |encoder, _| timm::files(&encoder),
     },
     Format {
         name: "torchvision",
         summary: "a state_dict of torchvision's ResNets",
-        takes_bytes: false,
+        is_graph: false,
         files: |encoder, _| torchvision::files(&encoder),
     },
     Format {
         name: "onnx",
         summary: "a graph of every backbone, normalization included",
-        takes_bytes: true,
+        is_graph: true,
         files: onnx::files,
     },
 ];
 
+impl Head {
+    /// Puts it among `tensors`, as the layer called `name`.
+    fn add_to(&self, tensors: &mut Tensors, name: &str) {
+        tensors.insert(format!("{name}.weight"), self.weight.clone());
+        tensors.insert(format!("{name}.bias"), self.bias.clone());
+    }
+
+    /// The line that makes probabilities of `outputs`, if they stand for some.
+    fn in_python(&self) -> String {
+        let activation = match self.reading {
+            Reading::Classes => "softmax(-1)",
+            Reading::Labels => "sigmoid()",
+            Reading::Numbers => return String::new(),
+        };
+        format!("probabilities = (outputs / {}).{activation}\n", self.temperature)
+    }
+}
+
+impl Graph {
+    /// Checks that nothing is asked for of which `format` knows nothing.
+    ///
+    /// # Errors
+    /// If something is.
+    pub fn check_none(self, format: &str) -> Result<(), DataError> {
+        let asked =
+            [("input", self.input == Input::U8, "u8"), ("tokens", self.tokens, "true"), ("fold", self.fold, "true")];
+        let Some((key, _, value)) = asked.into_iter().find(|(_, is_asked, _)| *is_asked) else { return Ok(()) };
+        let problem = format!("{value} is for graphs, and {format} has none; drop it, or use format=onnx");
+        Err(DataError::setting(key, problem))
+    }
+}
+
 impl Format {
-    /// Writes `encoder` into the new folder `out`, what is read first of it last. Nothing stays of a folder that could not be
+    /// Writes `encoder` into the folder `out`, new or empty, what is read first of it last. Nothing stays of a folder that could not be
     /// finished.
     ///
     /// # Errors
-    /// If `out` exists, the format has nothing that is equal to the network, or the folder cannot be written.
-    pub fn export(&self, encoder: Encoder, input: Input, out: &Path) -> Result<(), DataError> {
-        check_free(out)?;
-        if input == Input::U8 && !self.takes_bytes {
-            let problem = format!("u8 is for graphs, and {} has none; drop it, or use format=onnx", self.name);
-            return Err(DataError::setting("input", problem));
+    /// If something is in `out`, the format has nothing that is equal to the network, or the folder cannot be written.
+    pub fn export(&self, encoder: Encoder, graph: Graph, out: &Path) -> Result<(), DataError> {
+        atomic::check_free(out)?;
+        if !self.is_graph {
+            graph.check_none(self.name)?;
         }
-        let files = (self.files)(encoder, input)?;
-        let io = |cause| DataError::Io { path: out.to_owned(), cause, hint: Some("its folder must be writable") };
-        fs::create_dir_all(atomic::folder_of(out)).and_then(|()| fs::create_dir(out)).map_err(io)?;
+        let files = (self.files)(encoder, graph)?;
+        atomic::make_free(out)?;
         let written = files.iter().try_for_each(|(name, bytes)| atomic::write(&out.join(name), bytes));
         if written.is_err() {
             let _ = fs::remove_dir_all(out);
         }
         written
     }
-}
-
-/// Checks that nothing is at `out`.
-///
-/// # Errors
-/// If something is.
-pub fn check_free(out: &Path) -> Result<(), DataError> {
-    if out.symlink_metadata().is_err() {
-        return Ok(());
-    }
-    Err(DataError::setting("out", format!("{} exists already; name a new folder, or remove it", out.display())))
 }
 
 /// A format that lacks the network.

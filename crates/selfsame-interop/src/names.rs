@@ -33,6 +33,8 @@ const VIT_PARTS: &[&str] = &[
     "register_tokens",
 ];
 
+const CONVNEXT_PARTS: &[&str] = &["stem", "stages", "downsample_layers", "embeddings", "encoder", "features"];
+
 /// Every style.
 pub const STYLES: &[Style] = &[
     Style {
@@ -174,6 +176,86 @@ pub const STYLES: &[Style] = &[
             ("norm", "encoder.ln"),
         ],
     },
+    Style {
+        name: "timm's ConvNeXt",
+        anchor: "stages.0.blocks.0.conv_dw.weight",
+        inside: CONVNEXT_PARTS,
+        rows: &[
+            ("stem.{}", "stem.{}"),
+            ("stages.{}.downsample.{}", "stages.{}.downsample.{}"),
+            ("stages.{}.blocks.{}.conv_dw", "stages.{}.blocks.{}.conv_dw"),
+            ("stages.{}.blocks.{}.norm", "stages.{}.blocks.{}.norm"),
+            ("stages.{}.blocks.{}.mlp.fc1", "stages.{}.blocks.{}.mlp.fc1"),
+            ("stages.{}.blocks.{}.mlp.fc2", "stages.{}.blocks.{}.mlp.fc2"),
+            ("stages.{}.blocks.{}.gamma", "stages.{}.blocks.{}.gamma"),
+            ("head.norm", "head.norm"),
+        ],
+    },
+    Style {
+        name: "torchvision's ConvNeXt",
+        anchor: "features.1.0.block.0.weight",
+        inside: CONVNEXT_PARTS,
+        rows: &[
+            ("stem.{}", "features.0.{}"),
+            ("stages.0.blocks.{}.conv_dw", "features.1.{}.block.0"),
+            ("stages.0.blocks.{}.norm", "features.1.{}.block.2"),
+            ("stages.0.blocks.{}.mlp.fc1", "features.1.{}.block.3"),
+            ("stages.0.blocks.{}.mlp.fc2", "features.1.{}.block.5"),
+            ("stages.0.blocks.{}.gamma", "features.1.{}.layer_scale"),
+            ("stages.1.blocks.{}.conv_dw", "features.3.{}.block.0"),
+            ("stages.1.blocks.{}.norm", "features.3.{}.block.2"),
+            ("stages.1.blocks.{}.mlp.fc1", "features.3.{}.block.3"),
+            ("stages.1.blocks.{}.mlp.fc2", "features.3.{}.block.5"),
+            ("stages.1.blocks.{}.gamma", "features.3.{}.layer_scale"),
+            ("stages.1.downsample.{}", "features.2.{}"),
+            ("stages.2.blocks.{}.conv_dw", "features.5.{}.block.0"),
+            ("stages.2.blocks.{}.norm", "features.5.{}.block.2"),
+            ("stages.2.blocks.{}.mlp.fc1", "features.5.{}.block.3"),
+            ("stages.2.blocks.{}.mlp.fc2", "features.5.{}.block.5"),
+            ("stages.2.blocks.{}.gamma", "features.5.{}.layer_scale"),
+            ("stages.2.downsample.{}", "features.4.{}"),
+            ("stages.3.blocks.{}.conv_dw", "features.7.{}.block.0"),
+            ("stages.3.blocks.{}.norm", "features.7.{}.block.2"),
+            ("stages.3.blocks.{}.mlp.fc1", "features.7.{}.block.3"),
+            ("stages.3.blocks.{}.mlp.fc2", "features.7.{}.block.5"),
+            ("stages.3.blocks.{}.gamma", "features.7.{}.layer_scale"),
+            ("stages.3.downsample.{}", "features.6.{}"),
+            ("head.norm", "classifier.0"),
+        ],
+    },
+    Style {
+        name: "ConvNeXt's authors",
+        anchor: "stages.0.0.dwconv.weight",
+        inside: CONVNEXT_PARTS,
+        rows: &[
+            ("stem.{}", "downsample_layers.0.{}"),
+            ("stages.1.downsample.{}", "downsample_layers.1.{}"),
+            ("stages.2.downsample.{}", "downsample_layers.2.{}"),
+            ("stages.3.downsample.{}", "downsample_layers.3.{}"),
+            ("stages.{}.blocks.{}.conv_dw", "stages.{}.{}.dwconv"),
+            ("stages.{}.blocks.{}.norm", "stages.{}.{}.norm"),
+            ("stages.{}.blocks.{}.mlp.fc1", "stages.{}.{}.pwconv1"),
+            ("stages.{}.blocks.{}.mlp.fc2", "stages.{}.{}.pwconv2"),
+            ("stages.{}.blocks.{}.gamma", "stages.{}.{}.gamma"),
+            ("head.norm", "norm"),
+        ],
+    },
+    Style {
+        name: "transformers' ConvNeXt",
+        anchor: "encoder.stages.0.layers.0.dwconv.weight",
+        inside: CONVNEXT_PARTS,
+        rows: &[
+            ("stem.0", "embeddings.patch_embeddings"),
+            ("stem.1", "embeddings.layernorm"),
+            ("stages.{}.downsample.{}", "encoder.stages.{}.downsampling_layer.{}"),
+            ("stages.{}.blocks.{}.conv_dw", "encoder.stages.{}.layers.{}.dwconv"),
+            ("stages.{}.blocks.{}.norm", "encoder.stages.{}.layers.{}.layernorm"),
+            ("stages.{}.blocks.{}.mlp.fc1", "encoder.stages.{}.layers.{}.pwconv1"),
+            ("stages.{}.blocks.{}.mlp.fc2", "encoder.stages.{}.layers.{}.pwconv2"),
+            ("stages.{}.blocks.{}.gamma", "encoder.stages.{}.layers.{}.layer_scale_parameter"),
+            ("head.norm", "layernorm"),
+        ],
+    },
 ];
 
 impl Style {
@@ -245,7 +327,8 @@ mod tests {
                     let name = ours.replace("{}", number).replace("{1}", if number == "0" { "1" } else { "4" }) + leaf;
                     let theirs = style.theirs(&name).unwrap();
                     assert_eq!(style.ours(&theirs).unwrap(), name, "{}: {theirs}", style.name);
-                    assert!(style.is_inside(&theirs), "{}: {theirs}", style.name);
+                    // A norm that follows the pooling may stand beside heads.
+                    assert!(style.is_inside(&theirs) || ours.starts_with("head."), "{}: {theirs}", style.name);
                 }
             }
             assert!(style.ours(style.anchor).is_some());

@@ -16,6 +16,8 @@ pub enum Network {
     ResNet(ResNet),
     /// A vision transformer.
     Vit(Vit),
+    /// A ConvNeXt.
+    ConvNext(ConvNext),
     /// Layers of sigmoids.
     BeliefNetwork {
         /// Number of layers.
@@ -87,6 +89,17 @@ pub struct Vit {
     pub layer_scale: bool,
 }
 
+/// A ConvNeXt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvNext {
+    /// Width of each stage.
+    pub widths: Vec<usize>,
+    /// Blocks of each stage.
+    pub depths: Vec<usize>,
+    /// Side of the first layer's patches, px.
+    pub patch_size: usize,
+}
+
 /// Names, blocks, and whether these are bottlenecks.
 const RESNETS: &[(&str, [usize; 4], bool)] = &[
     ("resnet18", [2, 2, 2, 2], false),
@@ -99,6 +112,8 @@ const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 /// Names, widths of tokens, blocks, heads.
 const VITS: &[(&str, usize, usize, usize)] =
     &[("vit_tiny", 192, 12, 3), ("vit_small", 384, 12, 6), ("vit_base", 768, 12, 12), ("vit_large", 1024, 24, 16)];
+/// Name, widths and blocks of the stages.
+const CONVNEXT_TINY: (&str, [usize; 4], [usize; 4]) = ("convnext_tiny", [96, 192, 384, 768], [3, 3, 9, 3]);
 /// Width of a head of every vision transformer that has a name.
 const HEAD_WIDTH: usize = 64;
 
@@ -155,7 +170,17 @@ impl Network {
         if let Some(&(_, dim, depth, heads)) = VITS.iter().find(|entry| entry.0 == name) {
             return vit(dim, depth, heads);
         }
+        let convnext = |widths: Vec<usize>, depths: Vec<usize>| {
+            if widths.len() != depths.len() {
+                return Err(unreadable("depths"));
+            }
+            Ok(Self::ConvNext(ConvNext { widths, depths, patch_size: count("patch_size")? }))
+        };
+        if name == CONVNEXT_TINY.0 {
+            return convnext(CONVNEXT_TINY.1.to_vec(), CONVNEXT_TINY.2.to_vec());
+        }
         match name {
+            "convnext_micro" => convnext(counts("widths")?, counts("depths")?),
             "resnet_micro" => resnet(counts("widths")?, &[2; 4], false),
             "vit_micro" => vit(count("dim")?, count("depth")?, count("heads")?),
             "belief_network" => Ok(Self::BeliefNetwork { layers: counts("widths")?.len() }),
@@ -188,6 +213,15 @@ impl Network {
                 imagenet_stem: axis("conv1.weight", 2) != Some(3),
                 norm,
             }));
+        }
+        if has("stages.0.blocks.0.conv_dw.weight") {
+            let depth = |stage: usize| {
+                (0..).take_while(|block| has(&format!("stages.{stage}.blocks.{block}.conv_dw.weight"))).count()
+            };
+            let depths: Vec<usize> = (0..).map(depth).take_while(|&depth| depth > 0).collect();
+            let width = |stage: usize| axis(&format!("stages.{stage}.blocks.0.conv_dw.weight"), 0);
+            let widths = (0..depths.len()).map(width).collect::<Option<_>>()?;
+            return Some(Self::ConvNext(ConvNext { widths, depths, patch_size: axis("stem.0.weight", 2)? }));
         }
         let dim = axis("blocks.0.norm1.weight", 0)?;
         let depth = (0..).take_while(|block| has(&format!("blocks.{block}.norm1.weight"))).count();
@@ -238,6 +272,18 @@ impl Network {
                     }
                 }
             }
+            Self::ConvNext(net) => {
+                keys.insert("patch_size".into(), Value::Integer(net.patch_size as i64));
+                if (&net.widths[..], &net.depths[..]) == (&CONVNEXT_TINY.1, &CONVNEXT_TINY.2) {
+                    CONVNEXT_TINY.0
+                } else {
+                    for (key, values) in [("widths", &net.widths), ("depths", &net.depths)] {
+                        let values = values.iter().map(|&value| Value::Integer(value as i64)).collect();
+                        keys.insert(key.into(), Value::Array(values));
+                    }
+                    "convnext_micro"
+                }
+            }
             Self::BeliefNetwork { .. } | Self::Mlp { .. } => return None,
         };
         Some(Choice::new(name, keys))
@@ -261,6 +307,7 @@ impl Network {
         match self {
             Self::ResNet(net) => net.shapes(channels, &mut shapes),
             Self::Vit(net) => net.shapes(channels, size, &mut shapes),
+            Self::ConvNext(net) => net.shapes(channels, &mut shapes),
             Self::BeliefNetwork { .. } | Self::Mlp { .. } => {}
         }
         shapes
@@ -300,6 +347,36 @@ impl ResNet {
                 }
                 inputs = outputs;
             }
+        }
+    }
+}
+
+impl ConvNext {
+    fn shapes(&self, channels: usize, shapes: &mut Shapes) {
+        let Self { widths, depths, patch_size: patch } = self;
+        let mut tensor = |name: String, shape: &[usize]| drop(shapes.insert(name, shape.to_vec()));
+        let mut layer = |name: &str, weight: &[usize]| {
+            tensor(format!("{name}.weight"), weight);
+            tensor(format!("{name}.bias"), &weight[..1]);
+        };
+        layer("stem.0", &[widths[0], channels, *patch, *patch]);
+        layer("stem.1", &[widths[0]]);
+        for (stage, (&width, &depth)) in widths.iter().zip(depths).enumerate() {
+            if stage > 0 {
+                layer(&format!("stages.{stage}.downsample.0"), &[widths[stage - 1]]);
+                layer(&format!("stages.{stage}.downsample.1"), &[width, widths[stage - 1], 2, 2]);
+            }
+            for block in 0..depth {
+                let name = format!("stages.{stage}.blocks.{block}");
+                layer(&format!("{name}.conv_dw"), &[width, 1, 7, 7]);
+                layer(&format!("{name}.norm"), &[width]);
+                layer(&format!("{name}.mlp.fc1"), &[4 * width, width]);
+                layer(&format!("{name}.mlp.fc2"), &[width, 4 * width]);
+            }
+        }
+        layer("head.norm", &[*widths.last().expect("a stage")]);
+        for (stage, (&width, &depth)) in widths.iter().zip(depths).enumerate() {
+            (0..depth).for_each(|block| tensor(format!("stages.{stage}.blocks.{block}.gamma"), &[width]));
         }
     }
 }

@@ -116,6 +116,11 @@ impl Tensors {
         }
     }
 
+    /// One more.
+    pub fn insert(&mut self, name: String, tensor: Tensor) {
+        self.0.insert(name, tensor);
+    }
+
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Tensor)> {
         self.0.iter()

@@ -11,19 +11,30 @@ use serde_json::{Value, json};
 /// If timm has no such network.
 pub(crate) fn files(encoder: &Encoder) -> Result<Vec<File>, DataError> {
     let config = config(encoder)?;
+    let mut tensors = encoder.tensors.clone();
+    if let Some(head) = &encoder.head {
+        head.add_to(&mut tensors, config["pretrained_cfg"]["classifier"].as_str().expect("as below"));
+    }
+    let given = match &encoder.head {
+        None => format!("h = net(images)  # [n, {}]\n```\n", encoder.width),
+        Some(head) => format!(
+            "outputs = net(images)  # [n, {}]\n{}```\n\nWith `num_classes=0` it gives `h`, `[n, {}]`.\n",
+            head.names.len(),
+            head.in_python(),
+            encoder.width
+        ),
+    };
     let usage = format!(
         "With timm (tested with 1.0.31):\n\n```python\nimport timm\n\n\
          net = timm.create_model(\"local-dir:PATH\", pretrained=True).eval()\n\
-         images = timm.data.create_transform(**timm.data.resolve_model_data_config(net))(picture)[None]\n\
-         h = net(images)  # [n, {}]\n```\n\n\
+         images = timm.data.create_transform(**timm.data.resolve_model_data_config(net))(picture)[None]\n{given}\n\
          With transformers (tested with 5.24.0): `AutoModel.from_pretrained(PATH)`, whose `pooler_output` is `h`.\n",
-        encoder.width
     );
     let card = card::page(encoder, "timm", &usage);
     let config = serde_json::to_string_pretty(&config).expect("plain values serialize") + "\n";
     Ok(vec![
         ("README.md", card.into_bytes()),
-        ("model.safetensors", encoder.tensors.state_dict(encoder.origin.steps)),
+        ("model.safetensors", tensors.state_dict(encoder.origin.steps)),
         ("config.json", config.into_bytes()),
     ])
 }
@@ -75,11 +86,23 @@ fn config(encoder: &Encoder) -> Result<Value, DataError> {
             };
             (architecture, pool, "patch_embed.proj", "head", true)
         }
+        Network::ConvNext(net) if net.widths.len() != 4 => {
+            return Err(lacks("timm", "a ConvNeXt whose stages are not 4"));
+        }
+        // There the first stage halves once more.
+        Network::ConvNext(net) if net.patch_size == 2 => return Err(lacks("timm", "backbone.patch_size = 2")),
+        Network::ConvNext(net) => {
+            arguments["depths"] = json!(net.depths);
+            arguments["dims"] = json!(net.widths);
+            arguments["patch_size"] = json!(net.patch_size);
+            ("convnext_tiny", "avg", "stem.0", "head.fc", false)
+        }
         Network::BeliefNetwork { .. } | Network::Mlp { .. } => return Err(lacks("timm", name)),
     };
-    Ok(json!({
+    let classes = encoder.head.as_ref().map_or(0, |head| head.names.len());
+    let mut config = json!({
         "architecture": architecture,
-        "num_classes": 0,
+        "num_classes": classes,
         "num_features": width,
         "global_pool": pool,
         "model_args": arguments,
@@ -93,10 +116,14 @@ fn config(encoder: &Encoder) -> Result<Value, DataError> {
             "crop_mode": "center",
             "mean": mean,
             "std": std,
-            "num_classes": 0,
+            "num_classes": classes,
             "first_conv": first,
             "classifier": classifier,
             "license": card::LICENSE,
         },
-    }))
+    });
+    if let Some(head) = &encoder.head {
+        config["label_names"] = json!(head.names);
+    }
+    Ok(config)
 }

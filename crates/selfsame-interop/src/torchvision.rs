@@ -21,13 +21,25 @@ pub(crate) fn files(encoder: &Encoder) -> Result<Vec<File>, DataError> {
     if encoder.channels != 3 {
         return lacks(&format!("it takes images of 3 channels, and this one of {}", encoder.channels));
     }
+    let mut tensors = encoder.tensors.clone();
+    let (arguments, alone, given) = match &encoder.head {
+        None => (
+            String::new(),
+            "net.fc = torch.nn.Identity()\n",
+            format!("h = net.eval()(images)  # [n, {}]\n", encoder.width),
+        ),
+        Some(head) => {
+            head.add_to(&mut tensors, "fc");
+            let outputs = head.names.len();
+            let given = format!("outputs = net.eval()(images)  # [n, {outputs}]\n{}", head.in_python());
+            (format!("num_classes={outputs}"), "", given)
+        }
+    };
     let usage = format!(
         "With torchvision (tested with 0.29.2):\n\n```python\nimport safetensors.torch, torch, torchvision\n\n\
-         net = torchvision.models.{name}()\nnet.fc = torch.nn.Identity()\n\
-         net.load_state_dict(safetensors.torch.load_file(\"model.safetensors\"))\n\
-         h = net.eval()(images)  # [n, {}]\n```\n",
-        encoder.width
+         net = torchvision.models.{name}({arguments})\n{alone}\
+         net.load_state_dict(safetensors.torch.load_file(\"model.safetensors\"))\n{given}```\n",
     );
     let card = card::page(encoder, "torchvision", &usage);
-    Ok(vec![("README.md", card.into_bytes()), ("model.safetensors", encoder.tensors.state_dict(encoder.origin.steps))])
+    Ok(vec![("README.md", card.into_bytes()), ("model.safetensors", tensors.state_dict(encoder.origin.steps))])
 }

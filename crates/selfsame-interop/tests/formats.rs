@@ -3,11 +3,26 @@
 use prost::Message;
 use selfsame_base::DataError;
 use selfsame_config::Choice;
-use selfsame_interop::onnx::{FEATURES, IMAGES, VECTORS, model, proto::Model};
+use selfsame_interop::network::{ConvNext, Network};
+use selfsame_interop::onnx::{IMAGES, VECTORS, model, proto::Model};
 use selfsame_interop::tensors::{Tensor, Tensors};
-use selfsame_interop::{Encoder, FORMATS, Format, Input, Origin};
+use selfsame_interop::{Encoder, FORMATS, Format, Graph, Head, Input, Origin, Reading};
 use std::collections::BTreeSet;
 use std::fs;
+
+/// `encoder` with a head of three outputs.
+fn headed(encoder: Encoder, reading: Reading) -> Encoder {
+    let all = tensors(vec![("weight".into(), vec![3, encoder.width]), ("bias".into(), vec![3])]);
+    let tensor = |name: &str, axes| all.get(name, axes).unwrap().clone();
+    let names = ["cat", "dog", "a \"bird\""].map(String::from).to_vec();
+    let (weight, bias) = (tensor("weight", 2), tensor("bias", 1));
+    let head = Head { weight, bias, names, reading, temperature: 1.5, tested: "accuracy 0.5".into() };
+    Encoder { head: Some(head), ..encoder }
+}
+
+const TOKENS: Graph = Graph { input: Input::Float, tokens: true, fold: false };
+const FOLD: Graph = Graph { input: Input::Float, tokens: false, fold: true };
+const BYTES: Graph = Graph { input: Input::U8, tokens: false, fold: false };
 
 fn format(name: &str) -> &'static Format {
     FORMATS.iter().find(|format| format.name == name).unwrap()
@@ -41,6 +56,7 @@ fn encoder(backbone: &str, width: usize, tensors: Tensors) -> Encoder {
         interpolation: "bicubic",
         width,
         tensors,
+        head: None,
         origin: Origin { method: "simclr".into(), steps: 3, epochs: 1.5, ..Origin::default() },
     }
 }
@@ -119,6 +135,15 @@ fn belief_network() -> Encoder {
     encoder(r#"{"name": "belief_network", "widths": [5, 3]}"#, 8, tensors(shapes))
 }
 
+/// A ConvNeXt of stages of a block each, with patches of 4 px.
+fn convnext(widths: &[usize]) -> Encoder {
+    let net = ConvNext { widths: widths.to_vec(), depths: vec![1; widths.len()], patch_size: 4 };
+    let (depths, width) = (&net.depths, widths[widths.len() - 1]);
+    let backbone =
+        format!(r#"{{"name": "convnext_micro", "widths": {widths:?}, "depths": {depths:?}, "patch_size": 4}}"#);
+    encoder(&backbone, width, tensors(Network::ConvNext(net.clone()).shapes(2, [8; 2]).into_iter().collect()))
+}
+
 /// A perceptron of two layers on vectors of 3.
 fn mlp() -> Encoder {
     let shapes: [(&str, &[usize]); 4] = [
@@ -131,6 +156,18 @@ fn mlp() -> Encoder {
     let encoder =
         encoder(r#"{"name": "mlp", "width": 4, "depth": 2, "norm": "none", "residual": true}"#, 4, tensors(shapes));
     Encoder { channels: 3, size: [1; 2], mean: vec![0.5; 3], std: vec![2.0; 3], ..encoder }
+}
+
+/// A perceptron of one layer with batch norm.
+fn mlp_with_batch_norm() -> Encoder {
+    let parts =
+        ["weight", "bias", "running_mean", "running_var"].map(|part| (format!("layers.0.norm.{part}"), vec![4]));
+    let shapes = [("layers.0.linear.weight".to_owned(), vec![4, 3])].into_iter().chain(parts).collect();
+    let mut all = tensors(shapes);
+    let variance = Tensor { shape: vec![4], values: vec![0.5, 1.0, 2.0, 4.0] };
+    all.insert("layers.0.norm.running_var".into(), variance);
+    let backbone = r#"{"name": "mlp", "width": 4, "depth": 1, "norm": "batch", "residual": false}"#;
+    Encoder { channels: 3, size: [1; 2], mean: vec![0.5; 3], std: vec![2.0; 3], ..encoder(backbone, 4, all) }
 }
 
 /// A transformer with two registers and gains.
@@ -152,16 +189,23 @@ fn with_registers(pool: &str) -> Encoder {
 
 fn graphs() -> Vec<(&'static str, Model)> {
     let mut graphs = vec![
-        ("batch norm", resnet("resnet_micro", "small", "batch"), Input::Float),
-        ("group norm", resnet("resnet_micro", "small", "group"), Input::Float),
-        ("no norm", resnet("resnet_micro", "imagenet", "none"), Input::Float),
-        ("bytes", resnet("resnet_micro", "imagenet", "batch"), Input::U8),
-        ("class token", vit("class"), Input::Float),
-        ("mean of tokens", vit("mean"), Input::Float),
-        ("belief network", belief_network(), Input::Float),
-        ("registers", with_registers("class"), Input::Float),
-        ("registers, mean of tokens", with_registers("mean"), Input::Float),
-        ("perceptron", mlp(), Input::Float),
+        ("batch norm", resnet("resnet_micro", "small", "batch"), Graph::default()),
+        ("group norm", resnet("resnet_micro", "small", "group"), Graph::default()),
+        ("no norm", resnet("resnet_micro", "imagenet", "none"), Graph::default()),
+        ("bytes", resnet("resnet_micro", "imagenet", "batch"), BYTES),
+        ("class token", vit("class"), Graph::default()),
+        ("mean of tokens", vit("mean"), Graph::default()),
+        ("belief network", belief_network(), Graph::default()),
+        ("registers", with_registers("class"), Graph::default()),
+        ("registers, mean of tokens", with_registers("mean"), Graph::default()),
+        ("perceptron", mlp(), Graph::default()),
+        ("ConvNeXt", convnext(&[4, 8]), TOKENS),
+        ("folded", resnet("resnet_micro", "imagenet", "batch"), FOLD),
+        ("folded perceptron", mlp_with_batch_norm(), FOLD),
+        ("places", resnet("resnet_micro", "small", "group"), TOKENS),
+        ("tokens and classes", headed(with_registers("mean"), Reading::Classes), TOKENS),
+        ("labels", headed(resnet("resnet_micro", "small", "batch"), Reading::Labels), Graph::default()),
+        ("numbers", headed(mlp(), Reading::Numbers), Graph::default()),
     ];
     let graph = |(name, encoder, input)| {
         // Another release writes the same graphs.
@@ -185,7 +229,7 @@ fn every_value_is_made_once_and_before_it_is_used_and_every_constant_is_used() {
         let mut known: BTreeSet<&str> = graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
         let mut unused = known.clone();
         assert_eq!(known.len(), graph.initializer.len(), "{name}");
-        known.insert(if name == "perceptron" { VECTORS } else { IMAGES });
+        known.insert(if name.contains("perceptron") || name == "numbers" { VECTORS } else { IMAGES });
         for node in &graph.node {
             for input in &node.input {
                 assert!(known.contains(input.as_str()), "{name}: {} needs {input}", node.name);
@@ -193,7 +237,16 @@ fn every_value_is_made_once_and_before_it_is_used_and_every_constant_is_used() {
             }
             assert!(node.output.iter().all(|output| known.insert(output)), "{name}: {}", node.name);
         }
-        assert!(known.contains(FEATURES) && unused.is_empty(), "{name}: {unused:?}");
+        let outputs: Vec<&str> = graph.output.iter().map(|port| port.name.as_str()).collect();
+        let expected: &[&str] = match name {
+            "places" | "ConvNeXt" => &["h", "tokens"],
+            "tokens and classes" => &["h", "tokens", "logits", "probabilities"],
+            "labels" => &["h", "logits", "probabilities"],
+            "numbers" => &["h", "numbers"],
+            _ => &["h"],
+        };
+        assert_eq!(outputs, expected, "{name}");
+        assert!(outputs.iter().all(|output| known.contains(output)) && unused.is_empty(), "{name}: {unused:?}");
         for constant in &graph.initializer {
             let values: i64 = constant.dims.iter().product();
             let bytes = if constant.data_type == 7 { 8 } else { 4 };
@@ -207,7 +260,7 @@ fn a_timm_folder_says_what_the_network_is() {
     let folder = tempfile::tempdir().unwrap();
     let config = |name: &str, encoder: Encoder| -> serde_json::Value {
         let out = folder.path().join(name);
-        format("timm").export(encoder, Input::Float, &out).unwrap();
+        format("timm").export(encoder, Graph::default(), &out).unwrap();
         assert!(out.join("model.safetensors").is_file() && out.join("README.md").is_file());
         serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap()
     };
@@ -220,6 +273,11 @@ fn a_timm_folder_says_what_the_network_is() {
     assert_eq!(resnet["model_args"], serde_json::json!({ "in_chans": 2, "norm_layer": "groupnorm" }));
     assert_eq!(resnet["pretrained_cfg"]["mean"], serde_json::json!([0.25, 0.5]));
     assert_eq!(resnet["pretrained_cfg"]["input_size"], serde_json::json!([2, 8, 8]));
+    let convnext = config("convnext", convnext(&[4, 4, 4, 8]));
+    assert_eq!(
+        (&convnext["architecture"], &convnext["model_args"]["dims"]),
+        (&"convnext_tiny".into(), &serde_json::json!([4, 4, 4, 8]))
+    );
     for (pool, theirs) in [("class", "token"), ("mean", "avg")] {
         let vit = config(pool, vit(pool));
         assert_eq!((&vit["global_pool"], &vit["num_features"]), (&theirs.into(), &4.into()));
@@ -235,20 +293,68 @@ fn a_state_dict_has_what_strict_loading_asks_for() {
     let out = folder.path().join("new/out");
     let three = Encoder { channels: 3, ..resnet("resnet18", "imagenet", "batch") };
     let own = three.tensors.clone();
-    format("torchvision").export(three, Input::Float, &out).unwrap();
+    format("torchvision").export(three, Graph::default(), &out).unwrap();
     let bytes = fs::read(out.join("model.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let seen = file.tensor("layer2.0.downsample.1.num_batches_tracked").unwrap();
     assert_eq!((seen.shape(), seen.data()), (&[][..], &3i64.to_le_bytes()[..]));
-    let rest = file.iter().filter(|(name, _)| !name.ends_with("num_batches_tracked"));
-    let rest = safetensors::serialize(rest.collect::<Vec<_>>(), None).unwrap();
-    assert_eq!(Tensors::read(&rest).unwrap(), own);
+    assert_eq!(Tensors::read(&floats(&bytes)).unwrap(), own);
 }
 
-fn refused(name: &str, encoder: Encoder, input: Input) -> String {
+#[test]
+fn a_batch_norm_is_folded_into_the_layer_before_it() {
+    let (plain, folded) = (mlp_with_batch_norm(), model(mlp_with_batch_norm(), FOLD).unwrap().graph.unwrap());
+    let constant = |name: &str| -> Vec<f32> {
+        let found = folded.initializer.iter().find(|constant| constant.name == name).unwrap();
+        found.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    };
+    assert!(folded.node.iter().all(|node| node.op_type != "BatchNormalization"));
+    let values = |name: &str, axes| plain.tensors.get(name, axes).unwrap().values.clone();
+    let norm =
+        ["weight", "bias", "running_mean", "running_var"].map(|part| values(&format!("layers.0.norm.{part}"), 1));
+    let [scale, shift, mean, variance] = &norm;
+    let (weight, x) = (values("layers.0.linear.weight", 2), [0.3f32, -1.2, 0.7]);
+    let (own, bias) = (constant("layers.0.linear.weight"), constant("layers.0.linear.bias"));
+    for o in 0..4 {
+        let y: f32 = (0..3).map(|i| weight[3 * o + i] * x[i]).sum();
+        let normalized = (y - mean[o]) / (variance[o] + 1e-5).sqrt() * scale[o] + shift[o];
+        let by_fold: f32 = (0..3).map(|i| own[4 * i + o] * x[i]).sum::<f32>() + bias[o];
+        assert!((normalized - by_fold).abs() < 1e-5, "{normalized} {by_fold}");
+    }
+}
+
+#[test]
+fn a_head_is_the_classifier_of_a_format_that_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |name: &str, encoder: Encoder| {
+        let out = folder.path().join(name);
+        format(name).export(encoder, Graph::default(), &out).unwrap();
+        let card = fs::read_to_string(out.join("README.md")).unwrap();
+        assert!(card.contains("cat, dog") && card.contains("accuracy 0.5") && card.contains("softmax(-1)"), "{card}");
+        (Tensors::read(&floats(&fs::read(out.join("model.safetensors")).unwrap())).unwrap(), out)
+    };
+    let classes = headed(Encoder { channels: 3, ..resnet("resnet18", "imagenet", "batch") }, Reading::Classes);
+    let head = classes.head.clone().unwrap();
+    let (state, _) = written("torchvision", classes);
+    assert_eq!((state.get("fc.weight", 2).unwrap(), state.get("fc.bias", 1).unwrap()), (&head.weight, &head.bias));
+    let (state, out) = written("timm", headed(vit("class"), Reading::Classes));
+    assert_eq!(state.get("head.weight", 2).unwrap().shape, [3, 4]);
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!((&config["num_classes"], &config["pretrained_cfg"]["num_classes"]), (&3.into(), &3.into()));
+    assert_eq!(config["label_names"][2], "a \"bird\"");
+}
+
+/// A safetensors file without the counts of batches.
+fn floats(bytes: &[u8]) -> Vec<u8> {
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+    let kept = file.iter().filter(|(name, _)| !name.ends_with("num_batches_tracked"));
+    safetensors::serialize(kept.collect::<Vec<_>>(), None).unwrap()
+}
+
+fn refused(name: &str, encoder: Encoder, graph: Graph) -> String {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let error = format(name).export(encoder, input, &out).unwrap_err();
+    let error = format(name).export(encoder, graph, &out).unwrap_err();
     assert!(matches!(error, DataError::Setting { .. } | DataError::Data(_)) && !out.exists(), "{error}");
     error.to_string()
 }
@@ -260,6 +366,7 @@ fn networks_that_a_format_lacks_are_answered_with_one_that_has_them() {
         ("timm", resnet("resnet18", "small", "batch"), "backbone.stem"),
         ("timm", resnet("resnet18", "imagenet", "none"), "backbone.norm"),
         ("timm", belief_network(), "belief_network"),
+        ("timm", convnext(&[4, 8]), "whose stages are not 4"),
         ("torchvision", resnet("resnet_micro", "imagenet", "batch"), "resnet_micro"),
         ("torchvision", resnet("resnet18", "small", "batch"), "backbone.stem"),
         ("torchvision", resnet("resnet18", "imagenet", "group"), "backbone.norm"),
@@ -267,28 +374,31 @@ fn networks_that_a_format_lacks_are_answered_with_one_that_has_them() {
         ("torchvision", vit("mean"), "vit_micro"),
     ];
     for (name, encoder, part) in cases {
-        let error = refused(name, encoder, Input::Float);
+        let error = refused(name, encoder, Graph::default());
         assert!(error.contains(name) && error.contains(part) && error.ends_with("use format=onnx"), "{error}");
     }
     let foreign = encoder(r#"{"name": "theirs"}"#, 4, Tensors::default());
     for format in FORMATS {
-        let error = refused(format.name, foreign.clone(), Input::Float);
+        let error = refused(format.name, foreign.clone(), Graph::default());
         assert!(error.contains("no format has a mapping for theirs"), "{error}");
     }
 }
 
 #[test]
 fn what_cannot_be_is_said_before_anything_is_written() {
-    let bytes = refused("timm", vit("mean"), Input::U8);
+    let bytes = refused("timm", vit("mean"), BYTES);
     assert!(bytes.starts_with("input: u8") && bytes.contains("format=onnx"), "{bytes}");
+    assert!(refused("torchvision", vit("mean"), FOLD).starts_with("fold: true is for graphs"));
+    assert!(refused("onnx", mlp(), TOKENS).starts_with("tokens: this encoder has none"));
     let scaled = Encoder { range: [-3.0, 900.0], ..vit("mean") };
-    assert!(refused("onnx", scaled, Input::U8).contains("[-3.0, 900.0]"));
+    assert!(refused("onnx", scaled, BYTES).contains("[-3.0, 900.0]"));
     let lacking = Encoder { tensors: Tensors::default(), ..vit("mean") };
-    assert!(refused("onnx", lacking, Input::Float).contains("it lacks patch_embed.proj.weight"));
+    assert!(refused("onnx", lacking, Graph::default()).contains("it lacks patch_embed.proj.weight"));
     let other = Encoder { backbone: vit("mean").backbone, ..vit("class") };
-    let error = refused("onnx", other, Input::Float);
+    let error = refused("onnx", other, Graph::default());
     assert!(error.contains("pos_embed is [1, 5, 4], expected [1, 4, 4]"), "{error}");
     let folder = tempfile::tempdir().unwrap();
-    let error = format("onnx").export(vit("mean"), Input::Float, folder.path()).unwrap_err().to_string();
-    assert!(error.starts_with("out: ") && error.contains("exists already"), "{error}");
+    fs::write(folder.path().join("theirs"), "").unwrap();
+    let error = format("onnx").export(vit("mean"), Graph::default(), folder.path()).unwrap_err().to_string();
+    assert!(error.contains("is there and not empty"), "{error}");
 }

@@ -4,7 +4,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use selfsame_interop::import::{About, Imported, open, parse};
 use selfsame_interop::names::STYLES;
 use selfsame_interop::network::{Network, ResNet};
-use selfsame_interop::{FORMATS, Input, read};
+use selfsame_interop::{FORMATS, Graph, read};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Write};
@@ -146,7 +146,7 @@ fn what_comes_in_goes_out_bit_by_bit() {
         let out = out.path().join("out");
         let count = written.len();
         let format = FORMATS.iter().find(|known| known.name == format).unwrap();
-        format.export(encoder, Input::Float, &out).unwrap();
+        format.export(encoder, Graph::default(), &out).unwrap();
         let card = fs::read_to_string(out.join("README.md")).unwrap();
         assert!(card.contains("not known: the weights were imported") && !card.contains("without labels"), "{card}");
         if out.join("model.safetensors").exists() {

@@ -6,6 +6,7 @@
 //!
 //! * [`Isa`]: the instruction set, chosen at run time (`isa.rs`); code is written once over sixteen lanes (`lanes.rs`).
 //! * [`conv`]: two-dimensional convolution and its gradients.
+//! * [`depthwise`]: 7×7 convolution of every channel on its own.
 //! * [`norm`]: batch normalization, residual addition, bias and ReLU in single passes, forward and backward.
 //! * [`pool`]: pooling. [`matmul`]: matrix products.
 //! * [`attention`], [`layer_norm`], [`linear`]: what transformers are made of, forward and backward.
@@ -15,6 +16,7 @@
 
 pub mod attention;
 pub mod conv;
+pub mod depthwise;
 mod disjoint;
 mod exponential;
 pub mod gru;

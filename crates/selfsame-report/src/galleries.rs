@@ -86,7 +86,11 @@ impl Galleries<'_> {
     /// A sample that can be heard, the first time that it is shown.
     fn sound(&mut self, row: usize) -> String {
         let Some(wav) = self.sounds.remove(&row) else { return String::new() };
-        format!("<audio controls preload=\"none\" src=\"{}\"></audio>", data_uri("audio/wav", wav))
+        // Without the menu there is room for the button that plays.
+        format!(
+            "<audio controls controlslist=\"nodownload noplaybackrate noremoteplayback\" preload=\"none\" src=\"{}\"></audio>",
+            data_uri("audio/wav", wav)
+        )
     }
 
     /// A tile with words below.

@@ -329,7 +329,7 @@ fn sounds_play_when_asked_to_each_from_one_place() {
     };
     let html = with_findings(&findings, Some(&pictures));
     check_page(&html);
-    let player = "<audio controls preload=\"none\" src=\"data:audio/wav;base64,";
+    let player = "preload=\"none\" src=\"data:audio/wav;base64,";
     assert_eq!(html.matches(player).count(), audible.len());
     assert_eq!(html.matches("<audio").count(), audible.len());
     assert!(html.contains("media-src data:; script-src") && !html.contains("autoplay"));

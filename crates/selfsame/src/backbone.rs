@@ -5,6 +5,7 @@
 use crate::error::Error;
 use crate::tensor::boxed::{DynMapper, DynVisitor, Mapping, Visiting};
 use crate::tensor::layers::{Init, NormKind, Pass};
+use crate::tensor::lengths::Lengths;
 use crate::tensor::parameters;
 use burn::module::{
     Content, Devices, DisplaySettings, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
@@ -29,6 +30,23 @@ pub trait Backbone: Module + ModuleDisplay + Sync + 'static {
     /// Width of the representation.
     fn width(&self) -> usize;
 
+    /// What the stages up to `stage` make of `x`, place by place: the pixels of a map, the tokens; a vector is one place. `None` of a
+    /// network that shows nothing but `h`. What follows a signal's end is NaN, as in views.
+    ///
+    /// # Shapes
+    /// `[batch, height, width, channels]` to `[batch, places, features]`
+    fn places(&self, _x: Tensor<4>, _stage: usize, _pass: &Pass) -> Option<Tensor<3>> {
+        None
+    }
+
+    /// One vector of what [`places`](Self::places) gives at that stage, as `h` is made of the last stage's: their mean.
+    ///
+    /// # Shapes
+    /// `[batch, places, features]` to `[batch, features]`
+    fn pool(&self, places: Tensor<3>, _stage: usize) -> Tensor<2> {
+        mean_of_places(places)
+    }
+
     /// The same function in evaluation mode, with what inference can do beforehand done. There is no graph.
     #[must_use]
     fn for_inference(self) -> Self {
@@ -47,9 +65,29 @@ pub trait Backbone: Module + ModuleDisplay + Sync + 'static {
     }
 }
 
+/// The mean over the places, up to the end of a signal: `[batch, places, features]` to `[batch, features]`.
+pub(crate) fn mean_of_places(places: Tensor<3>) -> Tensor<2> {
+    let [batch, count, features] = places.dims();
+    let (x, lengths) = Lengths::of(places.reshape([batch, 1, count, features]));
+    lengths.mean(x)
+}
+
 /// The number at the beginning of what follows `prefix` in a parameter's name: 2 in `blocks.2.norm1.weight` after `blocks.`.
 pub fn number_after(name: &str, prefix: &str) -> Option<usize> {
     name.strip_prefix(prefix)?.split('.').next()?.parse().ok()
+}
+
+/// What is wanted of an encoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// The representation.
+    #[default]
+    H,
+    /// What the last stage makes of every place, one after the other: the pixels of a map, or a transformer's class token,
+    /// registers and patches.
+    Tokens,
+    /// What this stage makes, as one vector: of the last one `h`.
+    Layer(usize),
 }
 
 /// The encoder `f`: the kept network, of any family.
@@ -65,6 +103,29 @@ impl Encoder {
     /// The representation `h = f(x)`: `[batch, height, width, channels]` to `[batch, width of h]`.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
         self.0.forward(x, pass)
+    }
+
+    /// What gives a row per sample of what is wanted: `[batch, height, width, channels]` to `[batch, values]`.
+    ///
+    /// # Errors
+    /// If there is no such stage; when it is used, if the network shows nothing but `h`.
+    pub fn reader(&self, wanted: Output) -> Result<impl Fn(Tensor<4>, &Pass) -> Result<Tensor<2>, Error>, Error> {
+        let last = self.stages() - 1;
+        let stage = match wanted {
+            Output::H | Output::Tokens => last,
+            Output::Layer(stage) if stage <= last => stage,
+            Output::Layer(stage) => {
+                return Err(Error::setting("of", format!("expected layer0 to layer{last}, received layer{stage}")));
+            }
+        };
+        Ok(move |x, pass: &Pass| {
+            if wanted == Output::H {
+                return Ok(self.forward(x, pass));
+            }
+            let places = self.0.places(x, stage, pass);
+            let places = places.ok_or_else(|| Error::setting("of", "this backbone shows nothing but h; of=h works"))?;
+            Ok(if wanted == Output::Tokens { places.flatten(1, 2) } else { self.0.pool(places, stage) })
+        })
     }
 
     /// The same function in evaluation mode, with what inference can do beforehand done: no graph, batch norms folded.
@@ -116,6 +177,8 @@ impl Encoder {
 /// A [`Backbone`] as a trait object.
 trait Network: Any + Debug + Send + Sync {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2>;
+    fn places(&self, x: Tensor<4>, stage: usize, pass: &Pass) -> Option<Tensor<3>>;
+    fn pool(&self, places: Tensor<3>, stage: usize) -> Tensor<2>;
     fn for_inference(&self) -> Box<dyn Network>;
     fn width(&self) -> usize;
     fn stage(&self, name: &str) -> usize;
@@ -135,6 +198,12 @@ trait Network: Any + Debug + Send + Sync {
 impl<B: Backbone> Network for B {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
         Backbone::forward(self, x, pass)
+    }
+    fn places(&self, x: Tensor<4>, stage: usize, pass: &Pass) -> Option<Tensor<3>> {
+        Backbone::places(self, x, stage, pass)
+    }
+    fn pool(&self, places: Tensor<3>, stage: usize) -> Tensor<2> {
+        Backbone::pool(self, places, stage)
     }
     fn for_inference(&self) -> Box<dyn Network> {
         Box::new(Backbone::for_inference(Module::valid(self)))

@@ -260,9 +260,17 @@ impl Catalogue {
         arguments: &[String],
     ) -> Result<Planned, Error> {
         let schema = Arc::new(self.schema());
-        let draft = Draft::new(&schema, recipe, arguments)?;
+        let mut draft = Draft::new(&schema, recipe, arguments)?;
         let start = init::named(&draft)?;
         let dataset = dataset.map_or_else(|| open_data(&draft), Ok)?;
+        // A recipe that says no backbone goes on with that of its start.
+        if let (Some(start), Some(recipe)) = (&start, recipe) {
+            let mut table: Table = recipe.text.parse().expect("read before");
+            if !table.contains_key("backbone") && draft.given::<String>("backbone.name").is_none() {
+                init::prescribe(&mut table, start, dataset.channels());
+                draft = Draft::over(&schema, table, "the recipe, for the encoder of init.path", arguments)?;
+            }
+        }
         self.planned(draft, dataset, &schema, start.as_ref())
     }
 

@@ -1,6 +1,6 @@
 //! Representations of a data set, batch by batch: what evaluation and export read.
 
-use crate::backbone::Encoder;
+use crate::backbone::{Encoder, Output};
 use crate::branch::Branch;
 use crate::device::Kernels;
 use crate::error::Error;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub struct FeatureBatch {
     /// Index of each row in its data set.
     pub indices: Vec<usize>,
-    /// `h = f(x)`.
+    /// `h = f(x)`, or what of the encoder is wanted in its place.
     pub h: Vec<f32>,
     /// `z = g(h)`, when asked for.
     pub z: Vec<f32>,
@@ -36,10 +36,12 @@ pub struct FeatureBatch {
     pub fixed: Vec<f32>,
 }
 
-/// Which features are wanted beside `h`.
+/// Which features are wanted.
 #[derive(Clone, Copy, Default)]
 pub struct Wanted<'a> {
-    /// Embeddings.
+    /// What of the encoder.
+    pub of: Output,
+    /// Embeddings; `of` is then `h`.
     pub z: bool,
     /// Pixels.
     pub raw: Pixels<'a>,
@@ -102,12 +104,13 @@ pub fn for_each_views(
     }
     let pass = Pass::evaluate();
     let (encoder, projector) = (branch.encoder.for_inference(), branch.projector.valid());
+    let read = encoder.reader(wanted.of)?;
     let device = encoder.devices().first().cloned().unwrap_or_default();
     while let Some(views) = loader.next_batch()? {
         let indices = views.indices;
         let all =
             views.groups.into_iter().flat_map(|group| group.data.into_iter().map(move |view| (view, group.shape)));
-        let features = all.map(|(pixels, shape)| {
+        let features = all.map(|(pixels, shape)| -> Result<FeatureBatch, Error> {
             let image_values = shape.iter().product();
             let trivial = match wanted.trivial {
                 true => pixels.chunks_exact(image_values).flat_map(|image| attributes(image, shape)).collect(),
@@ -124,11 +127,11 @@ pub fn for_each_views(
                 Pixels::Whole => padded(),
                 Pixels::Sketched(sketch) => sketch.apply(Rows::new(&padded(), image_values)),
             };
-            let h = encoder.forward(view_to_device(pixels, shape, &device), &pass);
+            let h = read(view_to_device(pixels, shape, &device), &pass)?;
             let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
-            FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial, fixed }
+            Ok(FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial, fixed })
         });
-        sink(features.collect())?;
+        sink(features.collect::<Result<_, _>>()?)?;
     }
     Ok(())
 }

@@ -24,7 +24,6 @@ use selfsame_interop::tensors::Tensors;
 use selfsame_interop::{Encoder as Described, Origin, card};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -147,23 +146,6 @@ impl EncoderConfig {
 /// What [`WEIGHTS`] holds of an encoder.
 pub(crate) fn weights_file(encoder: &Encoder) -> Vec<u8> {
     parameters::to_safetensors(&parameters::to_pytorch_layout(parameters::arrays(encoder)))
-}
-
-/// Whether a folder may be written to `path`.
-///
-/// # Errors
-/// If something is there.
-pub fn check_free(path: &Path) -> Result<(), Error> {
-    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) || path.is_file() {
-        return Err(Error::run(path, "is there and not empty; choose another folder"));
-    }
-    Ok(())
-}
-
-/// Makes the folder, which must not hold anything.
-pub(crate) fn make_free(path: &Path) -> Result<(), Error> {
-    check_free(path)?;
-    fs::create_dir_all(path).map_err(|cause| Error::io(path, cause))
 }
 
 /// A folder that holds an encoder: a finished run, or one that was made of it.
@@ -299,10 +281,7 @@ impl EncoderFolder {
     pub fn described(&self, scores: Vec<card::Row>) -> Result<Described, Error> {
         let tensors = Tensors::read(&self.weights).map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))?;
         let EncoderConfig { backbone, modality, channels, size, mean, std, range, width, .. } = self.config.clone();
-        let interpolation = match self.config.interpolation {
-            Interpolation::Bicubic => "bicubic",
-            Interpolation::Bilinear => "bilinear",
-        };
+        let (interpolation, head) = (self.config.interpolation.word(), None);
         let EncoderConfig { method, trained, selfsame, plan, imported, .. } = &self.config;
         let origin = Origin {
             method: if imported.is_empty() { method.clone() } else { String::new() },
@@ -314,7 +293,20 @@ impl EncoderFolder {
         };
         let of_vectors = modality == Modality::Vector;
         let size = size.sides();
-        Ok(Described { backbone, of_vectors, channels, size, mean, std, range, interpolation, width, tensors, origin })
+        Ok(Described {
+            backbone,
+            of_vectors,
+            channels,
+            size,
+            mean,
+            std,
+            range,
+            interpolation,
+            width,
+            tensors,
+            head,
+            origin,
+        })
     }
 
     /// Writes the folder again, elsewhere, with a model card that has these scores; the weights last.
@@ -325,7 +317,7 @@ impl EncoderFolder {
         let usage = "Every command that takes a run takes this folder in its place, such as `embed`; from Rust, \
                      `selfsame::Embedder::load(\"FOLDER\")`.\n";
         let card = card::page(&self.described(scores)?, "selfsame", usage);
-        make_free(path)?;
+        atomic::make_free(path)?;
         atomic::write(&path.join(CARD), card.as_bytes())?;
         atomic::write(&path.join(CONFIG), &seal::seal(&self.config))?;
         Ok(atomic::write(&path.join(WEIGHTS), &self.weights)?)

@@ -22,6 +22,7 @@ use crate::embed::{self, Pixels, Tables, Wanted};
 use crate::error::Error;
 use crate::labels::{Part, Told, numbered_groups};
 use crate::method::BuildContext;
+use crate::optim::layers::LayerRates;
 use crate::optim::schedule::Schedule;
 use crate::optim::settings::{AdamwSettings, CommonSettings, OptimizerSettings, UpdateRule};
 use crate::optim::{GradientMap, Optimizer};
@@ -49,7 +50,6 @@ use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::linear_probe::ProbeFeatures;
 use selfsame_evaluate::overlap::Overlap;
 use settings::FinetuneSettings;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -99,17 +99,6 @@ impl Classifier {
             None => Linear::new(&cx.init("classifier"), [width, classes], true),
         };
         Ok(Self { encoder, head })
-    }
-
-    /// The share of the learning rate that each parameter has, by name; those that are not to move are left out.
-    fn shares(&self, settings: &FinetuneSettings) -> BTreeMap<String, f64> {
-        let stages = self.encoder.stages();
-        let share = |name: &String| {
-            let below = name.strip_prefix("encoder.").map_or(0, |name| stages - self.encoder.stage(name));
-            let learns = below <= settings.stages().unwrap_or(stages);
-            learns.then(|| (name.clone(), settings.keys.layer_decay.powi(below as i32)))
-        };
-        parameters::arrays(self).keys().filter_map(share).collect()
     }
 }
 
@@ -205,13 +194,7 @@ impl<'a> Tuner<'a> {
         let goal = Goal::of(tuning.told, parts, tables.each_ref())?;
         let [Tables { h: train, indices: rows, .. }, Tables { h: test, indices: test_rows, .. }] = tables;
         let groups = numbered_groups(parts, [&rows, &test_rows]);
-        let stages = tuning.branch.encoder.stages();
-        if let Some(wanted) = settings.stages().filter(|&wanted| wanted > stages) {
-            let problem = format!(
-                "expected at most {stages}, the stages of this encoder, received {wanted}; leave it out to train all"
-            );
-            return Err(Error::setting("stages", problem));
-        }
+        settings.layer_rates().check(&tuning.branch.encoder, "stages")?;
         Ok(Self { tuning, settings, train, test, rows, goal, groups, overlap })
     }
 
@@ -322,18 +305,16 @@ impl<'a> Tuner<'a> {
         let device = device::open(&self.tuning.plan.device)?.autodiff();
         let plan = tuning_plan(self.settings, self.tuning.plan, rows.len(), self.tuning.plan.seed.wrapping_add(draw));
         let scratch;
-        let (branch, settings) = if head.is_some() {
-            (self.tuning.branch, self.settings.clone())
+        let (branch, rates) = if head.is_some() {
+            (self.tuning.branch, self.settings.layer_rates())
         } else {
             // Nothing is known beforehand, so everything learns, and alike.
             scratch = (self.tuning.method.branch)(&plan, WeightsOf::Fresh, &mut |_| {})?;
-            let mut alike = self.settings.clone();
-            (alike.keys.stages, alike.keys.layer_decay) = ("all".into(), 1.0);
-            (&scratch, alike)
+            (&scratch, LayerRates::alike())
         };
         let mut model = Classifier::new(&plan, branch, self.goal.width, head, &device)?;
         let units = self.goal.units(rows);
-        let shares = model.shares(&settings);
+        let shares = rates.shares(&model, &model.encoder);
         let indices = rows.iter().map(|&row| self.rows[row as usize]).collect();
         let labeled = Arc::new(Labeled { dataset: self.tuning.train.clone(), indices });
         let steps_per_epoch = (rows.len() / plan.train.batch_size) as u64;

@@ -26,7 +26,8 @@ pub fn is_foreign(path: &Path) -> bool {
 /// If it is damaged, wants code to be run, or is of a network that is not known.
 pub fn open(path: &Path) -> Result<EncoderFolder, Error> {
     let Imported { encoder, report } = import::open(path)?;
-    let layout = if matches!(Network::of(&encoder)?, Network::Vit(_)) { "timm" } else { "torchvision" };
+    let layout =
+        if matches!(Network::of(&encoder)?, Network::Vit(_) | Network::ConvNext(_)) { "timm" } else { "torchvision" };
     let weights = encoder.tensors.to_safetensors();
     let mut config = EncoderConfig {
         format: FORMAT,
@@ -42,10 +43,7 @@ pub fn open(path: &Path) -> Result<EncoderFolder, Error> {
         mean: encoder.mean,
         std: encoder.std,
         range: encoder.range,
-        interpolation: match encoder.interpolation {
-            "bilinear" => Interpolation::Bilinear,
-            _ => Interpolation::Bicubic,
-        },
+        interpolation: Interpolation::of(encoder.interpolation).unwrap_or_default(),
         width: encoder.width,
         trained: Progress { step: 0, steps: 0, steps_per_epoch: 1 },
         plan: String::new(),

@@ -77,11 +77,15 @@ pub(crate) fn facts(folder: &EncoderFolder) -> Table {
     [("weights".to_owned(), Value::String(folder.config().weights.blake3.clone()))].into_iter().collect()
 }
 
-/// `recipe` for the encoder of `folder`: its backbone, fed as it was, but for data of other `channels`.
+/// `recipe` for the encoder of `folder`: its backbone, fed as it was where the recipe does not say otherwise, but for data of other
+/// `channels`.
 pub(crate) fn prescribe(recipe: &mut Table, folder: &EncoderFolder, channels: usize) {
     recipe.insert("backbone".into(), folder.config().backbone_table());
-    recipe.insert("data".into(), Value::Table(folder.config().data_table()));
+    let said = recipe.insert("data".into(), Value::Table(folder.config().data_table()));
     drop_unfit(recipe, folder, channels);
+    if let (Some(Value::Table(said)), Some(data)) = (said, recipe.get_mut("data").and_then(Value::as_table_mut)) {
+        data.extend(said);
+    }
 }
 
 /// Where the images have another number of channels than the encoder was fed, the data tell again what depends on it.

@@ -7,7 +7,7 @@ use crate::branch::Branch;
 use crate::catalogue::Catalogue;
 use crate::device;
 use crate::embed::{Wanted, for_each_batch};
-use crate::encoder_folder::{self, EncoderFolder, WEIGHTS};
+use crate::encoder_folder::{EncoderFolder, WEIGHTS};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::projector::Projector;
@@ -24,6 +24,8 @@ use selfsame_evaluate::calibration::probabilities;
 use selfsame_evaluate::features::FeatureTable;
 use selfsame_evaluate::representation::DataOrigin;
 use selfsame_evaluate::targets::Task;
+use selfsame_interop::tensors::Tensor as Values;
+use selfsame_interop::{Encoder as Described, Head as DescribedHead, Reading, card};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -61,6 +63,24 @@ impl Head {
     /// Width of `h`, and outputs.
     fn shape(&self) -> [usize; 2] {
         [self.weight.len() / self.bias.len(), self.bias.len()]
+    }
+
+    /// What the formats of other tools know of it.
+    fn described(&self, meaning: Meaning) -> DescribedHead {
+        let [width, outputs] = self.shape();
+        let Tested { samples, score, interval: [low, high], .. } = meaning.tested;
+        DescribedHead {
+            weight: Values { shape: vec![width, outputs], values: self.weight.clone() }.transposed(),
+            bias: Values { shape: vec![outputs], values: self.bias.clone() },
+            reading: match meaning.task {
+                Task::Classes => Reading::Classes,
+                Task::MultiLabel => Reading::Labels,
+                Task::Numbers => Reading::Numbers,
+            },
+            temperature: meaning.temperature as f32,
+            tested: format!("On {samples} test samples: {} {score:.3} ({low:.3} – {high:.3}).", meaning.score_name()),
+            names: meaning.names,
+        }
     }
 
     fn arrays(&self) -> BTreeMap<String, Array> {
@@ -172,28 +192,16 @@ impl Predictor {
     pub fn load_with(catalogue: &Catalogue, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let folder = EncoderFolder::open(path)?;
-        if !path.join(CONFIG).exists() {
+        let Some((head, meaning)) = head_of(&folder)? else {
             let problem =
                 format!("has an encoder and no head (no {CONFIG}); fit one to labels by a probe or by fine-tuning");
             return Err(Error::run(path, problem));
-        }
-        let unusable = |problem: Unusable| Error::run(path, problem.to_string());
-        let config: PredictorConfig = seal::open(path, CONFIG, FORMAT).map_err(unusable)?;
-        if config.encoder != folder.config().weights.blake3 {
-            return Err(Error::run(path, format!("the head of {CONFIG} belongs to another encoder than {WEIGHTS}")));
-        }
-        let head = parameters::from_safetensors(&config.head.read(path).map_err(unusable)?);
-        let mut head = head.map_err(|problem| Error::run(path.join(HEAD), problem))?;
-        let mut take = |name: &str| head.remove(name).map(|array| array.values).unwrap_or_default();
-        let (head, outputs) = (Head { weight: take("weight"), bias: take("bias") }, config.meaning.names.len());
-        if head.bias.len() != outputs || head.weight.len() != outputs * folder.config().width || outputs == 0 {
-            return Err(Error::run(path.join(HEAD), format!("is no map from h to the {outputs} outputs of {CONFIG}")));
-        }
+        };
         let plan = catalogue.load_encoder(&folder)?;
         let device = device::open(&plan.device)?;
         let encoder = folder.load_with(plan.backbones(), &device)?;
         let branch = Branch { encoder, projector: Projector::linear(head.layer(&device)) };
-        Ok(Self { plan, branch, meaning: config.meaning })
+        Ok(Self { plan, branch, meaning })
     }
 
     /// What the outputs mean.
@@ -242,6 +250,52 @@ impl Predictor {
     }
 }
 
+/// The head beside the encoder of a folder, and what its outputs mean; `None` if it has none.
+///
+/// # Errors
+/// If there is one, and it is not what was written.
+pub fn head_of(folder: &EncoderFolder) -> Result<Option<(Head, Meaning)>, Error> {
+    let path = folder.path();
+    if !path.join(CONFIG).exists() {
+        return Ok(None);
+    }
+    let unusable = |problem: Unusable| Error::run(path, problem.to_string());
+    let config: PredictorConfig = seal::open(path, CONFIG, FORMAT).map_err(unusable)?;
+    if config.encoder != folder.config().weights.blake3 {
+        return Err(Error::run(path, format!("the head of {CONFIG} belongs to another encoder than {WEIGHTS}")));
+    }
+    let head = parameters::from_safetensors(&config.head.read(path).map_err(unusable)?);
+    let mut head = head.map_err(|problem| Error::run(path.join(HEAD), problem))?;
+    let mut take = |name: &str| head.remove(name).map(|array| array.values).unwrap_or_default();
+    let (head, outputs) = (Head { weight: take("weight"), bias: take("bias") }, config.meaning.names.len());
+    if head.bias.len() != outputs || head.weight.len() != outputs * folder.config().width || outputs == 0 {
+        return Err(Error::run(path.join(HEAD), format!("is no map from h to the {outputs} outputs of {CONFIG}")));
+    }
+    Ok(Some((head, config.meaning)))
+}
+
+/// [`EncoderFolder::described`], with the head beside the encoder, if it has one.
+///
+/// # Errors
+/// As for [`head_of`], or if the weights are no safetensors.
+pub fn described(folder: &EncoderFolder, scores: Vec<card::Row>) -> Result<Described, Error> {
+    let head = head_of(folder)?.map(|(head, meaning)| head.described(meaning));
+    Ok(Described { head, ..folder.described(scores)? })
+}
+
+/// Writes a folder again, elsewhere, with a model card that has these scores, and with its head, if it has one.
+///
+/// # Errors
+/// As for [`described`], or if there is something in the way.
+pub fn save(folder: &EncoderFolder, path: &Path, scores: Vec<card::Row>) -> Result<(), Error> {
+    let head = head_of(folder)?;
+    folder.save(path, scores)?;
+    match head {
+        None => Ok(()),
+        Some((head, meaning)) => write_head(path, &head, &meaning, folder.config().weights.clone()),
+    }
+}
+
 /// Writes `encoder`, which `plan` has trained or which was tuned from that, with a head into the folder `path`; what makes it a
 /// predictor comes last.
 ///
@@ -250,8 +304,12 @@ impl Predictor {
 pub fn write(path: &Path, encoder: &Encoder, plan: &Plan, head: &Head, meaning: &Meaning) -> Result<(), Error> {
     let trained = Run::existing(&plan.out)?.progress()?;
     let trained = trained.ok_or_else(|| Error::run(&plan.out, "has no encoder"))?;
-    encoder_folder::make_free(path)?;
-    let weights = EncoderFolder::write(path, encoder, plan, trained)?;
+    atomic::make_free(path)?;
+    write_head(path, head, meaning, EncoderFolder::write(path, encoder, plan, trained)?)
+}
+
+/// Writes a head beside the encoder with these `weights`; what says that it is there last.
+fn write_head(path: &Path, head: &Head, meaning: &Meaning, weights: SealedFile) -> Result<(), Error> {
     let bytes = parameters::to_safetensors(&head.arrays());
     let config = PredictorConfig {
         format: FORMAT,

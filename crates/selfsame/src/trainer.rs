@@ -14,6 +14,7 @@ use crate::judge;
 use crate::known;
 use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
 use crate::optim::Optimizer;
+use crate::optim::layers::LayerRates;
 use crate::optim::schedule::Schedule;
 use crate::outputs::PerSample;
 use crate::plan::Plan;
@@ -30,7 +31,7 @@ use selfsame_data::loader::{EvalLoader, TrainLoader, Views};
 use selfsame_evaluate::collapse::{self, Gauge};
 use selfsame_evaluate::collapse_watch::CollapseWatch;
 use selfsame_evaluate::features::Rows;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -191,6 +192,8 @@ struct Session<'a, M> {
     /// Taken out while the optimizer works on it in place, which needs the only handle to the weights.
     model: Option<M>,
     optimizer: Optimizer,
+    /// Share of the learning rate of each parameter that learns; `None`: all of them, alike.
+    shares: Option<BTreeMap<String, f64>>,
     guard: Guard,
     done: u64,
     /// How good the encoder is after `done` steps, where the plan keeps the best and an epoch has just ended.
@@ -247,6 +250,10 @@ impl<'a, M: Method> Session<'a, M> {
         };
         let model = model.prepare(&mut PrepareContext { plan, dataset: &dataset, progress: &mut progress })?;
         let optimizer = Optimizer::new(&plan.optimizer);
+        let encoder = &model.branch().encoder;
+        let rates = plan.optimizer.layer_rates();
+        rates.check(encoder, "optimizer.stages")?;
+        let shares = (rates != LayerRates::alike()).then(|| rates.shares(&model, encoder));
         let mut session = Self {
             plan,
             dataset,
@@ -259,6 +266,7 @@ impl<'a, M: Method> Session<'a, M> {
             observer,
             model: Some(model),
             optimizer,
+            shares,
             guard: Guard::new(&plan.train),
             done: 0,
             judged: None,
@@ -415,6 +423,9 @@ impl<'a, M: Method> Session<'a, M> {
         if let Some(field) = self.model().frozen(self.progress()) {
             result.gradients.freeze(field);
         }
+        if let Some(shares) = &self.shares {
+            result.gradients.retain(|name| shares.contains_key(name));
+        }
         result.gradient_norm = result.gradients.norm();
         let statistics = result.statistics.iter().all(BatchStatistics::are_finite);
         if let Some(reason) = self.guard.judge(result.total, result.gradient_norm, statistics) {
@@ -427,7 +438,8 @@ impl<'a, M: Method> Session<'a, M> {
         let model = self.model.take().expect("put back after every step");
         self.done += 1;
         self.judged = None;
-        let model = self.optimizer.update(model, std::mem::take(&mut result.gradients), |_| lr);
+        let rate = |name: &str| self.shares.as_ref().map_or(lr, |shares| lr * shares[name]);
+        let model = self.optimizer.update(model, std::mem::take(&mut result.gradients), rate);
         let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
         self.model = Some(model.after_step(&result.outputs, self.progress()));
         Ok(Taken::Used(result))

@@ -7,6 +7,7 @@ use crate::results::Kept;
 use crate::terminal::{self, Task, note};
 use anyhow::Result;
 use clap::Args;
+use selfsame::backbone::Output;
 use selfsame::branch::Branch;
 use selfsame::embed::{self, Pixels, Tables, Wanted};
 use selfsame::labels::{Keys, Part, Told};
@@ -79,6 +80,7 @@ pub fn judge(plan: &Plan, train: &Arc<Dataset>, test: &Arc<Dataset>, told: &Told
     [train, test].iter().for_each(|data| data.remember(None));
     let (sketch, fixed) = (embed::sketch(plan, [train, test]), Fixed::of(&plan.data, plan.seed));
     let wanted = Wanted {
+        of: Output::H,
         z: branch.has_z(),
         raw: Pixels::kept(sketch.as_ref()),
         trivial: plan.data.modality == Modality::Image,

@@ -6,11 +6,12 @@ use crate::terminal::note;
 use anyhow::Result;
 use clap::Args;
 use selfsame::encoder_folder::{EncoderConfig, EncoderFolder};
-use selfsame_base::lookup;
+use selfsame::predictor;
+use selfsame_base::{atomic, lookup};
 use selfsame_evaluate::representation::RepresentationName;
 use selfsame_evaluate::scores::Scores;
 use selfsame_interop::card::Row;
-use selfsame_interop::{FORMATS, Input};
+use selfsame_interop::{FORMATS, Graph, Input};
 use std::path::{Path, PathBuf};
 
 /// Write an encoder as another tool loads it: timm and transformers, torchvision, or ONNX.
@@ -21,11 +22,13 @@ Examples:
   selfsame export runs/mine out=mine format=torchvision       a state_dict
   selfsame export runs/mine out=mine format=onnx              a graph of every backbone: numbers [n, channels, height, width]
   selfsame export runs/mine out=mine format=onnx input=u8     of bytes [n, height, width, channels]
+  selfsame export runs/mine out=mine format=onnx tokens=true fold=true   tokens beside h; batch norms folded
+  selfsame export model out=deploy format=onnx                of a model: logits and probabilities beside h
   selfsame export runs/mine out=mine format=selfsame          the encoder without its run, with a model card")]
 pub struct Export {
     /// A finished run, or the folder of an encoder
     encoder: PathBuf,
-    /// out=FOLDER format=timm|torchvision|onnx|selfsame input=float|u8
+    /// out=FOLDER format=timm|torchvision|onnx|selfsame; of onnx input=float|u8 tokens=true fold=true
     #[arg(value_name = "KEY=VALUE")]
     words: Vec<String>,
 }
@@ -35,7 +38,8 @@ const OWN: &str = "selfsame";
 
 impl Export {
     pub fn run(self) -> Result<Code> {
-        let [out, format, input] = plans::values(&self.words, ["out", "format", "input"])?;
+        let keys = ["out", "format", "input", "tokens", "fold"];
+        let [out, format, input, tokens, fold] = plans::values(&self.words, keys)?;
         let out = out.ok_or_else(|| bad_input("out: missing; say where to write, e.g. out=exported"))?;
         let out = Path::new(&out);
         let format = format.as_deref().unwrap_or("timm");
@@ -47,24 +51,31 @@ impl Export {
             Some("u8") => Input::U8,
             Some(other) => return Err(bad_input(format!("input: expected float or u8, received {other}"))),
         };
-        selfsame_interop::check_free(out)?;
+        let graph = Graph { input, tokens: flag("tokens", tokens.as_deref())?, fold: flag("fold", fold.as_deref())? };
+        atomic::check_free(out)?;
         let folder = EncoderFolder::open(&self.encoder)?;
         let scores = scores(&self.encoder, folder.config());
         let summary = match foreign {
             Some(format) => {
-                format.export(folder.described(scores)?, input, out)?;
+                format.export(predictor::described(&folder, scores)?, graph, out)?;
                 format.summary
             }
-            None if input == Input::U8 => {
-                return Err(bad_input("input: u8 is for graphs; drop it, or use format=onnx"));
-            }
             None => {
-                folder.save(out, scores)?;
+                graph.check_none(OWN)?;
+                predictor::save(&folder, out, scores)?;
                 "an encoder folder, which every command takes"
             }
         };
         note!("{} holds {summary}", out.display());
         Ok(Code::Finished)
+    }
+}
+
+fn flag(key: &str, word: Option<&str>) -> Result<bool> {
+    match word {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(bad_input(format!("{key}: expected true or false, received {other}"))),
     }
 }
 

@@ -7,11 +7,11 @@ use crate::results::Kept;
 use crate::terminal::{self, note};
 use anyhow::Result;
 use clap::Args;
-use selfsame::encoder_folder::check_free;
 use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
 use selfsame::labels::{Keys, Told};
 use selfsame::trainer::WeightsOf;
+use selfsame_base::atomic;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::targets::Task;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ impl Finetune {
             test.ok_or_else(|| bad_input("test: missing; say which labeled data to test on, e.g. test=held-out/"))?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());
         let save = save.map(PathBuf::from);
-        save.as_deref().map_or(Ok(()), check_free)?;
+        save.as_deref().map_or(Ok(()), atomic::check_free)?;
         let usual = match (&save, told.task()) {
             (Some(_), _) => "all",
             (None, Task::Classes) => "1,10,100",

@@ -5,11 +5,11 @@ use crate::plans;
 use crate::terminal::{self, Task, note};
 use anyhow::Result;
 use clap::Args;
-use selfsame::encoder_folder::check_free;
 use selfsame::labels::{Keys, Told};
 use selfsame::predictor::{self, Meaning};
 use selfsame::probe::{self, Probing};
 use selfsame::trainer::WeightsOf;
+use selfsame_base::atomic;
 use selfsame_base::commands::Command;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ impl Probe {
         let told = Told::read(Keys { labels, targets, task, groups })?;
         let out = out.ok_or_else(|| bad_input("out: missing; say where to save the model, e.g. out=model"))?;
         let out = Path::new(&out);
-        check_free(out)?;
+        atomic::check_free(out)?;
         let test =
             test.ok_or_else(|| bad_input("test: missing; say which labeled data to judge it on, e.g. test=held-out/"))?;
         let train = train.unwrap_or_else(|| plan.data.path.display().to_string());

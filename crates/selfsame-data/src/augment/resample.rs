@@ -27,6 +27,16 @@ impl Interpolation {
     /// The words by which recipes name them.
     pub const WORDS: &'static [&'static str] = &["bicubic", "bilinear"];
 
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+
+    /// The one with that word.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Bicubic, Self::Bilinear].into_iter().find(|interpolation| interpolation.word() == word)
+    }
+
     /// Distance at which the kernel ends, px.
     fn support(self) -> f64 {
         match self {

@@ -7,6 +7,8 @@ use selfsame_base::DataError;
 /// The operations and constants so far, and the encoder's tensors that are not yet among them.
 pub struct Builder {
     tensors: Tensors,
+    /// Whether every batch norm goes into the layer before it.
+    pub fold: bool,
     /// Operations.
     pub nodes: Vec<Node>,
     /// Constants.
@@ -15,8 +17,14 @@ pub struct Builder {
 
 impl Builder {
     /// A graph without operations.
-    pub fn new(tensors: Tensors) -> Self {
-        Self { tensors, nodes: Vec::new(), constants: Vec::new() }
+    pub fn new(tensors: Tensors, fold: bool) -> Self {
+        Self { tensors, fold, nodes: Vec::new(), constants: Vec::new() }
+    }
+
+    /// Gives the value `from`, which an operation makes, another name.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let names = self.nodes.iter_mut().flat_map(|node| node.input.iter_mut().chain(&mut node.output));
+        names.filter(|name| *name == from).for_each(|name| *name = to.into());
     }
 
     /// An operation with one result.

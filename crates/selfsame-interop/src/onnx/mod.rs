@@ -6,8 +6,9 @@ pub mod proto;
 
 use crate::network::Network;
 use crate::tensors::Tensor;
-use crate::{Encoder, File, Input, card};
+use crate::{Encoder, File, Graph as Asked, Head, Input, Reading, card};
 use builder::Builder;
+use networks::Built;
 use prost::Message;
 use proto::{Attribute, Axis, FLOAT, Graph, Model, OperatorSet, Port, Property, UINT8};
 use selfsame_base::DataError;
@@ -25,33 +26,57 @@ pub const IMAGES: &str = "images";
 pub const VECTORS: &str = "vectors";
 /// What is asked for.
 pub const FEATURES: &str = "h";
+/// The rows that `h` is made of, on request.
+pub const TOKENS: &str = "tokens";
+/// What a head gives.
+pub const LOGITS: &str = "logits";
+/// The probabilities that it stands for.
+pub const PROBABILITIES: &str = "probabilities";
+/// What a head gives that tells numbers.
+pub const NUMBERS: &str = "numbers";
 
 /// The files of an ONNX folder.
-pub(crate) fn files(encoder: Encoder, input: Input) -> Result<Vec<File>, DataError> {
+pub(crate) fn files(encoder: Encoder, asked: Asked) -> Result<Vec<File>, DataError> {
     let is_vector = matches!(Network::of(&encoder)?, Network::Mlp { .. });
     let name = if is_vector { VECTORS } else { IMAGES };
-    let given = match input {
+    let given = match asked.input {
         Input::Float if is_vector => "numbers `[n, features]`, columns as the encoder was fed them, not yet normalized",
         Input::Float => "numbers `[n, channels, height, width]` on the scale below, not yet normalized",
         Input::U8 => "bytes `[n, height, width, channels]`",
     };
+    let (wanted, more) = match &encoder.head {
+        None => (FEATURES, String::new()),
+        Some(Head { names, reading: Reading::Numbers, .. }) => {
+            (NUMBERS, format!(", `{NUMBERS}` are `[n, {}]`", names.len()))
+        }
+        Some(Head { names, .. }) => (
+            PROBABILITIES,
+            format!(", `{LOGITS}` and `{PROBABILITIES}`, the temperature applied, are `[n, {}]`", names.len()),
+        ),
+    };
+    let tokens = match asked.tokens {
+        true => format!(", `{TOKENS}` are what it is made of, `[n, places, features]`"),
+        false => String::new(),
+    };
     let usage = format!(
-        "`{name}` are {given}; `{FEATURES}` is `[n, {}]`. Normalization is in the graph. Tested with onnxruntime 1.32.0:\n\n\
+        "`{name}` are {given}; `{FEATURES}` is `[n, {}]`{tokens}{more}. Normalization is in the graph. Tested with \
+         onnxruntime 1.32.0:\n\n\
          ```python\nimport onnxruntime\n\nsession = onnxruntime.InferenceSession(\"model.onnx\")\n\
-         h, = session.run([\"{FEATURES}\"], {{\"{name}\": {name}}})\n```\n",
+         {wanted}, = session.run([\"{wanted}\"], {{\"{name}\": {name}}})\n```\n",
         encoder.width
     );
     let card = card::page(&encoder, "onnx", &usage);
-    Ok(vec![("README.md", card.into_bytes()), ("model.onnx", model(encoder, input)?.encode_to_vec())])
+    Ok(vec![("README.md", card.into_bytes()), ("model.onnx", model(encoder, asked)?.encode_to_vec())])
 }
 
 /// The graph of an encoder.
 ///
 /// # Errors
 /// If it has no mapping, or is too large for a file.
-pub fn model(encoder: Encoder, input: Input) -> Result<Model, DataError> {
+pub fn model(encoder: Encoder, asked: Asked) -> Result<Model, DataError> {
     let network = Network::of(&encoder)?;
-    let Encoder { channels, size, mean, std, range, width, tensors, origin, backbone, .. } = encoder;
+    let Encoder { channels, size, mean, std, range, width, tensors, origin, backbone, head, .. } = encoder;
+    let input = asked.input;
     if tensors.count() > MOST_VALUES {
         let problem = format!("onnx holds {MOST_VALUES} values at most, and {} has {}", backbone.name, tensors.count());
         return Err(DataError::setting("format", problem));
@@ -64,19 +89,28 @@ pub fn model(encoder: Encoder, input: Input) -> Result<Model, DataError> {
     if input == Input::U8 && is_vector {
         return Err(DataError::setting("input", "u8 is for images, and this encoder takes vectors; drop it"));
     }
-    let mut builder = Builder::new(tensors);
+    let mut builder = Builder::new(tensors, asked.fold);
     let normalized = if is_vector {
         normalized(&mut builder, VECTORS, &mean, &std, &[])
     } else {
         normalization(&mut builder, &mean, &std, input)
     };
-    let features = networks::build(&mut builder, &network, &normalized, size)?;
+    let Built { features, places } = networks::build(&mut builder, &network, &normalized, size)?;
     builder.check_complete()?;
-    let last = builder.nodes.last_mut().expect("a network has operations");
-    assert_eq!(last.output, [features], "the features are computed last");
-    last.output = vec![FEATURES.into()];
+    builder.rename(&features, FEATURES);
+    let rows = |name: &str, width: usize| Port::new(name, FLOAT, vec!["n".into(), width.into()]);
+    let mut output = vec![rows(FEATURES, width)];
+    if asked.tokens {
+        let (tokens, width) = networks::tokens(&mut builder, &network, places, width)?;
+        builder.rename(&tokens, TOKENS);
+        output.push(Port::new(TOKENS, FLOAT, vec!["n".into(), "places".into(), width.into()]));
+    }
+    if let Some(head) = &head {
+        output.extend(read_off(&mut builder, head).into_iter().map(|name| rows(name, head.names.len())));
+    }
 
-    let side = |name: &str, own: usize| if matches!(network, Network::ResNet(_)) { name.into() } else { own.into() };
+    let is_free = matches!(network, Network::ResNet(_) | Network::ConvNext(_));
+    let side = |name: &str, own: usize| if is_free { name.into() } else { own.into() };
     let (height, spread): (Axis, Axis) = (side("height", size[0]), side("width", size[1]));
     let images = match input {
         Input::Float if is_vector => Port::new(VECTORS, FLOAT, vec!["n".into(), channels.into()]),
@@ -84,6 +118,7 @@ pub fn model(encoder: Encoder, input: Input) -> Result<Model, DataError> {
         Input::U8 => Port::new(IMAGES, UINT8, vec!["n".into(), height, spread, channels.into()]),
     };
     let property = |key: &str, value: &str| Property { key: format!("selfsame.{key}"), value: value.into() };
+    let names = head.map(|head| property("names", &serde_json::json!(head.names).to_string()));
     Ok(Model {
         ir_version: IR_VERSION,
         producer_name: "selfsame".into(),
@@ -93,15 +128,37 @@ pub fn model(encoder: Encoder, input: Input) -> Result<Model, DataError> {
             name: backbone.name.clone(),
             initializer: builder.constants,
             input: vec![images],
-            output: vec![Port::new(FEATURES, FLOAT, vec!["n".into(), width.into()])],
+            output,
         }),
         opset_import: vec![OperatorSet { version: OPSET }],
-        metadata_props: vec![
-            property("method", &origin.method),
-            property("backbone", &backbone.name),
-            property("plan", &origin.plan),
-        ],
+        metadata_props: [("method", &origin.method), ("backbone", &backbone.name), ("plan", &origin.plan)]
+            .map(|(key, value)| property(key, value))
+            .into_iter()
+            .chain(names)
+            .collect(),
     })
+}
+
+/// What a head gives of `h`, and what that stands for: the names of the outputs.
+fn read_off(builder: &mut Builder, head: &Head) -> Vec<&'static str> {
+    let weight = builder.floats("head.weight", &head.weight.transposed());
+    let bias = builder.floats("head.bias", &head.bias);
+    let product = builder.op("MatMul", &[FEATURES, &weight], &[]);
+    let outputs = builder.op("Add", &[&product, &bias], &[]);
+    let activation = match head.reading {
+        Reading::Numbers => {
+            builder.rename(&outputs, NUMBERS);
+            return vec![NUMBERS];
+        }
+        Reading::Classes => ("Softmax", vec![Attribute::int("axis", -1)]),
+        Reading::Labels => ("Sigmoid", Vec::new()),
+    };
+    builder.rename(&outputs, LOGITS);
+    let temperature = builder.float("head.temperature", head.temperature);
+    let scaled = builder.op("Div", &[LOGITS, &temperature], &[]);
+    let probabilities = builder.op(activation.0, &[&scaled], &activation.1);
+    builder.rename(&probabilities, PROBABILITIES);
+    vec![LOGITS, PROBABILITIES]
 }
 
 /// `(x − mean) / std` per channel, `[n, channels, height, width]`.

@@ -2,7 +2,7 @@
 
 use super::builder::Builder;
 use super::proto::Attribute;
-use crate::network::{Network, Norm, ResNet, Vit};
+use crate::network::{ConvNext, Network, Norm, ResNet, Vit};
 use crate::tensors::Tensor;
 use selfsame_base::DataError;
 
@@ -13,17 +13,58 @@ const LAYER_NORM_EPSILON: f32 = 1e-6;
 /// Groups of a group norm, fewer when the channels do not divide.
 const GROUPS: usize = 32;
 
-/// The features of the normalized images `x`, `[n, channels, height, width]`.
-pub fn build(b: &mut Builder, network: &Network, x: &str, size: [usize; 2]) -> Result<String, DataError> {
-    match network {
-        Network::ResNet(net) => resnet(b, net, x),
-        Network::Vit(net) => vit(b, net, x, size),
-        Network::BeliefNetwork { layers } => belief_network(b, *layers, x),
-        Network::Mlp { layers, norm, residual } => mlp(b, *layers, *norm, *residual, x),
+/// Names of what a network makes.
+pub struct Built {
+    /// `h`, `[n, width]`
+    pub features: String,
+    /// What it is pooled from: a map `[n, width, height, width]` (a ConvNeXt's has its features last), or tokens `[n, tokens, width]`.
+    pub places: Option<String>,
+}
+
+impl From<String> for Built {
+    fn from(features: String) -> Self {
+        Self { features, places: None }
     }
 }
 
-fn resnet(b: &mut Builder, net: &ResNet, x: &str) -> Result<String, DataError> {
+/// The features of the normalized images `x`, `[n, channels, height, width]`.
+pub fn build(b: &mut Builder, network: &Network, x: &str, size: [usize; 2]) -> Result<Built, DataError> {
+    match network {
+        Network::ResNet(net) => resnet(b, net, x),
+        Network::Vit(net) => vit(b, net, x, size),
+        Network::ConvNext(net) => convnext(b, net, x),
+        Network::BeliefNetwork { layers } => belief_network(b, *layers, x).map(Built::from),
+        Network::Mlp { layers, norm, residual } => mlp(b, *layers, *norm, *residual, x).map(Built::from),
+    }
+}
+
+/// What `h` is pooled from as rows, `[n, places, width]`, and their width.
+///
+/// # Errors
+/// If the network has a vector all the way.
+pub fn tokens(
+    b: &mut Builder,
+    network: &Network,
+    places: Option<String>,
+    width: usize,
+) -> Result<(String, usize), DataError> {
+    let Some(places) = places else {
+        let problem = "this encoder has none: it makes one vector of all it sees; drop it";
+        return Err(DataError::setting("tokens", problem));
+    };
+    if let Network::Vit(_) = network {
+        return Ok((places, width));
+    }
+    if let Network::ConvNext(_) = network {
+        let rows = b.integers("places.shape", &[0, -1, width as i64]);
+        return Ok((b.op("Reshape", &[&places, &rows], &[]), width));
+    }
+    let rows = b.integers("places.shape", &[0, width as i64, -1]);
+    let rows = b.op("Reshape", &[&places, &rows], &[]);
+    Ok((b.op("Transpose", &[&rows], &[Attribute::ints("perm", &[0, 2, 1])]), width))
+}
+
+fn resnet(b: &mut Builder, net: &ResNet, x: &str) -> Result<Built, DataError> {
     let mut x = conv_norm(b, net.norm, "conv1", "bn1", x, if net.imagenet_stem { 2 } else { 1 })?;
     x = b.op("Relu", &[&x], &[]);
     if net.imagenet_stem {
@@ -36,7 +77,8 @@ fn resnet(b: &mut Builder, net: &ResNet, x: &str) -> Result<String, DataError> {
         }
     }
     let pooled = b.op("GlobalAveragePool", &[&x], &[]);
-    Ok(b.op("Flatten", &[&pooled], &[Attribute::int("axis", 1)]))
+    let features = b.op("Flatten", &[&pooled], &[Attribute::int("axis", 1)]);
+    Ok(Built { features, places: Some(x) })
 }
 
 /// `relu(shortcut(x) + f(x))`
@@ -64,8 +106,12 @@ fn residual(b: &mut Builder, net: &ResNet, name: &str, x: &str, stride: i64) -> 
 fn conv_norm(b: &mut Builder, norm: Norm, conv: &str, bn: &str, x: &str, stride: i64) -> Result<String, DataError> {
     let weight = b.take(&format!("{conv}.weight"), 4)?;
     let (channels, kernel) = (weight.shape[0], weight.shape[2]);
-    let weight = b.floats(&format!("{conv}.weight"), &weight);
     let window = window(kernel as i64, stride, kernel as i64 / 2);
+    if norm == Norm::Batch && b.fold {
+        let [weight, bias] = folded(b, weight, conv, bn)?;
+        return Ok(b.op("Conv", &[x, &weight, &bias], &window));
+    }
+    let weight = b.floats(&format!("{conv}.weight"), &weight);
     if norm == Norm::None {
         let bias = b.weight(&format!("{conv}.bias"), 1)?;
         return Ok(b.op("Conv", &[x, &weight, &bias], &window));
@@ -125,7 +171,34 @@ fn window(kernel: i64, stride: i64, padding: i64) -> [Attribute; 3] {
     ]
 }
 
-fn vit(b: &mut Builder, net: &Vit, x: &str, size: [usize; 2]) -> Result<String, DataError> {
+/// Weights `[outputs, …]` of a layer without bias and the batch norm after it as one layer: its weights, and its bias.
+fn folded(b: &mut Builder, mut weight: Tensor, layer: &str, bn: &str) -> Result<[String; 2], DataError> {
+    let mut part = |name: &str| b.take(&format!("{bn}.{name}"), 1).map(|tensor| tensor.values);
+    let (scale, shift, mean, variance) = (part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?);
+    let outputs = weight.shape[0];
+    if [&scale, &shift, &mean, &variance].iter().any(|values| values.len() != outputs) {
+        return Err(DataError::Data(format!("the weights: {bn} is not of the {outputs} outputs of {layer}")));
+    }
+    let factors: Vec<f64> = scale
+        .iter()
+        .zip(&variance)
+        .map(|(&scale, &variance)| f64::from(scale) / (f64::from(variance) + f64::from(NORM_EPSILON)).sqrt())
+        .collect();
+    let inputs = weight.values.len() / outputs;
+    for (row, factor) in weight.values.chunks_exact_mut(inputs.max(1)).zip(&factors) {
+        row.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
+    }
+    let moved = shift.iter().zip(&mean).zip(&factors);
+    let bias = moved.map(|((&shift, &mean), factor)| (f64::from(shift) - f64::from(mean) * factor) as f32).collect();
+    // A linear layer's product is by the transposed weights.
+    let weight = if weight.shape.len() == 2 { weight.transposed() } else { weight };
+    Ok([
+        b.floats(&format!("{layer}.weight"), &weight),
+        b.floats(&format!("{layer}.bias"), &Tensor { shape: vec![outputs], values: bias }),
+    ])
+}
+
+fn vit(b: &mut Builder, net: &Vit, x: &str, size: [usize; 2]) -> Result<Built, DataError> {
     let (dim, patch) = (net.dim, net.patch_size as i64);
     let [kernel, bias] = [b.weight("patch_embed.proj.weight", 4)?, b.weight("patch_embed.proj.bias", 1)?];
     let patches = b.op("Conv", &[x, &kernel, &bias], &window(patch, patch, 0));
@@ -165,15 +238,53 @@ fn vit(b: &mut Builder, net: &Vit, x: &str, size: [usize; 2]) -> Result<String, 
     let encoded = layer_norm(b, "norm", &tokens)?;
     if net.class_token {
         let first = b.index("cls_token.index", 0);
-        return Ok(b.op("Gather", &[&encoded, &first], &[Attribute::int("axis", 1)]));
+        let features = b.op("Gather", &[&encoded, &first], &[Attribute::int("axis", 1)]);
+        return Ok(Built { features, places: Some(encoded) });
     }
-    let mut of_patches = encoded;
+    let mut of_patches = encoded.clone();
     if net.registers > 0 {
         let ends = [net.registers as i64, i64::MAX, 1].map(|value| b.integers(&format!("patches.{value}"), &[value]));
         let [from, to, axis] = &ends;
         of_patches = b.op("Slice", &[&of_patches, from, to, axis], &[]);
     }
-    Ok(b.op("ReduceMean", &[&of_patches], &[Attribute::ints("axes", &[1]), Attribute::int("keepdims", 0)]))
+    let features = b.op("ReduceMean", &[&of_patches], &[Attribute::ints("axes", &[1]), Attribute::int("keepdims", 0)]);
+    Ok(Built { features, places: Some(encoded) })
+}
+
+fn convnext(b: &mut Builder, net: &ConvNext, x: &str) -> Result<Built, DataError> {
+    let patch = net.patch_size as i64;
+    // Norms and MLPs want the features last, convolutions second.
+    let [last, second] = [[0, 2, 3, 1], [0, 3, 1, 2]].map(|order| [Attribute::ints("perm", &order)]);
+    let convolution = |b: &mut Builder, name: &str, x: &str, attributes: &[Attribute]| {
+        let [kernel, bias] = [b.weight(&format!("{name}.weight"), 4)?, b.weight(&format!("{name}.bias"), 1)?];
+        let y = b.op("Conv", &[x, &kernel, &bias], attributes);
+        Ok::<_, DataError>(b.op("Transpose", &[&y], &last))
+    };
+    let mut x = convolution(b, "stem.0", x, &window(patch, patch, 0))?;
+    x = layer_norm(b, "stem.1", &x)?;
+    for (stage, (&depth, &width)) in net.depths.iter().zip(&net.widths).enumerate() {
+        if stage > 0 {
+            let name = format!("stages.{stage}.downsample");
+            let normalized = layer_norm(b, &format!("{name}.0"), &x)?;
+            let map = b.op("Transpose", &[&normalized], &second);
+            x = convolution(b, &format!("{name}.1"), &map, &window(2, 2, 0))?;
+        }
+        for block in 0..depth {
+            let name = format!("stages.{stage}.blocks.{block}");
+            let map = b.op("Transpose", &[&x], &second);
+            let [kernel, stride, padding] = window(7, 1, 3);
+            let depthwise = [kernel, stride, padding, Attribute::int("group", width as i64)];
+            let filtered = convolution(b, &format!("{name}.conv_dw"), &map, &depthwise)?;
+            let normalized = layer_norm(b, &format!("{name}.norm"), &filtered)?;
+            let hidden = linear(b, &format!("{name}.mlp.fc1"), &normalized)?;
+            let hidden = gelu(b, &hidden);
+            let processed = linear(b, &format!("{name}.mlp.fc2"), &hidden)?;
+            let processed = scaled(b, &format!("{name}.gamma"), &processed)?;
+            x = b.op("Add", &[&x, &processed], &[]);
+        }
+    }
+    let mean = b.op("ReduceMean", &[&x], &[Attribute::ints("axes", &[1, 2]), Attribute::int("keepdims", 0)]);
+    Ok(Built { features: layer_norm(b, "head.norm", &mean)?, places: Some(x) })
 }
 
 /// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`
@@ -253,11 +364,18 @@ fn mlp(b: &mut Builder, layers: usize, norm: Norm, residual: bool, x: &str) -> R
         let mut y = if norm == Norm::None {
             linear(b, &format!("{name}.linear"), &x)?
         } else {
-            let weight = b.take(&format!("{name}.linear.weight"), 2)?;
+            let (linear, bn) = (format!("{name}.linear"), format!("{name}.norm"));
+            let weight = b.take(&format!("{linear}.weight"), 2)?;
             let width = weight.shape[0];
-            let weight = b.floats(&format!("{name}.linear.weight"), &weight.transposed());
-            let product = b.op("MatMul", &[&x, &weight], &[]);
-            normalized(b, norm, &format!("{name}.norm"), &product, width, 0)?
+            if norm == Norm::Batch && b.fold {
+                let [weight, bias] = folded(b, weight, &linear, &bn)?;
+                let product = b.op("MatMul", &[&x, &weight], &[]);
+                b.op("Add", &[&product, &bias], &[])
+            } else {
+                let weight = b.floats(&format!("{linear}.weight"), &weight.transposed());
+                let product = b.op("MatMul", &[&x, &weight], &[]);
+                normalized(b, norm, &bn, &product, width, 0)?
+            }
         };
         if residual && layer > 0 {
             y = b.op("Add", &[&y, &x], &[]);

@@ -92,6 +92,11 @@ impl Backbone for BeliefNetwork {
         Tensor::cat(self.means(self.pixels(x)), 1)
     }
 
+    /// A layer's means alone; `h` has those of every layer.
+    fn places(&self, x: Tensor<4>, stage: usize, _pass: &Pass) -> Option<Tensor<3>> {
+        self.means(self.pixels(x)).into_iter().nth(stage).map(|means| means.unsqueeze_dim(1))
+    }
+
     fn width(&self) -> usize {
         self.width
     }

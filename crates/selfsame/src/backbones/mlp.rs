@@ -125,13 +125,24 @@ impl Mlp {
     }
 }
 
-impl Backbone for Mlp {
-    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+impl Mlp {
+    /// What so many layers make of it.
+    fn through(&self, x: Tensor<4>, layers: usize, pass: &Pass) -> Tensor<2> {
         let x = self.embedded(x.flatten(1, 3));
-        self.layers.iter().enumerate().fold(x, |x, (index, Layer { linear, norm })| {
+        self.layers.iter().take(layers).enumerate().fold(x, |x, (index, Layer { linear, norm })| {
             let residual = (self.residual && index > 0).then(|| x.clone());
             norm.act(linear.forward(x), residual, true, pass)
         })
+    }
+}
+
+impl Backbone for Mlp {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        self.through(x, self.layers.len(), pass)
+    }
+
+    fn places(&self, x: Tensor<4>, stage: usize, pass: &Pass) -> Option<Tensor<3>> {
+        Some(self.through(x, stage + 1, pass).unsqueeze_dim(1))
     }
 
     fn width(&self) -> usize {

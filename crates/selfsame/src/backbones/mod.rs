@@ -1,6 +1,7 @@
 //! The backbones. One file per family, one line per backbone.
 
 pub mod belief_network;
+pub mod convnext;
 pub mod cpc_encoder;
 pub mod mlp;
 mod positions;
@@ -21,6 +22,8 @@ pub static BACKBONES: &[BackboneEntry] = &[
     resnet::RESNET34,
     resnet::RESNET50,
     resnet::RESNET101,
+    convnext::CONVNEXT_MICRO,
+    convnext::CONVNEXT_TINY,
     vit::VIT_MICRO,
     vit::VIT_TINY,
     vit::VIT_SMALL,

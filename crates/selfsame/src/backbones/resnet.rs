@@ -392,8 +392,10 @@ impl Block {
     }
 }
 
-impl Backbone for ResNet {
-    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+impl ResNet {
+    /// What the stem and so many layers make of `[batch, height, width, channels]`: `[batch, rows, columns, features]`, and the
+    /// lengths of signals then.
+    fn map(&self, x: Tensor<4>, layers: usize, pass: &Pass) -> (Tensor<4>, Lengths) {
         let (x, lengths) = if self.in_time { Lengths::of(x) } else { (x, Lengths::WHOLE) };
         let mut lengths = self.conv1.lengths(&lengths);
         let mut x = self.bn1.conv_act_within(&self.conv1, x, None, true, &lengths, pass);
@@ -402,9 +404,21 @@ impl Backbone for ResNet {
             lengths = lengths.through(window.x);
             x = lengths.zero(ops::max_pool(x, window));
         }
-        let blocks = [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten();
-        let (x, lengths) = blocks.fold((x, lengths), |(x, lengths), block| block.forward(x, &lengths, pass));
+        let all = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        let blocks = all.into_iter().take(layers).flatten();
+        blocks.fold((x, lengths), |(x, lengths), block| block.forward(x, &lengths, pass))
+    }
+}
+
+impl Backbone for ResNet {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        let (x, lengths) = self.map(x, 4, pass);
         lengths.mean(x)
+    }
+
+    fn places(&self, x: Tensor<4>, stage: usize, pass: &Pass) -> Option<Tensor<3>> {
+        let (x, lengths) = self.map(x, stage, pass);
+        Some(lengths.mark(x).flatten(1, 2))
     }
 
     fn width(&self) -> usize {
@@ -419,7 +433,7 @@ impl Backbone for ResNet {
         self
     }
 
-    /// The stem with `layer1`, then `layer2` …
+    /// The stem, then `layer1`, `layer2` …
     fn stage(&self, name: &str) -> usize {
         backbone::number_after(name, "layer").unwrap_or(0)
     }

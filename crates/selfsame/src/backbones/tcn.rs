@@ -103,9 +103,20 @@ impl Tcn {
     /// `x`: `[batch, 1, steps, channels]`, zeros after each signal's end; `seen`: `[batch, 1, steps, 1]`; the result:
     /// `[batch, steps, width of h]`.
     pub fn steps(&self, x: Tensor<4>, lengths: &Lengths, seen: Option<Tensor<4>>, pass: &Pass) -> Tensor<3> {
+        self.through(x, self.blocks.len(), lengths, seen, pass)
+    }
+
+    fn through(
+        &self,
+        x: Tensor<4>,
+        blocks: usize,
+        lengths: &Lengths,
+        seen: Option<Tensor<4>>,
+        pass: &Pass,
+    ) -> Tensor<3> {
         let x = lengths.zero(self.input.forward(x));
         let x = seen.into_iter().fold(x, |x, seen| x * seen);
-        signal::steps(self.blocks.iter().fold(x, |x, block| block.forward(x, lengths, pass).0))
+        signal::steps(self.blocks.iter().take(blocks).fold(x, |x, block| block.forward(x, lengths, pass).0))
     }
 
     /// The representation of a signal of those of its steps, `[batch, steps, width]` to `[batch, width]`.
@@ -118,6 +129,17 @@ impl Backbone for Tcn {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
         let (x, lengths) = Lengths::of(x);
         self.pooled(self.steps(x, &lengths, None, pass), &lengths)
+    }
+
+    fn places(&self, x: Tensor<4>, stage: usize, pass: &Pass) -> Option<Tensor<3>> {
+        let (x, lengths) = Lengths::of(x);
+        Some(lengths.mark(self.through(x, stage, &lengths, None, pass)))
+    }
+
+    fn pool(&self, places: Tensor<3>, _stage: usize) -> Tensor<2> {
+        let [batch, steps, features] = places.dims();
+        let (x, lengths) = Lengths::of(places.reshape([batch, 1, steps, features]));
+        self.pooled(signal::steps(x), &lengths)
     }
 
     fn width(&self) -> usize {

@@ -9,7 +9,7 @@
 use super::positions::{resampling, sincos_in_time, sincos_positions};
 use crate::backbone::{self, Backbone, BackboneEntry, ChosenBackbone, Cost, Encoder, Role, Site, Size};
 use crate::error::Error;
-use crate::tensor::layers::{Conv2d, Init, LayerNorm, Linear, Pass};
+use crate::tensor::layers::{Conv2d, Init, LayerNorm, Linear, Pass, drop_path};
 use crate::tensor::lengths::Lengths;
 use crate::tensor::ops::{self, Span, Window};
 use burn::module::{Module, Param};
@@ -393,6 +393,21 @@ impl Backbone for Vit {
         self.pooled(self.encode(self.patch_tokens(x), &lengths, pass), &lengths)
     }
 
+    fn places(&self, x: Tensor<4>, stage: usize, pass: &Pass) -> Option<Tensor<3>> {
+        let (x, lengths) = self.split(x);
+        let lengths = lengths.in_patches(self.patch[1]);
+        let tokens = self.through(self.patch_tokens(x), stage, &lengths, pass);
+        Some(lengths.after(self.tokens_before()).mark(tokens))
+    }
+
+    fn pool(&self, places: Tensor<3>, _stage: usize) -> Tensor<2> {
+        let [batch, tokens, dim] = places.dims();
+        let before = self.tokens_before();
+        let (_, lengths) =
+            Lengths::of(places.clone().slice([0..batch, before..tokens]).reshape([batch, 1, tokens - before, dim]));
+        self.pooled(places, &lengths)
+    }
+
     fn width(&self) -> usize {
         self.pos_embed.val().dims()[2]
     }
@@ -444,6 +459,11 @@ impl Vit {
     /// `[batch, tokens, dim]`, any number of tokens, of which each sample has so many, to `[batch, tokens, dim]`,
     /// [`Self::tokens_before`] more.
     pub fn encode(&self, tokens: Tensor<3>, lengths: &Lengths, pass: &Pass) -> Tensor<3> {
+        self.through(tokens, self.depth(), lengths, pass)
+    }
+
+    /// As [`Self::encode`], up to so many blocks; the last norm follows the last of them.
+    fn through(&self, tokens: Tensor<3>, blocks: usize, lengths: &Lengths, pass: &Pass) -> Tensor<3> {
         let [batch, _, dim] = tokens.dims();
         let class = self.cls_token.as_ref().map(|class| match self.reg_token {
             None => class.val() + self.pos_embed.val().slice([0..1, 0..1]),
@@ -462,7 +482,8 @@ impl Vit {
             Tensor::cat(all, 1)
         };
         let lengths = lengths.after(self.tokens_before());
-        self.norm.forward(self.blocks.iter().fold(tokens, |x, block| block.forward(x, &lengths, pass)))
+        let tokens = self.blocks.iter().take(blocks).fold(tokens, |x, block| block.forward(x, &lengths, pass));
+        if blocks < self.depth() { tokens } else { self.norm.forward(tokens) }
     }
 
     /// Tokens that [`Self::encode`] puts before those of the patches.
@@ -529,6 +550,26 @@ impl Vit {
     }
 }
 
+impl Mlp {
+    /// Hidden units `ratio` times as many as features.
+    pub(super) fn new(init: &Init, dim: usize, ratio: usize) -> Self {
+        let linear = |name, shape| Linear::normal(&init.child(name), shape, WEIGHT_STD);
+        Self { fc1: linear("fc1", [dim, ratio * dim]), fc2: linear("fc2", [ratio * dim, dim]) }
+    }
+
+    /// `[.., dim]` to the same shape, with what it is added to.
+    pub(super) fn forward<const D: usize>(&self, x: Tensor<D>, residual: Option<Tensor<D>>) -> Tensor<D> {
+        ops::mlp(x, self.fc1.parts(), self.fc2.parts(), residual)
+    }
+
+    /// Multiplies what it gives by `gains`, `[dim]`.
+    pub(super) fn scale(&mut self, gains: Tensor<1>) {
+        let Linear { weight, bias } = &mut self.fc2;
+        *weight = weight.clone().map(|weight| weight * gains.clone().reshape([1, -1]));
+        *bias = bias.clone().map(|bias| bias.map(|bias| bias * gains.clone()));
+    }
+}
+
 impl Block {
     /// A block on tokens of width `dim`, with `mlp_ratio · dim` hidden units in its MLP. In training each of its two
     /// branches is left out for a share `drop_path` of the samples, and scaled up for the others (Huang et al. 2016,
@@ -540,7 +581,7 @@ impl Block {
             attn: Attention { qkv: linear("attn.qkv", [dim, 3 * dim]), proj: linear("attn.proj", [dim, dim]), heads },
             ls1: None,
             norm2: LayerNorm::new(&init.child("norm2"), dim),
-            mlp: Mlp { fc1: linear("mlp.fc1", [dim, mlp_ratio * dim]), fc2: linear("mlp.fc2", [mlp_ratio * dim, dim]) },
+            mlp: Mlp::new(&init.child("mlp"), dim, mlp_ratio),
             ls2: None,
             drop_path,
         }
@@ -553,10 +594,7 @@ impl Block {
             self.attn.proj.forward_onto(ops::attention(qkv, self.attn.heads, lengths.cut()), residual)
         };
         let x = self.add_branch(x, attended, self.ls1.as_ref(), pass);
-        let processed = |x: &Tensor<3>, residual| {
-            let Mlp { fc1, fc2 } = &self.mlp;
-            ops::mlp(self.norm2.forward(x.clone()), fc1.parts(), fc2.parts(), residual)
-        };
+        let processed = |x: &Tensor<3>, residual| self.mlp.forward(self.norm2.forward(x.clone()), residual);
         self.add_branch(x, processed, self.ls2.as_ref(), pass)
     }
 
@@ -575,11 +613,7 @@ impl Block {
         if self.drop_path == 0.0 || !pass.is_training() {
             return if gains.is_some() { scaled() + x } else { branch(&x, Some(x.clone())) };
         }
-        let (batch, kept) = (x.dims()[0], 1.0 - self.drop_path as f32);
-        let factor = |mut rng: selfsame_base::rng::StreamRng| if rng.chance(kept) { 1.0 / kept } else { 0.0 };
-        let factors = pass.draw(batch).into_iter().map(factor).collect();
-        let factors = constant(factors, [batch, 1, 1], &x.device());
-        scaled() * factors + x
+        drop_path(scaled(), self.drop_path, pass) + x
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be set of a fine-tuning.
 
 use crate::error::Error;
+use crate::optim::layers::LayerRates;
 use selfsame_config::{Choice, Draft, Kind, Part, Range, Schema, Settings, Settled, settings};
 use selfsame_data::augment::Augmentations;
 use selfsame_data::settings::augmentations_part;
@@ -46,9 +47,9 @@ impl FinetuneSettings {
         Ok(Self { keys: resolved.read("")?, augmentations: resolved.list("augmentations")? })
     }
 
-    /// Stages that learn, counted from the last; `None`: all.
-    pub fn stages(&self) -> Option<usize> {
-        self.keys.stages.as_float().map(|stages| stages as usize)
+    /// How learning rates fall from the classifier down.
+    pub fn layer_rates(&self) -> LayerRates {
+        LayerRates::new(&self.keys.stages, self.keys.layer_decay)
     }
 
     /// The settings as they are written beside the results.

@@ -1,5 +1,6 @@
 //! Our own optimizers: state keyed by parameter name, saved as safetensors, updated in one pass over each tensor.
 
+pub mod layers;
 pub mod schedule;
 pub mod settings;
 pub(crate) mod update;

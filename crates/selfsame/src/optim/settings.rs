@@ -1,9 +1,10 @@
 //! What can be set of an optimizer.
 
+use super::layers::LayerRates;
 use super::update::Update;
 use selfsame_base::{DataError, lookup};
 use selfsame_config::{Choice, Choices, Kind, NamePreset, Part, Range, Settings, Variant, settings};
-use toml::Table;
+use toml::{Table, Value};
 
 settings! {
     /// What every update rule has; the learning rate is `base_lr · batch_size / 256`.
@@ -18,6 +19,10 @@ settings! {
         final_lr_share: f64 = 0.0, Kind::SHARE;
         /// longer gradients are scaled to this length, all parameters together, 0: never
         clip_norm: f64 = 0.0, Kind::NOT_NEGATIVE;
+        /// share of the learning rate that a stage of the encoder has of the one above it; below 1 to go on from an encoder that is good
+        layer_decay: f64 = 1.0, Kind::Number(Range::Over(0.0, 1.0));
+        /// stages of the encoder that learn, counted from the last; 0 leaves the heads alone
+        stages: Value = "all", Kind::WordOrNumber(&["all"], Range::Within(0.0, 1000.0));
     }
 }
 
@@ -130,6 +135,11 @@ impl OptimizerSettings {
         };
         keys.extend(table(Table::try_from(&self.common)));
         Choice::new(name, keys)
+    }
+
+    /// How learning rates fall from the heads down.
+    pub fn layer_rates(&self) -> LayerRates {
+        LayerRates::new(&self.common.stages, self.common.layer_decay)
     }
 
     /// The rule of a parameter at a step, counted from 1. Biases and norm parameters get neither decay nor adaptation.

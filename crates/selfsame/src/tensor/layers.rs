@@ -138,6 +138,21 @@ impl Pass {
     }
 }
 
+/// A branch that in training is left out for a share `drop_path` of the samples, and scaled up for the others (Huang et al. 2016,
+/// "Deep Networks with Stochastic Depth"): `[batch, ..]` to the same shape.
+pub fn drop_path<const D: usize>(branch: Tensor<D>, drop_path: f64, pass: &Pass) -> Tensor<D> {
+    if drop_path == 0.0 || !pass.is_training() {
+        return branch;
+    }
+    let (batch, kept) = (branch.dims()[0], 1.0 - drop_path as f32);
+    let factor = |mut rng: StreamRng| if rng.chance(kept) { 1.0 / kept } else { 0.0 };
+    let factors: Vec<f32> = pass.draw(batch).into_iter().map(factor).collect();
+    let mut shape = [1; D];
+    shape[0] = batch;
+    let factors = Tensor::from_data(TensorData::new(factors, shape), &branch.device());
+    branch * factors
+}
+
 /// The generator of the initial weights: one stream per parameter, keyed by its name, so that a parameter starts the
 /// same whatever else the network holds.
 #[derive(Clone, Debug)]
@@ -239,6 +254,15 @@ impl Conv2d {
             weight: init.uniform("weight", [window.y.kernel, window.x.kernel, channels, dim], bound),
             bias: Some(init.uniform("bias", [dim], bound)),
             window,
+        }
+    }
+
+    /// [`Self::patches`], with weights that start normal and biases that start at 0.
+    pub fn patches_normal(init: &Init, [channels, dim]: [usize; 2], patch_size: usize, std: f32) -> Self {
+        Self {
+            weight: init.normal("weight", [patch_size, patch_size, channels, dim], std),
+            bias: Some(init.constant([dim], 0.0)),
+            window: Window::square(patch_size, patch_size, 0),
         }
     }
 

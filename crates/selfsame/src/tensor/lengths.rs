@@ -95,6 +95,17 @@ impl Lengths {
         x * Tensor::from_data(TensorData::new(Self::inside(cut), shape), &device)
     }
 
+    /// NaN after each signal's end, as views have it: `[batch, (1,) steps, channels]` to the same shape.
+    pub fn mark<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let Some(cut) = &self.0 else { return x };
+        let mut shape = x.dims();
+        shape[D - 1] = 1;
+        let marks: Vec<f32> =
+            Self::inside(cut).into_iter().map(|inside| if inside == 1.0 { 0.0 } else { f32::NAN }).collect();
+        let marks = Tensor::from_data(TensorData::new(marks, shape), &x.device());
+        x + marks
+    }
+
     /// The places of the steps that are there, counted over the batch.
     fn places(cut: &Cut, device: &Device) -> Tensor<1, Int> {
         let signal = |(index, &length): (usize, &usize)| {
@@ -190,6 +201,8 @@ mod tests {
         assert_eq!(to_vec(lengths.max(steps.clone())), [5.0, 6.0, -7.0, -8.0]);
         assert_eq!(to_vec(lengths.last(steps)), [5.0, 6.0, -7.0, -8.0]);
         assert_eq!(to_vec(lengths.zero(x.clone() + 1.0))[8..], [0.0; 4]);
+        let again = Lengths::of(lengths.mark(x.clone()));
+        assert!(again.1 == lengths && to_vec(again.0) == to_vec(x.clone()));
         let (whole, none) = Lengths::of(x.clone());
         assert!(none == Lengths::WHOLE && to_vec(whole) == to_vec(x));
     }

@@ -123,6 +123,11 @@ pub trait EncoderOps: Backend {
         portable::affine_act::<Self>(x, scale, shift, residual, relu)
     }
 
+    /// 7×7 convolution of every channel on its own, with zeros around, a weight `[7, 7, 1, channels]` and a bias.
+    fn depthwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::depthwise::<Self>(x, weight, bias)
+    }
+
     /// Max pooling.
     fn max_pool(x: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
         portable::max_pool::<Self>(x, window)
@@ -301,6 +306,16 @@ pub fn affine_act<const D: usize>(
     ))
 }
 
+/// 7×7 convolution of every channel on its own, with zeros around: `[batch, height, width, channels]`, `[7, 7, 1, channels]` and
+/// `[channels]` to the first of these.
+pub fn depthwise(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::depthwise(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
 /// Max pooling over height and width.
 pub fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as EncoderOps>::max_pool(x.into_dispatch(), window))
@@ -432,6 +447,13 @@ pub(super) mod portable {
     fn first<B: Backend>(y: FloatTensor<B>, [height, width]: [usize; 2]) -> FloatTensor<B> {
         let [batch, ..] = y.shape().dims::<4>();
         B::float_slice(y, &[Slice::from(0..batch), Slice::from(0..height), Slice::from(0..width)])
+    }
+
+    pub fn depthwise<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+        let weight = B::float_permute(weight, &[3, 2, 0, 1]); // [channels, 1, 7, 7]
+        let [channels, _, kernel, _] = weight.shape().dims();
+        let options = ConvOptions::new([1; 2], [kernel / 2; 2], [1, 1], channels);
+        to_nhwc::<B>(B::conv2d(to_nchw::<B>(x), weight, Some(bias), options))
     }
 
     pub fn moments<B: Backend>(x: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {

@@ -1,11 +1,13 @@
 //! Encoders in and out: a folder alone is enough, a training starts from it, and programs reach both in a few lines.
 
 use crate::training::{VIT, encoder, plan, train, try_plan};
+use selfsame::catalogue::Catalogue;
 use selfsame::events::Silent;
 use selfsame::plan::Plan;
 use selfsame::tensor::parameters;
 use selfsame::trainer::WeightsOf;
 use selfsame::{Embedder, Pretrain};
+use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::image::{Image, Pixels};
 use selfsame_data::source::Memory;
@@ -44,7 +46,7 @@ fn an_encoder_folder_gives_what_its_run_gave_bit_for_bit() {
     assert_eq!(names, ["README.md", "config.json", "encoder.safetensors"]);
     assert!(fs::read_to_string(copy.join("README.md")).unwrap().contains(", trained by "));
     // It is no run, and says so to who would train it as one.
-    let alone = selfsame::catalogue::Catalogue::default().load(&copy, &[]).unwrap();
+    let alone = Catalogue::default().load(&copy, &[]).unwrap();
     assert_eq!(alone.identity(), run.identity());
     let dataset = std::sync::Arc::new(alone.sibling(&data, 0).unwrap());
     let method = crate::training::method(&alone);
@@ -86,6 +88,79 @@ fn a_training_starts_from_an_encoder_of_any_method() {
     let (plan, _) = plan(folder.path(), "again", &["epochs=1", "optimizer=sgd", &init]);
     let fresh = (crate::training::method(&plan).branch)(&plan, WeightsOf::Fresh, &mut |_| {}).unwrap();
     assert_ne!(parameters::arrays(&fresh.encoder)["conv1.weight"], expected["conv1.weight"]);
+}
+
+/// Of each parameter of the encoder, how far it has moved from `start`.
+fn moved(
+    folder: &Path,
+    run: &str,
+    start: &BTreeMap<String, parameters::Array>,
+    more: &[&str],
+) -> BTreeMap<String, f32> {
+    let plan = finished(folder, run, more);
+    let branch = (crate::training::method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap();
+    let arrays = parameters::arrays(&branch.encoder);
+    let far = |name: &String| {
+        let pairs = arrays[name].values.iter().zip(&start[name].values);
+        pairs.map(|(now, before)| (now - before).abs()).fold(0.0, f32::max)
+    };
+    start.keys().map(|name| (name.clone(), far(name))).collect()
+}
+
+#[test]
+fn rates_fall_toward_the_pixels_and_frozen_stages_stay_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = finished(folder.path(), "source", &["epochs=1"]);
+    let init = format!("init={}", source.out.display());
+    let start = start_of(folder.path(), "start", &[&init]);
+    // A step of plain gradient descent: what moves is the rate times the gradient.
+    let step = ["epochs=1", "batch_size=40", "optimizer=sgd", "optimizer.warmup_epochs=0", "optimizer.weight_decay=0"];
+    for method in [&["method=simclr"][..], &["method=byol"], &["method=dino", "method.prototypes=12"]] {
+        let run = |name: &str, more: &[&str]| {
+            moved(
+                folder.path(),
+                &format!("{name}-{}", method[0]),
+                &start,
+                &[&step[..], &[&init[..]], method, more].concat(),
+            )
+        };
+        let whole = run("whole", &[]);
+        let last = whole.keys().filter_map(|name| selfsame::backbone::number_after(name, "layer")).max().unwrap();
+        let fallen = run("fallen", &["optimizer.layer_decay=0.5"]);
+        for (name, far) in &whole {
+            let stage = selfsame::backbone::number_after(name, "layer").unwrap_or(0);
+            let share = 0.5f32.powi((last + 1 - stage) as i32);
+            assert!((fallen[name] - share * far).abs() <= 1e-3 * far + 1e-6, "{name}: {} of {far}", fallen[name]);
+        }
+        let top = run("top", &["optimizer.stages=1"]);
+        for (name, far) in &top {
+            let learns = name.starts_with(&format!("layer{last}."));
+            assert_eq!(*far, if learns { whole[name] } else { 0.0 }, "{method:?}: {name}");
+        }
+        assert!(run("none", &["optimizer.stages=0"]).values().all(|far| *far == 0.0));
+    }
+    let (plan, dataset) = plan(folder.path(), "many", &["optimizer.stages=9"]);
+    let refused = (crate::training::method(&plan).pretrain)(&plan, dataset, &mut Silent, &false.into());
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.starts_with("optimizer.stages: expected at most") && refused.contains("received 9"), "{refused}");
+}
+
+#[test]
+fn a_recipe_without_a_backbone_goes_on_with_that_of_its_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = finished(folder.path(), "source", &["epochs=1", "backbone.widths=[4, 8]"]);
+    let recipe = Recipe { name: "continue.toml".into(), text: "[method]\nname = \"byol\"".into() };
+    let words = [
+        format!("init={}", source.out.display()),
+        format!("data={}", folder.path().join("images.npy").display()),
+        "batch_size=8".into(),
+    ];
+    let plan = Catalogue::default().plan(Some(&recipe), &words).unwrap().plan;
+    assert_eq!((&plan.backbone.keys, &plan.data.mean), (&source.backbone.keys, &source.data.mean));
+    // What is said of it is laid over that.
+    let words = [&words[..], &["backbone.widths=[4]".into()]].concat();
+    let other = Catalogue::default().plan(Some(&recipe), &words).unwrap().plan;
+    assert_eq!(other.backbone.keys["widths"], toml::Value::from(vec![4]));
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn what_others_wrote_computes_what_it_computes_there() {
 
 #[test]
 fn the_shapes_that_are_expected_are_those_of_our_networks() {
-    let settings: [(&str, &[(&str, Value)]); 7] = [
+    let settings: [(&str, &[(&str, Value)]); 9] = [
         ("resnet_micro", &[("norm", Value::String("group".into()))]),
         ("resnet_micro", &[("norm", Value::String("none".into()))]),
         ("resnet18", &[("stem", Value::String("small".into()))]),
@@ -79,6 +79,8 @@ fn the_shapes_that_are_expected_are_those_of_our_networks() {
         ("vit_micro", &[("layer_scale", Value::Boolean(true)), ("registers", Value::Integer(4))]),
         ("vit_micro", &[("pool", Value::String("mean".into()))]),
         ("vit_small", &[]),
+        ("convnext_micro", &[("patch_size", Value::Integer(4))]),
+        ("convnext_tiny", &[]),
     ];
     for (name, keys) in settings {
         let keys: Table = keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();

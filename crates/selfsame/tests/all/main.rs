@@ -1,12 +1,14 @@
 //! Integration tests of the tensor side.
 
 mod ablations;
+mod convnext;
 mod divergence;
 mod doors;
 mod environment;
 mod import;
 mod methods;
 mod not_finite;
+mod outputs;
 mod plans;
 mod recorded;
 mod resnet;

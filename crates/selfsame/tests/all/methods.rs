@@ -85,7 +85,7 @@ fn every_method_has_a_recipe_and_every_recipe_is_valid() {
         let (channels, size) = match entry.name {
             _ if table => (16, 1),
             _ if signal => (2, 300),
-            name if name.starts_with("emoji") => (3, 32),
+            name if name.starts_with("emoji") || name.starts_with("continue") => (3, 32),
             _ => (1, 28),
         };
         let constants = vec!["0.3"; channels].join(", ");

@@ -12,6 +12,7 @@ use crate::signal::CutOff;
 pub(crate) use resample::resampled;
 use selfsame_base::DataError;
 use std::io::{Cursor, ErrorKind};
+use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
@@ -115,7 +116,7 @@ impl SoundDecoder {
             let found = parameters.sample_rate.map_or("no rate".to_owned(), |rate| format!("a rate of {rate} Hz"));
             format!("its header tells {found}, expected {} to {} Hz", RATES.start(), RATES.end())
         })?;
-        let channels = parameters.channels.as_ref().map_or(0, |channels| channels.count());
+        let channels = parameters.channels.as_ref().map_or(0, Channels::count);
         if !(1..=MOST_CHANNELS).contains(&channels) {
             return Err(format!("has {channels} channels, expected 1 to {MOST_CHANNELS}"));
         }

@@ -1,7 +1,7 @@
 //! Which function runs which operation: first outside a graph, then within one.
 
 use super::graph::Tracked;
-use super::{attention, convolution, normalization, pooling, products, recurrence};
+use super::{attention, convolution, depthwise, normalization, pooling, products, recurrence};
 use crate::tensor::ops::{EncoderOps, Residual, Window};
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
@@ -52,6 +52,10 @@ impl EncoderOps for Flex {
         relu: bool,
     ) -> FlexTensor {
         normalization::affine_act(x, &scale, &shift, residual, relu)
+    }
+
+    fn depthwise(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        depthwise::depthwise(x, weight, bias)
     }
 
     fn max_pool(x: FlexTensor, window: Window) -> FlexTensor {
@@ -134,6 +138,10 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
     ) -> Tracked {
         let moments = [mean, variance].map(Tracked::into_primitive);
         normalization::tracked_batch_norm_act::<C>(x, moments, scale, shift, added(residual), relu)
+    }
+
+    fn depthwise(x: Tracked, weight: Tracked, bias: Tracked) -> Tracked {
+        depthwise::tracked_depthwise::<C>(x, weight, bias)
     }
 
     fn max_pool(x: Tracked, window: Window) -> Tracked {

@@ -5,6 +5,7 @@
 
 mod attention;
 mod convolution;
+mod depthwise;
 mod encoder_ops;
 mod graph;
 mod normalization;

@@ -56,6 +56,10 @@ fn kernels_agree_with_the_tensor_library() {
     agree("convolution", &[x, weight], &|t| Ours::convolution(t[0].clone(), t[1].clone(), window), &|t| {
         portable::conv2d::<Ours>(t[0].clone(), t[1].clone(), window)
     });
+    let shapes: [&[usize]; 3] = [&[3, 9, 6, 20], &[7, 7, 1, 20], &[20]];
+    agree("depthwise", &shapes, &|t| Ours::depthwise(t[0].clone(), t[1].clone(), t[2].clone()), &|t| {
+        portable::depthwise::<Ours>(t[0].clone(), t[1].clone(), t[2].clone())
+    });
     for relu in [false, true] {
         for with_residual in [false, true] {
             let residual = |t: &Tracked| if with_residual { Residual::Add(t.clone()) } else { Residual::None };
