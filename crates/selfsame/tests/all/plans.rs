@@ -131,7 +131,10 @@ fn what_depends_on_the_data_is_filled_in_and_says_so() {
         assert_eq!(first.resolved.origin(path), Some(&Origin::Data), "{path}");
     }
     assert_eq!(first.resolved.origin("views.0.size").unwrap().to_string(), "data.size");
-    assert_eq!(first.resolved.origin("backbone.stem").unwrap().to_string(), "small up to 64 px, imagenet above");
+    assert_eq!(
+        first.resolved.origin("backbone.stem").unwrap().to_string(),
+        "small up to 64 px, or 256 steps in time; imagenet above"
+    );
     let text = first.to_annotated_toml();
     assert!(text.contains("# data") && text.contains("# my.toml:6"), "{text}");
     let bare = text.lines().filter(|line| line.contains(" = ") && !line.contains(" = [") && !line.contains('#'));
