@@ -28,6 +28,11 @@ impl Modality {
     /// The words by which recipes name them.
     pub const WORDS: &'static [&'static str] = &["image", "vector", "signal"];
 
+    /// The word by which recipes name it.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+
     /// Channels that are columns of a table, of `channels` in all.
     pub fn vector_width(self, channels: usize) -> usize {
         if self == Self::Vector { channels } else { 0 }

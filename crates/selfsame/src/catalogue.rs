@@ -326,7 +326,10 @@ impl Catalogue {
     ) -> Result<Option<Table>, Error> {
         let name = draft.read::<Choice>("method")?.name;
         let method = lookup::find(self.methods.iter().copied(), |entry| entry.name, "method", &name);
-        let (Ok(method), Ok(recipe)) = (method, Recipe::builtin(&name)) else { return Ok(None) };
+        // A method can have a recipe of its own for a modality.
+        let of_data = Recipe::builtin(&format!("{}_{name}", dataset.modality().word()));
+        let is_for_data = of_data.is_ok();
+        let (Ok(method), Ok(recipe)) = (method, of_data.or_else(|_| Recipe::builtin(&name))) else { return Ok(None) };
         let data: Table = draft.read("data")?;
         let size = data.get("size").and_then(|size| size.clone().try_into().ok());
         let to = Fit {
@@ -344,10 +347,11 @@ impl Catalogue {
             own.is_some_and(|entry| entry.modalities.contains(&to.modality))
         };
         let named = table.get("backbone").and_then(|backbone| backbone.get("name")?.as_str());
-        if method.modalities[0] != to.modality && !named.is_some_and(serves) {
+        let written_for = if is_for_data { to.modality } else { method.modalities[0] };
+        if written_for != to.modality && !named.is_some_and(serves) {
             table.remove("backbone");
         }
-        fitted_recipe::fit(&mut table, method.modalities[0], method.fit, &to);
+        fitted_recipe::fit(&mut table, written_for, method.fit, &to);
         if let Some(start) = start {
             init::prescribe(&mut table, start, dataset.channels());
         }
