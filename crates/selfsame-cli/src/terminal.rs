@@ -17,7 +17,8 @@ pub(crate) use note;
 /// What [`note!`] does with its line.
 pub fn note_line(line: &str) {
     // At once, so that lines of several threads or processes do not mix.
-    let _ = std::io::stderr().write_all((one_line(line) + "\n").as_bytes());
+    let shown: Vec<String> = line.split('\n').map(one_line).collect();
+    let _ = std::io::stderr().write_all((shown.join("\n") + "\n").as_bytes());
 }
 
 /// Prints a line of a command's result. When standard output takes no more, that is said once, and the command goes on: its

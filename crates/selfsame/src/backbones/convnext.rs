@@ -252,7 +252,7 @@ impl Backbone for ConvNext {
     fn for_inference(mut self) -> Self {
         for block in self.stages.iter_mut().flat_map(|stage| &mut stage.blocks) {
             if let Some(gamma) = block.gamma.take() {
-                block.mlp.scale(gamma.val());
+                block.mlp.scale(&gamma.val());
             }
         }
         self

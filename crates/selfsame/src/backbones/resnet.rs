@@ -106,7 +106,9 @@ impl Architecture {
                 match self.expansion {
                     1 => all.extend([[inputs, width, 3, pixels], [width, width, 3, pixels]]),
                     _ => {
-                        all.extend([[inputs, width, 1, pixels], [width, width, 3, pixels], [width, outputs, 1, pixels]])
+                        let of_block =
+                            [[inputs, width, 1, pixels], [width, width, 3, pixels], [width, outputs, 1, pixels]];
+                        all.extend(of_block);
                     }
                 }
                 inputs = outputs;

@@ -563,7 +563,7 @@ impl Mlp {
     }
 
     /// Multiplies what it gives by `gains`, `[dim]`.
-    pub(super) fn scale(&mut self, gains: Tensor<1>) {
+    pub(super) fn scale(&mut self, gains: &Tensor<1>) {
         let Linear { weight, bias } = &mut self.fc2;
         *weight = weight.clone().map(|weight| weight * gains.clone().reshape([1, -1]));
         *bias = bias.clone().map(|bias| bias.map(|bias| bias * gains.clone()));

@@ -183,7 +183,7 @@ pub trait EncoderOps: Backend {
 
     /// States of a gated recurrent unit, of its gates' inputs `[batch, steps, 3 · width]`.
     fn gru(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        portable::gru::<Self>(x, weight, bias)
+        portable::gru::<Self>(&x, &weight, &bias)
     }
 }
 
@@ -582,10 +582,10 @@ pub(super) mod portable {
         B::float_mul(y, B::float_reshape(inside, Shape::from([batch, tokens, 1])))
     }
 
-    pub fn gru<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+    pub fn gru<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, bias: &FloatTensor<B>) -> FloatTensor<B> {
         let ([batch, steps, gates], width) = (x.shape().dims(), weight.shape()[0]);
         let shape = Shape::from([batch, width]);
-        let zeros = TensorData::new(vec![0.0f32; batch * width], shape.clone());
+        let zeros = TensorData::new(vec![0.0f32; batch * width], shape);
         let mut state = B::float_from_data(zeros, &x.device());
         let mut states = Vec::with_capacity(steps);
         for step in 0..steps {

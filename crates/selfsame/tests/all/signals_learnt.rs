@@ -284,7 +284,7 @@ fn methods_for_signals_say_what_they_work_with() {
                 .map(str::to_owned)
                 .collect();
         arguments.extend(more.iter().map(|&word| word.to_owned()));
-        Catalogue::default().plan_as_stated(None, &arguments).err().expect("refused").to_string()
+        Catalogue::default().plan_as_stated(None, &arguments).expect_err("refused").to_string()
     };
     for (more, expected) in [
         (

@@ -149,7 +149,7 @@ fn kernels_agree_with_the_tensor_library() {
         &|t| Ours::float_matmul(t[0].clone(), t[1].clone()),
     );
     agree("gru", &[&[3, 4, 15], &[5, 15], &[15]], &|t| Ours::gru(t[0].clone(), t[1].clone(), t[2].clone()), &|t| {
-        portable::gru::<Ours>(t[0].clone(), t[1].clone(), t[2].clone())
+        portable::gru::<Ours>(&t[0], &t[1], &t[2])
     });
     agree("matrix_product", &[&[9, 33], &[33, 20]], &|t| Ours::matrix_product(t[0].clone(), t[1].clone()), &|t| {
         Ours::float_matmul(t[0].clone(), t[1].clone())
