@@ -59,7 +59,12 @@ pub(crate) fn add_section(page: &mut Page, run: &RunRecords) {
         let note = if dots.iter().any(|d| d.interval.is_some()) { "Bars: confidence intervals." } else { "" };
         charts += &svg::dot_chart(&titled(metric), note, &dots, near);
     }
-    let mut body = format!("{}<div class=\"grid\">{charts}{}</div>", list(&scores.conclusion), per_class(scores));
+    let per_class = per_class(scores);
+    if !per_class.is_empty() {
+        // As high together as the others are alone.
+        charts = format!("<div class=\"stack\">{charts}</div>");
+    }
+    let mut body = format!("{}<div class=\"grid\">{charts}{per_class}</div>", list(&scores.conclusion));
     body += &per_target(scores);
     body += &table(scores, &metrics);
     let explained = Metric::explanations(&metrics).into_iter().map(|line| format!("{}.", capitalized(line)));
