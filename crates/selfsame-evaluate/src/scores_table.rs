@@ -22,10 +22,11 @@ impl Scores {
         if !text.is_empty() {
             text.push('\n');
         }
-        text += &format!("{:10}", "");
+        let names = self.representations.keys().map(|name| name.as_str().len() + 1).fold(10, usize::max);
+        text += &format!("{:names$}", "");
         titles.iter().zip(&widths).for_each(|(title, width)| text += &format!("{title:>width$}"));
         for name in self.representations.keys() {
-            text += &format!("\n{name:10}");
+            text += &format!("\n{name:names$}");
             for (metric, width) in columns.iter().zip(&widths) {
                 let score = self.get(name, *metric);
                 let shown = score.map(|score| match score.interval {
@@ -41,7 +42,7 @@ impl Scores {
             }
         }
         if !self.chance.is_empty() {
-            text += &format!("\n{:10}", "chance");
+            text += &format!("\n{:names$}", "chance");
             for (metric, width) in columns.iter().zip(&widths) {
                 // In line with the values, not with their spreads.
                 let shown = self.chance(*metric).map_or(String::new(), |chance| format!("{chance:.3}      "));
