@@ -9,11 +9,9 @@ use crate::loader::SampleSource;
 use crate::modality::Modality;
 use crate::settings::{DataRequest, PageChoice};
 use crate::source::{self, Encoded, IndexedSource, LabelSource, Memory, Stat, memory};
-use crate::threads;
 use cache::Cache;
 use content::hash_pixels;
 use left_out::left_out;
-use rayon::prelude::*;
 use selfsame_base::text::one_line;
 use selfsame_base::{DataError, files, machine};
 use signals::Signals;
@@ -178,17 +176,7 @@ impl Dataset {
         // Of tiles of one image, one.
         let mut images = probes.clone();
         images.dedup_by_key(|index| self.source.image(*index));
-        let headers: Vec<Option<Header>> = threads::pool(0)?.install(|| {
-            let headers = images.par_iter().map(|&index| match self.header(index) {
-                Ok(header) => Ok(Some(header)),
-                Err(error @ DataError::Sample { .. }) => {
-                    self.count_bad(index, &error);
-                    Ok(None)
-                }
-                Err(error) => Err(error),
-            });
-            headers.collect::<Result<_, _>>()
-        })?;
+        let headers = self.look_at(&images, "image", |index| self.header(index))?;
         self.notes.extend(left_out(&headers.iter().flatten().copied().collect::<Vec<_>>()));
         let header = |&index: &usize| {
             let header = headers[images.partition_point(|&image| image <= index) - 1]?;
@@ -196,15 +184,7 @@ impl Dataset {
             Some(Header { size, ..header })
         };
         let headers: Vec<Header> = probes.iter().filter_map(header).collect();
-        let Some(&first) = headers.first() else {
-            let (index, reason) = self.lock_bad().first_key_value().map(|(&i, r)| (i, r.clone())).expect("all failed");
-            return Err(DataError::Data(format!(
-                "{}: no image can be decoded: {} of {len} were tried; the first, {}: {reason}",
-                settings.path.display(),
-                images.len(),
-                self.id(index)
-            )));
-        };
+        let first = headers[0];
         let gray = headers.iter().all(|header| !header.color);
         if settings.channels.is_none() && settings.bands.is_empty() && gray {
             self.decoder.wanted.channels = 1;

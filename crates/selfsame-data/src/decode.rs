@@ -141,7 +141,7 @@ impl FileDecoder {
     }
 
     fn open_page<'a>(&self, file: &'a File, page: usize) -> Result<(Tiff<'a>, u64), String> {
-        let size_bytes = file.metadata().map_err(one_line)?.len();
+        let size_bytes = file.metadata().map_err(first_line)?.len();
         let tiff = Tiff::open(Stored::File(file, size_bytes), page, self).ok_or("no TIFF any more")?;
         Ok((tiff?, size_bytes))
     }
@@ -160,7 +160,7 @@ impl FileDecoder {
                 Opened::Jpeg(jpeg) => jpeg.decode()?,
                 Opened::Tiff(tiff) => return tiff.decode(self.background),
                 Opened::Other(decoder, orientation) => {
-                    let mut image = DynamicImage::from_decoder(decoder).map_err(one_line)?;
+                    let mut image = DynamicImage::from_decoder(decoder).map_err(first_line)?;
                     image.apply_orientation(orientation);
                     image
                 }
@@ -230,7 +230,7 @@ impl FileDecoder {
         };
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.limits(limits);
-        let decoder = reader.into_decoder().map_err(one_line)?;
+        let decoder = reader.into_decoder().map_err(first_line)?;
         let (width, height) = decoder.dimensions();
         self.check_size(width as usize, height as usize)?;
         self.selection(usize::from(decoder.color_type().channel_count()))?;
@@ -377,7 +377,7 @@ fn channels_of(mut image: DynamicImage, taken: &[usize]) -> Result<Pixels, Strin
 }
 
 /// The first line of a codec's message.
-fn one_line(error: impl std::fmt::Display) -> String {
+fn first_line(error: impl std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 

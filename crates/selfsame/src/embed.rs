@@ -17,6 +17,7 @@ use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::features::{FeatureTable, Rows};
 use selfsame_evaluate::knn;
 use selfsame_evaluate::sketch::Sketch;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// One batch's features, `[batch, width]` each, row by row.
@@ -120,12 +121,10 @@ pub fn for_each_views(
                 let rows: Vec<_> = pixels.par_chunks_exact(image_values).map(|row| fixed.apply(row, shape)).collect();
                 rows.concat()
             });
-            // The end of a signal that is shorter than its view is the mean there.
-            let padded = || pixels.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect::<Vec<f32>>();
             let raw = match wanted.raw {
                 Pixels::None => Vec::new(),
-                Pixels::Whole => padded(),
-                Pixels::Sketched(sketch) => sketch.apply(Rows::new(&padded(), image_values)),
+                Pixels::Whole => without_padding(&pixels).into_owned(),
+                Pixels::Sketched(sketch) => sketch.apply(Rows::new(&without_padding(&pixels), image_values)),
             };
             let h = read(view_to_device(pixels, shape, &device), &pass)?;
             let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
@@ -134,6 +133,15 @@ pub fn for_each_views(
         sink(features.collect::<Result<_, _>>()?)?;
     }
     Ok(())
+}
+
+/// The values of views, with the mean, 0, after the end of a signal that is shorter than its view.
+fn without_padding(views: &[f32]) -> Cow<'_, [f32]> {
+    if views.iter().any(|v| v.is_nan()) {
+        views.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect()
+    } else {
+        views.into()
+    }
 }
 
 /// The features of some samples of a data set, or of all; a row per sample that could be read.

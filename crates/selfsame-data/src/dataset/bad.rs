@@ -1,6 +1,8 @@
 //! Samples that cannot be read.
 
 use super::Dataset;
+use crate::threads;
+use rayon::prelude::*;
 use selfsame_base::DataError;
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -62,6 +64,39 @@ impl Dataset {
         bad.keys().filter_map(|&index| class(index)).for_each(|class| left[class] -= 1);
         let lost = (0..left.len()).filter(|&class| has_samples[class] && left[class] == 0);
         lost.map(|class| self.classes()[class].as_str()).collect()
+    }
+
+    /// What `read` tells of the samples at these places; those that cannot be read are counted, and nothing is told of them.
+    ///
+    /// # Errors
+    /// If none can be read, `noun` being what they are, or no sample can be for now.
+    pub(super) fn look_at<T: Send>(
+        &self,
+        places: &[usize],
+        noun: &str,
+        read: impl Fn(usize) -> Result<T, DataError> + Sync,
+    ) -> Result<Vec<Option<T>>, DataError> {
+        let look = |&index: &usize| match read(index) {
+            Ok(told) => Ok(Some(told)),
+            Err(error @ DataError::Sample { .. }) => {
+                self.count_bad(index, &error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        };
+        let told: Vec<Option<T>> =
+            threads::pool(0)?.install(|| places.par_iter().map(look).collect::<Result<_, DataError>>())?;
+        if told.iter().any(Option::is_some) {
+            return Ok(told);
+        }
+        let (index, reason) = self.lock_bad().first_key_value().map(|(&i, r)| (i, r.clone())).expect("all failed");
+        Err(DataError::Data(format!(
+            "{}: no {noun} can be decoded: {} of {} were tried; the first, {}: {reason}",
+            self.path.display(),
+            places.len(),
+            self.len(),
+            self.id(index)
+        )))
     }
 
     pub(super) fn count_bad(&self, index: usize, error: &DataError) {

@@ -8,8 +8,6 @@ use crate::modality::Modality;
 use crate::settings::DataRequest;
 use crate::signal::{LogMel, LogMelSettings, Missing, Normalize, SignalView, mend, standardize, to_floats};
 use crate::source::Encoded;
-use crate::threads;
-use rayon::prelude::*;
 use selfsame_base::DataError;
 use std::collections::BTreeMap;
 
@@ -180,26 +178,9 @@ impl Dataset {
     pub(super) fn probe_sounds(&mut self, settings: &DataRequest) -> Result<(), DataError> {
         let (len, path) = (self.len(), settings.path.display().to_string());
         let probes: Vec<usize> = (0..len.min(PROBES)).map(|probe| probe * len / len.min(PROBES)).collect();
-        let headers: Vec<Option<SoundHeader>> = threads::pool(0)?.install(|| {
-            let headers = probes.par_iter().map(|&index| match self.sound_header(index) {
-                Ok(header) => Ok(Some(header)),
-                Err(error @ DataError::Sample { .. }) => {
-                    self.count_bad(index, &error);
-                    Ok(None)
-                }
-                Err(error) => Err(error),
-            });
-            headers.collect::<Result<_, _>>()
-        })?;
+        let headers = self.look_at(&probes, "sound", |index| self.sound_header(index))?;
         let headers: Vec<SoundHeader> = headers.into_iter().flatten().collect();
         let looked = headers.len();
-        if looked == 0 {
-            let (index, reason) = self.lock_bad().first_key_value().map(|(&i, r)| (i, r.clone())).expect("all failed");
-            let (tried, id) = (probes.len(), self.id(index));
-            return Err(DataError::Data(format!(
-                "{path}: no sound can be decoded: {tried} of {len} were tried; the first, {id}: {reason}"
-            )));
-        }
         let mut rates: BTreeMap<usize, usize> = BTreeMap::new();
         headers.iter().for_each(|header| *rates.entry(header.rate).or_default() += 1);
         let rate = match settings.rate {

@@ -9,7 +9,7 @@ mod coefficients;
 mod layout;
 mod pixels;
 
-use super::{one_line, orientation};
+use super::{first_line, orientation};
 use image::DynamicImage;
 use image::metadata::Orientation;
 use layout::{Colors, DHT, DQT, EOI, Layout, SOI, SOS};
@@ -122,7 +122,7 @@ fn decode_common(layout: &Layout) -> Result<Vec<u8>, String> {
         .set_strict_mode(true)
         .jpeg_set_max_scans(usize::MAX)
         .jpeg_set_out_colorspace(output);
-    JpegDecoder::new_with_options(ZCursor::new(plain), options).decode().map_err(one_line)
+    JpegDecoder::new_with_options(ZCursor::new(plain), options).decode().map_err(first_line)
 }
 
 /// Any layout that [`Layout::read`] lets pass.

@@ -1,12 +1,11 @@
 //! Our ConvNeXts are timm's: same names, same representations, same gradients.
 
-use crate::resnet::{Gradient, assert_close, filled};
+use crate::resnet::{Gradient, assert_close, assert_gradients, filled, images};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame::backbone::{Encoder, Role};
 use selfsame::backbones;
-use selfsame::optim::GradientMap;
 use selfsame::tensor::layers::{Draws, Init, Pass};
-use selfsame::tensor::parameters::{self, Array};
+use selfsame::tensor::parameters;
 use selfsame::tensor::to_vec;
 use selfsame_data::image::Size;
 use serde::Deserialize;
@@ -56,10 +55,7 @@ impl Case {
     }
 
     fn images(&self) -> Tensor<4> {
-        let shape = [self.batch, self.size, self.size, self.channels];
-        let pixel = |i: usize| (0.3 * (i as f64).powf(1.1) + 1.0).sin() as f32;
-        let pixels: Vec<f32> = (0..shape.iter().product()).map(pixel).collect();
-        Tensor::from_data(TensorData::new(pixels, shape), &Device::flex())
+        images([self.batch, self.size, self.size, self.channels])
     }
 }
 
@@ -78,24 +74,8 @@ fn convnexts_are_timms() {
         let h = trained.forward(case.images(), &pass);
         let weights: Vec<f32> = (0..case.h.len()).map(|i| (i as f64).sin() as f32).collect();
         let weights = Tensor::<2>::from_data(TensorData::new(weights, h.dims()), &h.device());
-        let mut gradients = GradientMap::default();
-        gradients.accumulate(&trained, &mut (h * weights).mean().backward());
-        let shapes = parameters::arrays(&trained);
-        let arrays = gradients.into_arrays().into_iter().map(|(name, values)| {
-            let shape = shapes[&name].shape.clone();
-            (name, Array { shape, values })
-        });
-        let arrays = parameters::to_pytorch_layout(arrays.collect());
+        let arrays = assert_gradients(&label, &trained, &(h * weights).mean(), &case.gradients, [1e-4, 1e-3]);
         assert!(arrays.keys().eq(case.gradients.keys()), "{label}: parameter names are timm's");
-        for (name, golden) in &case.gradients {
-            let ours = &arrays[name].values;
-            let norm = ours.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-            assert!((norm / golden.norm - 1.0).abs() < 1e-4, "{label}: ‖∂/∂{name}‖ {norm} is not {}", golden.norm);
-            let scale = golden.norm / (ours.len() as f64).sqrt();
-            for (a, b) in ours.iter().zip(&golden.first) {
-                assert!((f64::from(*a) - b).abs() < 1e-3 * scale, "{label}: ∂/∂{name}: {a} is not {b}");
-            }
-        }
     }
 }
 

@@ -60,6 +60,42 @@ pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
     assert!(worst <= tolerance * largest, "{what}: off by {worst:e} of {largest:e}");
 }
 
+/// The images of the golden files, `[batch, height, width, channels]`.
+pub fn images(shape: [usize; 4]) -> Tensor<4> {
+    let pixel = |i: usize| (0.3 * (i as f64).powf(1.1) + 1.0).sin() as f32;
+    let pixels: Vec<f32> = (0..shape.iter().product()).map(pixel).collect();
+    Tensor::from_data(TensorData::new(pixels, shape), &Device::flex())
+}
+
+/// Asserts that the gradients of `loss` have the golden norms, relative to which `of_norm` is, and first values, relative to the
+/// root mean square of which `of_values` is. Gives all of them, in PyTorch's layout.
+pub fn assert_gradients(
+    label: &str,
+    trained: &Encoder,
+    loss: &Tensor<1>,
+    golden: &BTreeMap<String, Gradient>,
+    [of_norm, of_values]: [f64; 2],
+) -> BTreeMap<String, Array> {
+    let mut gradients = GradientMap::default();
+    gradients.accumulate(trained, &mut loss.backward());
+    let shapes = parameters::arrays(trained);
+    let arrays = gradients.into_arrays().into_iter().map(|(name, values)| {
+        let shape = shapes[&name].shape.clone();
+        (name, Array { shape, values })
+    });
+    let arrays = parameters::to_pytorch_layout(arrays.collect());
+    for (name, golden) in golden {
+        let ours = &arrays[name].values;
+        let norm = ours.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        assert!((norm / golden.norm - 1.0).abs() < of_norm, "{label}: ‖∂/∂{name}‖ {norm} is not {}", golden.norm);
+        let scale = golden.norm / (ours.len() as f64).sqrt();
+        for (a, b) in ours.iter().zip(&golden.first) {
+            assert!((f64::from(*a) - b).abs() < of_values * scale, "{label}: ∂/∂{name}: {a} is not {b}");
+        }
+    }
+    arrays
+}
+
 fn encoder(case: &Case, device: &Device) -> Encoder {
     let keys = [("stem".to_owned(), toml::Value::try_from(case.stem).unwrap())].into_iter().collect();
     let backbone = backbones::named(&case.backbone, keys, Size::square(case.size)).unwrap();
@@ -76,10 +112,7 @@ fn residual_networks_are_torchvisions() {
     let file: File = serde_json::from_str(include_str!("../golden/resnet.json")).unwrap();
     for case in &file.cases {
         let label = format!("{} {:?}", case.backbone, case.stem);
-        let shape = [case.batch, case.size, case.size, case.channels];
-        let pixels: Vec<f32> =
-            (0..shape.iter().product()).map(|i: usize| (0.3 * (i as f64).powf(1.1) + 1.0).sin() as f32).collect();
-        let input = || Tensor::<4>::from_data(TensorData::new(pixels.clone(), shape), &Device::flex());
+        let input = || images([case.batch, case.size, case.size, case.channels]);
 
         let plain = encoder(case, &Device::flex());
         let h = to_vec(plain.forward(input(), &Pass::evaluate()));
@@ -92,24 +125,7 @@ fn residual_networks_are_torchvisions() {
         let pass = Pass::train(Draws::new(0, 0, &(0..case.batch).collect::<Vec<_>>()));
         let h = trained.forward(input(), &pass);
         assert_close(&format!("{label}: h in training"), &to_vec(h.clone().inner())[..64], &case.h_train, 1e-3);
-        let mut gradients = GradientMap::default();
-        gradients.accumulate(&trained, &mut h.square().mean().backward());
-        let shapes = parameters::arrays(&trained);
-        let flat = gradients.into_arrays();
-        let arrays = flat.into_iter().map(|(name, values)| {
-            let shape = shapes[&name].shape.clone();
-            (name, Array { shape, values })
-        });
-        let arrays = parameters::to_pytorch_layout(arrays.collect());
-        for (name, golden) in &case.gradients {
-            let ours = &arrays[name].values;
-            let norm = ours.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-            assert!((norm / golden.norm - 1.0).abs() < 1e-2, "{label}: ‖∂/∂{name}‖ {norm} is not {}", golden.norm);
-            let scale = golden.norm / (ours.len() as f64).sqrt();
-            for (a, b) in ours.iter().zip(&golden.first) {
-                assert!((f64::from(*a) - b).abs() < 0.15 * scale, "{label}: ∂/∂{name}: {a} is not {b}");
-            }
-        }
+        assert_gradients(&label, &trained, &h.square().mean(), &case.gradients, [1e-2, 0.15]);
 
         let updated = parameters::arrays(&update_running_statistics(trained, pass.into_statistics()));
         assert_close(&label, &updated["bn1.running_mean"].values[..8], &case.running_mean, 1e-4);

@@ -5,7 +5,7 @@
 
 mod resample;
 
-use super::{guarded, one_line};
+use super::{first_line, guarded};
 use crate::budget::{self, Share};
 use crate::image::{Image, Pixels};
 use crate::signal::CutOff;
@@ -124,7 +124,7 @@ impl SoundDecoder {
         self.check_length(header.steps.unwrap_or(0), header.rate, "its header promises")?;
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(true))
-            .map_err(|error| format!("its codec is not read: {}", one_line(error)))?;
+            .map_err(|error| format!("its codec is not read: {}", first_line(error)))?;
         // Of MP3, some headers state a length, and that of others is estimated.
         let exact = reader.format_info().short_name != "mp3";
         let track = track.id;
@@ -146,7 +146,7 @@ impl SoundDecoder {
         if from != to && from != 1 && to != 1 {
             return Err(format!("has {from} channels, data.channels is {to}; data.channels = 1 mixes them"));
         }
-        let damaged = |error: Error| format!("damaged: {}", one_line(error));
+        let damaged = |error: Error| format!("damaged: {}", first_line(error));
         let (mut values, mut piece, mut cut_off) = (Vec::new(), Vec::new(), false);
         loop {
             let packet = match reader.next_packet() {

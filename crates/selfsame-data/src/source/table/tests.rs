@@ -2,7 +2,7 @@ use super::*;
 use crate::dataset::Dataset;
 use crate::image::Size;
 
-fn request(text: &str, more: impl Fn(&mut DataRequest)) -> (tempfile::TempDir, DataRequest) {
+pub fn request(text: &str, more: impl Fn(&mut DataRequest)) -> (tempfile::TempDir, DataRequest) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
     std::fs::write(&path, text).unwrap();
@@ -11,18 +11,19 @@ fn request(text: &str, more: impl Fn(&mut DataRequest)) -> (tempfile::TempDir, D
     (folder, request)
 }
 
-fn opened(text: &str, more: impl Fn(&mut DataRequest)) -> Dataset {
+pub fn opened(text: &str, more: impl Fn(&mut DataRequest)) -> Dataset {
     let (_folder, request) = request(text, more);
     Dataset::open(&request).unwrap()
 }
 
-fn refused(text: &str, more: impl Fn(&mut DataRequest)) -> String {
+pub fn refused(text: &str, more: impl Fn(&mut DataRequest)) -> String {
     let (_folder, request) = request(text, more);
     let error = Dataset::open(&request).err().expect(text).to_string();
+    assert!(!error.contains('\n'), "{error}");
     error.replace(&request.path.display().to_string(), "a.csv")
 }
 
-fn rows(data: &Dataset) -> Vec<Vec<f32>> {
+pub fn rows(data: &Dataset) -> Vec<Vec<f32>> {
     let row = |index| match &data.sample(index).unwrap().pixels {
         Pixels::F32(values) => values.clone(),
         other => panic!("{other:?}"),

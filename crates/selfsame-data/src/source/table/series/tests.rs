@@ -1,27 +1,5 @@
+use super::super::tests::{opened, refused, rows};
 use super::*;
-use crate::dataset::Dataset;
-use crate::image::Pixels;
-
-fn request(text: &str, more: impl Fn(&mut DataRequest)) -> (tempfile::TempDir, DataRequest) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.csv");
-    std::fs::write(&path, text).unwrap();
-    let mut request = DataRequest::new(&path);
-    more(&mut request);
-    (folder, request)
-}
-
-fn opened(text: &str, more: impl Fn(&mut DataRequest)) -> Dataset {
-    let (_folder, request) = request(text, more);
-    Dataset::open(&request).unwrap()
-}
-
-fn refused(text: &str, more: impl Fn(&mut DataRequest)) -> String {
-    let (_folder, request) = request(text, more);
-    let error = Dataset::open(&request).err().expect(text).to_string();
-    assert!(!error.contains('\n'), "{error}");
-    error.replace(&request.path.display().to_string(), "a.csv")
-}
 
 fn wide(request: &mut DataRequest) {
     request.modality = Some(Modality::Signal);
@@ -32,14 +10,6 @@ fn long(request: &mut DataRequest) {
     request.time_column = "t".into();
 }
 
-fn values(data: &Dataset) -> Vec<Vec<f32>> {
-    let values = |index| match &data.sample(index).unwrap().pixels {
-        Pixels::F32(values) => values.clone(),
-        other => panic!("{other:?}"),
-    };
-    (0..data.len()).map(values).collect()
-}
-
 #[test]
 fn a_row_of_a_wide_table_is_a_series() {
     let text = "id,0,1,2,class\n7,1,2,3,b\n8,4,,6,a\n9,7,8,,b\n";
@@ -48,12 +18,12 @@ fn a_row_of_a_wide_table_is_a_series() {
         request.drop = vec!["id".into()];
     });
     assert_eq!((data.modality(), data.channels()), (Modality::Signal, 1));
-    assert_eq!(values(&data), [vec![1.0, 2.0, 3.0], vec![4.0, 5.0, 6.0], vec![7.0, 8.0]]);
+    assert_eq!(rows(&data), [vec![1.0, 2.0, 3.0], vec![4.0, 5.0, 6.0], vec![7.0, 8.0]]);
     assert_eq!((data.classes(), data.label(0)), (&["a".to_owned(), "b".to_owned()][..], Some(1)));
     let notes = data.notes().join("\n");
     assert!(notes.contains("`class` is taken") && notes.contains("1 values are missing, in 1 of 3 samples"), "{notes}");
     // Steps may be counted.
-    assert_eq!(values(&opened("0,1\n5,6\n7,8\n", wide)), [[5.0, 6.0], [7.0, 8.0]]);
+    assert_eq!(rows(&opened("0,1\n5,6\n7,8\n", wide)), [[5.0, 6.0], [7.0, 8.0]]);
     assert_eq!(refused("0.5,0.25\n5,6\n", wide), "a.csv: its first line must name the columns, and holds 0.5, 0.25");
     assert_eq!(
         refused("a,b\n1,2\n1,x\n", wide),
@@ -73,7 +43,7 @@ fn rows_of_a_long_table_are_steps() {
     let text =
         "who,t,x,z,label\nann,1,1,10,u\nbob,2020-01-02,5,50,v\nann,2,2,20,u\nbob,2020-01-01,4,40,v\nann,4,3,,u\n";
     let data = opened(text, long);
-    assert_eq!(values(&data), [vec![1.0, 10.0, 2.0, 20.0, 3.0, 20.0], vec![4.0, 40.0, 5.0, 50.0]]);
+    assert_eq!(rows(&data), [vec![1.0, 10.0, 2.0, 20.0, 3.0, 20.0], vec![4.0, 40.0, 5.0, 50.0]]);
     assert_eq!((data.id(1), data.label(1), data.channels()), ("a.csv[bob]".into(), Some(1), 2));
     let notes = data.notes().join("\n");
     for said in [
@@ -93,7 +63,7 @@ fn rows_of_a_long_table_are_steps() {
         long(request);
         request.columns = vec!["x".into(), "z".into()];
     };
-    assert_eq!(values(&opened(other, known)), [[3.0, 1.0, 6.0, 4.0]]);
+    assert_eq!(rows(&opened(other, known)), [[3.0, 1.0, 6.0, 4.0]]);
     assert!(refused("x,who,t\n1,a,1\n", known).starts_with("data.columns: a.csv has no column `z`"));
 }
 
