@@ -4,6 +4,7 @@ mod commands;
 mod dashboard;
 mod exit;
 mod plans;
+mod profile;
 mod progress;
 mod results;
 mod signals;

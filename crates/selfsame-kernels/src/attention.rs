@@ -18,6 +18,7 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     layer_norm::sum,
     memory::Buffer,
+    profile::{self, Work},
     strided::{Strided, multiply},
 };
 use rayon::prelude::*;
@@ -38,6 +39,16 @@ pub struct AttentionShape<'a> {
 }
 
 impl AttentionShape<'_> {
+    /// Of so many products of the tokens with each other, and so many passes over the values of one of q, k, v and the result.
+    fn work(&self, products: usize, passes: usize) -> Work {
+        let Self { batch, tokens, heads, width, .. } = self;
+        Work {
+            shape: format!("{batch}×{tokens} {heads}×{width}"),
+            products: products * self.probabilities_len() * width,
+            values: passes * self.output_len() + self.probabilities_len(),
+        }
+    }
+
     fn dim(&self) -> usize {
         self.heads * self.width
     }
@@ -82,6 +93,7 @@ impl AttentionShape<'_> {
     /// # Panics
     /// If the shapes do not fit.
     pub fn forward(&self, qkv: &[f32], output: &mut [f32], probabilities: &mut [f32]) {
+        let _span = profile::kernel("attention", || self.work(2, 4));
         self.check(qkv, output, probabilities);
         let width = self.width;
         if output.is_empty() {
@@ -114,6 +126,7 @@ impl AttentionShape<'_> {
     /// # Panics
     /// If the shapes do not fit.
     pub fn backward(&self, qkv: &[f32], probabilities: &[f32], dy: &[f32], dqkv: &mut [f32]) {
+        let _span = profile::kernel("attention, backward", || self.work(4, 7));
         self.check(qkv, dy, probabilities);
         assert_eq!(dqkv.len(), qkv.len(), "elements of the gradient");
         let width = self.width;

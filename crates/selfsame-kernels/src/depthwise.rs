@@ -13,6 +13,7 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     memory::{Buffer, Pooled},
     partition::{load, store},
+    profile::{self, Work},
 };
 use rayon::prelude::*;
 
@@ -39,6 +40,12 @@ pub struct Depthwise {
 }
 
 impl Depthwise {
+    fn work(&self) -> Work {
+        let Self { batch, height, width, channels } = self;
+        let values = batch * self.image();
+        Work { shape: format!("{batch}×{height}×{width}×{channels}"), products: TAPS * values, values: 2 * values }
+    }
+
     fn image(&self) -> usize {
         self.height * self.width * self.channels
     }
@@ -57,6 +64,7 @@ impl Depthwise {
     /// # Panics
     /// If the shapes do not fit.
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+        let _span = profile::kernel("depthwise convolution", || self.work());
         assert_eq!(bias.len(), self.channels, "biases of {self:?}");
         self.convolve(x, weight, Some(bias), y);
     }
@@ -66,6 +74,7 @@ impl Depthwise {
     /// # Panics
     /// If the shapes do not fit.
     pub fn input_grad(&self, dy: &[f32], weight: &[f32], dx: &mut [f32]) {
+        let _span = profile::kernel("depthwise convolution, input gradient", || self.work());
         self.convolve(dy, weight, None, dx);
     }
 
@@ -86,6 +95,7 @@ impl Depthwise {
     /// # Panics
     /// If the shapes do not fit.
     pub fn weight_grad(&self, x: &[f32], dy: &[f32], dweight: &mut [f32], dbias: &mut [f32]) {
+        let _span = profile::kernel("depthwise convolution, weight gradient", || self.work());
         self.check([x.len(), dy.len()], dweight.len());
         assert_eq!(dbias.len(), self.channels, "biases of {self:?}");
         const EACH: usize = (TAPS + 1) * LANES;

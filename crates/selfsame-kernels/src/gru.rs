@@ -12,6 +12,7 @@ use crate::{
     exponential::exp,
     lanes::{Kernel, LANES, Lanes},
     memory::Buffer,
+    profile::{self, Work},
     strided::{Strided, multiply},
 };
 use rayon::prelude::*;
@@ -48,6 +49,15 @@ impl GruShape {
         KEPT * self.output_len()
     }
 
+    fn work(&self) -> Work {
+        let Self { batch, steps, width } = self;
+        Work {
+            shape: format!("{batch}×{steps}×{width}"),
+            products: self.gates_len() * width,
+            values: self.gates_len() + self.output_len() + self.kept_len(),
+        }
+    }
+
     /// Elements of a task of one value to a sample, step and unit.
     fn task_len(&self) -> usize {
         TASK * self.steps * self.width
@@ -66,6 +76,7 @@ impl GruShape {
     /// # Panics
     /// If the shapes do not fit.
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32], kept: &mut [f32]) {
+        let _span = profile::kernel("gru", || self.work());
         self.check(x, weight, y, kept);
         assert_eq!(bias.len(), 3 * self.width, "elements of the bias");
         if y.is_empty() {
@@ -107,6 +118,7 @@ impl GruShape {
     /// # Panics
     /// If the shapes do not fit.
     pub fn backward(&self, weight: &[f32], y: &[f32], kept: &[f32], dy: &[f32], dx: &mut [f32], du: &mut [f32]) {
+        let _span = profile::kernel("gru, backward", || self.work());
         self.check(dx, weight, y, kept);
         assert_eq!((dy.len(), du.len()), (y.len(), dx.len()), "elements of the gradients");
         if y.is_empty() {

@@ -16,6 +16,7 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     memory::{Buffer, Pooled},
     partition::rows,
+    profile::{self, Work},
 };
 use rayon::prelude::*;
 
@@ -27,6 +28,7 @@ const PART_ROWS: usize = 64;
 /// # Panics
 /// If the shapes do not fit.
 pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, y: &mut [f32]) {
+    let _span = profile::kernel("layer norm", || Work::pass(x.len(), gamma.len(), 2));
     let dim = gamma.len();
     rows(x.len(), dim, "activations");
     assert_eq!([beta.len(), y.len()], [dim, x.len()], "shifts, and elements of the result");
@@ -49,6 +51,7 @@ pub fn layer_norm_backward(
     dgamma: &mut [f32],
     dbeta: &mut [f32],
 ) {
+    let _span = profile::kernel("layer norm, backward", || Work::pass(x.len(), gamma.len(), 3));
     let dim = gamma.len();
     rows(x.len(), dim, "activations");
     assert_eq!([dy.len(), dx.len()], [x.len(); 2], "elements of the gradients and of the activations");

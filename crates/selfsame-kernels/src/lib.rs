@@ -12,6 +12,7 @@
 //! * [`attention`], [`layer_norm`], [`linear`]: what transformers are made of, forward and backward.
 //! * [`gru`]: a recurrent network, forward and backward.
 //! * [`optimize`]: optimizer steps, and the moving average of a teacher.
+//! * [`profile`]: where the time goes.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
 pub mod attention;
@@ -31,6 +32,7 @@ pub mod norm;
 pub mod optimize;
 mod partition;
 pub mod pool;
+pub mod profile;
 mod strided;
 #[cfg(test)]
 mod testing;

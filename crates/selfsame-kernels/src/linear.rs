@@ -15,6 +15,7 @@ use crate::{
     exponential::gelu,
     lanes::{Kernel, LANES, Lanes},
     matmul::{Matrix, OutputBlock, matmul_then},
+    profile::{self, Work},
 };
 
 /// `y = x · weight + bias [+ residual]`: `[rows, in]`, `[in, out]` and `[out]` to `[rows, out]`.
@@ -22,6 +23,7 @@ use crate::{
 /// # Panics
 /// If the shapes do not fit.
 pub fn linear(x: Matrix, weight: Matrix, bias: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+    let _span = profile::kernel("linear", || Work::product(x, weight));
     let (isa, columns) = (Isa::active(), weight.shape()[1]);
     assert_eq!(bias.len(), columns, "a bias for each column");
     if let Some(residual) = residual {
@@ -35,6 +37,7 @@ pub fn linear(x: Matrix, weight: Matrix, bias: &[f32], residual: Option<&[f32]>,
 /// # Panics
 /// If the shapes do not fit.
 pub fn linear_gelu(x: Matrix, weight: Matrix, bias: &[f32], slope: Option<&mut [f32]>, activation: &mut [f32]) {
+    let _span = profile::kernel("linear and GELU", || Work::product(x, weight));
     let (isa, columns) = (Isa::active(), weight.shape()[1]);
     assert_eq!(bias.len(), columns, "a bias for each column");
     let slope = slope.map(|slope| {
@@ -52,6 +55,7 @@ pub fn linear_gelu(x: Matrix, weight: Matrix, bias: &[f32], slope: Option<&mut [
 /// # Panics
 /// If the shapes do not fit.
 pub fn matmul_times(a: Matrix, b: Matrix, factor: &[f32], out: &mut [f32]) {
+    let _span = profile::kernel("product times factor", || Work::product(a, b));
     let (isa, columns) = (Isa::active(), b.shape()[1]);
     assert_eq!(factor.len(), out.len(), "elements of the factor and of the product");
     matmul_then(a, b, out, &|block, y| isa.run(Finish { block, columns, y, what: What::Times { factor } }));

@@ -5,6 +5,7 @@
 //! similarities of NT-Xent and cross-correlations. (The `gemm` crate picks its instruction set itself.)
 
 use crate::disjoint::Disjoint;
+use crate::profile::{self, Work};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -60,6 +61,7 @@ impl<'a> Matrix<'a> {
 /// # Panics
 /// If the shapes do not fit.
 pub fn matmul(a: Matrix, b: Matrix, out: &mut [f32]) {
+    let _span = profile::kernel("product", || Work::product(a, b));
     matmul_then(a, b, out, &|_, _| {});
 }
 
@@ -73,7 +75,12 @@ pub fn matmul_each<'a>(
     out: &mut [f32],
     len: usize,
 ) {
-    out.par_chunks_mut(len.max(1)).enumerate().for_each(|(index, out)| matmul(a(index), b(index), out));
+    if out.is_empty() {
+        return;
+    }
+    let _span = profile::kernel("products", || Work::product(a(0), b(0)).times(out.len() / len));
+    let each = out.par_chunks_mut(len).enumerate();
+    each.for_each(|(index, out)| matmul_then(a(index), b(index), out, &|_, _| {}));
 }
 
 /// A block of a product's output.

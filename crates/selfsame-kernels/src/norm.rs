@@ -22,6 +22,7 @@ use crate::{
         InOut, Partials, Period, QUAD, Quad, Split, Words, for_each_part, last_quad, parameters, quad, quads,
         quads_mut, rows, store_last_quad,
     },
+    profile::{self, Work},
 };
 
 /// Values per channel that are added in f32 before the sum goes on in f64.
@@ -151,6 +152,8 @@ impl Split for OutputGradient<'_> {
 /// # Panics
 /// If the shapes do not fit.
 pub fn normalize(x: &[f32], norm: BatchNorm, residual: Option<&[f32]>, activation: Activation, out: &mut [f32]) {
+    let _span =
+        profile::kernel("batch norm", || Work::pass(x.len(), norm.channels(), 2 + usize::from(residual.is_some())));
     let channel = |c| [norm.mean(c) as f32, (norm.inverse_deviation(c) * norm.gamma(c)) as f32, norm.beta(c)];
     affine(InOut::Apart(x, out), norm.channels(), channel, residual, activation);
 }
@@ -162,6 +165,8 @@ pub fn normalize(x: &[f32], norm: BatchNorm, residual: Option<&[f32]>, activatio
 /// # Panics
 /// If the shapes do not fit.
 pub fn scale_shift(x: InOut, scale: &[f32], shift: &[f32], residual: Option<&[f32]>, activation: Activation) {
+    let _span =
+        profile::kernel("scale and shift", || Work::pass(x.len(), shift.len(), 2 + usize::from(residual.is_some())));
     assert_eq!(scale.len(), shift.len(), "scales and shifts");
     affine(x, shift.len(), |c| [0.0, scale[c], shift[c]], residual, activation);
 }
@@ -171,6 +176,7 @@ pub fn scale_shift(x: InOut, scale: &[f32], shift: &[f32], residual: Option<&[f3
 /// # Panics
 /// If the shapes do not fit.
 pub fn add_bias(x: InOut, bias: &[f32], residual: Option<&[f32]>, activation: Activation) {
+    let _span = profile::kernel("bias", || Work::pass(x.len(), bias.len(), 2 + usize::from(residual.is_some())));
     affine(x, bias.len(), |c| [0.0, 1.0, bias[c]], residual, activation);
 }
 
@@ -279,6 +285,7 @@ pub fn normalize_backward(
     dgamma: &mut [f32],
     dbeta: &mut [f32],
 ) {
+    let _span = profile::kernel("batch norm, backward", || Work::pass(x.len(), norm.channels(), 3));
     let (len, channels) = (x.len(), norm.channels());
     let count = rows(len, channels, "activations") as f64;
     check_gradient(len, &dy, mask);
@@ -315,6 +322,7 @@ pub fn normalize_backward(
 /// # Panics
 /// If the shapes do not fit.
 pub fn add_bias_backward(dy: OutputGradient, mask: Option<&[u16]>, dbias: &mut [f32]) {
+    let _span = profile::kernel("bias, backward", || Work::pass(dy.len(), dbias.len(), 1));
     let (len, channels) = (dy.len(), dbias.len());
     rows(len, channels, "output gradients");
     check_gradient(len, &dy, mask);
@@ -590,6 +598,7 @@ impl ChannelMoments {
     /// # Panics
     /// If the shapes do not fit, or if there are no rows.
     pub fn of(x: &[f32], channels: usize) -> ChannelMoments {
+        let _span = profile::kernel("moments", || Work::pass(x.len(), channels, 1));
         let rows = rows(x.len(), channels, "activations");
         assert!(rows > 0, "statistics of no rows");
         let (isa, period) = (Isa::active(), Period::new(channels));

@@ -7,6 +7,7 @@ use crate::{
     Isa,
     lanes::{Kernel, LANES, Lanes},
     partition::{PART, for_each_part, load, store, sum_parts},
+    profile::{self, Work},
 };
 
 /// A teacher that follows a parameter: `t ← βt + (1 − β)p`.
@@ -23,6 +24,7 @@ impl MovingAverage<'_> {
     /// # Panics
     /// If the lengths differ.
     pub fn follow(self, parameter: &[f32]) {
+        let _span = profile::kernel("moving average", || Work::update(parameter.len(), 3));
         let Self { teacher, decay } = self;
         assert_eq!(teacher.len(), parameter.len(), "elements of a teacher and of the parameter it follows");
         let (isa, len) = (Isa::active(), teacher.len());
@@ -54,6 +56,7 @@ impl Sgd {
 
     /// `m ← μm + ratio·(g + wd·p)`, `p ← p − lr·m`.
     fn scaled_step(&self, ratio: f32, parameter: &mut [f32], gradient: &[f32], momentum: &mut [f32]) {
+        let _span = profile::kernel("sgd", || Work::update(parameter.len(), 5));
         let len = check(parameter, gradient, &[momentum]);
         let isa = Isa::active();
         for_each_part((parameter, gradient, momentum), len, PART, &|(parameter, gradient, momentum)| {
@@ -87,6 +90,7 @@ impl Lars {
     /// # Panics
     /// If the lengths differ.
     pub fn ratio(&self, parameter: &[f32], gradient: &[f32]) -> f32 {
+        let _span = profile::kernel("lars ratio", || Work::update(parameter.len(), 2));
         let len = check(parameter, gradient, &[]);
         let (isa, weight_decay) = (Isa::active(), self.sgd.weight_decay);
         let [parameter, update] = sum_parts((parameter, gradient), len, PART, &|(parameter, gradient)| {
@@ -99,6 +103,7 @@ impl Lars {
 
 /// Sum of the squares of `values`, in `f64` and in an order that no thread count changes.
 pub fn square_sum(values: &[f32]) -> f64 {
+    let _span = profile::kernel("square sum", || Work::update(values.len(), 1));
     let isa = Isa::active();
     let [sum] = sum_parts(values, values.len(), PART, &|values: &[f32]| [isa.run(SquareSum { values })]);
     sum
@@ -127,6 +132,7 @@ impl AdamW {
     /// # Panics
     /// If the lengths differ, or if `time` is 0.
     pub fn step(&self, time: u64, parameter: &mut [f32], gradient: &[f32], moments: [&mut [f32]; 2]) {
+        let _span = profile::kernel("adamw", || Work::update(parameter.len(), 7));
         assert!(time > 0, "AdamW counts steps from 1");
         let [first, second] = moments;
         let len = check(parameter, gradient, &[first, second]);

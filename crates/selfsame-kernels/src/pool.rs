@@ -6,6 +6,7 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     norm::TILE,
     partition::{load, store},
+    profile::{self, Work},
 };
 use rayon::prelude::*;
 
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 /// # Panics
 /// If the shapes do not fit.
 pub fn global_average_pool(x: &[f32], channels: usize, out: &mut [f32]) {
+    let _span = profile::kernel("average pool", || Work::pass(x.len(), channels, 1));
     let image = image_len(x.len(), channels, out.len());
     let isa = Isa::active();
     out.par_chunks_mut(channels).zip(x.par_chunks(image)).for_each(|(mean, x)| isa.run(Average { x, mean }));
@@ -24,6 +26,7 @@ pub fn global_average_pool(x: &[f32], channels: usize, out: &mut [f32]) {
 /// # Panics
 /// If the shapes do not fit.
 pub fn global_average_pool_backward(dy: &[f32], channels: usize, dx: &mut [f32]) {
+    let _span = profile::kernel("average pool, backward", || Work::pass(dx.len(), channels, 1));
     let image = image_len(dx.len(), channels, dy.len());
     let share = 1.0 / (image / channels) as f32;
     dx.par_chunks_mut(image).zip(dy.par_chunks(channels)).for_each(|(dx, dy)| {
@@ -124,6 +127,7 @@ impl MaxPool {
     /// # Panics
     /// If the shapes do not fit.
     pub fn forward(&self, x: &[f32], out: &mut [f32], argmax: &mut [u8]) {
+        let _span = profile::kernel("max pool", || Work::pass(x.len(), self.channels, 1));
         let image = self.output_image(x.len(), [out.len(), argmax.len()]);
         let isa = Isa::active();
         let outputs = out.par_chunks_mut(image).zip(argmax.par_chunks_mut(image));
@@ -138,6 +142,7 @@ impl MaxPool {
     /// # Panics
     /// If the shapes do not fit.
     pub fn backward(&self, dy: &[f32], argmax: &[u8], dx: &mut [f32]) {
+        let _span = profile::kernel("max pool, backward", || Work::pass(dx.len(), self.channels, 1));
         let image = self.output_image(dx.len(), [dy.len(), argmax.len()]);
         let gradients = dy.par_chunks(image).zip(argmax.par_chunks(image));
         dx.par_chunks_mut(self.input_image()).zip(gradients).for_each(|(dx, (dy, argmax))| {

@@ -17,6 +17,7 @@ use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::features::{FeatureTable, Rows};
 use selfsame_evaluate::knn;
 use selfsame_evaluate::sketch::Sketch;
+use selfsame_kernels::profile;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -126,6 +127,7 @@ pub fn for_each_views(
                 Pixels::Whole => without_padding(&pixels).into_owned(),
                 Pixels::Sketched(sketch) => sketch.apply(Rows::new(&without_padding(&pixels), image_values)),
             };
+            let _phase = profile::phase("embedding");
             let h = read(view_to_device(pixels, shape, &device), &pass)?;
             let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
             Ok(FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial, fixed })

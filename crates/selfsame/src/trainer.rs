@@ -31,6 +31,7 @@ use selfsame_data::loader::{EvalLoader, TrainLoader, Views};
 use selfsame_evaluate::collapse::{self, Gauge};
 use selfsame_evaluate::collapse_watch::CollapseWatch;
 use selfsame_evaluate::features::Rows;
+use selfsame_kernels::profile;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -358,7 +359,10 @@ impl<'a, M: Method> Session<'a, M> {
                 self.save()?;
                 return Ok(Outcome::Interrupted { run, step: self.done, steps: self.steps });
             }
-            let views = match loader.next_batch_unless(stop) {
+            let waiting = profile::phase("waiting for views");
+            let views = loader.next_batch_unless(stop);
+            drop(waiting);
+            let views = match views {
                 Ok(Some(views)) => views,
                 Ok(None) => continue,
                 Err(error) => return Err(self.give_up(error.into())),
@@ -417,6 +421,7 @@ impl<'a, M: Method> Session<'a, M> {
 
     /// Gradients, update, running statistics, and what the method does after a step.
     fn step(&mut self, views: Views, lr: f64) -> Result<Taken<M::Outputs>, Error> {
+        let _phase = profile::phase("training step");
         let batch = self.batch(views);
         let mut result = step(self.model(), &batch, self.plan.train.chunk_size, self.plan.seed, self.progress());
         drop(batch);

@@ -2,6 +2,7 @@
 
 use crate::exit::{Code, bad_input};
 use crate::plans;
+use crate::profile;
 use crate::terminal::{Task, note};
 use anyhow::Result;
 use clap::Args;
@@ -86,6 +87,7 @@ impl Embed {
             task.set(rows);
             Ok(writer.push(&table)?)
         })?;
+        profile::show("embed", &self.run);
         dataset.check_bad_share()?;
         match writer {
             Some(writer) => writer.finish()?,

@@ -4,6 +4,7 @@ use super::{diagnose, report};
 use crate::dashboard::Dashboard;
 use crate::exit::{self, Code, bad_input};
 use crate::plans;
+use crate::profile;
 use crate::progress::{Progress, Records};
 use crate::signals::{self, Training};
 use crate::terminal::note;
@@ -138,6 +139,7 @@ pub fn train(plan: &Plan, dataset: Arc<Dataset>, observer: &mut dyn Observer) ->
     let training = Training::begin();
     let ended = (plans::method(plan)?.pretrain)(plan, dataset, observer, training.stop());
     drop(training);
+    profile::show("pretrain", &plan.out);
     match ended.map_err(in_training)? {
         Outcome::Finished { run } => note!("the encoder is in {}", run.join("encoder.safetensors").display()),
         Outcome::AlreadyFinished { run } => note!("{} is finished; nothing to do", run.display()),

@@ -17,7 +17,10 @@ mod patches;
 mod tests;
 mod winograd;
 
-use crate::Isa;
+use crate::{
+    Isa,
+    profile::{self, Work},
+};
 use std::sync::OnceLock;
 
 pub use epilogue::{Activate, Epilogue};
@@ -132,6 +135,19 @@ impl ConvShape {
         self.y.kernel * self.x.kernel
     }
 
+    fn work(&self) -> Work {
+        let Self { batch, height, width, channels_in, channels_out, y, x } = self;
+        let output = self.output_len();
+        Work {
+            shape: format!(
+                "{batch}×{height}×{width} {channels_in}→{channels_out} kernel {}×{} stride {}×{}",
+                y.kernel, x.kernel, y.stride, x.stride
+            ),
+            products: output * self.taps() * channels_in,
+            values: self.input_len() + self.weight_len() + output,
+        }
+    }
+
     /// Asserts that operands have the lengths of this shape.
     fn check(&self, x: usize, w: usize, y: usize) {
         assert!(self.channels_in > 0 && self.channels_out > 0, "a convolution without channels: {self:?}");
@@ -199,6 +215,7 @@ impl Algorithm {
 /// # Panics
 /// If a slice does not have the length of its shape.
 pub fn forward(conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
+    let _span = profile::kernel("convolution", || conv.work());
     forward_by(Isa::active(), Algorithm::active(conv), conv, x, w, y, epilogue);
 }
 
@@ -207,6 +224,7 @@ pub fn forward(conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: 
 /// # Panics
 /// If a slice does not have the length of its shape.
 pub fn input_grad(conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+    let _span = profile::kernel("convolution, input gradient", || conv.work());
     input_grad_by(Isa::active(), Algorithm::active(conv), conv, dy, w, dx, accumulate);
 }
 
@@ -215,6 +233,7 @@ pub fn input_grad(conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accum
 /// # Panics
 /// If a slice does not have the length of its shape.
 pub fn weight_grad(conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let _span = profile::kernel("convolution, weight gradient", || conv.work());
     weight_grad_by(Isa::active(), Algorithm::active(conv), conv, x, dy, dw);
 }
 
