@@ -1,26 +1,36 @@
 #!/usr/bin/env python3
 """PyTorch's side of compare.py: the same training steps as crates/selfsame/examples/workloads.rs.
 
-step.py w1|w2|w3 STEPS f32|f32_channels_last|bf16 [THREADS]   prints {"milliseconds": [...], "peak_mb": ...}
+step.py w1|w2|w3|w4|w5|w6 STEPS f32|f32_channels_last|bf16 [THREADS]   prints {"milliseconds": [...], "user_s": per step, "peak_mb": ...}
 """
-import json, resource, sys, time
+import json, os, resource, sys, time
 
 import torch
 
-from nets import micro, resnet18, vit
+from nets import mae, micro, resnet18, resnet50, vit, vit_small
 
 workload, steps, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(int(sys.argv[4]) if len(sys.argv) > 4 else torch.get_num_threads())
 torch.manual_seed(0)
 
-net, shape = {"w1": (resnet18, (64, 3, 32, 32)), "w2": (micro, (256, 1, 28, 28)), "w3": (vit, (64, 3, 32, 32))}[workload]
+photos = (32, 3, 224, 224)
+net, shape = {
+    "w1": (resnet18, (64, 3, 32, 32)),
+    "w2": (micro, (256, 1, 28, 28)),
+    "w3": (vit, (64, 3, 32, 32)),
+    "w4": (resnet50, photos),
+    "w5": (vit_small, photos),
+    "w6": (mae, photos),
+}[workload]
 net = net().train()
 x = torch.randn(*shape)
 if mode != "f32":
     net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
 optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
 times = []
-for _ in range(steps + 3):
+for step in range(steps + 3):
+    if step == 3:
+        user = os.times().user
     start = time.perf_counter()
     with torch.autocast("cpu", torch.bfloat16, enabled=mode == "bf16"):
         loss = net(x).float().square().mean()
@@ -29,4 +39,4 @@ for _ in range(steps + 3):
     optimizer.step()
     times.append((time.perf_counter() - start) * 1e3)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"milliseconds": times[3:], "peak_mb": peak}))
+print(json.dumps({"milliseconds": times[3:], "user_s": (os.times().user - user) / steps, "peak_mb": peak}))

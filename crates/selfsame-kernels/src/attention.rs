@@ -6,20 +6,20 @@
 //! ```
 //!
 //! A task is one head of one sample: tokens are few, so q, k, v and the `[tokens, tokens]` probabilities of a head lie in the L2
-//! cache, and the products are single-threaded calls. Queries, keys and values are read where the linear layer before wrote
+//! cache, and the products are single-threaded calls, at the precision of the thread that asks ([`Precision::within`]). Queries, keys and values are read where the linear layer before wrote
 //! them, `[batch, tokens, 3 · dim]`, and the heads' results stand side by side, `[batch, tokens, dim]`: no layout changes. The
 //! probabilities are kept for the backward pass. Sequences may have fewer tokens than there is room for: those after them take no
 //! part, and their result is 0.
 
 use crate::{
-    Isa,
+    Isa, Precision,
     disjoint::Disjoint,
     exponential::exp,
     lanes::{Kernel, LANES, Lanes},
     layer_norm::sum,
     memory::Buffer,
     profile::{self, Work},
-    strided::{Strided, multiply},
+    strided::{By, Strided, multiply},
 };
 use rayon::prelude::*;
 
@@ -103,6 +103,7 @@ impl AttentionShape<'_> {
             output.fill(0.0);
         }
         let (isa, stride) = (Isa::active(), 3 * self.dim());
+        let by = By { isa, precision: Precision::active() };
         // SAFETY: every task writes its own head of its own sample.
         let output = unsafe { Disjoint::new(output) };
         probabilities.par_chunks_exact_mut(self.tokens * self.tokens).enumerate().for_each(|(task, p)| {
@@ -114,9 +115,9 @@ impl AttentionShape<'_> {
             let o = output.pointer(start..start + (tokens - 1) * self.dim() + width);
             // SAFETY: the head's rows of the result, which are this task's; `p` is whole.
             unsafe {
-                multiply(q, k.transposed(), self.scale(), p.as_mut_ptr(), tokens);
+                multiply(by, q, k.transposed(), self.scale(), p.as_mut_ptr(), tokens);
                 isa.run(Softmax { rows: p, tokens });
-                multiply(Strided::new(p, tokens, tokens, tokens), v, 1.0, o, self.dim());
+                multiply(by, Strided::new(p, tokens, tokens, tokens), v, 1.0, o, self.dim());
             }
         });
     }
@@ -137,6 +138,7 @@ impl AttentionShape<'_> {
             dqkv.fill(0.0);
         }
         let (isa, stride) = (Isa::active(), 3 * self.dim());
+        let by = By { isa, precision: Precision::active() };
         // SAFETY: every task writes its own head of its own sample.
         let dqkv = unsafe { Disjoint::new(dqkv) };
         probabilities.par_chunks_exact(self.tokens * self.tokens).enumerate().for_each(|(task, p)| {
@@ -153,12 +155,12 @@ impl AttentionShape<'_> {
             let probabilities = Strided::new(p, tokens, tokens, tokens);
             // SAFETY: the head's rows of the gradient, which are this task's; `ds` is whole.
             unsafe {
-                multiply(probabilities.transposed(), dy, 1.0, dv, stride);
-                multiply(dy, v.transposed(), 1.0, ds.as_mut_ptr(), tokens);
+                multiply(by, probabilities.transposed(), dy, 1.0, dv, stride);
+                multiply(by, dy, v.transposed(), 1.0, ds.as_mut_ptr(), tokens);
                 isa.run(SoftmaxBackward { probabilities: p, gradients: &mut ds, tokens, scale: self.scale() });
                 let ds = Strided::new(&ds, tokens, tokens, tokens);
-                multiply(ds, k, 1.0, dq, stride);
-                multiply(ds.transposed(), q, 1.0, dk, stride);
+                multiply(by, ds, k, 1.0, dq, stride);
+                multiply(by, ds.transposed(), q, 1.0, dk, stride);
             }
         });
     }
@@ -285,7 +287,16 @@ mod tests {
                 shape.backward(&qkv, &p, &dy, &mut dqkv);
                 assert!(deviation(&y, &y_direct) < 1e-5, "{shape:?}");
                 assert!(deviation(&dqkv, &dqkv_direct) < 1e-5, "{shape:?}");
-                (y, p, dqkv)
+                let mut rounded = [vec![f32::NAN; y.len()], vec![f32::NAN; p.len()], vec![f32::NAN; dqkv.len()]];
+                Precision::Bf16.within(|| {
+                    let [y, p, dqkv] = &mut rounded;
+                    shape.forward(&qkv, y, p);
+                    shape.backward(&qkv, p, &dy, dqkv);
+                });
+                // Of scores of up to a few units: they are rounded operands' sums, and exponentiated.
+                assert!(deviation(&rounded[0], &y_direct) < 0.03, "{shape:?}");
+                assert!(deviation(&rounded[2], &dqkv_direct) < 0.03, "{shape:?}");
+                (y, p, dqkv, rounded)
             });
         }
     }

@@ -28,6 +28,13 @@ impl<'a> Disjoint<'a> {
         Disjoint { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
+    /// The `len` elements from `start` on, of which the caller's tasks write their own.
+    /// # Safety
+    /// They lie in one slice that lives for `'a`, and the promise of [`new`](Self::new) holds for them.
+    pub(crate) unsafe fn at(start: *mut f32, len: usize) -> Self {
+        Disjoint { start, len, slice: PhantomData }
+    }
+
     /// The elements of `range`, as one contiguous part of a task.
     pub(crate) fn part(self, range: Range<usize>) -> &'a mut [f32] {
         assert!(range.start <= range.end && range.end <= self.len, "part {range:?} of a slice of {}", self.len);

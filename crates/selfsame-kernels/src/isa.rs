@@ -15,19 +15,28 @@ macro_rules! detected {
     ($($feature:tt),+) => { true $(&& std::is_x86_feature_detected!($feature))+ };
 }
 
+#[cfg(target_arch = "x86_64")]
+fn avx512() -> bool {
+    detected!("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "bmi2")
+}
+
 /// The environment variable that forces an instruction set.
 pub const ISA_VARIABLE: &str = "SELFSAME_ISA";
 
 /// An instruction set that this machine has.
 ///
-/// Results are the same bytes for the same instruction set, and differ in rounding between instruction sets.
+/// Results are the same bytes for the same instruction set, and differ in rounding between instruction sets; of rounded operands
+/// (`precision.rs`) also between machines with and without instructions that [multiply bf16](Isa::multiplies_bf16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(Level);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
+    /// With or without the instructions of bf16.
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Avx512 {
+        dots: bool,
+    },
     #[cfg(target_arch = "x86_64")]
     Avx2,
     Scalar,
@@ -55,11 +64,14 @@ pub enum IsaError {
 }
 
 impl Isa {
-    /// All instruction sets this machine has, best first; the last is always the portable scalar code.
+    /// All instruction sets this machine has, best first; the last is always the portable scalar code. One with instructions for
+    /// bf16 is there without them too, by the same name.
     pub fn available() -> impl Iterator<Item = Isa> {
         [
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, detected!("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "bmi2")),
+            (Level::Avx512 { dots: true }, detected!("avx512bf16") && avx512()),
+            #[cfg(target_arch = "x86_64")]
+            (Level::Avx512 { dots: false }, avx512()),
             #[cfg(target_arch = "x86_64")]
             (Level::Avx2, detected!("avx2", "fma", "bmi2")),
             (Level::Scalar, true),
@@ -93,7 +105,7 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => "avx512",
+            Level::Avx512 { .. } => "avx512",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => "avx2",
             Level::Scalar => "scalar",
@@ -105,10 +117,29 @@ impl Isa {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Avx512::enter(kernel),
+            Level::Avx512 { .. } => Avx512::<false>::enter(kernel),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Avx2::enter(kernel),
             Level::Scalar => Scalar::enter(kernel),
+        }
+    }
+
+    /// Runs a kernel on rounded operands, compiled for this instruction set and its instructions for bf16, if it has them.
+    #[inline]
+    pub(crate) fn run_rounded<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 { dots: true } => Avx512::<true>::enter(kernel),
+            _ => self.run(kernel),
+        }
+    }
+
+    /// Whether there are instructions that multiply bf16.
+    pub fn multiplies_bf16(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 { dots } => dots,
+            _ => false,
         }
     }
 
@@ -154,7 +185,8 @@ mod tests {
     #[test]
     fn every_available_set_can_be_forced_and_the_best_is_the_default() {
         for isa in Isa::available() {
-            assert_eq!(Isa::choose(Some(isa.name())), Ok(isa));
+            let chosen = Isa::choose(Some(isa.name())).unwrap();
+            assert!(chosen.name() == isa.name() && chosen.multiplies_bf16() >= isa.multiplies_bf16());
         }
         let best = Isa::available().next();
         assert_eq!(Isa::choose(None).ok(), best);

@@ -12,8 +12,6 @@
 //! instantiates them only through an [`Isa`](crate::Isa) value, and such a value exists only where the set was detected.
 //! So within `run::<V>`, that `V` was instantiated at all proves that its instructions exist, and its methods are safe.
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Sub};
 
 /// Lanes per vector, of every instruction set.
@@ -124,6 +122,31 @@ pub(crate) trait Lanes:
     /// The lanes of `then` where `self` is greater than `other`, elsewhere (also at NaN) those of `otherwise`.
     fn if_greater(self, other: Self, then: Self, otherwise: Self) -> Self;
 
+    /// Each lane rounded to the nearest bf16, ties to even: an f32 whose lower half is 0. NaN stays NaN.
+    fn rounded(self) -> Self;
+    /// The words of pairs of bf16: `low` in the lower halves, `high` in the upper ones, both [`rounded`](Self::rounded).
+    fn join(low: Self, high: Self) -> Self;
+    /// The lower halves of words.
+    fn low(self) -> Self;
+    /// The upper halves of words.
+    fn high(self) -> Self;
+    /// Each lane rounded to bf16, to `to`.
+    /// # Safety
+    /// `to` is valid for writing 16 values.
+    #[inline(always)]
+    unsafe fn store_rounded(self, to: *mut u16) {
+        let rounded = self.rounded().to_array();
+        for i in 0..LANES {
+            // SAFETY: the caller's promise.
+            unsafe { *to.add(i) = (rounded[i].to_bits() >> 16) as u16 };
+        }
+    }
+    /// `sums` and the products of both halves of words with those of other words.
+    #[inline(always)]
+    fn dot(self, words: Self, sums: Self) -> Self {
+        self.low().mul_add(words.low(), self.high().mul_add(words.high(), sums))
+    }
+
     /// The lanes as an array.
     #[inline(always)]
     fn to_array(self) -> [f32; LANES] {
@@ -132,6 +155,9 @@ pub(crate) trait Lanes:
         array
     }
 }
+
+/// The upper half of a word.
+pub(crate) const HIGH_BITS: u32 = 0xffff_0000;
 
 /// Operators of a vector type, from the functions that do them on its content.
 macro_rules! operators {
@@ -247,6 +273,29 @@ impl Lanes for Scalar {
         }
         out
     }
+    #[inline(always)]
+    fn rounded(self) -> Self {
+        let mut out = self;
+        for i in 0..LANES {
+            let bits = self.0[i].to_bits();
+            let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+            let rounded = if self.0[i].is_nan() { bits | 0x0040_0000 } else { nearest };
+            out.0[i] = f32::from_bits(rounded & HIGH_BITS);
+        }
+        out
+    }
+    #[inline(always)]
+    fn join(low: Self, high: Self) -> Self {
+        low.zip(high, |low, high| f32::from_bits(low.to_bits() >> 16 | high.to_bits()))
+    }
+    #[inline(always)]
+    fn low(self) -> Self {
+        self.zip(self, |word, _| f32::from_bits(word.to_bits() << 16))
+    }
+    #[inline(always)]
+    fn high(self) -> Self {
+        self.zip(self, |word, _| f32::from_bits(word.to_bits() & HIGH_BITS))
+    }
 }
 
 /// An intrinsic of an instruction set whose vector type is instantiated.
@@ -259,205 +308,12 @@ macro_rules! intrinsic {
     }};
 }
 
-/// AVX2 with FMA: two registers of eight.
 #[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy)]
-pub(crate) struct Avx2([__m256; 2]);
-
+mod avx2;
 #[cfg(target_arch = "x86_64")]
-operators!(Avx2:
-    Add add = |a: Avx2, b: Avx2| intrinsic!(Avx2([_mm256_add_ps(a.0[0], b.0[0]), _mm256_add_ps(a.0[1], b.0[1])])),
-    Sub sub = |a: Avx2, b: Avx2| intrinsic!(Avx2([_mm256_sub_ps(a.0[0], b.0[0]), _mm256_sub_ps(a.0[1], b.0[1])])),
-    Mul mul = |a: Avx2, b: Avx2| intrinsic!(Avx2([_mm256_mul_ps(a.0[0], b.0[0]), _mm256_mul_ps(a.0[1], b.0[1])])),
-    Div div = |a: Avx2, b: Avx2| intrinsic!(Avx2([_mm256_div_ps(a.0[0], b.0[0]), _mm256_div_ps(a.0[1], b.0[1])])),
-);
-
+mod avx512;
 #[cfg(target_arch = "x86_64")]
-impl Lanes for Avx2 {
-    const TILE_ROWS: [usize; 2] = [6, 0];
-    #[inline(always)]
-    fn enter<K: Kernel>(kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma,bmi2")]
-        fn compiled<K: Kernel>(kernel: K) -> K::Output {
-            kernel.run::<Avx2>()
-        }
-        intrinsic!(compiled(kernel))
-    }
-    #[inline(always)]
-    fn splat(x: f32) -> Self {
-        intrinsic!(Avx2([_mm256_set1_ps(x); 2]))
-    }
-    #[inline(always)]
-    fn load(from: &[f32; LANES]) -> Self {
-        intrinsic!(Avx2([_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))]))
-    }
-    #[inline(always)]
-    fn store(self, to: &mut [f32; LANES]) {
-        intrinsic!({
-            _mm256_storeu_ps(to.as_mut_ptr(), self.0[0]);
-            _mm256_storeu_ps(to.as_mut_ptr().add(8), self.0[1]);
-        });
-    }
-    type Mask = [__m256i; 2];
-    #[inline(always)]
-    fn mask(n: usize) -> Self::Mask {
-        // A window of sixteen that begins `n` before the zeros.
-        static LEADING: [i32; 2 * LANES] = {
-            let mut lanes = [0; 2 * LANES];
-            let mut i = 0;
-            while i < LANES {
-                lanes[i] = -1;
-                i += 1;
-            }
-            lanes
-        };
-        let window = &LEADING[LANES - n..][..LANES];
-        intrinsic!([_mm256_loadu_si256(window.as_ptr().cast()), _mm256_loadu_si256(window.as_ptr().add(8).cast())])
-    }
-    #[inline(always)]
-    unsafe fn load_masked(from: *const f32, mask: Self::Mask) -> Self {
-        intrinsic!(Avx2([_mm256_maskload_ps(from, mask[0]), _mm256_maskload_ps(from.wrapping_add(8), mask[1])]))
-    }
-    #[inline(always)]
-    unsafe fn store_masked(self, to: *mut f32, mask: Self::Mask) {
-        intrinsic!({
-            _mm256_maskstore_ps(to, mask[0], self.0[0]);
-            _mm256_maskstore_ps(to.wrapping_add(8), mask[1], self.0[1]);
-        });
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        intrinsic!(Avx2([_mm256_fmadd_ps(self.0[0], a.0[0], b.0[0]), _mm256_fmadd_ps(self.0[1], a.0[1], b.0[1])]))
-    }
-    #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        intrinsic!(Avx2([_mm256_max_ps(self.0[0], other.0[0]), _mm256_max_ps(self.0[1], other.0[1])]))
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        intrinsic!(Avx2([_mm256_sqrt_ps(self.0[0]), _mm256_sqrt_ps(self.0[1])]))
-    }
-    #[inline(always)]
-    fn times_power_of_two(self, n: Self) -> Self {
-        intrinsic!({
-            let bias = _mm256_set1_epi32(127);
-            let low = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n.0[0]), bias));
-            let high = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n.0[1]), bias));
-            self * Avx2([_mm256_castsi256_ps(low), _mm256_castsi256_ps(high)])
-        })
-    }
-    #[inline(always)]
-    fn positive(self) -> u16 {
-        intrinsic!({
-            let zero = _mm256_setzero_ps();
-            let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(self.0[0], zero));
-            let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(self.0[1], zero));
-            (low | high << 8) as u16
-        })
-    }
-    #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
-        intrinsic!({
-            // Each lane tests its own bit of the broadcast word.
-            let word = _mm256_set1_epi32(i32::from(bits));
-            let low = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-            let high = _mm256_slli_epi32::<8>(low);
-            let low = _mm256_cmpeq_epi32(_mm256_and_si256(word, low), low);
-            let high = _mm256_cmpeq_epi32(_mm256_and_si256(word, high), high);
-            Avx2([
-                _mm256_and_ps(self.0[0], _mm256_castsi256_ps(low)),
-                _mm256_and_ps(self.0[1], _mm256_castsi256_ps(high)),
-            ])
-        })
-    }
-    #[inline(always)]
-    fn if_greater(self, other: Self, then: Self, otherwise: Self) -> Self {
-        intrinsic!({
-            let low = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0[0], other.0[0]);
-            let high = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0[1], other.0[1]);
-            Avx2([_mm256_blendv_ps(otherwise.0[0], then.0[0], low), _mm256_blendv_ps(otherwise.0[1], then.0[1], high)])
-        })
-    }
-}
-
-/// AVX-512: one register.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy)]
-pub(crate) struct Avx512(__m512);
-
-#[cfg(target_arch = "x86_64")]
-operators!(Avx512:
-    Add add = |a: Avx512, b: Avx512| intrinsic!(Avx512(_mm512_add_ps(a.0, b.0))),
-    Sub sub = |a: Avx512, b: Avx512| intrinsic!(Avx512(_mm512_sub_ps(a.0, b.0))),
-    Mul mul = |a: Avx512, b: Avx512| intrinsic!(Avx512(_mm512_mul_ps(a.0, b.0))),
-    Div div = |a: Avx512, b: Avx512| intrinsic!(Avx512(_mm512_div_ps(a.0, b.0))),
-);
-
-#[cfg(target_arch = "x86_64")]
-impl Lanes for Avx512 {
-    const TILE_ROWS: [usize; 2] = [16, 14];
-    #[inline(always)]
-    fn enter<K: Kernel>(kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
-        fn compiled<K: Kernel>(kernel: K) -> K::Output {
-            kernel.run::<Avx512>()
-        }
-        intrinsic!(compiled(kernel))
-    }
-    #[inline(always)]
-    fn splat(x: f32) -> Self {
-        intrinsic!(Avx512(_mm512_set1_ps(x)))
-    }
-    #[inline(always)]
-    fn load(from: &[f32; LANES]) -> Self {
-        intrinsic!(Avx512(_mm512_loadu_ps(from.as_ptr())))
-    }
-    #[inline(always)]
-    fn store(self, to: &mut [f32; LANES]) {
-        intrinsic!(_mm512_storeu_ps(to.as_mut_ptr(), self.0));
-    }
-    type Mask = __mmask16;
-    #[inline(always)]
-    fn mask(n: usize) -> __mmask16 {
-        ((1u32 << n) - 1) as __mmask16
-    }
-    #[inline(always)]
-    unsafe fn load_masked(from: *const f32, mask: __mmask16) -> Self {
-        intrinsic!(Avx512(_mm512_maskz_loadu_ps(mask, from)))
-    }
-    #[inline(always)]
-    unsafe fn store_masked(self, to: *mut f32, mask: __mmask16) {
-        intrinsic!(_mm512_mask_storeu_ps(to, mask, self.0));
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        intrinsic!(Avx512(_mm512_fmadd_ps(self.0, a.0, b.0)))
-    }
-    #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        intrinsic!(Avx512(_mm512_max_ps(self.0, other.0)))
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        intrinsic!(Avx512(_mm512_sqrt_ps(self.0)))
-    }
-    #[inline(always)]
-    fn times_power_of_two(self, n: Self) -> Self {
-        intrinsic!(Avx512(_mm512_scalef_ps(self.0, n.0)))
-    }
-    #[inline(always)]
-    fn positive(self) -> u16 {
-        intrinsic!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_setzero_ps()))
-    }
-    #[inline(always)]
-    fn keep(self, bits: u16) -> Self {
-        intrinsic!(Avx512(_mm512_maskz_mov_ps(bits, self.0)))
-    }
-    #[inline(always)]
-    fn if_greater(self, other: Self, then: Self, otherwise: Self) -> Self {
-        intrinsic!(Avx512(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, other.0), otherwise.0, then.0)))
-    }
-}
+pub(crate) use {avx2::Avx2, avx512::Avx512};
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 //! number of threads, because work is cut by shape alone and partial sums are added in a fixed order.
 //!
 //! * [`Isa`]: the instruction set, chosen at run time (`isa.rs`); code is written once over sixteen lanes (`lanes.rs`).
+//! * [`Precision`]: what operands of products are rounded to (`precision.rs`).
 //! * [`conv`]: two-dimensional convolution and its gradients.
 //! * [`depthwise`]: 7×7 convolution of every channel on its own.
 //! * [`norm`]: batch normalization, residual addition, bias and ReLU in single passes, forward and backward.
@@ -32,7 +33,9 @@ pub mod norm;
 pub mod optimize;
 mod partition;
 pub mod pool;
+mod precision;
 pub mod profile;
+mod rounded;
 mod strided;
 #[cfg(test)]
 mod testing;
@@ -40,3 +43,4 @@ mod testing;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use memory::{Buffer, Pooled};
 pub use partition::InOut;
+pub use precision::Precision;

@@ -6,11 +6,13 @@
 //! backward  dx = dy Wᵀ (· gelu'),  dW = xᵀ dy,  db = Σ_rows dy
 //! ```
 //!
+//! Products are at the precision of the thread that asks ([`Precision::within`]).
+//!
 //! The slope of the GELU is kept instead of its argument: it comes almost free with the value (see `exponential.rs`), and the
 //! backward pass then multiplies by it instead of computing it again.
 
 use crate::{
-    Isa,
+    Isa, Precision,
     disjoint::Disjoint,
     exponential::gelu,
     lanes::{Kernel, LANES, Lanes},
@@ -29,7 +31,9 @@ pub fn linear(x: Matrix, weight: Matrix, bias: &[f32], residual: Option<&[f32]>,
     if let Some(residual) = residual {
         assert_eq!(residual.len(), y.len(), "elements of the residual and of the result");
     }
-    matmul_then(x, weight, y, &|block, y| isa.run(Finish { block, columns, y, what: What::Add { bias, residual } }));
+    matmul_then(Precision::active(), x, weight, y, &|block, y| {
+        isa.run(Finish { block, columns, y, what: What::Add { bias, residual } })
+    });
 }
 
 /// `activation = gelu(x · weight + bias)`, and, where it is asked for, the GELU's `slope` there: both `[rows, out]`.
@@ -45,7 +49,7 @@ pub fn linear_gelu(x: Matrix, weight: Matrix, bias: &[f32], slope: Option<&mut [
         // SAFETY: every task writes the elements of its own block.
         unsafe { Disjoint::new(slope) }
     });
-    matmul_then(x, weight, activation, &|block, y| {
+    matmul_then(Precision::active(), x, weight, activation, &|block, y| {
         isa.run(Finish { block, columns, y, what: What::Gelu { bias, slope } });
     });
 }
@@ -58,7 +62,18 @@ pub fn matmul_times(a: Matrix, b: Matrix, factor: &[f32], out: &mut [f32]) {
     let _span = profile::kernel("product times factor", || Work::product(a, b));
     let (isa, columns) = (Isa::active(), b.shape()[1]);
     assert_eq!(factor.len(), out.len(), "elements of the factor and of the product");
-    matmul_then(a, b, out, &|block, y| isa.run(Finish { block, columns, y, what: What::Times { factor } }));
+    matmul_then(Precision::active(), a, b, out, &|block, y| {
+        isa.run(Finish { block, columns, y, what: What::Times { factor } })
+    });
+}
+
+/// `out = a · b`: a gradient of a layer. [`matmul`](crate::matmul::matmul) is for products that are never rounded.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn product(a: Matrix, b: Matrix, out: &mut [f32]) {
+    let _span = profile::kernel("product of a layer", || Work::product(a, b));
+    matmul_then(Precision::active(), a, b, out, &|_, _| {});
 }
 
 /// What is done to a block of a product.

@@ -1,11 +1,15 @@
-//! Row-major matrix products through the `gemm` crate, bit-identical for any number of threads.
+//! Row-major matrix products, bit-identical for any number of threads: through the `gemm` crate or, where operands are rounded
+//! (`precision.rs`), by `rounded.rs`.
 //!
 //! The output is cut into blocks by its shape alone, and each block is one single-threaded call, which sums over the whole
 //! inner dimension in an order that its own shape determines; threads only share out the blocks. Used for linear layers, the
 //! similarities of NT-Xent and cross-correlations. (The `gemm` crate picks its instruction set itself.)
 
 use crate::disjoint::Disjoint;
+use crate::memory::Buffer;
 use crate::profile::{self, Work};
+use crate::rounded::{self, Right};
+use crate::{Isa, Precision};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -18,20 +22,23 @@ const ENOUGH_BLOCKS: usize = 8;
 /// Rows and columns of the micro-tiles in `gemm`, or multiples of them.
 const MICRO_TILE: [usize; 2] = [8, 48];
 
-/// Rows and columns of a block of a product of the given shape: nearly equal parts of at most the size preferred.
-fn block_shape(shape: [usize; 2]) -> [usize; 2] {
+/// The same in the micro-kernel of rounded operands.
+const ROUNDED_TILE: [usize; 2] = [16, 32];
+
+/// Rows and columns of a block of a product of the given shape: nearly equal parts of at most the size preferred, in whole tiles.
+fn block_shape(shape: [usize; 2], tile: [usize; 2]) -> [usize; 2] {
     let parts = |block: [usize; 2]| [shape[0].div_ceil(block[0]), shape[1].div_ceil(block[1])];
     let enough = BLOCKS.into_iter().map(parts).find(|parts| parts[0] * parts[1] >= ENOUGH_BLOCKS);
     let parts = enough.unwrap_or_else(|| parts(BLOCKS[BLOCKS.len() - 1]));
-    std::array::from_fn(|side| shape[side].div_ceil(parts[side]).next_multiple_of(MICRO_TILE[side]))
+    std::array::from_fn(|side| shape[side].div_ceil(parts[side]).next_multiple_of(tile[side]))
 }
 
 /// A row-major matrix, or its transpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
-    values: &'a [f32],
-    shape: [usize; 2],
-    strides: [usize; 2],
+    pub(crate) values: &'a [f32],
+    pub(crate) shape: [usize; 2],
+    pub(crate) strides: [usize; 2],
 }
 
 impl<'a> Matrix<'a> {
@@ -56,13 +63,13 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `out = a · b`, with `a` `[rows, inner]`, `b` `[inner, columns]` and `out` `[rows, columns]`, row-major.
+/// `out = a · b` of operands as they are, with `a` `[rows, inner]`, `b` `[inner, columns]` and `out` `[rows, columns]`, row-major.
 ///
 /// # Panics
 /// If the shapes do not fit.
 pub fn matmul(a: Matrix, b: Matrix, out: &mut [f32]) {
     let _span = profile::kernel("product", || Work::product(a, b));
-    matmul_then(a, b, out, &|_, _| {});
+    matmul_then(Precision::F32, a, b, out, &|_, _| {});
 }
 
 /// `out[i] = a(i) · b(i)` for each of the products whose results lie one after the other in `out`, each of `len` elements.
@@ -80,7 +87,7 @@ pub fn matmul_each<'a>(
     }
     let _span = profile::kernel("products", || Work::product(a(0), b(0)).times(out.len() / len));
     let each = out.par_chunks_mut(len).enumerate();
-    each.for_each(|(index, out)| matmul_then(a(index), b(index), out, &|_, _| {}));
+    each.for_each(|(index, out)| matmul_then(Precision::F32, a(index), b(index), out, &|_, _| {}));
 }
 
 /// A block of a product's output.
@@ -91,7 +98,13 @@ pub(crate) struct OutputBlock {
 
 /// [`matmul`], and then, for each block while it is in the cache, `then(block, out)`, which may touch the block's elements of
 /// the output.
-pub(crate) fn matmul_then(a: Matrix, b: Matrix, out: &mut [f32], then: &(impl Fn(OutputBlock, Disjoint) + Sync)) {
+pub(crate) fn matmul_then(
+    precision: Precision,
+    a: Matrix,
+    b: Matrix,
+    out: &mut [f32],
+    then: &(impl Fn(OutputBlock, Disjoint) + Sync),
+) {
     let ([rows, inner], [inner_b, columns]) = (a.shape, b.shape);
     assert_eq!(inner, inner_b, "inner dimensions of {:?} · {:?}", a.shape, b.shape);
     assert_eq!(out.len(), rows * columns, "elements of the product {:?} · {:?}", a.shape, b.shape);
@@ -101,13 +114,23 @@ pub(crate) fn matmul_then(a: Matrix, b: Matrix, out: &mut [f32], then: &(impl Fn
         // SAFETY: one task.
         return then(OutputBlock { rows: 0..rows, columns: 0..columns }, unsafe { Disjoint::new(out) });
     }
-    let [block_height, block_width] = block_shape([rows, columns]);
+    let tile = if precision == Precision::Bf16 { ROUNDED_TILE } else { MICRO_TILE };
+    let [block_height, block_width] = block_shape([rows, columns], tile);
     let [down, across] = [rows.div_ceil(block_height), columns.div_ceil(block_width)];
     // SAFETY: every task writes the elements of its own block.
     let out = unsafe { Disjoint::new(out) };
+    let isa = Isa::active();
+    let mut panels = Buffer::for_overwrite(if precision == Precision::Bf16 { Right::len(b.shape) } else { 0 });
+    let right = (precision == Precision::Bf16).then(|| Right::pack_shared(isa, b.into(), &mut panels));
     let task = |index: usize| {
         let (row, column) = (index / across * block_height, index % across * block_width);
         let (height, width) = (block_height.min(rows - row), block_width.min(columns - column));
+        let block = OutputBlock { rows: row..row + height, columns: column..column + width };
+        if let Some(right) = &right {
+            let part = [block.rows.clone(), block.columns.clone()];
+            rounded::multiply_block(isa, a.into(), right, 1.0, part, out, [0, columns]);
+            return then(block, out);
+        }
         let first = row * columns + column;
         let to = out.pointer(first..first + (height - 1) * columns + width);
         let (from_a, from_b) = (&a.values[row * a.strides[0]..], &b.values[column * b.strides[1]..]);
@@ -136,7 +159,7 @@ pub(crate) fn matmul_then(a: Matrix, b: Matrix, out: &mut [f32], then: &(impl Fn
                 gemm::Parallelism::None,
             );
         }
-        then(OutputBlock { rows: row..row + height, columns: column..column + width }, out);
+        then(block, out);
     };
     match down * across {
         1 => task(0),
@@ -174,13 +197,22 @@ mod tests {
             false => Matrix::new(values, [rows, columns]),
             true => Matrix::new(stored, [columns, rows]).transposed(),
         };
+        // What rounding may do to each sum: 2⁻⁸ of the products' sizes, and a little for rounding twice.
+        let absolute = |values: &[f32]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
+        let bounds: Vec<f64> = direct(&absolute(&a), &absolute(&b), shape).iter().map(|sum| sum / 254.0).collect();
+        let expected = direct(&a, &b, shape);
         on_every_path(|| {
             let a_matrix = matrix(&a, transposes[0], &kept_a, [rows, inner]);
             let b_matrix = matrix(&b, transposes[1], &kept_b, [inner, columns]);
             let mut product = vec![f32::NAN; rows * columns];
             matmul(a_matrix, b_matrix, &mut product);
-            assert!(deviation(&product, &direct(&a, &b, shape)) < 1e-5);
-            product
+            assert!(deviation(&product, &expected) < 1e-5);
+            let mut rounded = vec![f32::NAN; rows * columns];
+            matmul_then(Precision::Bf16, a_matrix, b_matrix, &mut rounded, &|_, _| {});
+            for ((&rounded, expected), bound) in rounded.iter().zip(&expected).zip(&bounds) {
+                assert!((f64::from(rounded) - expected).abs() <= *bound, "{shape:?}: {rounded} for {expected}");
+            }
+            (product, rounded)
         });
     }
 
@@ -196,7 +228,9 @@ mod tests {
 
     #[test]
     fn blocks_join_without_a_seam() {
-        for (index, shape) in [[129, 33, 387], [513, 5, 7], [1, 130, 769], [300, 40, 1000]].into_iter().enumerate() {
+        for (index, shape) in
+            [[129, 33, 387], [513, 5, 7], [1, 130, 769], [300, 40, 1000], [40, 2500, 70]].into_iter().enumerate()
+        {
             check(shape, [index & 1 == 1, index & 1 == 0]);
         }
     }
@@ -204,7 +238,7 @@ mod tests {
     #[test]
     fn blocks_are_many_or_small() {
         for shape in [[1, 1], [512, 512], [128, 2048], [4096, 4096], [64, 10], [1000, 1]] {
-            let block = block_shape(shape);
+            let block = block_shape(shape, MICRO_TILE);
             let count = shape[0].div_ceil(block[0]) * shape[1].div_ceil(block[1]);
             assert!(block[0] <= BLOCKS[0][0] && block[1] <= BLOCKS[0][1]);
             assert!(count >= ENOUGH_BLOCKS || block[0] <= BLOCKS[3][0] && block[1] <= BLOCKS[3][1], "{shape:?}");

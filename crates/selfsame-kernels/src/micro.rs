@@ -9,6 +9,8 @@
 //! rows and sums over pixels: weight gradient. Both strides within a block are constants, so addresses are immediates.
 //! **Layout of `B`**: panels `[k][16·NV]`, read straight through.
 //!
+//! `k` counts words: values as they are, or pairs of rounded ones (`precision.rs`).
+//!
 //! There is one instance per number of rows: a range of rows is cut into tiles of nearly equal height, so no row is computed in
 //! vain and none is written that does not exist. Columns beyond the last full vector are masked when `C` is written.
 //! Long sums are cut so that a part of the panel stays in the L1 cache while all tiles meet it.
@@ -17,8 +19,9 @@ use crate::{
     Isa,
     disjoint::Disjoint,
     lanes::{Kernel, LANES, Lanes},
+    precision::Element,
 };
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 /// Most rows of any tile.
 const MAX_ROWS: usize = 16;
@@ -43,7 +46,7 @@ pub(crate) struct Product<'a> {
     pub a_block: usize,
     /// The panel `[k][16·NV]`.
     pub b: &'a [f32],
-    /// Terms of each sum.
+    /// Words of each sum.
     pub k: usize,
     /// What holds `C`.
     pub c: Disjoint<'a>,
@@ -69,13 +72,13 @@ pub(crate) struct Micro {
 
 impl Micro {
     /// Rows of `A` are pixels: `A[row, k] = a[k / 16 · a_block + row · 16 + k % 16]`.
-    pub(crate) fn pixels(isa: Isa) -> Micro {
-        isa.run(Select::<true>)
+    pub(crate) fn pixels<E: Element>(isa: Isa) -> Micro {
+        E::run(isa, Select::<true, E>(PhantomData))
     }
 
     /// Rows of `A` are channels: `A[row, k] = a[row / 16 · a_block + k · 16 + row % 16]`.
-    pub(crate) fn channels(isa: Isa) -> Micro {
-        isa.run(Select::<false>)
+    pub(crate) fn channels<E: Element>(isa: Isa) -> Micro {
+        E::run(isa, Select::<false, E>(PhantomData))
     }
 
     /// The panels that `columns` are cut into: ranges of at most 32 (or 16) columns, all but the last of equal width.
@@ -169,9 +172,9 @@ struct TileRun {
 
 type RunFn = unsafe fn(&TileRun);
 
-struct RunKernel<'a, const MR: usize, const NV: usize, const PIXELS: bool>(&'a TileRun);
+struct RunKernel<'a, const MR: usize, const NV: usize, const PIXELS: bool, E>(&'a TileRun, PhantomData<E>);
 
-impl<const MR: usize, const NV: usize, const PIXELS: bool> Kernel for RunKernel<'_, MR, NV, PIXELS> {
+impl<const MR: usize, const NV: usize, const PIXELS: bool, E: Element> Kernel for RunKernel<'_, MR, NV, PIXELS, E> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
@@ -184,7 +187,7 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool> Kernel for RunKernel<
     }
 }
 
-impl<const MR: usize, const NV: usize, const PIXELS: bool> RunKernel<'_, MR, NV, PIXELS> {
+impl<const MR: usize, const NV: usize, const PIXELS: bool, E: Element> RunKernel<'_, MR, NV, PIXELS, E> {
     /// The sums of the tile whose rows of `A` start at `a`.
     #[inline(always)]
     fn sums<V: Lanes>(&self, mut a: *const f32) -> [[V; NV]; MR] {
@@ -204,7 +207,7 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool> RunKernel<'_, MR, NV,
                     for i in 0..MR {
                         let value = V::splat(*from.add(if PIXELS { i * LANES } else { i }));
                         for j in 0..NV {
-                            sums[i][j] = value.mul_add(columns[j], sums[i][j]);
+                            sums[i][j] = E::multiply(value, columns[j], sums[i][j]);
                         }
                     }
                 }
@@ -255,23 +258,23 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool> RunKernel<'_, MR, NV,
 }
 
 /// Picks the run functions of an instruction set.
-struct Select<const PIXELS: bool>;
+struct Select<const PIXELS: bool, E>(PhantomData<E>);
 
-impl<const PIXELS: bool> Kernel for Select<PIXELS> {
+impl<const PIXELS: bool, E: Element> Kernel for Select<PIXELS, E> {
     type Output = Micro;
     #[inline(always)]
     fn run<V: Lanes>(self) -> Micro {
         /// # Safety
         /// The operands hold tiles of `MR` rows, `k` steps and `NV` vectors.
-        unsafe fn run<V: Lanes, const MR: usize, const NV: usize, const PIXELS: bool>(run: &TileRun) {
+        unsafe fn run<V: Lanes, const MR: usize, const NV: usize, const PIXELS: bool, E: Element>(run: &TileRun) {
             if const { MR <= V::TILE_ROWS[NV - 1] } {
-                V::enter(RunKernel::<MR, NV, PIXELS>(run));
+                V::enter(RunKernel::<MR, NV, PIXELS, E>(run, PhantomData));
             } else {
                 unreachable!("no tile of {MR} × {NV} vectors");
             }
         }
         macro_rules! by_rows {
-            ($vectors:literal: $($rows:literal)+) => { [$(run::<V, $rows, $vectors, PIXELS> as RunFn),+] };
+            ($vectors:literal: $($rows:literal)+) => { [$(run::<V, $rows, $vectors, PIXELS, E> as RunFn),+] };
         }
         Micro {
             runs: [
@@ -287,16 +290,33 @@ impl<const PIXELS: bool> Kernel for Select<PIXELS> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::precision::{Rounded, Whole};
 
     /// Small integers, so every order of summation gives the same f32.
     fn integers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7 + seed * 13) % 11) as f32 - 5.0).collect()
     }
 
+    /// The word of a value, or of two that bf16 has.
+    fn word(values: impl ExactSizeIterator<Item = f32>) -> f32 {
+        let shift = |i: usize| if values.len() == 1 { 0 } else { 16 * (1 - i) };
+        let shifts: Vec<usize> = (0..values.len()).map(shift).collect();
+        let bits = values.zip(shifts).map(|(value, shift)| match shift {
+            16 => value.to_bits() >> 16,
+            _ => value.to_bits(),
+        });
+        f32::from_bits(bits.fold(0, |word, bits| word | bits))
+    }
+
     #[test]
     fn products_are_exact_and_write_nothing_else() {
+        products_are_exact::<Whole>();
+        products_are_exact::<Rounded>();
+    }
+
+    fn products_are_exact<E: Element>() {
         for isa in Isa::available() {
-            for (micro, pixels) in [(Micro::pixels(isa), true), (Micro::channels(isa), false)] {
+            for (micro, pixels) in [(Micro::pixels::<E>(isa), true), (Micro::channels::<E>(isa), false)] {
                 for (rows, k, columns) in [
                     (1usize, 1usize, 1usize),
                     (16, 5, 16),
@@ -312,8 +332,13 @@ mod tests {
                     let width = columns.next_multiple_of(LANES);
                     let (across, within) = if pixels { (k, rows) } else { (rows, k) };
                     let a_block = within * LANES + 5;
-                    let a = integers(across.div_ceil(LANES) * a_block, 1);
-                    let b = integers(k * width, 2);
+                    // Rows of values for each half of the words.
+                    let halves =
+                        |len, seed| -> Vec<Vec<f32>> { (0..E::PER_WORD).map(|i| integers(len, seed + i)).collect() };
+                    let (a_halves, b_halves) = (halves(across.div_ceil(LANES) * a_block, 1), halves(k * width, 3));
+                    let [a, b] = [&a_halves, &b_halves].map(|halves| -> Vec<f32> {
+                        (0..halves[0].len()).map(|i| word(halves.iter().map(|half| half[i]))).collect()
+                    });
                     let stride = columns + 3;
                     let before = integers(2 + rows * stride, 3);
                     for accumulate in [false, true] {
@@ -331,9 +356,12 @@ mod tests {
                             } else {
                                 let at = |t: usize| {
                                     let (across, within) = if pixels { (t, row) } else { (row, t) };
-                                    a[across / LANES * a_block + within * LANES + across % LANES]
+                                    across / LANES * a_block + within * LANES + across % LANES
                                 };
-                                let sum: f32 = (0..k).map(|t| at(t) * b[t * width + column]).sum();
+                                let product = |a: &[f32], b: &[f32]| -> f32 {
+                                    (0..k).map(|t| a[at(t)] * b[t * width + column]).sum()
+                                };
+                                let sum: f32 = a_halves.iter().zip(&b_halves).map(|(a, b)| product(a, b)).sum();
                                 sum + if accumulate { before } else { 0.0 }
                             };
                             assert_eq!(after, expected, "{isa} {rows}×{k}×{columns} at {i}");

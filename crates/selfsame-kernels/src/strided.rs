@@ -1,11 +1,13 @@
 //! Products of matrices that lie within larger ones, on the thread that asks: what small recurrent and attention products are.
 
+use crate::{Isa, Precision, disjoint::Disjoint, matmul::Matrix, rounded};
+
 /// A matrix within a larger one, or its transpose.
 #[derive(Clone, Copy)]
 pub(crate) struct Strided<'a> {
-    values: &'a [f32],
-    shape: [usize; 2],
-    strides: [usize; 2],
+    pub(crate) values: &'a [f32],
+    pub(crate) shape: [usize; 2],
+    pub(crate) strides: [usize; 2],
 }
 
 impl<'a> Strided<'a> {
@@ -20,12 +22,30 @@ impl<'a> Strided<'a> {
     }
 }
 
+impl<'a> From<Matrix<'a>> for Strided<'a> {
+    fn from(Matrix { values, shape, strides }: Matrix<'a>) -> Self {
+        Self { values, shape, strides }
+    }
+}
+
+/// How products are computed.
+#[derive(Clone, Copy)]
+pub(crate) struct By {
+    pub(crate) isa: Isa,
+    pub(crate) precision: Precision,
+}
+
 /// `out = factor · a · b`, on this thread.
 ///
 /// # Safety
 /// `out` is valid for writing the product's rows, `stride` floats apart.
-pub(crate) unsafe fn multiply(a: Strided, b: Strided, factor: f32, out: *mut f32, stride: usize) {
+pub(crate) unsafe fn multiply(by: By, a: Strided, b: Strided, factor: f32, out: *mut f32, stride: usize) {
     let ([rows, inner], [_, columns]) = (a.shape, b.shape);
+    if by.precision == Precision::Bf16 {
+        // SAFETY: the rows of the result are the caller's.
+        let out = unsafe { Disjoint::at(out, (rows - 1) * stride + columns) };
+        return rounded::multiply(by.isa, a, b, factor, out, [0, stride]);
+    }
     // SAFETY: `Strided::new` saw that the operands lie within their slices; the result is the caller's.
     unsafe {
         gemm::gemm(

@@ -1,12 +1,14 @@
 //! Steps on random images, timed: our side of `benchmarks/pytorch/compare.py`. Prints one JSON object: milliseconds of each
-//! step, and the peak memory.
+//! step, seconds of processor time of one, and the peak memory.
 //!
-//! `workloads w1|w2|w3|mae|infer STEPS [THREADS]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
+//! `workloads w1|w2|w3|w4|w5|w6|mae|infer STEPS [THREADS] [KEY=VALUE …]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
 //! small stem at 32×32×3, batch 64; W2 of resnet_micro at 28×28×1, batch 256; W3 of vit_micro (192 wide, 6 blocks, patches of 4 px, mean
-//! pooling) at 32×32×3, batch 64; each with a linear head of 128. `mae` is a step of the masked autoencoder with W3's ViT and the
-//! defaults, three quarters of the patches removed. `infer` is inference with ResNet-18 at 224×224×3, batch 32.
+//! pooling) at 32×32×3, batch 64; W4 of ResNet-50 and W5 of ViT-S/16 at 224×224×3, batch 32; each with a linear head of 128. W6 and `mae` are
+//! steps of the masked autoencoder with the defaults, three quarters of the patches removed, and the ViT of W5 and of W3. `infer` is
+//! inference with ResNet-18 at 224×224×3, batch 32. Further keys of a plan may be given. With `SELFSAME_PROFILE=1` a table of where the
+//! time goes follows on standard error.
 
-#![allow(clippy::print_stdout, reason = "nobody but a person who runs it reads along")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "nobody but a person who runs it reads along")]
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -21,21 +23,30 @@ use selfsame::tensor::layers::{Draws, Pass, update_running_statistics};
 use selfsame::tensor::view_to_device;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_config::Settings;
+use selfsame_kernels::profile;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+/// Steps that are not timed.
+const WARM_UP: usize = 3;
+
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let (backbone, size, channels, batch) = match arguments.first().map(String::as_str) {
         Some("w1") => ("resnet18", 32, 3, 64),
         Some("w2") => ("resnet_micro", 28, 1, 256),
         Some("w3") => ("vit_micro", 32, 3, 64),
+        Some("w4") => ("resnet50", 224, 3, 32),
+        Some("w5" | "w6") => ("vit_small", 224, 3, 32),
         Some("mae") => ("vit_micro", 32, 3, 64),
         Some("infer") => ("resnet18", 224, 3, 32),
-        _ => panic!("usage: workloads w1|w2|w3|mae|infer STEPS [THREADS]"),
+        _ => panic!("usage: workloads w1|w2|w3|w4|w5|w6|mae|infer STEPS [THREADS] [KEY=VALUE …]"),
     };
     let steps: usize = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(10);
     let threads = arguments.get(2).and_then(|s| s.parse().ok()).unwrap_or(0);
     let workload = arguments[0].clone();
+    let keys = arguments.split_off(arguments.len().min(3));
+    let masked = matches!(workload.as_str(), "w6" | "mae");
     let constants = |value: &str| vec![value; channels].join(", ");
     let mut arguments = vec![
         "data=random".to_owned(),
@@ -47,56 +58,70 @@ fn main() {
         format!("data.mean=[{}]", constants("0")),
         format!("data.std=[{}]", constants("1")),
         format!("backbone={backbone}"),
-        format!("projector.layers={}", u8::from(workload != "mae")),
+        format!("projector.layers={}", u8::from(!masked)),
         "projector.out=128".into(),
     ];
-    if backbone == "vit_micro" {
+    if backbone.starts_with("vit") {
         arguments.push("backbone.pool=mean".into());
     }
+    arguments.extend(keys);
     let plan = Catalogue::default().plan_as_stated(None, &arguments).expect("a valid plan");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    let before = AtomicU64::new(0);
     let milliseconds = pool.install(|| {
-        let mut rng = StreamRng::new(0, Purpose::Survey, 0, 0, 0);
-        let pixels: Vec<f32> = (0..batch * size * size * channels).map(|_| rng.normal()).collect();
-        let (device, shape) = (Device::flex().autodiff(), [size, size, channels]);
-        let context = BuildContext { plan: &plan, device: &device, start: None };
-        let view = || view_to_device(pixels.clone(), shape, &Device::flex());
-        let timed = |step: &mut dyn FnMut(Tensor<4>)| -> Vec<f64> {
-            let time = |_| {
-                let start = Instant::now();
-                step(view());
-                start.elapsed().as_secs_f64() * 1e3
+        plan.train.precision.within(|| {
+            let mut rng = StreamRng::new(0, Purpose::Survey, 0, 0, 0);
+            let pixels: Vec<f32> = (0..batch * size * size * channels).map(|_| rng.normal()).collect();
+            let (device, shape) = (Device::flex().autodiff(), [size, size, channels]);
+            let context = BuildContext { plan: &plan, device: &device, start: None };
+            let view = || view_to_device(pixels.clone(), shape, &Device::flex());
+            let timed = |step: &mut dyn FnMut(Tensor<4>)| -> Vec<f64> {
+                let time = |index| {
+                    if index == WARM_UP {
+                        profile::take();
+                        before.store(user_ticks(), Ordering::Relaxed);
+                    }
+                    let _phase = profile::phase("step");
+                    let start = Instant::now();
+                    step(view());
+                    start.elapsed().as_secs_f64() * 1e3
+                };
+                (0..steps + WARM_UP).map(time).collect::<Vec<_>>().split_off(WARM_UP)
             };
-            (0..steps + 3).map(time).collect::<Vec<_>>().split_off(3)
-        };
-        let branch = || context.branch().expect("a valid plan");
-        match workload.as_str() {
-            "infer" => {
-                let encoder = branch().encoder.for_inference();
-                timed(&mut |view| {
-                    assert_eq!(encoder.forward(view, &Pass::evaluate()).dims(), [batch, encoder.width()]);
-                })
+            let branch = || context.branch().expect("a valid plan");
+            match workload.as_str() {
+                "infer" => {
+                    let encoder = branch().encoder.for_inference();
+                    timed(&mut |view| {
+                        assert_eq!(encoder.forward(view, &Pass::evaluate()).dims(), [batch, encoder.width()]);
+                    })
+                }
+                _ if masked => {
+                    let method = MaskedAutoencoder::build(&MaskedAutoencoderSettings::defaults(), &context);
+                    let mut training = Training::new(method.expect("a valid plan"), &plan);
+                    let progress = Progress { step: 0, steps: 1, steps_per_epoch: 1 };
+                    timed(&mut |view| {
+                        training.step(batch, |method, pass| {
+                            let batch = Batch { views: vec![view.clone()], samples: (0..batch).collect() };
+                            method.objective(&method.embed(&batch, &EmbedContext { pass, progress })).total
+                        });
+                    })
+                }
+                _ => {
+                    let mut training = Training::new(branch(), &plan);
+                    timed(&mut |view| {
+                        training.step(batch, |branch, pass| branch.forward(view.clone(), pass).square().mean());
+                    })
+                }
             }
-            "mae" => {
-                let method = MaskedAutoencoder::build(&MaskedAutoencoderSettings::defaults(), &context);
-                let mut training = Training::new(method.expect("a valid plan"), &plan);
-                let progress = Progress { step: 0, steps: 1, steps_per_epoch: 1 };
-                timed(&mut |view| {
-                    training.step(batch, |method, pass| {
-                        let batch = Batch { views: vec![view.clone()], samples: (0..batch).collect() };
-                        method.objective(&method.embed(&batch, &EmbedContext { pass, progress })).total
-                    });
-                })
-            }
-            _ => {
-                let mut training = Training::new(branch(), &plan);
-                timed(&mut |view| {
-                    training.step(batch, |branch, pass| branch.forward(view.clone(), pass).square().mean());
-                })
-            }
-        }
+        })
     });
-    println!("{}", serde_json::json!({ "milliseconds": milliseconds, "peak_mb": peak_mb() }));
+    if let Some(profile) = profile::take() {
+        eprint!("{}", profile.table());
+    }
+    // The system counts in hundredths of a second.
+    let user_s = (user_ticks() - before.into_inner()) as f64 / 100.0 / steps as f64;
+    println!("{}", serde_json::json!({ "milliseconds": milliseconds, "user_s": user_s, "peak_mb": peak_mb() }));
 }
 
 /// A model and its optimizer.
@@ -120,6 +145,13 @@ impl<M: Module> Training<M> {
         let model = self.optimizer.update(model, gradients, |_| 1e-3);
         self.model = Some(update_running_statistics(model, pass.into_statistics()));
     }
+}
+
+/// Ticks that this process has computed so far.
+fn user_ticks() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = status.rsplit(')').next().unwrap_or_default();
+    after_name.split_whitespace().nth(11).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
 }
 
 fn peak_mb() -> f64 {

@@ -102,7 +102,7 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint, plan: &Plan, judged: Option<
         progress: checkpoint.progress,
         plan: plan.identity(),
         data: plan.data.fingerprint.clone(),
-        kernels: Kernels::of_this_process()?,
+        kernels: Kernels::of(plan.train.precision)?,
         judged,
         files: files.iter().map(|(name, bytes)| SealedFile::of(name, bytes)).collect(),
     };

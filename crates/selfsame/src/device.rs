@@ -1,6 +1,7 @@
 //! The devices that a plan can name.
 
 use crate::error::Error;
+use crate::train_settings::Precision;
 use burn::tensor::Device;
 use selfsame_kernels::{Isa, conv};
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,7 @@ pub fn open(name: &str) -> Result<Device, Error> {
 /// Which of the CPU's kernels run. Results are the same bytes for the same ones, and differ in rounding between others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kernels {
-    /// Instruction set.
+    /// Instruction set; ends in `_bf16` where its instructions for bf16 are used.
     pub isa: String,
     /// Largest side of Winograd's output tiles.
     pub winograd: usize,
@@ -41,9 +42,18 @@ impl Kernels {
     /// # Errors
     /// If `SELFSAME_ISA` or `SELFSAME_WINOGRAD` names what there is not.
     pub fn of_this_process() -> Result<Self, Error> {
+        Self::of(Precision::F32)
+    }
+
+    /// Those of this process for layers at this precision.
+    ///
+    /// # Errors
+    /// As for [`Self::of_this_process`].
+    pub fn of(precision: Precision) -> Result<Self, Error> {
         let isa = Isa::select().map_err(|error| Error::Device(error.to_string()))?;
         let winograd = conv::largest_tile().map_err(|error| Error::Device(error.to_string()))?;
-        Ok(Self { isa: isa.name().into(), winograd })
+        let multiplies = precision == Precision::Bf16 && isa.multiplies_bf16();
+        Ok(Self { isa: format!("{}{}", isa.name(), if multiplies { "_bf16" } else { "" }), winograd })
     }
 }
 

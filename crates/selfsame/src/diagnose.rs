@@ -75,10 +75,16 @@ impl Examined<'_> {
 
     fn pass(&self, views: EvalPlan, samples: Vec<usize>, mut sink: impl FnMut(Vec<FeatureBatch>)) -> Result<(), Error> {
         let loader = EvalLoader::new(self.dataset.clone(), views, Some(samples))?;
-        for_each_views(self.branch, loader, Wanted { z: self.has_z(), ..Wanted::default() }, |views| {
-            sink(views);
-            Ok(())
-        })?;
+        for_each_views(
+            self.branch,
+            self.plan.train.precision,
+            loader,
+            Wanted { z: self.has_z(), ..Wanted::default() },
+            |views| {
+                sink(views);
+                Ok(())
+            },
+        )?;
         Ok(self.dataset.check_bad_share()?)
     }
 

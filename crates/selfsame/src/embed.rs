@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::tensor::layers::Pass;
 use crate::tensor::{parameters, to_vec, view_to_device};
+use crate::train_settings::Precision;
 use burn::module::Module;
 use rayon::prelude::*;
 use selfsame_base::DataError;
@@ -78,23 +79,25 @@ pub fn sketch(plan: &Plan, data: [&Dataset; 2]) -> Option<Sketch> {
     Sketch::needed(samples, plan.data.size.area() * plan.data.channels, plan.seed)
 }
 
-/// Runs a branch in evaluation mode over the plain views of a loader and hands each batch to `sink`; memory does not grow
+/// Runs a branch in evaluation mode, at a precision, over the plain views of a loader and hands each batch to `sink`; memory does not grow
 /// with the data set. Samples that cannot be read are left out.
 ///
 /// # Errors
 /// Also if a weight of the encoder is not finite: activations would hide it, and give all samples the same features.
 pub fn for_each_batch(
     branch: &Branch,
+    precision: Precision,
     loader: EvalLoader,
     wanted: Wanted,
     mut sink: impl FnMut(FeatureBatch) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    for_each_views(branch, loader, wanted, |views| views.into_iter().try_for_each(&mut sink))
+    for_each_views(branch, precision, loader, wanted, |views| views.into_iter().try_for_each(&mut sink))
 }
 
 /// As [`for_each_batch`], over whatever views the loader makes: `sink` is given each batch's features, an entry per view.
 pub fn for_each_views(
     branch: &Branch,
+    precision: Precision,
     mut loader: EvalLoader,
     wanted: Wanted,
     mut sink: impl FnMut(Vec<FeatureBatch>) -> Result<(), Error>,
@@ -128,9 +131,11 @@ pub fn for_each_views(
                 Pixels::Sketched(sketch) => sketch.apply(Rows::new(&without_padding(&pixels), image_values)),
             };
             let _phase = profile::phase("embedding");
-            let h = read(view_to_device(pixels, shape, &device), &pass)?;
-            let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
-            Ok(FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial, fixed })
+            precision.within(|| {
+                let h = read(view_to_device(pixels, shape, &device), &pass)?;
+                let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
+                Ok(FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial, fixed })
+            })
         });
         sink(features.collect::<Result<_, _>>()?)?;
     }
@@ -179,7 +184,7 @@ impl Tables {
         let mut tables = Self::default();
         let samples = indices.as_ref().map_or(dataset.len(), Vec::len);
         let loader = EvalLoader::new(dataset.clone(), plan.plain_view()?, indices)?;
-        for_each_batch(branch, loader, wanted, |batch| {
+        for_each_batch(branch, plan.train.precision, loader, wanted, |batch| {
             let FeatureBatch { indices, h, z, raw, trivial, fixed } = batch;
             let all = [
                 (&mut tables.h, h),

@@ -43,7 +43,7 @@ pub fn lidar(branch: &Branch, dataset: &Arc<Dataset>, plan: &Plan) -> Result<f64
     let samples = samples(dataset, plan, viewed);
     let loader = EvalLoader::new(dataset.clone(), plan.augmented_views(views)?, Some(samples))?;
     let (mut values, mut dim) = (Vec::new(), 1);
-    for_each_views(branch, loader, wanted, |batch| {
+    for_each_views(branch, plan.train.precision, loader, wanted, |batch| {
         let views: Vec<&[f32]> = batch.iter().map(|view| if branch.has_z() { &view.z[..] } else { &view.h }).collect();
         dim = views[0].len() / batch[0].indices.len();
         // Views of a sample in consecutive rows.

@@ -225,13 +225,19 @@ impl Predictor {
     ) -> Result<(), Error> {
         let names = &self.meaning.names;
         let loader = EvalLoader::new(dataset.clone(), self.plan.plain_view()?, None)?;
-        for_each_batch(&self.branch, loader, Wanted { z: true, ..Wanted::default() }, |batch| {
-            if let Some(at) = batch.z.iter().position(|output| !output.is_finite()) {
-                let id = dataset.id(batch.indices[at / names.len()]);
-                return Err(DataError::Data(format!("{id}: an output is not finite (NaN or infinity)")).into());
-            }
-            sink(Predictions { indices: batch.indices, values: self.meaning.read(batch.z) })
-        })?;
+        for_each_batch(
+            &self.branch,
+            self.plan.train.precision,
+            loader,
+            Wanted { z: true, ..Wanted::default() },
+            |batch| {
+                if let Some(at) = batch.z.iter().position(|output| !output.is_finite()) {
+                    let id = dataset.id(batch.indices[at / names.len()]);
+                    return Err(DataError::Data(format!("{id}: an output is not finite (NaN or infinity)")).into());
+                }
+                sink(Predictions { indices: batch.indices, values: self.meaning.read(batch.z) })
+            },
+        )?;
         Ok(dataset.check_bad_share()?)
     }
 

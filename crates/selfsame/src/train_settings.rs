@@ -23,6 +23,29 @@ impl BestBy {
     pub const WORDS: &'static [&'static str] = &["none", "online_knn", "lidar", "effective_rank"];
 }
 
+/// What operands of the products of layers are rounded to; everything else is f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Not rounded.
+    F32,
+    /// To bf16, with f32 sums.
+    Bf16,
+}
+
+impl Precision {
+    /// The words by which recipes name them.
+    pub const WORDS: &'static [&'static str] = &["f32", "bf16"];
+
+    /// Runs `work` with the layers that this thread runs at this precision.
+    pub fn within<R>(self, work: impl FnOnce() -> R) -> R {
+        match self {
+            Self::F32 => selfsame_kernels::Precision::F32.within(work),
+            Self::Bf16 => selfsame_kernels::Precision::Bf16.within(work),
+        }
+    }
+}
+
 settings! {
     /// `[train]`
     pub struct TrainSettings {
@@ -32,6 +55,8 @@ settings! {
         batch_size: usize = 256, Kind::Integer(Range::Within(2.0, 1e6));
         /// samples whose activations are held at once; fewer need less memory
         chunk_size: usize = (derived "train.batch_size", |s| value(s.count("train.batch_size"))), Kind::Integer(Range::Within(1.0, 1e6));
+        /// operands of the products of layers (convolutions, linear, attention), also where the encoder is used: f32, or rounded to bf16 with f32 sums, which processors with bf16 instructions multiply faster; weights, activations, statistics, losses and optimizer are f32
+        precision: Precision = "f32", Kind::Word(Precision::WORDS);
         /// steps between checkpoints, 0: by time alone
         checkpoint_steps: u64 = 0, Kind::COUNT_OR_ZERO, records;
         /// minutes between checkpoints

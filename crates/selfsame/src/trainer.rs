@@ -300,7 +300,7 @@ impl<'a, M: Method> Session<'a, M> {
             self.restore(checkpoint)?;
             self.saved = Some(checkpoint::path(&folder, self.done));
             checkpoint::prune(&folder, self.done, self.plan)?;
-            let kernels = Kernels::of_this_process()?;
+            let kernels = Kernels::of(self.plan.train.precision)?;
             if manifest.kernels != kernels {
                 let before = manifest.kernels;
                 warnings.push(format!(
@@ -423,7 +423,9 @@ impl<'a, M: Method> Session<'a, M> {
     fn step(&mut self, views: Views, lr: f64) -> Result<Taken<M::Outputs>, Error> {
         let _phase = profile::phase("training step");
         let batch = self.batch(views);
-        let mut result = step(self.model(), &batch, self.plan.train.chunk_size, self.plan.seed, self.progress());
+        let train = &self.plan.train;
+        let mut result =
+            train.precision.within(|| step(self.model(), &batch, train.chunk_size, self.plan.seed, self.progress()));
         drop(batch);
         if let Some(field) = self.model().frozen(self.progress()) {
             result.gradients.freeze(field);
@@ -639,7 +641,8 @@ impl<'a, M: Method> Session<'a, M> {
         let Some(views) = loader.next_batch()? else { return Ok(()) };
         let batch = self.batch(views);
         let pass = Pass::evaluate_with(Draws::new(self.plan.seed, self.done, &batch.samples));
-        for picture in model.pictures(&batch, &EmbedContext { pass: &pass, progress: self.progress() }) {
+        let context = EmbedContext { pass: &pass, progress: self.progress() };
+        for picture in self.plan.train.precision.within(|| model.pictures(&batch, &context)) {
             self.run.write_picture(&picture, &self.plan.data)?;
         }
         Ok(())

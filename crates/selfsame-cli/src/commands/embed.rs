@@ -73,7 +73,7 @@ impl Embed {
         let task = Task::new(dataset.len(), "embedding");
         let mut rows = 0;
         let loader = EvalLoader::new(dataset.clone(), plan.plain_view()?, None)?;
-        embed::for_each_batch(&branch, loader, Wanted { of, z, ..Wanted::default() }, |batch| {
+        embed::for_each_batch(&branch, plan.train.precision, loader, Wanted { of, z, ..Wanted::default() }, |batch| {
             let values = if z { batch.z } else { batch.h };
             dim = values.len() / batch.indices.len();
             let writer = match &mut writer {

@@ -19,9 +19,10 @@ use crate::{
     lanes::LANES,
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
+    precision::Element,
 };
 use rayon::prelude::*;
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 /// Floats of patches a task keeps: half of a 1 MiB L2.
 const PATCH_FLOATS: usize = 128 << 10;
@@ -30,7 +31,7 @@ const MAX_PIXELS: usize = 224;
 /// Floats of a weight gradient up to which every chunk of pixels has its own partial sum.
 const SMALL_GRADIENT: usize = 128 << 10;
 
-/// Pixels per task: as many as fit, in whole micro-tiles.
+/// Pixels per task, for so many words each: as many as fit, in whole micro-tiles.
 fn pixels_per_task(depth: usize, tile_rows: usize) -> usize {
     let pixels = (PATCH_FLOATS / depth.next_multiple_of(LANES)).min(MAX_PIXELS);
     (pixels / tile_rows).max(1) * tile_rows
@@ -55,12 +56,12 @@ impl ConvShape {
     }
 }
 
-pub(super) fn forward(isa: Isa, conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
+pub(super) fn forward<E: Element>(isa: Isa, conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
     let patches = conv.input_patches(x);
-    let micro = Micro::pixels(isa);
+    let micro = Micro::pixels::<E>(isa);
     let (depth, channels) = (patches.depth(), conv.channels_out);
-    let packed = pack(isa, &micro, w, channels);
-    let size = pixels_per_task(depth, micro.tile_rows(channels));
+    let packed = pack::<E>(isa, &micro, w, channels);
+    let size = pixels_per_task(E::words(depth), micro.tile_rows(channels));
     let pixels = y.len() / channels;
     let tasks = pixels.div_ceil(size);
 
@@ -68,7 +69,7 @@ pub(super) fn forward(isa: Isa, conv: &ConvShape, x: &[f32], w: &[f32], y: &mut 
         let pixels = block(task, size, pixels);
         // SAFETY: the pixels are this task's alone.
         let c = unsafe { Disjoint::new(y) };
-        multiply_patches(isa, &micro, &patches, pixels, &packed, channels, c, RowPlaces::Stride(channels), false);
+        multiply_patches::<E>(isa, &micro, &patches, pixels, &packed, channels, c, RowPlaces::Stride(channels), false);
     };
     let tasks_of_y = y.par_chunks_mut(size * channels).enumerate();
     match epilogue {
@@ -90,7 +91,7 @@ pub(super) fn forward(isa: Isa, conv: &ConvShape, x: &[f32], w: &[f32], y: &mut 
 }
 
 /// Multiplies the patches of `pixels` with all panels of packed weights.
-fn multiply_patches(
+fn multiply_patches<E: Element>(
     isa: Isa,
     micro: &Micro,
     patches: &Patches,
@@ -101,10 +102,11 @@ fn multiply_patches(
     rows: RowPlaces,
     accumulate: bool,
 ) {
-    let (count, depth) = (pixels.len(), patches.depth());
-    scratch(patches.room(patches.blocks(), count), |[a, staging]| {
-        let blocks = 0..patches.blocks();
-        isa.run(FillPatches { patches, pixels: pixels.clone(), blocks, out: &mut *a, staging });
+    let (count, depth) = (pixels.len(), E::words(patches.depth()));
+    scratch(patches.room::<E, false>(patches.blocks(), count), |[a, staging]| {
+        let (blocks, element) = (0..patches.blocks(), PhantomData::<E>);
+        let pixels = pixels.clone();
+        E::run(isa, FillPatches::<E, false> { patches, pixels, blocks, out: &mut *a, staging, element });
         for panel in micro.panels(channels) {
             micro.multiply(
                 count,
@@ -165,8 +167,15 @@ impl Class {
     }
 }
 
-pub(super) fn input_grad(isa: Isa, conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
-    let micro = Micro::pixels(isa);
+pub(super) fn input_grad<E: Element>(
+    isa: Isa,
+    conv: &ConvShape,
+    dy: &[f32],
+    w: &[f32],
+    dx: &mut [f32],
+    accumulate: bool,
+) {
+    let micro = Micro::pixels::<E>(isa);
     let channels = conv.channels_in;
     if [conv.y, conv.x].iter().any(|span| span.kernel < span.stride) && !accumulate {
         // Some inputs meet no tap.
@@ -177,8 +186,10 @@ pub(super) fn input_grad(isa: Isa, conv: &ConvShape, dy: &[f32], w: &[f32], dx: 
     let pixels_of = |y: &Class, x: &Class| conv.batch * y.axis.out * x.axis.out;
 
     // The weights of every class, each a matrix of panels of its own.
-    let tap_floats = packed_len(conv.channels_out, channels);
-    let mut packed = Buffer::for_overwrite(conv.taps() * tap_floats);
+    let class_len = |taps: usize| packed_len::<E>(taps * conv.channels_out, channels);
+    // Where a class begins: none has more words than its taps would have, each with its own.
+    let start_of = |taps_before: usize| taps_before * class_len(1);
+    let mut packed = Buffer::for_overwrite(start_of(conv.taps()));
     let mut tasks = 0;
     for (y, x, taps_before) in Class::pairs(conv) {
         let (taps_y, taps_x) = (y.axis.taps, x.axis.taps);
@@ -186,9 +197,9 @@ pub(super) fn input_grad(isa: Isa, conv: &ConvShape, dy: &[f32], w: &[f32], dx: 
             let (ty, tx) = (tap / taps_x, tap % taps_x);
             (y.last_tap - ty * conv.y.stride) * conv.x.kernel + x.last_tap - tx * conv.x.stride
         };
-        let panels = &mut packed[taps_before * tap_floats..][..taps_y * taps_x * tap_floats];
-        pack_transposed(isa, &micro, w, (taps_y * taps_x, tap_at), channels, conv.channels_out, panels);
-        let size = pixels_per_task(patches_of(&y, &x).depth(), micro.tile_rows(channels));
+        let panels = &mut packed[start_of(taps_before)..][..class_len(taps_y * taps_x)];
+        pack_transposed::<E>(isa, &micro, w, (taps_y * taps_x, tap_at), channels, conv.channels_out, panels);
+        let size = pixels_per_task(E::words(patches_of(&y, &x).depth()), micro.tile_rows(channels));
         tasks = tasks.max(pixels_of(&y, &x).div_ceil(size));
     }
 
@@ -208,19 +219,19 @@ pub(super) fn input_grad(isa: Isa, conv: &ConvShape, dy: &[f32], w: &[f32], dx: 
                 }
             }
             let rows = RowPlaces::Offsets(&offsets[..pixels.len()]);
-            let packed = &packed[taps_before * tap_floats..];
-            multiply_patches(isa, &micro, &patches_of(&y, &x), pixels, packed, channels, dx, rows, accumulate);
+            let packed = &packed[start_of(taps_before)..];
+            multiply_patches::<E>(isa, &micro, &patches_of(&y, &x), pixels, packed, channels, dx, rows, accumulate);
         }
     });
 }
 
-pub(super) fn weight_grad(isa: Isa, conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn weight_grad<E: Element>(isa: Isa, conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let patches = conv.input_patches(x);
     let pixels = dy.len() / conv.channels_out;
     if dw.len() <= SMALL_GRADIENT {
-        weight_grad_by_pixels(isa, &patches, dy, pixels, conv.channels_out, dw);
+        weight_grad_by_pixels::<E>(isa, &patches, dy, pixels, conv.channels_out, dw);
     } else {
-        weight_grad_by_rows(isa, &patches, dy, pixels, conv.channels_out, dw);
+        weight_grad_by_rows::<E>(isa, &patches, dy, pixels, conv.channels_out, dw);
     }
 }
 
@@ -228,8 +239,15 @@ pub(super) fn weight_grad(isa: Isa, conv: &ConvShape, x: &[f32], dy: &[f32], dw:
 const SUM_PIXELS: usize = 256;
 
 /// Small `dW`: a partial sum per chunk of pixels. The number of chunks depends on the shape alone.
-fn weight_grad_by_pixels(isa: Isa, patches: &Patches, dy: &[f32], pixels: usize, channels: usize, dw: &mut [f32]) {
-    let micro = Micro::channels(isa);
+fn weight_grad_by_pixels<E: Element>(
+    isa: Isa,
+    patches: &Patches,
+    dy: &[f32],
+    pixels: usize,
+    channels: usize,
+    dw: &mut [f32],
+) {
+    let micro = Micro::channels::<E>(isa);
     let chunks = pixels.div_ceil(4 * SUM_PIXELS).min(16);
     let size = (PATCH_FLOATS / (patches.blocks() * LANES)).clamp(LANES, SUM_PIXELS);
     let len = dw.len();
@@ -239,17 +257,18 @@ fn weight_grad_by_pixels(isa: Isa, patches: &Patches, dy: &[f32], pixels: usize,
         let blocks = 0..patches.blocks();
         // SAFETY: the partial sum is this task's alone.
         let dw = unsafe { Disjoint::new(dw) };
-        let [a, staging] = patches.room(blocks.len(), size);
-        scratch([a, staging, packed_len(size, channels)], |[a, staging, b]| {
+        let [a, staging] = patches.room::<E, true>(blocks.len(), size);
+        scratch([a, staging, packed_len::<E>(size, channels)], |[a, staging, b]| {
             for first in all.clone().step_by(size) {
                 let pixels = first..all.end.min(first + size);
                 let part = &dy[pixels.start * channels..pixels.end * channels];
                 // SAFETY: `b` is this task's alone.
                 let out = unsafe { Disjoint::new(b) };
-                isa.run(PackRows { micro: &micro, part, columns: channels, first: 0, rows: pixels.len(), out });
-                add_products(
+                let (micro, rows, element) = (&micro, pixels.len(), PhantomData::<E>);
+                E::run(isa, PackRows { micro, part, columns: channels, first: 0, rows, out, element });
+                add_products::<E>(
                     isa,
-                    &micro,
+                    micro,
                     patches,
                     pixels,
                     blocks.clone(),
@@ -267,33 +286,41 @@ fn weight_grad_by_pixels(isa: Isa, patches: &Patches, dy: &[f32], pixels: usize,
 }
 
 /// Large `dW`: every task owns the rows of some blocks and sums them over all pixels.
-fn weight_grad_by_rows(isa: Isa, patches: &Patches, dy: &[f32], pixels: usize, channels: usize, dw: &mut [f32]) {
+fn weight_grad_by_rows<E: Element>(
+    isa: Isa,
+    patches: &Patches,
+    dy: &[f32],
+    pixels: usize,
+    channels: usize,
+    dw: &mut [f32],
+) {
     const TASK_BLOCKS: usize = 4;
-    let micro = Micro::channels(isa);
+    let micro = Micro::channels::<E>(isa);
     let size = SUM_PIXELS;
     // One set of panels per block of pixels, so that a block's panels are contiguous.
-    let mut panels = Buffer::for_overwrite(packed_len(pixels, channels));
-    let panel_floats = packed_len(size, channels);
+    let mut panels = Buffer::for_overwrite(packed_len::<E>(pixels, channels));
+    let panel_floats = packed_len::<E>(size, channels);
     panels.par_chunks_mut(panel_floats).zip(dy.par_chunks(size * channels)).for_each(|(panels, part)| {
         // SAFETY: the panels are this task's alone.
         let out = unsafe { Disjoint::new(panels) };
-        isa.run(PackRows { micro: &micro, part, columns: channels, first: 0, rows: part.len() / channels, out });
+        let (micro, rows, element) = (&micro, part.len() / channels, PhantomData::<E>);
+        E::run(isa, PackRows { micro, part, columns: channels, first: 0, rows, out, element });
     });
     // SAFETY: tasks write the rows of their blocks alone.
     let dw = unsafe { Disjoint::new(dw) };
     (0..patches.blocks().div_ceil(TASK_BLOCKS)).into_par_iter().for_each(|task| {
         let blocks = block(task, TASK_BLOCKS, patches.blocks());
-        scratch(patches.room(blocks.len(), size), |[a, staging]| {
+        scratch(patches.room::<E, true>(blocks.len(), size), |[a, staging]| {
             for (index, b) in panels.chunks(panel_floats).enumerate() {
                 let pixels = block(index, size, pixels);
-                add_products(isa, &micro, patches, pixels, blocks.clone(), a, staging, b, channels, dw, index > 0);
+                add_products::<E>(isa, &micro, patches, pixels, blocks.clone(), a, staging, b, channels, dw, index > 0);
             }
         });
     });
 }
 
 /// `dw[rows of blocks] (+)= P(x)ᵀ·B` over `pixels`, whose rows of `dy` are the panels `b`.
-fn add_products(
+fn add_products<E: Element>(
     isa: Isa,
     micro: &Micro,
     patches: &Patches,
@@ -306,8 +333,9 @@ fn add_products(
     dw: Disjoint,
     accumulate: bool,
 ) {
-    let count = pixels.len();
-    isa.run(FillPatches { patches, pixels, blocks: blocks.clone(), out: &mut *a, staging });
+    let count = E::words(pixels.len());
+    let element = PhantomData::<E>;
+    E::run(isa, FillPatches::<E, true> { patches, pixels, blocks: blocks.clone(), out: &mut *a, staging, element });
     let first_row = blocks.start * LANES;
     let rows = patches.depth().min(blocks.end * LANES) - first_row;
     for panel in micro.panels(channels) {

@@ -11,14 +11,15 @@
 mod direct;
 mod epilogue;
 mod moments;
-mod panels;
+pub(crate) mod panels;
 mod patches;
 #[cfg(test)]
 mod tests;
 mod winograd;
 
 use crate::{
-    Isa,
+    Isa, Precision,
+    precision::{Rounded, Whole},
     profile::{self, Work},
 };
 use std::sync::OnceLock;
@@ -210,13 +211,44 @@ impl Algorithm {
     }
 }
 
+/// What a convolution is computed by.
+#[derive(Clone, Copy, Debug)]
+struct By {
+    isa: Isa,
+    precision: Precision,
+    algorithm: Algorithm,
+}
+
+impl By {
+    /// What it is for a shape, in this process, at the precision of this thread.
+    fn active(conv: &ConvShape) -> By {
+        By { isa: Isa::active(), precision: Precision::active(), algorithm: Algorithm::active(conv) }
+    }
+}
+
+/// `$call` with `$element` the type of elements of a precision.
+macro_rules! at_precision {
+    ($precision:expr, $element:ident => $call:expr) => {
+        match $precision {
+            Precision::F32 => {
+                type $element = Whole;
+                $call
+            }
+            Precision::Bf16 => {
+                type $element = Rounded;
+                $call
+            }
+        }
+    };
+}
+
 /// `y = conv(x, w)`, and what `epilogue` does to it.
 ///
 /// # Panics
 /// If a slice does not have the length of its shape.
 pub fn forward(conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
     let _span = profile::kernel("convolution", || conv.work());
-    forward_by(Isa::active(), Algorithm::active(conv), conv, x, w, y, epilogue);
+    forward_by(By::active(conv), conv, x, w, y, epilogue);
 }
 
 /// `dx = ∂L/∂x` from `dy = ∂L/∂y`; with `accumulate` it is added to `dx`.
@@ -225,7 +257,7 @@ pub fn forward(conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: 
 /// If a slice does not have the length of its shape.
 pub fn input_grad(conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     let _span = profile::kernel("convolution, input gradient", || conv.work());
-    input_grad_by(Isa::active(), Algorithm::active(conv), conv, dy, w, dx, accumulate);
+    input_grad_by(By::active(conv), conv, dy, w, dx, accumulate);
 }
 
 /// `dw = ∂L/∂w` from `dy = ∂L/∂y`.
@@ -234,18 +266,10 @@ pub fn input_grad(conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accum
 /// If a slice does not have the length of its shape.
 pub fn weight_grad(conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let _span = profile::kernel("convolution, weight gradient", || conv.work());
-    weight_grad_by(Isa::active(), Algorithm::active(conv), conv, x, dy, dw);
+    weight_grad_by(By::active(conv), conv, x, dy, dw);
 }
 
-fn forward_by(
-    isa: Isa,
-    algorithm: Algorithm,
-    conv: &ConvShape,
-    x: &[f32],
-    w: &[f32],
-    y: &mut [f32],
-    epilogue: Epilogue,
-) {
+fn forward_by(by: By, conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
     conv.check(x.len(), w.len(), y.len());
     let channels = match &epilogue {
         Epilogue::None => conv.channels_out,
@@ -260,42 +284,37 @@ fn forward_by(
     if y.is_empty() {
         return;
     }
-    match algorithm {
-        Algorithm::Direct => direct::forward(isa, conv, x, w, y, epilogue),
-        Algorithm::Winograd2 => winograd::forward::<2>(isa, conv, x, w, y, epilogue),
-        Algorithm::Winograd4 => winograd::forward::<4>(isa, conv, x, w, y, epilogue),
-    }
+    let isa = by.isa;
+    at_precision!(by.precision, E => match by.algorithm {
+        Algorithm::Direct => direct::forward::<E>(isa, conv, x, w, y, epilogue),
+        Algorithm::Winograd2 => winograd::forward::<E, 2>(isa, conv, x, w, y, epilogue),
+        Algorithm::Winograd4 => winograd::forward::<E, 4>(isa, conv, x, w, y, epilogue),
+    });
 }
 
-fn input_grad_by(
-    isa: Isa,
-    algorithm: Algorithm,
-    conv: &ConvShape,
-    dy: &[f32],
-    w: &[f32],
-    dx: &mut [f32],
-    accumulate: bool,
-) {
+fn input_grad_by(by: By, conv: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     conv.check(dx.len(), w.len(), dy.len());
     if dx.is_empty() {
         return;
     }
-    match algorithm {
-        Algorithm::Direct => direct::input_grad(isa, conv, dy, w, dx, accumulate),
-        Algorithm::Winograd2 => winograd::input_grad::<2>(isa, conv, dy, w, dx, accumulate),
-        Algorithm::Winograd4 => winograd::input_grad::<4>(isa, conv, dy, w, dx, accumulate),
-    }
+    let isa = by.isa;
+    at_precision!(by.precision, E => match by.algorithm {
+        Algorithm::Direct => direct::input_grad::<E>(isa, conv, dy, w, dx, accumulate),
+        Algorithm::Winograd2 => winograd::input_grad::<E, 2>(isa, conv, dy, w, dx, accumulate),
+        Algorithm::Winograd4 => winograd::input_grad::<E, 4>(isa, conv, dy, w, dx, accumulate),
+    });
 }
 
-fn weight_grad_by(isa: Isa, algorithm: Algorithm, conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+fn weight_grad_by(by: By, conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     conv.check(x.len(), dw.len(), dy.len());
     if dy.is_empty() {
         dw.fill(0.0);
         return;
     }
-    match algorithm {
-        Algorithm::Direct => direct::weight_grad(isa, conv, x, dy, dw),
-        Algorithm::Winograd2 => winograd::weight_grad::<2>(isa, conv, x, dy, dw),
-        Algorithm::Winograd4 => winograd::weight_grad::<4>(isa, conv, x, dy, dw),
-    }
+    let isa = by.isa;
+    at_precision!(by.precision, E => match by.algorithm {
+        Algorithm::Direct => direct::weight_grad::<E>(isa, conv, x, dy, dw),
+        Algorithm::Winograd2 => winograd::weight_grad::<E, 2>(isa, conv, x, dy, dw),
+        Algorithm::Winograd4 => winograd::weight_grad::<E, 4>(isa, conv, x, dy, dw),
+    });
 }

@@ -1,4 +1,5 @@
-//! Panels: the right operand of a matmul in the order the micro-kernel reads it, `[panel][row][16·NV]`, columns padded with 0.
+//! Panels: the right operand of a matmul in the order the micro-kernel reads it, `[panel][row][16·NV]`, columns padded with 0; of
+//! rounded operands, a word holds two rows.
 
 use crate::{
     Isa,
@@ -6,51 +7,57 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     memory::Buffer,
     micro::Micro,
+    precision::Element,
 };
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
-/// Rows that a task packs.
+/// Rows that a task packs, an even number.
 const TASK_ROWS: usize = 32;
 
 /// Floats of `rows` rows of `columns` columns in panels.
-pub(super) fn packed_len(rows: usize, columns: usize) -> usize {
-    rows * columns.next_multiple_of(LANES)
+pub(crate) fn packed_len<E: Element>(rows: usize, columns: usize) -> usize {
+    E::words(rows) * columns.next_multiple_of(LANES)
 }
 
 /// Panels of the matrix `[rows, columns]`.
-pub(super) fn pack(isa: Isa, micro: &Micro, matrix: &[f32], columns: usize) -> Buffer {
+pub(super) fn pack<E: Element>(isa: Isa, micro: &Micro, matrix: &[f32], columns: usize) -> Buffer {
     let rows = matrix.len() / columns;
-    let mut panels = Buffer::for_overwrite(packed_len(rows, columns));
+    let mut panels = Buffer::for_overwrite(packed_len::<E>(rows, columns));
     // SAFETY: tasks write the rows of their part alone.
     let out = unsafe { Disjoint::new(&mut panels) };
     matrix.par_chunks(TASK_ROWS * columns).enumerate().for_each(|(task, part)| {
-        isa.run(PackRows { micro, part, columns, first: task * TASK_ROWS, rows, out });
+        let element = PhantomData::<E>;
+        E::run(isa, PackRows { micro, part, columns, first: task * TASK_ROWS, rows, out, element });
     });
     panels
 }
 
-/// Panels of `part`, rows from `first` on of a matrix `[rows, columns]`.
-pub(super) struct PackRows<'a> {
+/// Panels of `part`, rows from `first` on, an even number, of a matrix `[rows, columns]`.
+pub(super) struct PackRows<'a, E> {
     pub micro: &'a Micro,
     pub part: &'a [f32],
     pub columns: usize,
     pub first: usize,
     pub rows: usize,
     pub out: Disjoint<'a>,
+    pub element: PhantomData<E>,
 }
 
-impl Kernel for PackRows<'_> {
+impl<E: Element> Kernel for PackRows<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
         let count = self.part.len() / self.columns;
         for panel in self.micro.panels(self.columns) {
             let width = panel.len().next_multiple_of(LANES);
-            let start = panel.start * self.rows + self.first * width;
-            let to = self.out.part(start..start + count * width);
-            for (to, from) in to.chunks_exact_mut(width).zip(self.part.chunks_exact(self.columns)) {
+            let start = panel.start * E::words(self.rows) + E::words(self.first) * width;
+            let to = self.out.part(start..start + E::words(count) * width);
+            for (row, from) in self.part.chunks_exact(self.columns).enumerate() {
+                let to = &mut to[row / E::PER_WORD * width..][..width];
                 for (to, from) in to.as_chunks_mut::<LANES>().0.iter_mut().zip(from[panel.clone()].chunks(LANES)) {
-                    V::load_slice(from).store(to);
+                    // SAFETY: sixteen words.
+                    unsafe { E::store_across(V::load_slice(from), row, to.as_mut_ptr()) };
                 }
             }
         }
@@ -58,7 +65,7 @@ impl Kernel for PackRows<'_> {
 }
 
 /// Panels of `[(tap, column), row]` from weights `[tap, rows, columns]`: `taps` taps transposed, tap `t` being `tap_at(t)`.
-pub(super) fn pack_transposed(
+pub(super) fn pack_transposed<E: Element>(
     isa: Isa,
     micro: &Micro,
     w: &[f32],
@@ -69,46 +76,58 @@ pub(super) fn pack_transposed(
 ) {
     // SAFETY: tasks write the columns of their tap alone.
     let out = unsafe { Disjoint::new(panels) };
-    (0..taps).into_par_iter().for_each(|t| {
+    // With an odd number of columns, words hold places of two taps or blocks, which are written in their order.
+    let least = if columns.is_multiple_of(E::PER_WORD) { 1 } else { usize::MAX };
+    (0..taps).into_par_iter().with_min_len(least).for_each(|t| {
         let w = &w[tap_at(t) * rows * columns..][..rows * columns];
-        (0..columns.div_ceil(LANES)).into_par_iter().for_each(|block| {
+        (0..columns.div_ceil(LANES)).into_par_iter().with_min_len(least).for_each(|block| {
             let first = block * LANES;
             for panel in micro.panels(rows) {
                 let width = panel.len().next_multiple_of(LANES);
                 let lanes = LANES.min(columns - first);
-                let start = panel.start * taps * columns + (t * columns + first) * width;
-                let to = out.part(start..start + lanes * width);
+                let place = t * columns + first;
+                let start = panel.start * E::words(taps * columns) + place / E::PER_WORD * width;
+                let to = out.part(start..start + E::words(place % E::PER_WORD + lanes) * width);
                 for part in (0..width).step_by(LANES) {
                     let row = panel.start + part;
                     let corner = &w[row * columns + first..];
-                    isa.run(Transpose {
-                        from: corner,
-                        from_stride: columns,
-                        rows: LANES.min(panel.end - row),
-                        columns: lanes,
-                        to: &mut to[part..],
-                        to_stride: width,
-                    });
+                    E::run(
+                        isa,
+                        Transpose::<E> {
+                            from: corner,
+                            from_stride: columns,
+                            rows: LANES.min(panel.end - row),
+                            columns: lanes,
+                            to: &mut to[part..],
+                            to_stride: width,
+                            place: place % E::PER_WORD,
+                            element: PhantomData,
+                        },
+                    );
                 }
             }
         });
     });
 }
 
-/// `to[column][row] = from[row][column]` for at most sixteen rows and columns; further rows become 0.
+/// `to[column][row] = from[row][column]` for at most sixteen rows and columns, of which a word holds successive ones; further rows
+/// become 0.
 ///
 /// The block goes through a buffer of odd stride: the columns of a matrix whose rows are a power of two apart share one set of
 /// the cache.
-pub(super) struct Transpose<'a> {
+pub(crate) struct Transpose<'a, E> {
     pub from: &'a [f32],
     pub from_stride: usize,
     pub rows: usize,
     pub columns: usize,
     pub to: &'a mut [f32],
     pub to_stride: usize,
+    /// Place of the first column in its word.
+    pub place: usize,
+    pub element: PhantomData<E>,
 }
 
-impl Kernel for Transpose<'_> {
+impl<E: Element> Kernel for Transpose<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
@@ -119,10 +138,14 @@ impl Kernel for Transpose<'_> {
             V::load_slice(from).store_slice(&mut block[row * STRIDE..row * STRIDE + LANES]);
         }
         for column in 0..self.columns {
-            let to = &mut self.to[column * self.to_stride..][..LANES];
+            let place = self.place + column;
+            let to = &mut self.to[place / E::PER_WORD * self.to_stride..][..LANES];
+            let mut values = [0.0; LANES];
             for row in 0..LANES {
-                to[row] = block[row * STRIDE + column];
+                values[row] = block[row * STRIDE + column];
             }
+            // SAFETY: sixteen words.
+            unsafe { E::store_across(V::load(&values), place, to.as_mut_ptr()) };
         }
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! A convolution is the matmul `Y[pixel, co] = Σ_k P[pixel, k] · W[k, co]` with `k = (tap y, tap x, ci)`. The matrix `P` is
 //! k² times the input, so it never exists as a whole: a task copies the patches of a few hundred pixels into L2, as blocks
-//! `[k / 16][pixel][16]`, and multiplies them with all of `W`. A copied vector serves one multiply-add per output channel, so
+//! `[k / 16][pixel][16]` of values or, where they are rounded, of pairs of values of successive `k` or, for a sum over pixels, of
+//! successive pixels, and multiplies them with all of `W`. A copied vector serves one multiply-add per output channel, so
 //! the copying is a few percent of the work; in return pixels of different rows and images sit next to each other, and
 //! strides, padding, odd sizes and 1×1 maps are the business of this file alone.
 
 use crate::lanes::{Kernel, LANES, Lanes};
-use std::ops::Range;
+use crate::precision::Element;
+use std::{marker::PhantomData, ops::Range};
 
 /// How the output positions of one axis meet the input: output `i`, tap `t` reads `i · stride + offset + t`.
 #[derive(Clone, Copy, Debug)]
@@ -66,9 +68,10 @@ impl Patches<'_> {
     }
 
     /// Floats that [`FillPatches`] needs for so many blocks of so many pixels: of `out` and of `staging`.
-    pub fn room(&self, blocks: usize, pixels: usize) -> [usize; 2] {
-        let staged = !self.channels.is_multiple_of(LANES) && self.blocks() > 1;
-        [(blocks * pixels + 1) * LANES, if staged { (pixels * self.blocks() + 1) * LANES } else { 0 }]
+    pub fn room<E: Element, const ACROSS: bool>(&self, blocks: usize, pixels: usize) -> [usize; 2] {
+        let staged = !self.channels.is_multiple_of(LANES) && (self.blocks() > 1 || E::PER_WORD > 1);
+        let words = if ACROSS { blocks * E::words(pixels) } else { E::words(blocks) * pixels };
+        [(words + 1) * LANES, if staged { (pixels * self.blocks() + 1) * LANES } else { 0 }]
     }
 
     /// The runs of pixels in `pixels` that share an output row.
@@ -99,23 +102,24 @@ pub(super) struct Segment {
     pub columns: Range<usize>,
 }
 
-/// Copies the patches of `pixels` (counted over batch, height, width) into `out`, `[block in blocks][pixel][16]`. Values
-/// from outside the image and beyond the depth are 0.
-pub(super) struct FillPatches<'a> {
+/// Copies the patches of `pixels` (counted over batch, height, width) into `out`, `[block in blocks][pixel][16]`, of which words hold
+/// successive values of a patch or, `ACROSS`, successive pixels. Values from outside the image are 0.
+pub(super) struct FillPatches<'a, E, const ACROSS: bool> {
     pub patches: &'a Patches<'a>,
     pub pixels: Range<usize>,
     pub blocks: Range<usize>,
     /// See [`Patches::room`], as for `staging`, which is scratch.
     pub out: &'a mut [f32],
     pub staging: &'a mut [f32],
+    pub element: PhantomData<E>,
 }
 
-impl Kernel for FillPatches<'_> {
+impl<E: Element, const ACROSS: bool> Kernel for FillPatches<'_, E, ACROSS> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
         let count = self.pixels.len();
-        let [out, staging] = self.patches.room(self.blocks.len(), count);
+        let [out, staging] = self.patches.room::<E, ACROSS>(self.blocks.len(), count);
         assert!(self.out.len() >= out && self.staging.len() >= staging, "patches do not fit");
         if self.patches.channels.is_multiple_of(LANES) {
             self.copy_vectors::<V>(count);
@@ -125,7 +129,21 @@ impl Kernel for FillPatches<'_> {
     }
 }
 
-impl FillPatches<'_> {
+impl<E: Element, const ACROSS: bool> FillPatches<'_, E, ACROSS> {
+    /// Writes sixteen values of a pixel of the `count`, those of the `slot`-th block, in the order of pixels.
+    #[inline(always)]
+    fn put<V: Lanes>(out: &mut [f32], values: V, slot: usize, pixel: usize, count: usize) {
+        if ACROSS {
+            let at = (slot * E::words(count) + pixel / E::PER_WORD) * LANES;
+            // SAFETY: sixteen words.
+            unsafe { E::store_across(values, pixel, out[at..at + LANES].as_mut_ptr()) };
+        } else {
+            let at = E::along(slot, count * LANES) + pixel * LANES;
+            // SAFETY: as many words as sixteen values have.
+            unsafe { E::store_along(values, out[at..at + LANES / E::PER_WORD].as_mut_ptr()) };
+        }
+    }
+
     /// Channels in whole vectors: a block is sixteen channels of one tap. For every pixel and tap row, the taps inside the image
     /// are one run of the input, read from end to end.
     #[inline(always)]
@@ -136,7 +154,7 @@ impl FillPatches<'_> {
         for segment in self.patches.segments(self.pixels) {
             let ys = y_axis.inside(segment.row);
             for (pixel, column) in segment.columns.clone().enumerate() {
-                let place = (segment.first + pixel) * LANES;
+                let place = segment.first + pixel;
                 let xs = x_axis.inside(column);
                 for ty in self.blocks.start / per_row..self.blocks.end.div_ceil(per_row) {
                     // The blocks of this tap row, and those of them with values.
@@ -144,21 +162,20 @@ impl FillPatches<'_> {
                     let first = (ty * per_row + xs.start * per_tap).clamp(row.start, row.end);
                     let end = (ty * per_row + xs.end * per_tap).clamp(first, row.end);
                     let (first, end) = if ys.contains(&ty) { (first, end) } else { (row.start, row.start) };
-                    let mut to = self.out[(row.start - self.blocks.start) * count * LANES..].chunks_mut(count * LANES);
-                    for to in to.by_ref().take(first - row.start) {
-                        V::splat(0.0).store_slice(&mut to[place..place + LANES]);
+                    for block in row.start..first {
+                        Self::put(self.out, V::splat(0.0), block - self.blocks.start, place, count);
                     }
                     if first < end {
                         let source = (segment.image * y_axis.len + y_axis.at(segment.row, ty)) * x_axis.len;
                         let source = (source + x_axis.at(column, xs.start)) * channels;
                         let source = source + (first - ty * per_row) * LANES - xs.start * channels;
                         let (from, _) = x[source..source + (end - first) * LANES].as_chunks::<LANES>();
-                        for (from, to) in from.iter().zip(to.by_ref()) {
-                            V::load(from).store_slice(&mut to[place..place + LANES]);
+                        for (block, from) in (first..end).zip(from) {
+                            Self::put(self.out, V::load(from), block - self.blocks.start, place, count);
                         }
                     }
-                    for to in to.take(row.end - end) {
-                        V::splat(0.0).store_slice(&mut to[place..place + LANES]);
+                    for block in end..row.end {
+                        Self::put(self.out, V::splat(0.0), block - self.blocks.start, place, count);
                     }
                 }
             }
@@ -167,12 +184,14 @@ impl FillPatches<'_> {
 
     /// Any number of channels: for every tap row, the taps and channels inside the image are one run of the input. Patches
     /// are put together one after the other, `[pixel][block][16]`, in runs of whole vectors: what a run writes too much, the
-    /// next run or patch writes again. Lanes beyond the depth keep what they hold; nobody reads them.
+    /// next run or patch writes again. Whole values beyond the depth keep what they hold, nobody reads them; a word of two may be read
+    /// for the other, so those become 0.
     #[inline(always)]
     fn copy_runs<V: Lanes>(self, count: usize) {
         let Patches { x, channels, y_axis, x_axis } = *self.patches;
         let (row_len, blocks) = (x_axis.taps * channels, self.patches.blocks());
-        let staging = if blocks == 1 { &mut *self.out } else { &mut *self.staging };
+        let in_place = blocks == 1 && E::PER_WORD == 1;
+        let staging = if in_place { &mut *self.out } else { &mut *self.staging };
         for segment in self.patches.segments(self.pixels) {
             let ys = y_axis.inside(segment.row);
             let image_row = segment.image * y_axis.len;
@@ -201,13 +220,14 @@ impl FillPatches<'_> {
                 }
             }
         }
-        if blocks == 1 {
+        if in_place {
             return;
         }
+        let depth = self.patches.depth();
         for (slot, block) in self.blocks.enumerate() {
-            let (to, _) = self.out[slot * count * LANES..(slot + 1) * count * LANES].as_chunks_mut::<LANES>();
-            for (to, patch) in to.iter_mut().zip(self.staging.chunks(blocks * LANES)) {
-                V::load_slice(&patch[block * LANES..(block + 1) * LANES]).store(to);
+            let end = if E::PER_WORD > 1 { depth.min((block + 1) * LANES) } else { (block + 1) * LANES };
+            for (pixel, patch) in self.staging.chunks(blocks * LANES).take(count).enumerate() {
+                Self::put(self.out, V::load_slice(&patch[block * LANES..end]), slot, pixel, count);
             }
         }
     }

@@ -148,7 +148,7 @@ impl Clusterfit {
         let views = folder.config().plain_view(&cx.plan.data, cx.plan.evaluation_batching())?;
         let loader = EvalLoader::new(cx.dataset.clone(), views, None)?;
         let (mut features, mut indices) = (Vec::new(), Vec::new());
-        embed::for_each_batch(&branch, loader, Wanted::default(), |batch| {
+        embed::for_each_batch(&branch, cx.plan.train.precision, loader, Wanted::default(), |batch| {
             features.extend(batch.h);
             indices.extend(batch.indices);
             (cx.progress)("features of the source", indices.len(), cx.dataset.len());

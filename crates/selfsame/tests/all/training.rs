@@ -191,6 +191,29 @@ pub fn every_method_resumes_bit_by_bit() {
     }
 }
 
+#[test]
+fn rounded_products_resume_bit_by_bit_for_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let vit: Vec<&str> = VIT.iter().copied().chain(["method=simclr"]).collect();
+    for (name, own) in [("resnet", &["chunk_size=3"][..]), ("vit", &vit)] {
+        let rounded = [own, &["train.precision=bf16"]].concat();
+        resumes(folder.path(), name, &rounded);
+        let encoders = ["1", "3"].map(|threads| {
+            let threads = format!("threads={threads}");
+            let (plan, dataset) =
+                plan(folder.path(), &format!("{name}-{threads}"), &[&rounded[..], &[&threads]].concat());
+            train(&plan, &dataset);
+            (losses(&plan), encoder(&plan))
+        });
+        assert!(encoders[0] == encoders[1], "{name}");
+        let (whole, dataset) = plan(folder.path(), &format!("{name}-f32"), own);
+        train(&whole, &dataset);
+        let first = |losses: &[(u64, String, String)]| losses[0].1.parse::<f64>().unwrap();
+        let [whole, rounded] = [first(&losses(&whole)), first(&encoders[0].0)];
+        assert!(whole != rounded && (whole - rounded).abs() < 0.02 * whole, "{name}: {whole} {rounded}");
+    }
+}
+
 /// Trains twice: in one go, and stopped every few steps, by chance.
 fn resumes(folder: &Path, name: &str, more: &[&str]) {
     let (whole, dataset) = plan(folder, &format!("{name}-whole"), more);

@@ -18,7 +18,11 @@
 //! Planes are a vector apart beyond their size: at a power-of-two distance, the same place in all planes shares one set of the
 //! L1 cache.
 
+mod axis;
+mod gradient;
 mod transform;
+
+pub(super) use gradient::weight_grad;
 
 use super::{ConvShape, Epilogue, moments::SUMS};
 use crate::{
@@ -27,10 +31,11 @@ use crate::{
     lanes::LANES,
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
+    precision::Element,
 };
 use rayon::prelude::*;
-use std::ops::Range;
-use transform::{Finish, FromPoints, PointsToWeights, Tiling, ToPoints, WeightsToPoints};
+use std::{marker::PhantomData, ops::Range};
+use transform::{Finish, FromPoints, Tiling, ToPoints, WeightsToPoints};
 
 /// Floats of the points of a block of tiles, input and output: a third of a 1 MiB L2, beside the weights' points.
 const BLOCK_FLOATS: usize = 80 << 10;
@@ -57,7 +62,8 @@ enum Partition {
 }
 
 /// A forward convolution, or one that is an input gradient.
-struct Shape<const M: usize> {
+struct Shape<E, const M: usize> {
+    element: PhantomData<E>,
     batch: usize,
     /// The input map and its windows.
     input: Tiling,
@@ -65,7 +71,7 @@ struct Shape<const M: usize> {
     output: Tiling,
 }
 
-impl<const M: usize> Shape<M> {
+impl<E: Element, const M: usize> Shape<E, M> {
     /// Points per tile.
     const POINTS: usize = (M + 2) * (M + 2);
 
@@ -73,7 +79,7 @@ impl<const M: usize> Shape<M> {
         let (rows, columns) = (output[0].div_ceil(M), output[1].div_ceil(M));
         let tiling =
             |[height, width, channels]: [usize; 3], padding| Tiling { height, width, channels, rows, columns, padding };
-        Shape { batch, input: tiling(input, padding), output: tiling(output, 0) }
+        Shape { element: PhantomData, batch, input: tiling(input, padding), output: tiling(output, 0) }
     }
 
     fn forward(conv: &ConvShape) -> Self {
@@ -90,7 +96,7 @@ impl<const M: usize> Shape<M> {
         self.batch * self.output.rows * self.output.columns
     }
 
-    /// Floats of one plane of `count` rows of `channels` channels.
+    /// Floats of one plane of `count` rows of `channels` floats.
     fn plane(count: usize, channels: usize) -> usize {
         count * channels.next_multiple_of(LANES) + LANES
     }
@@ -98,9 +104,9 @@ impl<const M: usize> Shape<M> {
     /// The partition of a forward pass; `tile_rows` is a good divisor of numbers of tiles.
     fn partition(&self, tile_rows: usize) -> Partition {
         if self.input.channels.max(self.output.channels) < 256 {
-            self.by_tiles(BLOCK_FLOATS, tile_rows)
+            self.by_tiles(BLOCK_FLOATS, self.words_of_tile(), tile_rows)
         } else if self.tiles() >= self.input.channels {
-            self.by_points(BATCH_FLOATS, tile_rows)
+            self.by_points(BATCH_FLOATS, self.words_of_tile(), tile_rows)
         } else {
             Partition::Channels
         }
@@ -110,28 +116,34 @@ impl<const M: usize> Shape<M> {
     fn gradient_partition(&self) -> Partition {
         let products = self.input.channels * self.output.channels;
         if products <= SMALL_GRADIENT {
-            self.by_tiles(GRADIENT_BLOCK_FLOATS, 1)
+            self.by_tiles(GRADIENT_BLOCK_FLOATS, self.words_of_gradient(), 1)
         } else if self.tiles() >= self.input.channels {
             // The gradient's points are read and written once per part of the tiles, which so has twice as many.
-            self.by_points((2 * Self::POINTS * products).min(BATCH_FLOATS), 1)
+            self.by_points((2 * Self::POINTS * products).min(BATCH_FLOATS), self.words_of_gradient(), 1)
         } else {
             Partition::Channels
         }
     }
 
-    /// Points of one tile, input and output.
-    fn points_per_tile(&self) -> usize {
-        let [input, output] = [&self.input, &self.output].map(|map| map.channels.next_multiple_of(LANES));
-        Self::POINTS * (input + output)
+    /// Words of the points of one tile, input and output: successive channels of the input, sums of the output.
+    fn words_of_tile(&self) -> usize {
+        let (input, output) = (E::words(self.input.channels), self.output.channels);
+        Self::POINTS * (input.next_multiple_of(LANES) + output.next_multiple_of(LANES))
     }
 
-    fn by_tiles(&self, floats: usize, divisor: usize) -> Partition {
-        Partition::Tiles((floats / self.points_per_tile() / divisor).max(1) * divisor)
+    /// The same for a weight gradient: successive tiles.
+    fn words_of_gradient(&self) -> usize {
+        let [input, output] = [&self.input, &self.output].map(|map| map.channels.next_multiple_of(LANES));
+        E::words(Self::POINTS * (input + output))
+    }
+
+    fn by_tiles(&self, floats: usize, words: usize, divisor: usize) -> Partition {
+        Partition::Tiles((floats / words / divisor).max(1) * divisor)
     }
 
     /// Parts of equal size.
-    fn by_points(&self, floats: usize, divisor: usize) -> Partition {
-        let parts = (self.tiles() * self.points_per_tile()).div_ceil(floats);
+    fn by_points(&self, floats: usize, words: usize, divisor: usize) -> Partition {
+        let parts = (self.tiles() * words).div_ceil(floats);
         Partition::Points(self.tiles().div_ceil(parts).next_multiple_of(divisor))
     }
 }
@@ -140,7 +152,7 @@ fn block(index: usize, size: usize, total: usize) -> Range<usize> {
     index * size..total.min((index + 1) * size)
 }
 
-pub(super) fn forward<const M: usize>(
+pub(super) fn forward<E: Element, const M: usize>(
     isa: Isa,
     conv: &ConvShape,
     x: &[f32],
@@ -148,12 +160,13 @@ pub(super) fn forward<const M: usize>(
     y: &mut [f32],
     epilogue: Epilogue,
 ) {
-    let run = Forward { isa, micro: Micro::pixels(isa), shape: Shape::<M>::forward(conv), x, w, rotated: false };
+    let run =
+        Forward::<E, M> { isa, micro: Micro::pixels::<E>(isa), shape: Shape::forward(conv), x, w, rotated: false };
     // SAFETY: tasks write tiles or channels of their own.
     run.run(unsafe { Disjoint::new(y) }, false, epilogue);
 }
 
-pub(super) fn input_grad<const M: usize>(
+pub(super) fn input_grad<E: Element, const M: usize>(
     isa: Isa,
     conv: &ConvShape,
     dy: &[f32],
@@ -161,23 +174,24 @@ pub(super) fn input_grad<const M: usize>(
     dx: &mut [f32],
     accumulate: bool,
 ) {
-    let run = Forward { isa, micro: Micro::pixels(isa), shape: Shape::<M>::input_grad(conv), x: dy, w, rotated: true };
+    let (micro, shape) = (Micro::pixels::<E>(isa), Shape::input_grad(conv));
+    let run = Forward::<E, M> { isa, micro, shape, x: dy, w, rotated: true };
     // SAFETY: tasks write tiles or channels of their own.
     run.run(unsafe { Disjoint::new(dx) }, accumulate, Epilogue::None);
 }
 
 /// Operands of a forward pass.
-struct Forward<'a, const M: usize> {
+struct Forward<'a, E, const M: usize> {
     isa: Isa,
     micro: Micro,
-    shape: Shape<M>,
+    shape: Shape<E, M>,
     x: &'a [f32],
     w: &'a [f32],
     /// Whether the weights are to be rotated and transposed.
     rotated: bool,
 }
 
-impl<const M: usize> Forward<'_, M> {
+impl<E: Element, const M: usize> Forward<'_, E, M> {
     fn run(&self, y: Disjoint, accumulate: bool, epilogue: Epilogue) {
         let output = &self.shape.output;
         let tiles = self.shape.tiles();
@@ -220,14 +234,15 @@ impl<const M: usize> Forward<'_, M> {
         let Shape { input, output, .. } = &self.shape;
         let tiles = self.shape.tiles();
         let u = self.all_weights();
-        let planes = [Shape::<M>::plane(size, input.channels), Shape::<M>::plane(size, output.channels)];
+        let planes =
+            [Shape::<E, M>::plane(size, E::words(input.channels)), Shape::<E, M>::plane(size, output.channels)];
         (0..tiles.div_ceil(size)).into_par_iter().for_each(|task| {
             let tiles = block(task, size, tiles);
-            scratch(planes.map(|plane| Shape::<M>::POINTS * plane), |[v, m]| {
+            scratch(planes.map(|plane| Shape::<E, M>::POINTS * plane), |[v, m]| {
                 // SAFETY: both are this task's alone.
                 let (v_points, m_points) = unsafe { (Disjoint::new(v), Disjoint::new(m)) };
                 self.transform_input(tiles.clone(), 0, size, v_points, planes[0]);
-                for point in 0..Shape::<M>::POINTS {
+                for point in 0..Shape::<E, M>::POINTS {
                     self.multiply(tiles.len(), size, point, v, planes[0], &u, m_points, planes[1]);
                 }
                 let columns = output.channels.next_multiple_of(LANES);
@@ -241,15 +256,16 @@ impl<const M: usize> Forward<'_, M> {
         let all_tiles = self.shape.tiles();
         let size = size.min(all_tiles);
         let u = self.all_weights();
-        let planes = [Shape::<M>::plane(size, input.channels), Shape::<M>::plane(size, output.channels)];
-        let [mut v, mut m] = planes.map(|plane| Buffer::for_overwrite(Shape::<M>::POINTS * plane));
+        let planes =
+            [Shape::<E, M>::plane(size, E::words(input.channels)), Shape::<E, M>::plane(size, output.channels)];
+        let [mut v, mut m] = planes.map(|plane| Buffer::for_overwrite(Shape::<E, M>::POINTS * plane));
         let columns = output.channels.next_multiple_of(LANES);
         for first in (0..all_tiles).step_by(size) {
             let tiles = first..all_tiles.min(first + size);
             self.transform_all(tiles.clone(), size, &mut v, planes[0]);
             // SAFETY: tasks write the planes of their point.
             let m_points = unsafe { Disjoint::new(&mut m) };
-            (0..Shape::<M>::POINTS).into_par_iter().for_each(|point| {
+            (0..Shape::<E, M>::POINTS).into_par_iter().for_each(|point| {
                 self.multiply(tiles.len(), size, point, &v, planes[0], &u, m_points, planes[1]);
             });
             let records = tiles.len().div_ceil(record);
@@ -269,25 +285,25 @@ impl<const M: usize> Forward<'_, M> {
     fn by_channels(&self, record: usize, y: Disjoint, finish: Finish) {
         let Shape { input, output, .. } = &self.shape;
         let tiles = self.shape.tiles();
-        let v_plane = Shape::<M>::plane(tiles, input.channels);
-        let mut v = Buffer::for_overwrite(Shape::<M>::POINTS * v_plane);
+        let (k, v_plane) = (E::words(input.channels), Shape::<E, M>::plane(tiles, E::words(input.channels)));
+        let mut v = Buffer::for_overwrite(Shape::<E, M>::POINTS * v_plane);
         self.transform_all(0..tiles, tiles, &mut v, v_plane);
         (0..self.micro.panels(output.channels).len()).into_par_iter().for_each(|task| {
             let channels = block(task, self.micro.panel_width(), output.channels);
             let width = channels.len().next_multiple_of(LANES);
-            let (u_plane, m_plane) = (Shape::<M>::plane(input.channels, width), Shape::<M>::plane(tiles, width));
-            scratch([Shape::<M>::POINTS * u_plane, Shape::<M>::POINTS * m_plane], |[u, m]| {
+            let (u_plane, m_plane) = (Shape::<E, M>::plane(k, width), Shape::<E, M>::plane(tiles, width));
+            scratch([Shape::<E, M>::POINTS * u_plane, Shape::<E, M>::POINTS * m_plane], |[u, m]| {
                 // SAFETY: both are this task's alone.
                 let (u_points, m_points) = unsafe { (Disjoint::new(u), Disjoint::new(m)) };
                 for rows in (0..input.channels.div_ceil(LANES)).map(|rows| block(rows, LANES, input.channels)) {
                     self.transform_weights(rows, channels.clone(), u_points, 0, u_plane);
                 }
-                for point in 0..Shape::<M>::POINTS {
+                for point in 0..Shape::<E, M>::POINTS {
                     let product = Product {
                         a: &v[point * v_plane..],
                         a_block: tiles * LANES,
                         b: &u[point * u_plane..],
-                        k: input.channels,
+                        k,
                         c: m_points,
                         start: point * m_plane,
                         rows: RowPlaces::Stride(width),
@@ -317,8 +333,8 @@ impl<const M: usize> Forward<'_, M> {
         m: Disjoint,
         m_plane: usize,
     ) {
-        let (k, channels) = (self.shape.input.channels, self.shape.output.channels.next_multiple_of(LANES));
-        let u_plane = Shape::<M>::plane(k, channels);
+        let (k, channels) = (E::words(self.shape.input.channels), self.shape.output.channels.next_multiple_of(LANES));
+        let u_plane = Shape::<E, M>::plane(k, channels);
         for panel in self.micro.panels(channels) {
             let product = Product {
                 a: &v[point * v_plane..],
@@ -338,13 +354,13 @@ impl<const M: usize> Forward<'_, M> {
     /// All transformed weights, `[point][panel][ci][width]`.
     fn all_weights(&self) -> Buffer {
         let (rows, columns) = (self.shape.input.channels, self.shape.output.channels);
-        let plane = Shape::<M>::plane(rows, columns);
-        let mut u = Buffer::for_overwrite(Shape::<M>::POINTS * plane);
+        let plane = Shape::<E, M>::plane(E::words(rows), columns);
+        let mut u = Buffer::for_overwrite(Shape::<E, M>::POINTS * plane);
         // SAFETY: tasks write their rows.
         let points = unsafe { Disjoint::new(&mut u) };
         (0..rows.div_ceil(LANES)).into_par_iter().for_each(|task| {
             for panel in self.micro.panels(columns) {
-                let start = panel.start * rows;
+                let start = panel.start * E::words(rows);
                 self.transform_weights(block(task, LANES, rows), panel, points, start, plane);
             }
         });
@@ -359,7 +375,7 @@ impl<const M: usize> Forward<'_, M> {
         start: usize,
         plane: usize,
     ) {
-        self.isa.run(WeightsToPoints::<M> {
+        let weights = WeightsToPoints::<E, M> {
             w: self.w,
             rotated: self.rotated,
             all_rows: self.shape.input.channels,
@@ -369,7 +385,9 @@ impl<const M: usize> Forward<'_, M> {
             points,
             start,
             plane,
-        });
+            element: PhantomData,
+        };
+        E::run(self.isa, weights);
     }
 
     fn transform_all(&self, tiles: Range<usize>, capacity: usize, v: &mut [f32], plane: usize) {
@@ -382,7 +400,7 @@ impl<const M: usize> Forward<'_, M> {
     }
 
     fn transform_input(&self, tiles: Range<usize>, slot: usize, capacity: usize, points: Disjoint, plane: usize) {
-        self.isa.run(ToPoints::<M, false> {
+        let windows = ToPoints::<E, M, false, false> {
             map: self.x,
             tiling: self.shape.input,
             tiles,
@@ -391,7 +409,9 @@ impl<const M: usize> Forward<'_, M> {
             panel_width: LANES,
             points,
             plane,
-        });
+            element: PhantomData,
+        };
+        E::run(self.isa, windows);
     }
 
     fn transform_output(
@@ -409,7 +429,7 @@ impl<const M: usize> Forward<'_, M> {
             Finish::Moments(sums, _) => Finish::Moments(sums, record * SUMS * self.shape.output.channels),
             other => other,
         };
-        self.isa.run(FromPoints::<M> {
+        self.isa.run(FromPoints::<E, M> {
             points,
             plane,
             tile_step,
@@ -418,232 +438,7 @@ impl<const M: usize> Forward<'_, M> {
             tiling: self.shape.output,
             map,
             finish,
+            element: PhantomData,
         });
-    }
-}
-
-/// `dw` by `dU[ci, co] = Σ_tiles V[tile, ci] · Z[tile, co]` per point.
-pub(super) fn weight_grad<const M: usize>(isa: Isa, conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let shape = Shape::<M>::forward(conv);
-    let micro = Micro::channels(isa);
-    let partition = shape.gradient_partition();
-    let run = WeightGrad { isa, micro, shape, x, dy };
-    // SAFETY: tasks write rows or columns of their own.
-    let dw = unsafe { Disjoint::new(dw) };
-    match partition {
-        Partition::Tiles(size) => run.by_tiles(size, dw),
-        Partition::Points(size) => run.by_points(size, dw),
-        Partition::Channels => run.by_channels(dw),
-    }
-}
-
-/// Operands of a weight gradient.
-struct WeightGrad<'a, const M: usize> {
-    isa: Isa,
-    micro: Micro,
-    shape: Shape<M>,
-    x: &'a [f32],
-    dy: &'a [f32],
-}
-
-impl<const M: usize> WeightGrad<'_, M> {
-    fn channels(&self) -> (usize, usize) {
-        (self.shape.input.channels, self.shape.output.channels)
-    }
-
-    /// Tasks are fixed chunks of the tiles, each with its own sum, block by block.
-    fn by_tiles(&self, size: usize, dw: Disjoint) {
-        const CHUNKS: usize = 4;
-        let (ci, co) = self.channels();
-        let tiles = self.shape.tiles();
-        let blocks = tiles.div_ceil(size);
-        let chunks = CHUNKS.min(blocks);
-        let (v_plane, z_plane) = (Shape::<M>::plane(size, ci), Shape::<M>::plane(size, co));
-        let du_plane = Shape::<M>::plane(ci, co);
-        let chunk_len = Shape::<M>::POINTS * du_plane;
-        let mut du = Buffer::for_overwrite(chunks * chunk_len);
-        du.par_chunks_mut(chunk_len).enumerate().for_each(|(chunk, du)| {
-            // SAFETY: the sum is this task's alone.
-            let du = unsafe { Disjoint::new(du) };
-            scratch([Shape::<M>::POINTS * v_plane, Shape::<M>::POINTS * z_plane], |[v, z]| {
-                let first = chunk * blocks / chunks;
-                for index in first..(chunk + 1) * blocks / chunks {
-                    let tiles = block(index, size, tiles);
-                    // SAFETY: both are this task's alone.
-                    let (v_points, z_points) = unsafe { (Disjoint::new(v), Disjoint::new(z)) };
-                    self.transform(tiles.clone(), 0, size, v_points, v_plane, z_points, z_plane);
-                    for point in 0..Shape::<M>::POINTS {
-                        self.multiply_point(point, tiles.len(), size, v, z, du, index > first);
-                    }
-                }
-            });
-        });
-        self.transform_back(&du, chunk_len, chunks, dw);
-    }
-
-    /// Tasks are the matmuls, over a part of the tiles at a time.
-    fn by_points(&self, size: usize, dw: Disjoint) {
-        let (ci, co) = self.channels();
-        let tiles = self.shape.tiles();
-        let size = size.min(tiles);
-        let (v_plane, z_plane) = (Shape::<M>::plane(size, ci), Shape::<M>::plane(size, co));
-        let du_plane = Shape::<M>::plane(ci, co);
-        let [mut v, mut z, mut du] =
-            [v_plane, z_plane, du_plane].map(|plane| Buffer::for_overwrite(Shape::<M>::POINTS * plane));
-        for first in (0..tiles).step_by(size) {
-            let tiles = first..tiles.min(first + size);
-            self.transform_all(tiles.clone(), size, &mut v, v_plane, &mut z, z_plane);
-            // SAFETY: tasks write the plane of their point.
-            let du = unsafe { Disjoint::new(&mut du) };
-            (0..Shape::<M>::POINTS).into_par_iter().for_each(|point| {
-                self.multiply_point(point, tiles.len(), size, &v, &z, du, first > 0);
-            });
-        }
-        self.transform_back(&du, du.len(), 1, dw);
-    }
-
-    /// Tasks are panels of output channels, from the transformed tiles to `dw`.
-    fn by_channels(&self, dw: Disjoint) {
-        let (ci, co) = self.channels();
-        let tiles = self.shape.tiles();
-        let (v_plane, z_plane) = (Shape::<M>::plane(tiles, ci), Shape::<M>::plane(tiles, co));
-        let [mut v, mut z] = [v_plane, z_plane].map(|plane| Buffer::for_overwrite(Shape::<M>::POINTS * plane));
-        self.transform_all(0..tiles, tiles, &mut v, v_plane, &mut z, z_plane);
-        (0..self.micro.panels(co).len()).into_par_iter().for_each(|task| {
-            let panel = block(task, self.micro.panel_width(), co);
-            let width = panel.len().next_multiple_of(LANES);
-            let du_plane = Shape::<M>::plane(ci, width);
-            scratch([Shape::<M>::POINTS * du_plane], |[du]| {
-                for point in 0..Shape::<M>::POINTS {
-                    // SAFETY: the sum is this task's alone.
-                    let du = unsafe { Disjoint::new(du) };
-                    let (v, z) = (&v[point * v_plane..], &z[point * z_plane..]);
-                    self.multiply_into(tiles, tiles, v, z, panel.clone(), du, point * du_plane, width, false);
-                }
-                for row in 0..ci {
-                    self.transform_row_back(&du[row * width..], 0, 1, du_plane, dw, row, panel.clone());
-                }
-            });
-        });
-    }
-
-    /// One point's sums for all output channels, from and to the planes of all points.
-    fn multiply_point(
-        &self,
-        point: usize,
-        tiles: usize,
-        capacity: usize,
-        v: &[f32],
-        z: &[f32],
-        du: Disjoint,
-        accumulate: bool,
-    ) {
-        let (ci, co) = self.channels();
-        let v = &v[point * Shape::<M>::plane(capacity, ci)..];
-        let z = &z[point * Shape::<M>::plane(capacity, co)..];
-        let (start, row) = (point * Shape::<M>::plane(ci, co), co.next_multiple_of(LANES));
-        for panel in self.micro.panels(co) {
-            let start = start + panel.start;
-            self.multiply_into(tiles, capacity, v, z, panel, du, start, row, accumulate);
-        }
-    }
-
-    /// One point's sums for a panel of output channels, rows of `du` being `row` floats apart.
-    fn multiply_into(
-        &self,
-        tiles: usize,
-        capacity: usize,
-        v: &[f32],
-        z: &[f32],
-        panel: Range<usize>,
-        du: Disjoint,
-        start: usize,
-        row: usize,
-        accumulate: bool,
-    ) {
-        let product = Product {
-            a: v,
-            a_block: capacity * LANES,
-            b: &z[panel.start * capacity..],
-            k: tiles,
-            c: du,
-            start,
-            rows: RowPlaces::Stride(row),
-            columns: panel.len().next_multiple_of(LANES),
-            accumulate,
-        };
-        self.micro.multiply(self.shape.input.channels, &product);
-    }
-
-    fn transform_all(
-        &self,
-        tiles: Range<usize>,
-        capacity: usize,
-        v: &mut [f32],
-        v_plane: usize,
-        z: &mut [f32],
-        z_plane: usize,
-    ) {
-        // SAFETY: tasks write their tiles.
-        let (v, z) = unsafe { (Disjoint::new(v), Disjoint::new(z)) };
-        (0..tiles.len().div_ceil(TASK_TILES)).into_par_iter().for_each(|task| {
-            let part = block(task, TASK_TILES, tiles.len());
-            let tiles = tiles.start + part.start..tiles.start + part.end;
-            self.transform(tiles, part.start, capacity, v, v_plane, z, z_plane);
-        });
-    }
-
-    fn transform(
-        &self,
-        tiles: Range<usize>,
-        slot: usize,
-        capacity: usize,
-        v: Disjoint,
-        v_plane: usize,
-        z: Disjoint,
-        z_plane: usize,
-    ) {
-        self.isa.run(ToPoints::<M, false> {
-            map: self.x,
-            tiling: self.shape.input,
-            tiles: tiles.clone(),
-            slot,
-            capacity,
-            panel_width: LANES,
-            points: v,
-            plane: v_plane,
-        });
-        self.isa.run(ToPoints::<M, true> {
-            map: self.dy,
-            tiling: self.shape.output,
-            tiles,
-            slot,
-            capacity,
-            panel_width: self.micro.panel_width(),
-            points: z,
-            plane: z_plane,
-        });
-    }
-
-    fn transform_back(&self, du: &[f32], chunk: usize, chunks: usize, dw: Disjoint) {
-        let (ci, co) = self.channels();
-        (0..ci).into_par_iter().for_each(|row| {
-            let from = &du[row * co.next_multiple_of(LANES)..];
-            self.transform_row_back(from, chunk, chunks, Shape::<M>::plane(ci, co), dw, row, 0..co);
-        });
-    }
-
-    fn transform_row_back(
-        &self,
-        points: &[f32],
-        chunk: usize,
-        chunks: usize,
-        plane: usize,
-        dw: Disjoint,
-        row: usize,
-        columns: Range<usize>,
-    ) {
-        let (all_rows, all_columns) = self.channels();
-        self.isa.run(PointsToWeights::<M> { points, chunk, chunks, plane, dw, all_rows, all_columns, row, columns });
     }
 }

@@ -6,23 +6,24 @@
 //! * weight gradient `dw = Gᵀ (Σ_tiles V ⊙ Z) G` with `Z = A dy Aᵀ`.
 //!
 //! Each two-dimensional transform is a one-dimensional one over the rows, then over the columns. M = 4 uses the points
-//! 0, ±1, ±2, ∞, M = 2 the points 0, ±1, ∞ (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015).
+//! 0, ±a, ±b, ∞, M = 2 the points 0, ±1, ∞ (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). For
+//! values as they are, a and b are 1 and 2; see `precision.rs`. `V`, `U` and `Z` are what is rounded.
 //!
-//! Layout: one plane per point; within a plane panels `[panel][tile][width]` of channels, as the micro-kernel reads them.
+//! Layout: one plane per point; within a plane panels `[panel][tile][width]` of channels, as the micro-kernel reads them, in words of
+//! successive channels or, for a sum over tiles, successive tiles.
 
 use super::super::{
     epilogue::Activate,
     moments::{SUMS, about_mean},
     panels::Transpose,
 };
+use super::axis::{POINTS, input_1d, output_1d, output_transposed_1d, weight_1d, weight_transposed_1d};
 use crate::{
     disjoint::Disjoint,
     lanes::{Kernel, LANES, Lanes},
+    precision::{Element, Whole},
 };
-use std::ops::Range;
-
-/// Most points per axis.
-const POINTS: usize = 6;
+use std::{marker::PhantomData, ops::Range};
 
 /// `[f(0), …, f(5)]`, written out: a loop over so large a body would stay a loop, and its arrays in memory.
 macro_rules! points {
@@ -35,92 +36,6 @@ macro_rules! points {
             $value
         }),+]
     };
-}
-
-/// `Bᵀ x`, A values to A.
-#[inline(always)]
-fn input_1d<V: Lanes, const M: usize>(x: [V; POINTS]) -> [V; POINTS] {
-    if M == 4 {
-        let c = V::splat;
-        let (even, odd) = (c(-4.0).mul_add(x[2], x[4]), c(-4.0).mul_add(x[1], x[3]));
-        let (even2, odd2) = (x[4] - x[2], x[3] - x[1]);
-        [
-            c(4.0).mul_add(x[0], c(-5.0).mul_add(x[2], x[4])),
-            even + odd,
-            even - odd,
-            c(2.0).mul_add(odd2, even2),
-            c(-2.0).mul_add(odd2, even2),
-            c(4.0).mul_add(x[1], c(-5.0).mul_add(x[3], x[5])),
-        ]
-    } else {
-        [x[0] - x[2], x[1] + x[2], x[2] - x[1], x[1] - x[3], x[0], x[0]]
-    }
-}
-
-/// `Aᵀ m`, A values to M.
-#[inline(always)]
-fn output_1d<V: Lanes, const M: usize>(m: [V; POINTS]) -> [V; POINTS] {
-    if M == 4 {
-        let c = V::splat;
-        let (sum, difference) = (m[1] + m[2], m[1] - m[2]);
-        let (sum2, difference2) = (m[3] + m[4], m[3] - m[4]);
-        [
-            m[0] + sum + sum2,
-            c(2.0).mul_add(difference2, difference),
-            c(4.0).mul_add(sum2, sum),
-            c(8.0).mul_add(difference2, difference) + m[5],
-            m[0],
-            m[0],
-        ]
-    } else {
-        [m[0] + m[1] + m[2], m[1] - m[2] - m[3], m[0], m[0], m[0], m[0]]
-    }
-}
-
-/// `A y`, M values to A.
-#[inline(always)]
-fn output_transposed_1d<V: Lanes, const M: usize>(y: [V; POINTS]) -> [V; POINTS] {
-    let c = V::splat;
-    if M == 4 {
-        let (even, odd) = (y[0] + y[2], y[1] + y[3]);
-        let (even2, odd2) = (c(4.0).mul_add(y[2], y[0]), c(8.0).mul_add(y[3], c(2.0) * y[1]));
-        [y[0], even + odd, even - odd, even2 + odd2, even2 - odd2, y[3]]
-    } else {
-        [y[0], y[0] + y[1], y[0] - y[1], c(0.0) - y[1], y[0], y[0]]
-    }
-}
-
-/// `G w`, 3 values to A.
-#[inline(always)]
-fn weight_1d<V: Lanes, const M: usize>(w: [V; 3]) -> [V; POINTS] {
-    let c = V::splat;
-    if M == 4 {
-        let (even, odd) = (c(-1.0 / 6.0) * (w[0] + w[2]), c(-1.0 / 6.0) * w[1]);
-        let even2 = c(1.0 / 24.0).mul_add(w[0], c(1.0 / 6.0) * w[2]);
-        let odd2 = c(1.0 / 12.0) * w[1];
-        [c(0.25) * w[0], even + odd, even - odd, even2 + odd2, even2 - odd2, w[2]]
-    } else {
-        let (even, odd) = (c(0.5) * (w[0] + w[2]), c(0.5) * w[1]);
-        [w[0], even + odd, even - odd, w[2], even, even]
-    }
-}
-
-/// `Gᵀ m`, A values to 3.
-#[inline(always)]
-fn weight_transposed_1d<V: Lanes, const M: usize>(m: [V; POINTS]) -> [V; 3] {
-    let c = V::splat;
-    if M == 4 {
-        let (sum, difference) = (m[1] + m[2], m[1] - m[2]);
-        let (sum2, difference2) = (m[3] + m[4], m[3] - m[4]);
-        [
-            c(0.25).mul_add(m[0], c(-1.0 / 6.0).mul_add(sum, c(1.0 / 24.0) * sum2)),
-            c(-1.0 / 6.0).mul_add(difference, c(1.0 / 12.0) * difference2),
-            c(1.0 / 6.0).mul_add(sum2 - sum, m[5]),
-        ]
-    } else {
-        let (sum, difference) = (c(0.5) * (m[1] + m[2]), c(0.5) * (m[1] - m[2]));
-        [m[0] + sum, difference, sum + m[3]]
-    }
 }
 
 /// A batch of maps `[batch, height, width, channels]` and the tiles that cover an output grid over it.
@@ -171,13 +86,15 @@ impl Tiling {
 }
 
 /// Windows of a map to points: `V = Bᵀ x B` of overlapping `A × A` windows or, with `GRADIENT`, `Z = A dy Aᵀ` of `M × M` tiles.
-pub(super) struct ToPoints<'a, const M: usize, const GRADIENT: bool> {
+///
+/// Words hold successive channels or, `ACROSS`, successive tiles.
+pub(super) struct ToPoints<'a, E, const M: usize, const GRADIENT: bool, const ACROSS: bool> {
     /// The map.
     pub map: &'a [f32],
     pub tiling: Tiling,
     /// Tiles to transform.
     pub tiles: Range<usize>,
-    /// Place of the first of them in the panels.
+    /// Place of the first of them in the panels, the first of a word.
     pub slot: usize,
     /// Tiles per panel.
     pub capacity: usize,
@@ -187,9 +104,12 @@ pub(super) struct ToPoints<'a, const M: usize, const GRADIENT: bool> {
     pub points: Disjoint<'a>,
     /// Floats from plane to plane.
     pub plane: usize,
+    pub element: PhantomData<E>,
 }
 
-impl<const M: usize, const GRADIENT: bool> Kernel for ToPoints<'_, M, GRADIENT> {
+impl<E: Element, const M: usize, const GRADIENT: bool, const ACROSS: bool> Kernel
+    for ToPoints<'_, E, M, GRADIENT, ACROSS>
+{
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
@@ -197,7 +117,12 @@ impl<const M: usize, const GRADIENT: bool> Kernel for ToPoints<'_, M, GRADIENT> 
         let size = if GRADIENT { M } else { a };
         let channels = self.tiling.channels;
         assert!(self.slot + self.tiles.len() <= self.capacity, "more tiles than the panels hold");
-        assert!(self.capacity * channels.next_multiple_of(LANES) <= self.plane, "a panel beyond its plane");
+        let needed = match ACROSS {
+            true => E::words(self.capacity) * channels.next_multiple_of(LANES),
+            false => self.capacity * E::words(channels).next_multiple_of(LANES),
+        };
+        assert!(needed <= self.plane && self.slot.is_multiple_of(E::PER_WORD), "a panel beyond its plane");
+        assert!(ACROSS || self.panel_width == LANES, "words of channels of more than one block");
         let images = self.map.len() / (self.tiling.height * self.tiling.width * channels);
         assert!(self.tiles.end <= images * self.tiling.rows * self.tiling.columns, "more tiles than the map has");
         let points = self.points.pointer(0..a * a * self.plane);
@@ -211,15 +136,19 @@ impl<const M: usize, const GRADIENT: bool> Kernel for ToPoints<'_, M, GRADIENT> 
                 let lanes = (channels - first).min(LANES);
                 let panel = first / self.panel_width * self.panel_width;
                 let width = (channels.next_multiple_of(LANES) - panel).min(self.panel_width);
-                let to = points.wrapping_add(panel * self.capacity + slot * width + first - panel);
+                let to = points.wrapping_add(if ACROSS {
+                    panel * E::words(self.capacity) + slot / E::PER_WORD * width + first - panel
+                } else {
+                    E::along(first / LANES, self.capacity * LANES) + slot * LANES
+                });
                 let from = self.map.as_ptr().wrapping_offset(window.start + first as isize);
                 // SAFETY: the window's inside pixels lie in the map (tile bounds asserted) and are all that is read; the
                 // points of this tile and these channels lie in the planes (asserted) and belong to this call.
                 unsafe {
                     if inside && lanes == LANES {
-                        self.transform::<V, true>(from, &window, lanes, to);
+                        self.transform::<V, true>(from, &window, lanes, slot, to);
                     } else {
-                        self.transform::<V, false>(from, &window, lanes, to);
+                        self.transform::<V, false>(from, &window, lanes, slot, to);
                     }
                 }
                 first += LANES;
@@ -228,9 +157,9 @@ impl<const M: usize, const GRADIENT: bool> Kernel for ToPoints<'_, M, GRADIENT> 
     }
 }
 
-impl<const M: usize, const GRADIENT: bool> ToPoints<'_, M, GRADIENT> {
+impl<E: Element, const M: usize, const GRADIENT: bool, const ACROSS: bool> ToPoints<'_, E, M, GRADIENT, ACROSS> {
     /// # Safety
-    /// The `inside` pixels of the window at `from` hold `lanes` channels; `to` holds a vector in every plane. With `FULL`, all
+    /// The `inside` pixels of the window at `from` hold `lanes` channels; `to` holds the words of `slot` in every plane. With `FULL`, all
     /// pixels are inside and `lanes` is 16.
     #[inline(always)]
     unsafe fn transform<V: Lanes, const FULL: bool>(
@@ -238,6 +167,7 @@ impl<const M: usize, const GRADIENT: bool> ToPoints<'_, M, GRADIENT> {
         from: *const f32,
         window: &TileWindow,
         lanes: usize,
+        slot: usize,
         to: *mut f32,
     ) {
         let a = M + 2;
@@ -264,15 +194,16 @@ impl<const M: usize, const GRADIENT: bool> ToPoints<'_, M, GRADIENT> {
         points!(J => if J < a {
             let column = Self::one_dimension(points!(I => rows[I][J]));
             points!(I => if I < a {
-                // SAFETY: `to` holds a vector in every plane.
-                unsafe { column[I].store_ptr(to.wrapping_add((I * a + J) * self.plane)) }
+                let to = to.wrapping_add((I * a + J) * self.plane);
+                // SAFETY: `to` holds the words in every plane.
+                unsafe { if ACROSS { E::store_across(column[I], slot, to) } else { E::store_along(column[I], to) } }
             });
         });
     }
 
     #[inline(always)]
     fn one_dimension<V: Lanes>(x: [V; POINTS]) -> [V; POINTS] {
-        if GRADIENT { output_transposed_1d::<V, M>(x) } else { input_1d::<V, M>(x) }
+        if GRADIENT { output_transposed_1d::<V, E, M>(x) } else { input_1d::<V, E, M>(x) }
     }
 }
 
@@ -290,7 +221,7 @@ pub(super) enum Finish<'a> {
 }
 
 /// Points to output tiles, `y = Aᵀ m A`.
-pub(super) struct FromPoints<'a, const M: usize> {
+pub(super) struct FromPoints<'a, E, const M: usize> {
     /// The planes `[point][tile][column]`, from the first tile on.
     pub points: &'a [f32],
     /// Floats from plane to plane.
@@ -304,9 +235,10 @@ pub(super) struct FromPoints<'a, const M: usize> {
     pub tiling: Tiling,
     pub map: Disjoint<'a>,
     pub finish: Finish<'a>,
+    pub element: PhantomData<E>,
 }
 
-impl<const M: usize> Kernel for FromPoints<'_, M> {
+impl<E: Element, const M: usize> Kernel for FromPoints<'_, E, M> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
@@ -356,7 +288,7 @@ impl<const M: usize> Kernel for FromPoints<'_, M> {
     }
 }
 
-impl<const M: usize> FromPoints<'_, M> {
+impl<E: Element, const M: usize> FromPoints<'_, E, M> {
     /// # Safety
     /// `from` holds a vector in every plane; the inside pixels of the window at `to` hold `lanes` channels from `channel`
     /// on, as do bias and residual with `Finish::Activate`; with `Finish::Moments`, `sums` holds `lanes` channels in each of
@@ -378,7 +310,7 @@ impl<const M: usize> FromPoints<'_, M> {
         let mask = V::mask(lanes);
         let zero = V::splat(0.0);
         let columns = points!(J => if J < a {
-            output_1d::<V, M>(points!(I => if I < a {
+            output_1d::<V, E, M>(points!(I => if I < a {
                 // SAFETY: `from` holds a vector in every plane.
                 unsafe { V::load_ptr(from.wrapping_add((I * a + J) * self.plane)) }
             } else {
@@ -402,7 +334,7 @@ impl<const M: usize> FromPoints<'_, M> {
             if !FULL && i >= window.rows.end {
                 break;
             }
-            let row = output_1d::<V, M>(points!(J => columns[J][i]));
+            let row = output_1d::<V, E, M>(points!(J => columns[J][i]));
             if moments && i == 0 {
                 // SAFETY: `sums` holds these lanes.
                 shift = if first { row[0] } else { unsafe { V::load_masked(sums, mask) } };
@@ -455,8 +387,9 @@ impl<const M: usize> FromPoints<'_, M> {
     }
 }
 
-/// Weights to points, `U = G w Gᵀ`, as panels `[point][panel][row][width]` of which this writes some rows of one panel.
-pub(super) struct WeightsToPoints<'a, const M: usize> {
+/// Weights to points, `U = G w Gᵀ`, as panels `[point][panel][row][width]` of which this writes some rows of one panel; a word holds
+/// successive rows.
+pub(super) struct WeightsToPoints<'a, E, const M: usize> {
     /// `[3, 3, rows, columns]`; with `rotated` `[3, 3, columns, rows]`, read rotated by 180°.
     pub w: &'a [f32],
     pub rotated: bool,
@@ -473,17 +406,20 @@ pub(super) struct WeightsToPoints<'a, const M: usize> {
     pub start: usize,
     /// Floats from plane to plane.
     pub plane: usize,
+    pub element: PhantomData<E>,
 }
 
-impl<const M: usize> Kernel for WeightsToPoints<'_, M> {
+impl<E: Element, const M: usize> Kernel for WeightsToPoints<'_, E, M> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
         let a = M + 2;
         let width = self.columns.len().next_multiple_of(LANES);
         let tap_len = self.all_rows * self.all_columns;
+        let first_row = self.rows.start;
         assert!(self.rows.len() <= LANES && self.rows.end <= self.all_rows, "rows {:?}", self.rows);
-        let end = self.start + (a * a - 1) * self.plane + self.rows.end * width;
+        assert!(first_row.is_multiple_of(E::PER_WORD), "rows from the middle of a word on");
+        let end = self.start + (a * a - 1) * self.plane + E::words(self.rows.end) * width;
         let points = self.points.pointer(self.start..end);
         let mut block = [[[0.0; LANES]; LANES]; 9];
         let mut part = 0;
@@ -493,13 +429,15 @@ impl<const M: usize> Kernel for WeightsToPoints<'_, M> {
             if self.rotated {
                 for tap in 0..9 {
                     let from = &self.w[(8 - tap) * tap_len + first * self.all_rows + self.rows.start..];
-                    Transpose {
+                    Transpose::<Whole> {
                         from,
                         from_stride: self.all_rows,
                         rows: lanes,
                         columns: self.rows.len(),
                         to: block[tap].as_flattened_mut(),
                         to_stride: LANES,
+                        place: 0,
+                        element: PhantomData,
                     }
                     .run::<V>();
                 }
@@ -517,14 +455,15 @@ impl<const M: usize> Kernel for WeightsToPoints<'_, M> {
                             V::load_slice(&self.w[at..at + lanes])
                         };
                     }
-                    rows[i] = weight_1d::<V, M>(taps);
+                    rows[i] = weight_1d::<V, E, M>(taps);
                 }
-                let to = points.wrapping_add((self.rows.start + row) * width + part);
+                let place = first_row + row;
+                let to = points.wrapping_add(place / E::PER_WORD * width + part);
                 for j in 0..a {
-                    let column = weight_1d::<V, M>([rows[0][j], rows[1][j], rows[2][j]]);
+                    let column = weight_1d::<V, E, M>([rows[0][j], rows[1][j], rows[2][j]]);
                     for i in 0..a {
                         // SAFETY: the row lies in every plane (asserted) and belongs to this call.
-                        unsafe { column[i].store_ptr(to.wrapping_add((i * a + j) * self.plane)) };
+                        unsafe { E::store_across(column[i], place, to.wrapping_add((i * a + j) * self.plane)) };
                     }
                 }
             }
@@ -534,7 +473,7 @@ impl<const M: usize> Kernel for WeightsToPoints<'_, M> {
 }
 
 /// Points to weight gradient, `dw = Gᵀ m G`, for one row of `dw`, summing the partial sums of chunks in their order.
-pub(super) struct PointsToWeights<'a, const M: usize> {
+pub(super) struct PointsToWeights<'a, E, const M: usize> {
     /// Partial sums, `[chunk][point][row][column]`, the first at this row.
     pub points: &'a [f32],
     /// Floats from chunk to chunk, and their number.
@@ -549,9 +488,10 @@ pub(super) struct PointsToWeights<'a, const M: usize> {
     /// The row, and the columns of it that the points are.
     pub row: usize,
     pub columns: Range<usize>,
+    pub element: PhantomData<E>,
 }
 
-impl<const M: usize> Kernel for PointsToWeights<'_, M> {
+impl<E: Element, const M: usize> Kernel for PointsToWeights<'_, E, M> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
@@ -575,14 +515,14 @@ impl<const M: usize> Kernel for PointsToWeights<'_, M> {
                         values[i] = values[i] + unsafe { V::load_ptr(from.as_ptr()) };
                     }
                 }
-                columns[j] = weight_transposed_1d::<V, M>(values);
+                columns[j] = weight_transposed_1d::<V, E, M>(values);
             }
             for i in 0..3 {
                 let mut row = [V::splat(0.0); POINTS];
                 for j in 0..a {
                     row[j] = columns[j][i];
                 }
-                let row = weight_transposed_1d::<V, M>(row);
+                let row = weight_transposed_1d::<V, E, M>(row);
                 for j in 0..3 {
                     let at = (i * 3 + j) * tap_len + self.row * self.all_columns + self.columns.start + part;
                     // SAFETY: the row lies in `dw` (asserted) and belongs to this call.

@@ -22,15 +22,21 @@ pub fn matrix_product(a: FlexTensor, b: FlexTensor) -> FlexTensor {
 
 /// `a · b`.
 pub fn product(a: Matrix, b: Matrix) -> FlexTensor {
-    let shape = Shape::from([a.shape()[0], b.shape()[1]]);
-    product_as(a, b, shape)
+    let mut y = Buffer::for_overwrite(a.shape()[0] * b.shape()[1]);
+    matmul::matmul(a, b, &mut y);
+    pooled::tensor(y, [a.shape()[0], b.shape()[1]])
 }
 
-/// `a · b`, with its elements in this shape.
-fn product_as(a: Matrix, b: Matrix, shape: Shape) -> FlexTensor {
+/// `a · b` in a layer, with its elements in this shape.
+fn layer_product(a: Matrix, b: Matrix, shape: Shape) -> FlexTensor {
     let mut y = Buffer::for_overwrite(shape.num_elements());
-    matmul::matmul(a, b, &mut y);
+    linear::product(a, b, &mut y);
     pooled::tensor(y, shape)
+}
+
+/// The gradient of the weight of `x · weight` from that of the product.
+fn weight_gradient(x: &FlexTensor, dy: &FlexTensor) -> FlexTensor {
+    layer_product(rows(x).transposed(), rows(dy), Shape::from([channels(x), channels(dy)]))
 }
 
 pub fn matrix_products(a: FlexTensor, b: FlexTensor) -> FlexTensor {
@@ -187,8 +193,8 @@ struct LinearBackward;
 
 /// Gradients of input, weight and bias.
 fn linear_backward(x: &FlexTensor, weight: &FlexTensor, dy: &FlexTensor) -> [FlexTensor; 3] {
-    let dx = product_as(rows(dy), rows(weight).transposed(), x.shape());
-    [dx, product(rows(x).transposed(), rows(dy)), column_sums(dy)]
+    let dx = layer_product(rows(dy), rows(weight).transposed(), x.shape());
+    [dx, weight_gradient(x, dy), column_sums(dy)]
 }
 
 impl Backward<Flex, 3> for LinearBackward {
@@ -226,7 +232,7 @@ struct MlpBackward;
 /// Gradients of input, weights and biases.
 fn mlp_backward(state: MlpState, dy: &FlexTensor) -> [FlexTensor; 5] {
     let MlpState { x, w1, w2, hidden, slope } = state;
-    let dw2 = product(rows(&hidden).transposed(), rows(dy));
+    let dw2 = weight_gradient(&hidden, dy);
     let shape = hidden.shape();
     drop(hidden);
     let mut du = Buffer::for_overwrite(slope.len());

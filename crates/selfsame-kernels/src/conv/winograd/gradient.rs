@@ -1,0 +1,265 @@
+//! The weight gradient by Winograd: `dU[ci, co] = Σ_tiles V[tile, ci] · Z[tile, co]` per point, then transformed back.
+
+use super::{
+    Partition, Shape, TASK_TILES, block,
+    transform::{PointsToWeights, ToPoints},
+};
+use crate::{
+    Isa,
+    conv::ConvShape,
+    disjoint::Disjoint,
+    lanes::LANES,
+    memory::{Buffer, scratch},
+    micro::{Micro, Product, RowPlaces},
+    precision::Element,
+};
+use rayon::prelude::*;
+use std::{marker::PhantomData, ops::Range};
+
+/// `dw` by `dU[ci, co] = Σ_tiles V[tile, ci] · Z[tile, co]` per point.
+pub(in super::super) fn weight_grad<E: Element, const M: usize>(
+    isa: Isa,
+    conv: &ConvShape,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
+    let shape = Shape::<E, M>::forward(conv);
+    let micro = Micro::channels::<E>(isa);
+    let partition = shape.gradient_partition();
+    let run = WeightGrad { isa, micro, shape, x, dy };
+    // SAFETY: tasks write rows or columns of their own.
+    let dw = unsafe { Disjoint::new(dw) };
+    match partition {
+        Partition::Tiles(size) => run.by_tiles(size, dw),
+        Partition::Points(size) => run.by_points(size, dw),
+        Partition::Channels => run.by_channels(dw),
+    }
+}
+
+/// Operands of a weight gradient.
+struct WeightGrad<'a, E, const M: usize> {
+    isa: Isa,
+    micro: Micro,
+    shape: Shape<E, M>,
+    x: &'a [f32],
+    dy: &'a [f32],
+}
+
+impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
+    fn channels(&self) -> (usize, usize) {
+        (self.shape.input.channels, self.shape.output.channels)
+    }
+
+    /// Tasks are fixed chunks of the tiles, each with its own sum, block by block.
+    fn by_tiles(&self, size: usize, dw: Disjoint) {
+        const CHUNKS: usize = 4;
+        let (ci, co) = self.channels();
+        let tiles = self.shape.tiles();
+        let blocks = tiles.div_ceil(size);
+        let chunks = CHUNKS.min(blocks);
+        let (v_plane, z_plane) = (Shape::<E, M>::plane(E::words(size), ci), Shape::<E, M>::plane(E::words(size), co));
+        let du_plane = Shape::<E, M>::plane(ci, co);
+        let chunk_len = Shape::<E, M>::POINTS * du_plane;
+        let mut du = Buffer::for_overwrite(chunks * chunk_len);
+        du.par_chunks_mut(chunk_len).enumerate().for_each(|(chunk, du)| {
+            // SAFETY: the sum is this task's alone.
+            let du = unsafe { Disjoint::new(du) };
+            scratch([Shape::<E, M>::POINTS * v_plane, Shape::<E, M>::POINTS * z_plane], |[v, z]| {
+                let first = chunk * blocks / chunks;
+                for index in first..(chunk + 1) * blocks / chunks {
+                    let tiles = block(index, size, tiles);
+                    // SAFETY: both are this task's alone.
+                    let (v_points, z_points) = unsafe { (Disjoint::new(v), Disjoint::new(z)) };
+                    self.transform(tiles.clone(), 0, size, v_points, v_plane, z_points, z_plane);
+                    for point in 0..Shape::<E, M>::POINTS {
+                        self.multiply_point(point, tiles.len(), size, v, z, du, index > first);
+                    }
+                }
+            });
+        });
+        self.transform_back(&du, chunk_len, chunks, dw);
+    }
+
+    /// Tasks are the matmuls, over a part of the tiles at a time.
+    fn by_points(&self, size: usize, dw: Disjoint) {
+        let (ci, co) = self.channels();
+        let tiles = self.shape.tiles();
+        let size = size.min(tiles);
+        let (v_plane, z_plane) = (Shape::<E, M>::plane(E::words(size), ci), Shape::<E, M>::plane(E::words(size), co));
+        let du_plane = Shape::<E, M>::plane(ci, co);
+        let [mut v, mut z, mut du] =
+            [v_plane, z_plane, du_plane].map(|plane| Buffer::for_overwrite(Shape::<E, M>::POINTS * plane));
+        for first in (0..tiles).step_by(size) {
+            let tiles = first..tiles.min(first + size);
+            self.transform_all(tiles.clone(), size, &mut v, v_plane, &mut z, z_plane);
+            // SAFETY: tasks write the plane of their point.
+            let du = unsafe { Disjoint::new(&mut du) };
+            (0..Shape::<E, M>::POINTS).into_par_iter().for_each(|point| {
+                self.multiply_point(point, tiles.len(), size, &v, &z, du, first > 0);
+            });
+        }
+        self.transform_back(&du, du.len(), 1, dw);
+    }
+
+    /// Tasks are panels of output channels, from the transformed tiles to `dw`.
+    fn by_channels(&self, dw: Disjoint) {
+        let (ci, co) = self.channels();
+        let tiles = self.shape.tiles();
+        let (v_plane, z_plane) = (Shape::<E, M>::plane(E::words(tiles), ci), Shape::<E, M>::plane(E::words(tiles), co));
+        let [mut v, mut z] = [v_plane, z_plane].map(|plane| Buffer::for_overwrite(Shape::<E, M>::POINTS * plane));
+        self.transform_all(0..tiles, tiles, &mut v, v_plane, &mut z, z_plane);
+        (0..self.micro.panels(co).len()).into_par_iter().for_each(|task| {
+            let panel = block(task, self.micro.panel_width(), co);
+            let width = panel.len().next_multiple_of(LANES);
+            let du_plane = Shape::<E, M>::plane(ci, width);
+            scratch([Shape::<E, M>::POINTS * du_plane], |[du]| {
+                for point in 0..Shape::<E, M>::POINTS {
+                    // SAFETY: the sum is this task's alone.
+                    let du = unsafe { Disjoint::new(du) };
+                    let (v, z) = (&v[point * v_plane..], &z[point * z_plane..]);
+                    self.multiply_into(tiles, tiles, v, z, panel.clone(), du, point * du_plane, width, false);
+                }
+                for row in 0..ci {
+                    self.transform_row_back(&du[row * width..], 0, 1, du_plane, dw, row, panel.clone());
+                }
+            });
+        });
+    }
+
+    /// One point's sums for all output channels, from and to the planes of all points.
+    fn multiply_point(
+        &self,
+        point: usize,
+        tiles: usize,
+        capacity: usize,
+        v: &[f32],
+        z: &[f32],
+        du: Disjoint,
+        accumulate: bool,
+    ) {
+        let (ci, co) = self.channels();
+        let v = &v[point * Shape::<E, M>::plane(E::words(capacity), ci)..];
+        let z = &z[point * Shape::<E, M>::plane(E::words(capacity), co)..];
+        let (start, row) = (point * Shape::<E, M>::plane(ci, co), co.next_multiple_of(LANES));
+        for panel in self.micro.panels(co) {
+            let start = start + panel.start;
+            self.multiply_into(tiles, capacity, v, z, panel, du, start, row, accumulate);
+        }
+    }
+
+    /// One point's sums for a panel of output channels, rows of `du` being `row` floats apart.
+    fn multiply_into(
+        &self,
+        tiles: usize,
+        capacity: usize,
+        v: &[f32],
+        z: &[f32],
+        panel: Range<usize>,
+        du: Disjoint,
+        start: usize,
+        row: usize,
+        accumulate: bool,
+    ) {
+        let product = Product {
+            a: v,
+            a_block: E::words(capacity) * LANES,
+            b: &z[panel.start * E::words(capacity)..],
+            k: E::words(tiles),
+            c: du,
+            start,
+            rows: RowPlaces::Stride(row),
+            columns: panel.len().next_multiple_of(LANES),
+            accumulate,
+        };
+        self.micro.multiply(self.shape.input.channels, &product);
+    }
+
+    fn transform_all(
+        &self,
+        tiles: Range<usize>,
+        capacity: usize,
+        v: &mut [f32],
+        v_plane: usize,
+        z: &mut [f32],
+        z_plane: usize,
+    ) {
+        // SAFETY: tasks write their tiles.
+        let (v, z) = unsafe { (Disjoint::new(v), Disjoint::new(z)) };
+        (0..tiles.len().div_ceil(TASK_TILES)).into_par_iter().for_each(|task| {
+            let part = block(task, TASK_TILES, tiles.len());
+            let tiles = tiles.start + part.start..tiles.start + part.end;
+            self.transform(tiles, part.start, capacity, v, v_plane, z, z_plane);
+        });
+    }
+
+    fn transform(
+        &self,
+        tiles: Range<usize>,
+        slot: usize,
+        capacity: usize,
+        v: Disjoint,
+        v_plane: usize,
+        z: Disjoint,
+        z_plane: usize,
+    ) {
+        let windows = ToPoints::<E, M, false, true> {
+            map: self.x,
+            tiling: self.shape.input,
+            tiles: tiles.clone(),
+            slot,
+            capacity,
+            panel_width: LANES,
+            points: v,
+            plane: v_plane,
+            element: PhantomData,
+        };
+        E::run(self.isa, windows);
+        let gradients = ToPoints::<E, M, true, true> {
+            map: self.dy,
+            tiling: self.shape.output,
+            tiles,
+            slot,
+            capacity,
+            panel_width: self.micro.panel_width(),
+            points: z,
+            plane: z_plane,
+            element: PhantomData,
+        };
+        E::run(self.isa, gradients);
+    }
+
+    fn transform_back(&self, du: &[f32], chunk: usize, chunks: usize, dw: Disjoint) {
+        let (ci, co) = self.channels();
+        (0..ci).into_par_iter().for_each(|row| {
+            let from = &du[row * co.next_multiple_of(LANES)..];
+            self.transform_row_back(from, chunk, chunks, Shape::<E, M>::plane(ci, co), dw, row, 0..co);
+        });
+    }
+
+    fn transform_row_back(
+        &self,
+        points: &[f32],
+        chunk: usize,
+        chunks: usize,
+        plane: usize,
+        dw: Disjoint,
+        row: usize,
+        columns: Range<usize>,
+    ) {
+        let (all_rows, all_columns) = self.channels();
+        let element = PhantomData::<E>;
+        self.isa.run(PointsToWeights::<E, M> {
+            points,
+            chunk,
+            chunks,
+            plane,
+            dw,
+            all_rows,
+            all_columns,
+            row,
+            columns,
+            element,
+        });
+    }
+}
