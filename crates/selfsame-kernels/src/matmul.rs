@@ -197,9 +197,9 @@ mod tests {
             false => Matrix::new(values, [rows, columns]),
             true => Matrix::new(stored, [columns, rows]).transposed(),
         };
-        // What rounding may do to each sum: 2⁻⁸ of the products' sizes, and a little for rounding twice.
+        // What rounding may do to each sum: 2⁻⁷ of the products' sizes, and a little for rounding both operands.
         let absolute = |values: &[f32]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
-        let bounds: Vec<f64> = direct(&absolute(&a), &absolute(&b), shape).iter().map(|sum| sum / 254.0).collect();
+        let bounds: Vec<f64> = direct(&absolute(&a), &absolute(&b), shape).iter().map(|sum| sum / 127.0).collect();
         let expected = direct(&a, &b, shape);
         on_every_path(|| {
             let a_matrix = matrix(&a, transposes[0], &kept_a, [rows, inner]);

@@ -5,8 +5,8 @@
 //! source over an [`Element`]: a word of `A`, broadcast, meets sixteen words of `B`, and sixteen f32 sums take up the products.
 //! Operands are rounded as they are packed or transformed, to the nearest, ties to even; everything that is not a product stays f32.
 //!
-//! **Error.** Rounding moves an operand by at most 2⁻⁹ of itself, so a sum of products deviates by at most about
-//! `2⁻⁸ Σ|a·b|`, and the sums are f32. Winograd rounds its points instead, whose transforms enlarge that: F(2×2) a
+//! **Error.** Rounding moves an operand by at most 2⁻⁸ of itself, so a sum of products deviates by at most about
+//! `2⁻⁷ Σ|a·b|`, and the sums are f32. Winograd rounds its points instead, whose transforms enlarge that: F(2×2) a
 //! little, F(4×4) several times. Its points 0, ±1, ±2, ∞ would enlarge it by another factor of two against 0, ±√½, ±√2, ∞, which is
 //! why elements choose their points. The bounds that tests hold all shapes to are in `conv/tests.rs`.
 //!
