@@ -4,7 +4,7 @@
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use selfsame_kernels::{
-    Buffer,
+    Buffer, Precision,
     conv::{self, ChannelMoments, ConvShape, Epilogue, Span},
 };
 use std::time::Duration;
@@ -56,12 +56,19 @@ fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &ConvShape) {
     let mut moments = ChannelMoments::new(conv.channels_out);
     let products = dy.len() * conv.y.kernel * conv.x.kernel * conv.channels_in;
     group.throughput(Throughput::Elements(2 * products as u64));
-    group
-        .bench_function("forward", |b| b.iter(|| conv::forward(conv, &x, &w, &mut y, Epilogue::Moments(&mut moments))));
-    if conv.channels_in > 3 {
-        group.bench_function("input_grad", |b| b.iter(|| conv::input_grad(conv, &dy, &w, &mut dx, false)));
+    for (precision, name) in [(Precision::F32, ""), (Precision::Bf16, " bf16")] {
+        group.bench_function(format!("forward{name}"), |b| {
+            b.iter(|| precision.within(|| conv::forward(conv, &x, &w, &mut y, Epilogue::Moments(&mut moments))));
+        });
+        if conv.channels_in > 3 {
+            group.bench_function(format!("input_grad{name}"), |b| {
+                b.iter(|| precision.within(|| conv::input_grad(conv, &dy, &w, &mut dx, false)));
+            });
+        }
+        group.bench_function(format!("weight_grad{name}"), |b| {
+            b.iter(|| precision.within(|| conv::weight_grad(conv, &x, &dy, &mut dw)));
+        });
     }
-    group.bench_function("weight_grad", |b| b.iter(|| conv::weight_grad(conv, &x, &dy, &mut dw)));
 }
 
 fn convolutions(criterion: &mut Criterion) {

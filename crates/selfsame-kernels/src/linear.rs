@@ -32,7 +32,7 @@ pub fn linear(x: Matrix, weight: Matrix, bias: &[f32], residual: Option<&[f32]>,
         assert_eq!(residual.len(), y.len(), "elements of the residual and of the result");
     }
     matmul_then(Precision::active(), x, weight, y, &|block, y| {
-        isa.run(Finish { block, columns, y, what: What::Add { bias, residual } })
+        isa.run(Finish { block, columns, y, what: What::Add { bias, residual } });
     });
 }
 
@@ -63,7 +63,7 @@ pub fn matmul_times(a: Matrix, b: Matrix, factor: &[f32], out: &mut [f32]) {
     let (isa, columns) = (Isa::active(), b.shape()[1]);
     assert_eq!(factor.len(), out.len(), "elements of the factor and of the product");
     matmul_then(Precision::active(), a, b, out, &|block, y| {
-        isa.run(Finish { block, columns, y, what: What::Times { factor } })
+        isa.run(Finish { block, columns, y, what: What::Times { factor } });
     });
 }
 

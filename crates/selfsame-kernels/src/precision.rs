@@ -6,9 +6,10 @@
 //! Operands are rounded as they are packed or transformed, to the nearest, ties to even; everything that is not a product stays f32.
 //!
 //! **Error.** Rounding moves an operand by at most 2⁻⁸ of itself, so a sum of products deviates by at most about
-//! `2⁻⁷ Σ|a·b|`, and the sums are f32. Winograd rounds its points instead, whose transforms enlarge that: F(2×2) a
-//! little, F(4×4) several times. Its points 0, ±1, ±2, ∞ would enlarge it by another factor of two against 0, ±√½, ±√2, ∞, which is
-//! why elements choose their points. The bounds that tests hold all shapes to are in `conv/tests.rs`.
+//! `2⁻⁷ Σ|a·b|`, and the sums are f32. Winograd rounds its points instead, and transforms enlarge that: of
+//! normally distributed operands and 64 channels, results deviate by .3 % of their deviation if computed directly, .4 % with F(2×2), 1.2 %
+//! with F(4×4) and its points at 0, ±√½, ±√2, ∞, where the usual 0, ±1, ±2, ∞ give 2.2 %; so elements choose their points. The bounds
+//! that tests hold all shapes to are in `conv/tests.rs`: of the largest result 1, 2 and 6 %.
 //!
 //! Words lie in f32 memory, whichever they are: moving an f32 never changes its bits.
 
@@ -193,7 +194,8 @@ mod tests {
 
     #[test]
     fn every_instruction_set_rounds_to_the_nearest_and_keeps_what_is_not_finite() {
-        let ties = [1.00390625, 1.01171875, -1.00390625, 0.0, -0.0, 3.0e38, 1.0e-30, 65_535.0];
+        let half = 1.0 / 256.0;
+        let ties = [1.0 + half, 1.0 + 3.0 * half, -1.0 - half, 0.0, -0.0, 3.0e38, 1.0e-30, 65_535.0];
         for isa in Isa::available() {
             for seed in 0..50 {
                 let x: [f32; LANES] = crate::testing::random(LANES, seed).try_into().unwrap();
