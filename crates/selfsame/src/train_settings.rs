@@ -55,7 +55,7 @@ settings! {
         batch_size: usize = 256, Kind::Integer(Range::Within(2.0, 1e6));
         /// samples whose activations are held at once; fewer need less memory
         chunk_size: usize = (derived "train.batch_size", |s| value(s.count("train.batch_size"))), Kind::Integer(Range::Within(1.0, 1e6));
-        /// operands of the products of layers (convolutions, linear, attention), also where the encoder is used: f32, or rounded to bf16 with f32 sums, which processors with bf16 instructions multiply faster; weights, activations, statistics, losses and optimizer are f32
+        /// what operands of the products of layers are rounded to, with f32 sums, in training and wherever the encoder is used; everything else is f32
         precision: Precision = "f32", Kind::Word(Precision::WORDS);
         /// steps between checkpoints, 0: by time alone
         checkpoint_steps: u64 = 0, Kind::COUNT_OR_ZERO, records;
