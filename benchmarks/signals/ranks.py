@@ -4,8 +4,8 @@
     scripts/series.sh data/series
     python3 benchmarks/signals/ranks.py target/release/selfsame data/series runs/ranks [SEEDS]
 
-Hyperparameters are those that `method=NAME` brings; TUNED are the sets that they were looked at on, every other set is reported. All trainings see as many series.
-Runs that are there are not made again. The score is the linear probe's accuracy with all labels on the test part that the series come with.
+Hyperparameters are those that `method=NAME` brings; TUNED are the sets that they were looked at on, every other set is reported. Runs that are there are not made
+again. The score is the linear probe's accuracy with all labels on the test part that the series come with.
 """
 
 import itertools
@@ -16,7 +16,7 @@ import sys
 
 TUNED = ["BasicMotions", "OSULeaf"]
 METHODS = ["simclr", "cpc", "ts2vec", "masked_autoencoder"]
-SEEN = 3000
+EPOCHS = 100
 UNTRAINED = ["raw", "untrained", "random_kernels"]
 
 
@@ -24,8 +24,7 @@ def scores(program, data, out, method, seed):
     run = out / f"{data.name}-{method}-{seed}"
     if not (run / "scores.json").exists():
         train, test = data / "train.ts", data / "test.ts"
-        series = sum(bool(line.strip()) and line[0] not in "#%@" for line in train.open())
-        words = [f"method={method}", f"data={train}", f"seed={seed}", f"epochs={-(-SEEN // series)}", "data.normalize=sample", f"out={run}"]
+        words = [f"method={method}", f"data={train}", f"seed={seed}", f"epochs={EPOCHS}", "data.normalize=sample", f"out={run}"]
         subprocess.run([program, "pretrain", *words], check=True)
         subprocess.run([program, "evaluate", run, f"test={test}"], check=True, stdout=subprocess.DEVNULL)
     found = json.loads((run / "scores.json").read_text())["representations"]
@@ -61,8 +60,7 @@ def wilcoxon(differences):
 def main(program, series, out, seeds=3):
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    # Series of equal length that are others cut or stretched say nothing more.
-    sets = [s for s in sorted(pathlib.Path(series).iterdir()) if not ((s / "train_targets.csv").exists() or s.name.endswith("_eq"))]
+    sets = [s for s in sorted(pathlib.Path(series).iterdir()) if not (s / "train_targets.csv").exists()]
     rows = {}
     for data, seed in itertools.product(sets, range(int(seeds))):
         row = {}
