@@ -17,7 +17,7 @@ import numpy as np
 # Samples of every run, and of those whose larger files are worth their bytes.
 FEW, MANY, VIEWED = 200, 2000, 100
 LARGE_SETS = {"clothes", "units"}
-LARGE = {"good-simclr", "good-barlow", "good-vicreg", "untrained-simclr"}
+LARGE = {"good-simclr", "good-vicreg", "untrained-simclr"}
 LARGE_SHORTCUTS = {
     "clothes-shortcut-background", "clothes-shortcut-gradient", "shapes-shortcut-border",
     "emoji-shortcut-gradient", "faces-shortcut-background", "faces-shortcut-stripes",
@@ -61,7 +61,7 @@ def accuracy(rows, labels):
 def truth(name, of_h, of_untrained, of_chance, of_clean):
     """What became of a run, by its labels alone."""
     kind = name.split("-")[0]
-    if kind in ("good", "narrow"):
+    if kind in ("good", "narrow", "weak"):
         return "good" if of_h > of_untrained - 0.02 else "unclear"
     if kind == "shortcut":
         # Solved instead of the images: hardly more is known of them than before training, and less than of clean ones.

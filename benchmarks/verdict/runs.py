@@ -2,7 +2,7 @@
 
     runs.py SELFSAME DATA RUNS [PART PARTS]     trains those that are not finished; PART of PARTS, to share them out
 
-Every set gets the same fifteen runs of a small network. What a run was meant to be is its name; what it became is decided by
+Every set gets the same sixteen runs of a small network. What a run was meant to be is its name; what it became is decided by
 its labels and its weights (see observe.py), never by the diagnosis.
 """
 
@@ -53,6 +53,7 @@ def runs():
     for of in SETS:
         for name, keys in CLEAN.items():
             yield of, name, "clean", GOOD_VIEWS, BASE | keys
+        yield of, "weak-simclr", "clean", VIEWS["watermark"], BASE | SIMCLR
         for shortcut in SHORTCUTS:
             yield of, f"shortcut-{shortcut}", shortcut, VIEWS[shortcut], BASE | SIMCLR
 

@@ -221,6 +221,10 @@ fn against_shortcut(known: &Training, measured: Option<&Measurements>) -> Vec<St
         "look at nearest neighbors in the report: neighbors that share nothing but the attribute confirm the suspicion"
             .into(),
     );
+    lines.push(
+        "evaluate with a few labels: where the attribute is part of what you look for, an encoder that beats the untrained one is none the worse for it"
+            .into(),
+    );
     lines
 }
 

@@ -237,7 +237,8 @@ pub static RULES: &[Rule] = &[
             side: Side::Above,
             bound: 1.0,
             reason: "most of what the representation says can be read off without knowing what is in the image, and by it the other \
-                     views are found; of small sound encoders it was up to 0.94, with a shortcut 1.04 and more",
+                     views are found; of small sound encoders with strong views it was up to 0.94, with a shortcut 1.04 and more, \
+                     and sound encoders whose views hardly differ pass 1 as well",
             value: trivially_solved,
         }],
     },
