@@ -68,6 +68,7 @@ pub static RECIPES: &[RecipeEntry] = recipes![
     "invariance_only",
     "scarf",
     "vime",
+    "vector_barlow_twins",
     "cpc",
     "ts2vec",
     "signal_masked_autoencoder",

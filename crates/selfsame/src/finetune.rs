@@ -29,7 +29,7 @@ use crate::optim::{GradientMap, Optimizer};
 use crate::plan::Plan;
 use crate::predictor::{self, Head, Meaning};
 use crate::provenance;
-use crate::tensor::layers::{Draws, Linear, Pass, update_running_statistics};
+use crate::tensor::layers::{Draws, Linear, Pass, Still, update_running_statistics};
 use crate::tensor::parameters;
 use crate::tensor::{to_vec, view_to_device};
 use crate::train_settings::TrainSettings;
@@ -315,6 +315,7 @@ impl<'a> Tuner<'a> {
         let mut model = Classifier::new(&plan, branch, self.goal.width, head, &device)?;
         let units = self.goal.units(rows);
         let shares = rates.shares(&model, &model.encoder);
+        let still = Still::of(&model, &|name| shares.contains_key(name));
         let indices = rows.iter().map(|&row| self.rows[row as usize]).collect();
         let labeled = Arc::new(Labeled { dataset: self.tuning.train.clone(), indices });
         let steps_per_epoch = (rows.len() / plan.train.batch_size) as u64;
@@ -327,7 +328,7 @@ impl<'a> Tuner<'a> {
             let group = views.groups.into_iter().next().expect("one view");
             let pixels = group.data.into_iter().next().expect("one view");
             let shown: Vec<u32> = views.indices.iter().map(|&i| rows[i]).collect();
-            let pass = Pass::train(Draws::new(plan.seed, step, &views.indices));
+            let pass = Pass::train(Draws::new(plan.seed, step, &views.indices)).with(&still);
             let h = model.encoder.forward(view_to_device(pixels, group.shape, &device.clone().inner()), &pass);
             let loss = self.goal.loss(model.head.forward(h), &shown, &units, &device);
             let total: f32 = loss.clone().into_scalar();

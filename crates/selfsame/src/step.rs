@@ -12,7 +12,7 @@ use crate::objective::LossTerms;
 use crate::optim::GradientMap;
 use crate::outputs::{Parts, PerSample};
 use crate::progress::Progress;
-use crate::tensor::layers::{BatchStatistics, Draws, Pass};
+use crate::tensor::layers::{BatchStatistics, Draws, Pass, Still};
 use burn::tensor::Tensor;
 use std::ops::Range;
 
@@ -33,11 +33,19 @@ pub struct Step<O> {
     pub statistics: Vec<BatchStatistics>,
 }
 
-/// Loss and gradients of a batch, `chunk_size` samples at a time. The views are on a plain device; `seed` is the plan's.
-pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, progress: Progress) -> Step<M::Outputs> {
+/// Loss and gradients of a batch, `chunk_size` samples at a time. The views are on a plain device; `seed` is the plan's; batch norms that
+/// are `still` stay as they are.
+pub fn step<M: Method>(
+    model: &M,
+    batch: &Batch,
+    chunk_size: usize,
+    seed: u64,
+    progress: Progress,
+    still: &Still,
+) -> Step<M::Outputs> {
     let samples = batch.samples.len();
     if chunk_size >= samples {
-        return whole(model, batch, seed, progress);
+        return whole(model, batch, seed, progress, still);
     }
     let chunks = chunks(samples, chunk_size);
 
@@ -46,7 +54,7 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, p
     let rehearsed: Vec<M::Outputs> = chunks
         .iter()
         .map(|range| {
-            let pass = Pass::rehearse(Draws::new(seed, progress.step, &batch.samples[range.clone()]));
+            let pass = Pass::rehearse(Draws::new(seed, progress.step, &batch.samples[range.clone()])).with(still);
             plain.embed(&batch.slice(range.clone()), &EmbedContext { pass: &pass, progress })
         })
         .collect();
@@ -69,7 +77,7 @@ pub fn step<M: Method>(model: &M, batch: &Batch, chunk_size: usize, seed: u64, p
     // Pass 2: the same chunks with a graph.
     let mut statistics = Vec::new();
     for range in &chunks {
-        let pass = Pass::train(Draws::new(seed, progress.step, &batch.samples[range.clone()]));
+        let pass = Pass::train(Draws::new(seed, progress.step, &batch.samples[range.clone()])).with(still);
         let chunk = model.embed(&batch.slice(range.clone()), &EmbedContext { pass: &pass, progress });
         let surrogate = chunk
             .parts()
@@ -104,8 +112,8 @@ fn joined<O: PerSample>(chunks: &[O]) -> O {
     chunks[0].with(Parts { learned: join(|parts| &parts.learned), constant: join(|parts| &parts.constant) })
 }
 
-fn whole<M: Method>(model: &M, batch: &Batch, seed: u64, progress: Progress) -> Step<M::Outputs> {
-    let pass = Pass::train(Draws::new(seed, progress.step, &batch.samples));
+fn whole<M: Method>(model: &M, batch: &Batch, seed: u64, progress: Progress, still: &Still) -> Step<M::Outputs> {
+    let pass = Pass::train(Draws::new(seed, progress.step, &batch.samples)).with(still);
     let outputs = model.embed(batch, &EmbedContext { pass: &pass, progress });
     let loss = model.objective(&outputs);
     let mut gradients = GradientMap::default();
@@ -153,7 +161,7 @@ mod tests {
     fn run<M: Method>(plan: &Plan, batch: usize, chunk: usize) -> Step<M::Outputs> {
         let device = Device::flex().autodiff();
         let model = M::build(&M::Config::defaults(), &BuildContext { plan, device: &device, start: None }).unwrap();
-        step(&model, &views(batch), chunk, 0, START)
+        step(&model, &views(batch), chunk, 0, START, &Still::default())
     }
 
     #[test]
@@ -197,7 +205,7 @@ mod tests {
         let model =
             Simclr::build(&Settings::defaults(), &BuildContext { plan: &plan, device: &device, start: None }).unwrap();
         let layers = parameters::arrays(&model).keys().filter(|name| name.ends_with("running_mean")).count();
-        let step = step(&model, &views(8), 4, 0, START);
+        let step = step(&model, &views(8), 4, 0, START, &Still::default());
         assert_eq!(step.statistics.len(), layers * 2 * 2, "layers × views × chunks");
 
         let name = "branch.encoder.bn1.running_var";

@@ -21,7 +21,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::run::{PLAN, Run, RunState};
 use crate::step::{Step, step};
-use crate::tensor::layers::{BatchStatistics, Draws, Pass, update_running_statistics};
+use crate::tensor::layers::{BatchStatistics, Draws, Pass, Still, update_running_statistics};
 use crate::tensor::{parameters, to_vec, view_to_device};
 use crate::train_settings::BestBy;
 use burn::tensor::Device;
@@ -195,6 +195,7 @@ struct Session<'a, M> {
     optimizer: Optimizer,
     /// Share of the learning rate of each parameter that learns; `None`: all of them, alike.
     shares: Option<BTreeMap<String, f64>>,
+    still: Still,
     guard: Guard,
     done: u64,
     /// How good the encoder is after `done` steps, where the plan keeps the best and an epoch has just ended.
@@ -255,6 +256,8 @@ impl<'a, M: Method> Session<'a, M> {
         let rates = plan.optimizer.layer_rates();
         rates.check(encoder, "optimizer.stages")?;
         let shares = (rates != LayerRates::alike()).then(|| rates.shares(&model, encoder));
+        let still =
+            shares.as_ref().map(|shares| Still::of(&model, &|name| shares.contains_key(name))).unwrap_or_default();
         let mut session = Self {
             plan,
             dataset,
@@ -268,6 +271,7 @@ impl<'a, M: Method> Session<'a, M> {
             model: Some(model),
             optimizer,
             shares,
+            still,
             guard: Guard::new(&plan.train),
             done: 0,
             judged: None,
@@ -423,9 +427,9 @@ impl<'a, M: Method> Session<'a, M> {
     fn step(&mut self, views: Views, lr: f64) -> Result<Taken<M::Outputs>, Error> {
         let _phase = profile::phase("training step");
         let batch = self.batch(views);
-        let train = &self.plan.train;
-        let mut result =
-            train.precision.within(|| step(self.model(), &batch, train.chunk_size, self.plan.seed, self.progress()));
+        let (train, seed) = (&self.plan.train, self.plan.seed);
+        let gradients = || step(self.model(), &batch, train.chunk_size, seed, self.progress(), &self.still);
+        let mut result = train.precision.within(gradients);
         drop(batch);
         if let Some(field) = self.model().frozen(self.progress()) {
             result.gradients.freeze(field);

@@ -31,7 +31,7 @@ settings! {
         alpha: f64 = 0.5, Kind::SHARE;
         /// share of the steps that are hidden in each crop
         hidden: f64 = 0.5, Kind::MOMENTUM;
-        /// steps in which two crops overlap, at most
+        /// steps of a crop, at most: what a step costs does not grow with the length of the series
         most_steps: usize = 256, Kind::Integer(Range::Within(2.0, 4096.0));
     }
 }
@@ -63,7 +63,10 @@ impl Pair {
         let least = length.min(2);
         let common = least + rng.below(length.min(settings.most_steps) - least + 1);
         let from = rng.below(length - common + 1);
-        let (start, end) = (rng.below(from + 1), from + common + rng.below(length - from - common + 1));
+        let (first, last) =
+            ((from + common).saturating_sub(settings.most_steps), length.min(from + settings.most_steps));
+        let start = first + rng.below(from - first + 1);
+        let end = from + common + rng.below(last - from - common + 1);
         let mut crop = |start: usize, end: usize| Crop {
             start,
             seen: (start..end).map(|_| !rng.chance(settings.hidden as f32)).collect(),
@@ -123,13 +126,13 @@ impl Method for Ts2vec {
         let mut h = None;
         let common = [0, 1].map(|crop| {
             let crops: Vec<&Crop> = pairs.iter().map(|pair| &pair.crops[crop]).collect();
-            let lengths = Lengths::new(crops.iter().map(|crop| crop.seen.len()).collect(), steps);
+            let lengths = Lengths::new(crops.iter().map(|crop| crop.seen.len()).collect(), room);
             let seen = crops.iter().flat_map(|crop| {
-                (0..steps).map(|step| f32::from(u8::from(crop.seen.get(step).copied().unwrap_or_default())))
+                (0..room).map(|step| f32::from(u8::from(crop.seen.get(step).copied().unwrap_or_default())))
             });
-            let seen = TensorData::new(seen.collect::<Vec<f32>>(), [series, 1, steps, 1]);
+            let seen = TensorData::new(seen.collect::<Vec<f32>>(), [series, 1, room, 1]);
             let starts: Vec<usize> = crops.iter().map(|crop| crop.start).collect();
-            let x = lengths.zero(shifted(x.clone(), &starts, steps)).reshape([series, 1, steps, channels]);
+            let x = lengths.zero(shifted(x.clone(), &starts, room)).reshape([series, 1, room, channels]);
             let seen = Tensor::from_data(seen, &x.device());
             let made = self.tcn().steps(x, &lengths, Some(seen), cx.pass);
             h.get_or_insert_with(|| self.tcn().pooled(made.clone(), &lengths));
@@ -161,7 +164,7 @@ mod tests {
     #[test]
     fn crops_lie_within_their_series_and_overlap_as_told() {
         let settings = Ts2vecSettings { most_steps: 7, ..Ts2vecSettings::defaults() };
-        let mut longest = 0;
+        let (mut longest, mut context) = (0, false);
         for seed in 0..200 {
             for length in [1, 2, 3, 12] {
                 let Pair { crops: [a, b], from, common } =
@@ -169,9 +172,11 @@ mod tests {
                 assert!(common <= 7 && common >= length.min(2), "{common} of {length}");
                 assert!(a.start <= from && a.start + a.seen.len() == from + common);
                 assert!(b.start == from && from + b.seen.len() <= length && b.seen.len() >= common);
+                assert!(a.seen.len() <= 7 && b.seen.len() <= 7);
                 longest = longest.max(common);
+                context |= a.seen.len() > common;
             }
         }
-        assert_eq!(longest, 7);
+        assert!(longest == 7 && context);
     }
 }

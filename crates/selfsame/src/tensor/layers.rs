@@ -3,12 +3,14 @@
 
 use super::lengths::Lengths;
 use super::ops::{self, NORM_EPSILON, Window};
+use super::parameters;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_base::rng::{Purpose, StreamRng};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// What normalization layers do in a forward pass, where training leaves its batch statistics, and where random numbers
 /// come from.
@@ -20,6 +22,22 @@ pub struct Pass {
     mode: Mode,
     running: RefCell<Vec<BatchStatistics>>,
     draws: Option<Draws>,
+    still: Still,
+}
+
+/// Batch norms that training leaves as they are, as it does all else of a frozen stage: they normalize with their running statistics,
+/// which do not move, so the stage gives in training what it gives afterwards.
+#[derive(Clone, Debug, Default)]
+pub struct Still(Arc<HashSet<ParamId>>);
+
+impl Still {
+    /// Those of `module` whose `running_mean` is not among the names that learn.
+    pub fn of<M: Module>(module: &M, learns: &dyn Fn(&str) -> bool) -> Self {
+        let ids = parameters::ids(module).into_iter();
+        Self(Arc::new(
+            ids.filter(|(name, _)| name.ends_with("running_mean") && !learns(name)).map(|(_, id)| id).collect(),
+        ))
+    }
 }
 
 /// Random numbers of a step's forward pass, a stream for each row of a batch. Keyed by seed, step, sample and by how many
@@ -100,17 +118,33 @@ pub fn update_running_statistics<M: Module>(module: M, statistics: Vec<BatchStat
 impl Pass {
     /// Running statistics; nothing is recorded.
     pub fn evaluate() -> Self {
-        Self { mode: Mode::Evaluate, running: RefCell::default(), draws: None }
+        Self { mode: Mode::Evaluate, running: RefCell::default(), draws: None, still: Still::default() }
     }
 
     /// Batch statistics, recorded for the running averages.
     pub fn train(draws: Draws) -> Self {
-        Self { mode: Mode::Train { record: true }, running: RefCell::default(), draws: Some(draws) }
+        Self {
+            mode: Mode::Train { record: true },
+            running: RefCell::default(),
+            draws: Some(draws),
+            still: Still::default(),
+        }
     }
 
     /// Batch statistics, not recorded: the first of a chunked step's two passes.
     pub fn rehearse(draws: Draws) -> Self {
-        Self { mode: Mode::Train { record: false }, running: RefCell::default(), draws: Some(draws) }
+        Self {
+            mode: Mode::Train { record: false },
+            running: RefCell::default(),
+            draws: Some(draws),
+            still: Still::default(),
+        }
+    }
+
+    /// The same, but for these batch norms.
+    #[must_use]
+    pub fn with(self, still: &Still) -> Self {
+        Self { still: still.clone(), ..self }
     }
 
     /// Running statistics, and random numbers for layers that always draw some, such as masks.
@@ -399,7 +433,7 @@ impl Norm {
     }
 
     fn wants_moments(&self, pass: &Pass) -> bool {
-        self.running_mean.is_some() && pass.is_training()
+        pass.is_training() && self.running_mean.as_ref().is_some_and(|mean| !pass.still.0.contains(&mean.id))
     }
 
     fn act_with<const D: usize>(

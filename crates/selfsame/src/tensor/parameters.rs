@@ -1,7 +1,7 @@
 //! A module's tensors by name: reading, replacing, and the files that hold them.
 
 use crate::error::Error;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use selfsame_base::files;
@@ -51,16 +51,43 @@ pub fn trained<M: Module>(module: &M) -> usize {
 
 /// Every float tensor of a module, running statistics included, by name.
 pub fn arrays<M: Module>(module: &M) -> BTreeMap<String, Array> {
-    #[derive(Default)]
-    struct Visitor {
-        path: NamePath,
-        arrays: BTreeMap<String, Array>,
-    }
-    impl ModuleVisitor for Visitor {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+    struct Arrays;
+    impl Reading for Arrays {
+        type Read = Array;
+        fn read<const D: usize>(param: &Param<Tensor<D>>) -> Array {
             let tensor = param.val();
-            let array = Array { shape: tensor.dims().to_vec(), values: super::to_vec(tensor) };
-            let previous = self.arrays.insert(self.path.name(), array);
+            Array { shape: tensor.dims().to_vec(), values: super::to_vec(tensor) }
+        }
+    }
+    read::<Arrays, M>(module)
+}
+
+/// By which every float tensor of a module, running statistics included, is known, by name.
+pub fn ids<M: Module>(module: &M) -> BTreeMap<String, ParamId> {
+    struct Ids;
+    impl Reading for Ids {
+        type Read = ParamId;
+        fn read<const D: usize>(param: &Param<Tensor<D>>) -> ParamId {
+            param.id
+        }
+    }
+    read::<Ids, M>(module)
+}
+
+/// What is read of each tensor.
+trait Reading {
+    type Read;
+    fn read<const D: usize>(param: &Param<Tensor<D>>) -> Self::Read;
+}
+
+fn read<R: Reading, M: Module>(module: &M) -> BTreeMap<String, R::Read> {
+    struct Visitor<R: Reading> {
+        path: NamePath,
+        read: BTreeMap<String, R::Read>,
+    }
+    impl<R: Reading> ModuleVisitor for Visitor<R> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let previous = self.read.insert(self.path.name(), R::read(param));
             assert!(previous.is_none(), "two parameters are called {}", self.path.name());
         }
         fn enter_module(&mut self, name: &str, container: &str) {
@@ -70,9 +97,9 @@ pub fn arrays<M: Module>(module: &M) -> BTreeMap<String, Array> {
             self.path.exit();
         }
     }
-    let mut visitor = Visitor::default();
+    let mut visitor = Visitor::<R> { path: NamePath::default(), read: BTreeMap::new() };
     module.visit(&mut visitor);
-    visitor.arrays
+    visitor.read
 }
 
 /// The first, by name, of the arrays that hold a NaN or an infinity.

@@ -61,12 +61,16 @@ fn an_encoder_folder_gives_what_its_run_gave_bit_for_bit() {
     assert!(damaged.contains("encoder.safetensors: does not match its hash"), "{damaged}");
 }
 
+/// Every array of the encoder of a finished run.
+fn trained(plan: &Plan) -> BTreeMap<String, parameters::Array> {
+    let branch = (crate::training::method(plan).branch)(plan, WeightsOf::Trained, &mut |_| {}).unwrap();
+    parameters::arrays(&branch.encoder)
+}
+
 /// The arrays of the encoder that `run` starts from, after a training whose learning rate is nothing.
 fn start_of(folder: &Path, run: &str, more: &[&str]) -> BTreeMap<String, parameters::Array> {
     let still = ["epochs=1", "optimizer.base_lr=1e-30", "optimizer.weight_decay=0", "optimizer=sgd"];
-    let plan = finished(folder, run, &[&still, more].concat());
-    let branch = (crate::training::method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap();
-    let mut arrays = parameters::arrays(&branch.encoder);
+    let mut arrays = trained(&finished(folder, run, &[&still, more].concat()));
     arrays.retain(|name, _| !name.contains("running"));
     arrays
 }
@@ -77,8 +81,7 @@ fn a_training_starts_from_an_encoder_of_any_method() {
     let source = finished(folder.path(), "source", &["epochs=1"]);
     let init = format!("init={}", source.out.display());
     let own = start_of(folder.path(), "again", &[&init]);
-    let branch = (crate::training::method(&source).branch)(&source, WeightsOf::Trained, &mut |_| {}).unwrap();
-    let mut expected = parameters::arrays(&branch.encoder);
+    let mut expected = trained(&source);
     expected.retain(|name, _| !name.contains("running"));
     assert!(!expected.is_empty());
     assert_eq!(own, expected);
@@ -97,9 +100,7 @@ fn moved(
     start: &BTreeMap<String, parameters::Array>,
     more: &[&str],
 ) -> BTreeMap<String, f32> {
-    let plan = finished(folder, run, more);
-    let branch = (crate::training::method(&plan).branch)(&plan, WeightsOf::Trained, &mut |_| {}).unwrap();
-    let arrays = parameters::arrays(&branch.encoder);
+    let arrays = trained(&finished(folder, run, more));
     let far = |name: &String| {
         let pairs = arrays[name].values.iter().zip(&start[name].values);
         pairs.map(|(now, before)| (now - before).abs()).fold(0.0, f32::max)
@@ -112,7 +113,8 @@ fn rates_fall_toward_the_pixels_and_frozen_stages_stay_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let source = finished(folder.path(), "source", &["epochs=1"]);
     let init = format!("init={}", source.out.display());
-    let start = start_of(folder.path(), "start", &[&init]);
+    // With running statistics: those of frozen stages stay too.
+    let start = trained(&source);
     // A step of plain gradient descent: what moves is the rate times the gradient.
     let step = ["epochs=1", "batch_size=40", "optimizer=sgd", "optimizer.warmup_epochs=0", "optimizer.weight_decay=0"];
     for method in [&["method=simclr"][..], &["method=byol"], &["method=dino", "method.prototypes=12"]] {
@@ -124,10 +126,11 @@ fn rates_fall_toward_the_pixels_and_frozen_stages_stay_bit_for_bit() {
                 &[&step[..], &[&init[..]], method, more].concat(),
             )
         };
+        let is_statistic = |name: &str| name.contains("running");
         let whole = run("whole", &[]);
         let last = whole.keys().filter_map(|name| selfsame::backbone::number_after(name, "layer")).max().unwrap();
         let fallen = run("fallen", &["optimizer.layer_decay=0.5"]);
-        for (name, far) in &whole {
+        for (name, far) in whole.iter().filter(|(name, _)| !is_statistic(name)) {
             let stage = selfsame::backbone::number_after(name, "layer").unwrap_or(0);
             let share = 0.5f32.powi((last + 1 - stage) as i32);
             assert!((fallen[name] - share * far).abs() <= 1e-3 * far + 1e-6, "{name}: {} of {far}", fallen[name]);
@@ -135,7 +138,7 @@ fn rates_fall_toward_the_pixels_and_frozen_stages_stay_bit_for_bit() {
         let top = run("top", &["optimizer.stages=1"]);
         for (name, far) in &top {
             let learns = name.starts_with(&format!("layer{last}."));
-            assert_eq!(*far, if learns { whole[name] } else { 0.0 }, "{method:?}: {name}");
+            assert_eq!(*far > 0.0, learns, "{method:?}: {name}: {far}");
         }
         assert!(run("none", &["optimizer.stages=0"]).values().all(|far| *far == 0.0));
     }

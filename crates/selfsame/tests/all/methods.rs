@@ -80,7 +80,7 @@ fn a_plan_that_the_method_cannot_use_is_refused_with_both_keys_and_a_way_out() {
 fn every_method_has_a_recipe_and_every_recipe_is_valid() {
     for entry in RECIPES {
         let recipe = Recipe::builtin(entry.name).unwrap();
-        let table = ["scarf", "vime"].contains(&entry.name);
+        let table = ["scarf", "vime", "vector_barlow_twins"].contains(&entry.name);
         let signal = ["cpc", "ts2vec", "signal_masked_autoencoder"].contains(&entry.name);
         let (channels, size) = match entry.name {
             _ if table => (16, 1),

@@ -17,7 +17,7 @@ use selfsame::outputs::PerSample;
 use selfsame::plan::Plan;
 use selfsame::progress::Progress;
 use selfsame::step::{Step, step};
-use selfsame::tensor::layers::{Init, Pass};
+use selfsame::tensor::layers::{Init, Pass, Still};
 use selfsame::tensor::lengths::Lengths;
 use selfsame::tensor::ops::{self, Span, Window};
 use selfsame::tensor::to_vec;
@@ -128,7 +128,8 @@ fn run<M: Method>(plan: &Plan, steps: usize, chunk: usize) -> Step<M::Outputs> {
     let count = plan.views.iter().map(|group| group.count).sum::<usize>() as u32;
     let views = (0..count).map(|view| views(&numbered(&LENGTHS), steps, view)).collect();
     let batch = Batch { views, samples: (0..LENGTHS.len()).collect() };
-    step(&model, &batch, chunk, 0, Progress { step: 3, steps: 10, steps_per_epoch: 5 })
+    let progress = Progress { step: 3, steps: 10, steps_per_epoch: 5 };
+    step(&model, &batch, chunk, 0, progress, &Still::default())
 }
 
 /// Of two runs of one method: losses, representations and gradients.

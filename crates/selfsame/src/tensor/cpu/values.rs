@@ -8,9 +8,25 @@ use burn::tensor::Shape;
 use selfsame_kernels::matmul::Matrix;
 use selfsame_kernels::memory::Buffer;
 
+/// Values that lie side by side, from which on they are copied as they lie: a slice of rows, and not a transposition.
+const RUN: usize = 16;
+
 /// The tensor with its values in one run.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.as_slice::<f32>().is_some() { tensor } else { tensor.to_contiguous() }
+    if tensor.as_slice::<f32>().is_some() {
+        return tensor;
+    }
+    let blocks = tensor.layout().strided_blocks();
+    let length = blocks.block_len();
+    if length < RUN {
+        return tensor.to_contiguous();
+    }
+    let from: &[f32] = tensor.storage();
+    let mut values = Buffer::for_overwrite(tensor.shape().num_elements());
+    for (to, start) in values.chunks_exact_mut(length).zip(blocks.block_starts()) {
+        to.copy_from_slice(&from[start..start + length]);
+    }
+    pooled::tensor(values, tensor.shape())
 }
 
 /// The tensor that is added, if there is one, with its values in one run.
