@@ -9,7 +9,7 @@
 //! `2⁻⁷ Σ|a·b|`, and the sums are f32. Winograd rounds its points instead, and transforms enlarge that: of
 //! normally distributed operands and 64 channels, results deviate by .3 % of their deviation if computed directly, .4 % with F(2×2), 1.2 %
 //! with F(4×4) and its points at 0, ±√½, ±√2, ∞, where the usual 0, ±1, ±2, ∞ give 2.2 %; so elements choose their points. The bounds
-//! that tests hold all shapes to are in `conv/tests.rs`: of the largest result 1, 2 and 6 %.
+//! that tests hold all shapes to are in `conv/tests.rs`: 1, 2 and 6 % of the largest of many results.
 //!
 //! Words lie in f32 memory, whichever they are: moving an f32 never changes its bits.
 
