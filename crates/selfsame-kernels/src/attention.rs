@@ -6,10 +6,10 @@
 //! ```
 //!
 //! A task is one head of one sample: tokens are few, so q, k, v and the `[tokens, tokens]` probabilities of a head lie in the L2
-//! cache, and the products are single-threaded calls, at the precision of the thread that asks ([`Precision::within`]). Queries, keys and values are read where the linear layer before wrote
-//! them, `[batch, tokens, 3 · dim]`, and the heads' results stand side by side, `[batch, tokens, dim]`: no layout changes. The
-//! probabilities are kept for the backward pass. Sequences may have fewer tokens than there is room for: those after them take no
-//! part, and their result is 0.
+//! cache, and the products are single-threaded calls, at the precision of the thread that asks ([`Precision::within`]). Queries,
+//! keys and values are read where the linear layer before wrote them, `[batch, tokens, 3 · dim]`, and the heads' results stand
+//! side by side, `[batch, tokens, dim]`: no layout changes. The probabilities are kept for the backward pass. Sequences may have
+//! fewer tokens than there is room for: those after them take no part, and their result is 0.
 
 use crate::{
     Isa, Precision,

@@ -116,29 +116,23 @@ pub fn update_running_statistics<M: Module>(module: M, statistics: Vec<BatchStat
 }
 
 impl Pass {
+    fn new(mode: Mode, draws: Option<Draws>) -> Self {
+        Self { mode, running: RefCell::default(), draws, still: Still::default() }
+    }
+
     /// Running statistics; nothing is recorded.
     pub fn evaluate() -> Self {
-        Self { mode: Mode::Evaluate, running: RefCell::default(), draws: None, still: Still::default() }
+        Self::new(Mode::Evaluate, None)
     }
 
     /// Batch statistics, recorded for the running averages.
     pub fn train(draws: Draws) -> Self {
-        Self {
-            mode: Mode::Train { record: true },
-            running: RefCell::default(),
-            draws: Some(draws),
-            still: Still::default(),
-        }
+        Self::new(Mode::Train { record: true }, Some(draws))
     }
 
     /// Batch statistics, not recorded: the first of a chunked step's two passes.
     pub fn rehearse(draws: Draws) -> Self {
-        Self {
-            mode: Mode::Train { record: false },
-            running: RefCell::default(),
-            draws: Some(draws),
-            still: Still::default(),
-        }
+        Self::new(Mode::Train { record: false }, Some(draws))
     }
 
     /// The same, but for these batch norms.
