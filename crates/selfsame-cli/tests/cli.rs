@@ -614,6 +614,7 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     let tune = |words: &[&str]| place.run(&[&["finetune", "run"], &quick[..], words].concat());
     let table = succeeds(&tune(&["labels=2,50%,all", "stages=1"]));
     contains(&table, &["fine-tuned", "from scratch", "linear probe", "2 per class (4)", "50 % (24)", "all (48)"]);
+    contains(&table, &["2 per class, chosen by 4 held-out samples: ", "; from scratch lr=0.00"]);
     let told =
         "16 of 16 test samples are among the labeled training samples (15 with the same content, 1 near-duplicates; ";
     assert!(table.starts_with(told), "{table}");
@@ -634,6 +635,7 @@ fn a_run_is_diagnosed_and_fine_tuned() {
             .unwrap(),
     );
     assert_eq!(place.read("run/finetune.json"), written, "the same bytes on one thread");
+    assert!(!succeeds(&tune(&["labels=2", "lr=1e-3"])).contains("chosen by"), "what was asked for is taken");
     contains(&place.text("run/report.html"), &["Few labels"]);
     for (word, parts) in [
         ("labels=0", ["labels", "\"0\""]),

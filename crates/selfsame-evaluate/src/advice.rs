@@ -28,7 +28,7 @@ pub fn advise(verdict: Verdict, training: Option<&Training>, measured: Option<&M
         ],
         Verdict::CompleteCollapse | Verdict::TrainedTowardsNothing => against_complete(known),
         Verdict::DimensionalCollapse => against_dimensional(known),
-        Verdict::ShortcutSuspected => against_shortcut(known, measured),
+        Verdict::ShortcutSuspected | Verdict::ShortcutNotRuledOut => against_shortcut(known, measured),
         Verdict::Healthy | Verdict::Unknown => Vec::new(),
     });
     advice

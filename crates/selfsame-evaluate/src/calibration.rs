@@ -81,6 +81,21 @@ pub fn temperature(outputs: &[f32], width: usize, known: Known) -> f64 {
     (low * high).sqrt().recip()
 }
 
+/// Mean cross-entropy of outputs, `[samples, width]`, divided by `temperature`, for what is known of the samples, in nats; of labels, the sum
+/// over a sample's labels.
+pub fn cross_entropy(outputs: &[f32], width: usize, known: Known, temperature: f64) -> f64 {
+    let of_sample = |(row, outputs): (usize, &[f32])| -> f64 {
+        let found = of_row(outputs, known.is_classes(), temperature.recip()).enumerate();
+        let of_each = found.map(|(index, p)| match (known.is(row, index, width), known.is_classes()) {
+            (true, _) => -p.max(f64::MIN_POSITIVE).ln(),
+            (false, true) => 0.0,
+            (false, false) => -(1.0 - p).max(f64::EPSILON).ln(),
+        });
+        of_each.sum()
+    };
+    outputs.chunks_exact(width).enumerate().map(of_sample).sum::<f64>() * width as f64 / outputs.len() as f64
+}
+
 /// Expected calibration error: by how much the probability of what is predicted differs from the share of samples for which it is
 /// right, in 15 bins of probability, on average over the samples. Of labels, of each label of each sample.
 pub fn calibration_error(probabilities: &[f32], width: usize, known: Known) -> f64 {

@@ -60,6 +60,35 @@ pub struct Fit {
     pub leads: bool,
 }
 
+/// How far training may move a network.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Strength {
+    /// Learning rate. With 0 nothing moves: what is fine-tuned is the linear probe then.
+    pub lr: f64,
+    /// Share of it that a stage has of the one above it.
+    pub layer_decay: f64,
+}
+
+impl std::fmt::Display for Strength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.lr {
+            0.0 => f.write_str("the linear probe as it is"),
+            lr => write!(f, "lr={lr} layer_decay={}", self.layer_decay),
+        }
+    }
+}
+
+/// What was chosen by labels that were held out of the given ones.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// For the network that starts from the encoder.
+    pub finetuned: Strength,
+    /// For the one that starts from its initial weights.
+    pub scratch: Strength,
+    /// Held-out samples in all; with 0 it is what is usual.
+    pub held_out: usize,
+}
+
 /// One number of labels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LabelCell {
@@ -75,6 +104,9 @@ pub struct LabelCell {
     pub scratch: Fit,
     /// The linear probe on the encoder's `h`.
     pub linear_probe: Fit,
+    /// How strongly both were trained, where that was to be chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
     /// By how much fine-tuning is above training from scratch, on the same test samples and draws.
     #[serde(default)]
     pub over_scratch: Option<Difference>,
@@ -163,6 +195,19 @@ impl Finetuning {
         self.conclusion = conclusion::of_finetuning(self);
     }
 
+    /// How strongly was trained with each number of labels, a line for each where that was to be chosen.
+    pub fn choices(&self) -> Vec<String> {
+        let of_cell = |cell: &LabelCell| {
+            let Chosen { finetuned, scratch, held_out } = cell.chosen?;
+            let by = match held_out {
+                0 => "labels are too few to choose by".to_owned(),
+                samples => format!("chosen by {samples} held-out samples"),
+            };
+            Some(format!("{}, {by}: {finetuned}; from scratch lr={}", cell.labels, scratch.lr))
+        };
+        self.cells.iter().filter_map(of_cell).collect()
+    }
+
     /// The conclusion and the table for a terminal; `color` makes bold what is better than the rest of its line by more than chance.
     pub fn table(&self, color: bool) -> String {
         let mut text: String = self.conclusion.iter().map(|line| format!("{line}\n")).collect();
@@ -191,7 +236,8 @@ impl Finetuning {
             }
         }
         let chance = self.chance.map_or(String::new(), |chance| format!("; {} by chance: {chance:.3}", self.measure()));
-        text + &format!("\n±: half of the 95 % interval (bootstrap, {} resamples){chance}\n", bootstrap::RESAMPLES)
+        text += &format!("\n±: half of the 95 % interval (bootstrap, {} resamples){chance}\n", bootstrap::RESAMPLES);
+        text + &self.choices().iter().map(|line| format!("{line}\n")).collect::<String>()
     }
 }
 
@@ -214,6 +260,11 @@ mod tests {
             finetuned: fit(0.8),
             scratch: fit(1.0 / 3.0),
             linear_probe: fit(0.7),
+            chosen: Some(Chosen {
+                finetuned: Strength { lr: 0.0, layer_decay: 1.0 },
+                scratch: Strength { lr: 3e-3, layer_decay: 1.0 },
+                held_out: 20,
+            }),
             over_scratch: Some(Difference { value: 0.8 - 1.0 / 3.0, interval: [0.25, 0.5] }),
             over_linear_probe: Some(Difference { value: 0.1, interval: [-0.1, 0.3] }),
         };

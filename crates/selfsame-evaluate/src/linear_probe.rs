@@ -62,7 +62,7 @@ impl ProbeFeatures {
     /// Fits a probe to the training samples `rows`; where `groups` has the group of every row, whole groups are held out.
     pub fn fit_to(&self, rows: &[u32], truth: Truth, groups: Option<&[u32]>, mut rng: StreamRng) -> LinearProbe {
         assert!(!rows.is_empty(), "a probe without labels");
-        let folds = held_out(rows, truth, groups, &mut rng);
+        let folds = held_out(rows, truth, groups, HELD_OUT, &mut rng);
         let (strength, mut weights) = self.choose_strength(rows, &folds, truth);
         self.problem(rows, truth, strength).minimize(&mut weights, TOLERANCE);
         LinearProbe { classes: truth.outputs(), strength, weights }
@@ -123,12 +123,18 @@ pub fn hold_out(rows: &[u32], truth: Truth, groups: Option<&[u32]>, most: usize,
     if held.len() < FEWEST_HELD_OUT { Vec::new() } else { held }
 }
 
-/// The parts of `rows` that are held out in turn, each sorted. What is left is never empty.
-fn held_out(rows: &[u32], truth: Truth, groups: Option<&[u32]>, rng: &mut StreamRng) -> Vec<Vec<u32>> {
+/// Fifths of `rows` that are held out in turn, as many as it takes to have `enough`, each sorted. What is left is never empty.
+pub fn held_out(
+    rows: &[u32],
+    truth: Truth,
+    groups: Option<&[u32]>,
+    enough: usize,
+    rng: &mut StreamRng,
+) -> Vec<Vec<u32>> {
     let mut folds = dealt(rows, truth, groups, FOLDS, rng);
     let mut total = 0;
     folds.retain(|fold| {
-        let needed = total < HELD_OUT && !fold.is_empty();
+        let needed = total < enough && !fold.is_empty();
         total += fold.len();
         needed
     });

@@ -19,10 +19,6 @@ use std::path::{Path, PathBuf};
 /// Sets by what the bounds owe to them.
 const SETS: [(&str, [&str; 2]); 3] =
     [("chosen by", ["clothes", "shapes"]), ("checked on", ["emoji", "faces"]), ("fresh", ["letters", "units"])];
-/// Shortcuts that are not told: no kind of attributes reads a bar code along an edge.
-const MISSED: [&str; 1] = ["letters-shortcut-watermark by 2000: healthy"];
-/// False alarms: encoders of views that hardly differ, which are mostly color, and not the worse for it by their labels.
-const ALARMS: [&str; 3] = ["emoji-weak-simclr by 200", "letters-weak-simclr by 200", "shapes-weak-simclr by 200"];
 const SIZES: [usize; 4] = [20, 50, 200, 2000];
 
 #[derive(Default, Deserialize)]
@@ -97,11 +93,12 @@ fn judge(head: &Head, arrays: &Arrays, count: usize) -> Option<Diagnosis> {
 /// Whether what is said of a run is compatible with the truth about it.
 fn fits(truth: &str, verdict: Verdict) -> bool {
     use Verdict::{
-        CompleteCollapse, DimensionalCollapse, Healthy, NotYetTrained, NothingLearned, TooFewSamples,
-        TrainedTowardsNothing,
+        CompleteCollapse, DimensionalCollapse, Healthy, NotYetTrained, NothingLearned, ShortcutNotRuledOut,
+        TooFewSamples, TrainedTowardsNothing,
     };
     match truth {
-        "good" => matches!(verdict, Healthy | TooFewSamples),
+        // Which is true of what cannot be told apart.
+        "good" => matches!(verdict, Healthy | ShortcutNotRuledOut | TooFewSamples),
         "untrained" => matches!(verdict, NotYetTrained | TooFewSamples),
         "collapsed" => {
             matches!(verdict, CompleteCollapse | DimensionalCollapse | TrainedTowardsNothing | NothingLearned)
@@ -164,14 +161,14 @@ fn verdicts_are_true() {
         for truth in ["good", "untrained", "collapsed", "shortcut"] {
             println!("  {truth}: {} of {} wrong {:?}", wrong(truth).len(), of(truth).count(), wrong(truth));
         }
-        assert!(wrong("collapsed").is_empty() && wrong("untrained").is_empty());
-        let missed = MISSED.iter().filter(|run| sets.iter().any(|set| run.starts_with(set)));
-        assert!(wrong("shortcut").iter().eq(missed), "shortcuts called healthy: {:?}", wrong("shortcut"));
-        let (known, others): (Vec<String>, Vec<String>) =
-            wrong("good").into_iter().partition(|run| ALARMS.iter().any(|alarm| run.starts_with(alarm)));
-        assert_eq!(known.len(), ALARMS.iter().filter(|run| sets.iter().any(|set| run.starts_with(set))).count());
-        let (alarms, judged) = (others.len(), of("good").count());
+        assert!(["collapsed", "untrained", "shortcut"].iter().all(|truth| wrong(truth).is_empty()));
+        let (alarms, judged) = (wrong("good").len(), of("good").count());
         assert!(40 * alarms <= judged, "{alarms} false alarms in {judged}");
+        // Strong views leave it to no label.
+        let unsure = |(name, _, _, d): &&(String, Head, usize, Diagnosis)| {
+            !name.contains("weak") && d.verdict == Verdict::ShortcutNotRuledOut
+        };
+        assert_eq!(of("good").filter(unsure).count(), 0);
     }
     // What needs many samples is not said of few, and what needs no more is said of many.
     for (name, head, size, d) in &found {

@@ -56,9 +56,10 @@ pub(crate) fn add_section(page: &mut Page, run: &RunRecords) {
     let on = format!("Judged on {}, with labels from {}{by}.{groups}", finetuning.measured_on, finetuning.labels_from);
     let note = format!("Bold: better than the rest of its line by more than chance would explain.{chance} {on}");
     let body = format!(
-        "{}<div class=\"two\">{chart}{table}</tr></table></div></div><p class=\"note\">{}</p>",
+        "{}<div class=\"two\">{chart}{table}</tr></table></div></div><p class=\"note\">{}</p>{}",
         list(&finetuning.conclusion),
-        escape(&note)
+        escape(&note),
+        list(&finetuning.choices())
     );
     let lead = "The network fine-tuned from this run's encoder, the same network trained from its initial weights on the same labels, and the linear probe on h.";
     page.section("labels", "Labels", "Few labels", lead, &body);

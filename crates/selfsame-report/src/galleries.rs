@@ -49,7 +49,7 @@ pub(crate) fn add_sections(page: &mut Page, findings: &Findings, pictures: Optio
     let sprite = pictures.map(|pictures| Sprite::add(page, "sg", &pictures.gallery));
     let sounds = pictures.map(|pictures| pictures.sounds.iter().map(|(row, wav)| (*row, &wav[..])).collect());
     let mut galleries =
-        Galleries { findings, shown: gallery_samples(findings), sprite, sounds: sounds.unwrap_or_default() };
+        Galleries { findings, pictures, shown: gallery_samples(findings), sprite, sounds: sounds.unwrap_or_default() };
     galleries.add_neighbors(page);
     galleries.add_extremes(page);
     galleries.add_duplicates(page);
@@ -57,6 +57,7 @@ pub(crate) fn add_sections(page: &mut Page, findings: &Findings, pictures: Optio
 
 struct Galleries<'a> {
     findings: &'a Findings,
+    pictures: Option<&'a SamplePictures>,
     /// Rows that have a tile, sorted.
     shown: Vec<usize>,
     sprite: Option<Sprite>,
@@ -70,7 +71,7 @@ impl Galleries<'_> {
     }
 
     fn tile(&self, row: usize) -> String {
-        let title = describe(self.findings, row);
+        let title = describe(self.findings, self.pictures, row);
         match &self.sprite {
             Some(sprite) => {
                 let place = self.shown.binary_search(&row).expect("every shown row has a tile");

@@ -11,11 +11,12 @@ use std::fmt::Write;
 const LEGEND: usize = 24;
 const COLORED: usize = 256;
 
-/// What a sample is: its class, its id and its groups, a line each.
-pub(crate) fn describe(findings: &Findings, row: usize) -> String {
+/// What a sample is: its class, its id, its groups, and of a table its row, a line each.
+pub(crate) fn describe(findings: &Findings, pictures: Option<&SamplePictures>, row: usize) -> String {
     let about = findings.groupings.iter().map(|g| format!("{}: {}", g.name, g.name_of(row)));
     let id = short(&findings.samples[row].id);
-    let lines = findings.class(row).map(str::to_owned).into_iter().chain([id]).chain(about);
+    let holds = pictures.and_then(|pictures| pictures.rows.get(row)).cloned();
+    let lines = findings.class(row).map(str::to_owned).into_iter().chain([id]).chain(about).chain(holds);
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn add_section(page: &mut Page, findings: &Findings, pictures: Option
             classes.join(" "),
             scale(sample.place[0], x0, x1, width),
             height - scale(sample.place[1], y0, y1, height),
-            escape(&describe(findings, row))
+            escape(&describe(findings, pictures, row))
         );
     }
     let axes = match (findings.map, findings.variance_shares) {

@@ -5,7 +5,7 @@ use selfsame_evaluate::bootstrap::Difference;
 use selfsame_evaluate::diagnosis::{DiagnosisRecord, diagnose};
 use selfsame_evaluate::features::{FeatureTable, Rows};
 use selfsame_evaluate::findings::FindOptions;
-use selfsame_evaluate::finetuning::{Beside, Finetuning, Fit, LabelCell};
+use selfsame_evaluate::finetuning::{Beside, Chosen, Finetuning, Fit, LabelCell, Strength};
 use selfsame_evaluate::invariance::{DialRange, Profile, Turned};
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::measurements::Observed;
@@ -211,6 +211,7 @@ fn finetuning() -> Finetuning {
         beside: Beside { balanced_accuracy: Some(0.25), ..Beside::default() },
         leads: true,
     };
+    let strength = Strength { lr: 0.003, layer_decay: 1.0 };
     let cell = |labels| LabelCell {
         labels,
         labeled: 20,
@@ -218,6 +219,7 @@ fn finetuning() -> Finetuning {
         finetuned: fit,
         scratch: fit,
         linear_probe: fit,
+        chosen: Some(Chosen { finetuned: strength, scratch: strength, held_out: 20 }),
         over_scratch: Some(Difference { value: 0.125, interval: [0.0625, 0.25] }),
         over_linear_probe: None,
     };
@@ -311,6 +313,12 @@ fn galleries_show_the_tiles_of_the_samples_that_they_name() {
         );
         assert!(html.contains(&tile), "{tile}");
     }
+    // Of a table a sample is told by its row, wherever it is shown.
+    let rows = (0..findings.samples.len()).map(|row| format!("<age>: {row}.5")).collect();
+    let html = with_findings(&findings, Some(&SamplePictures { rows, ..pictures }));
+    check_page(&html);
+    assert!((0..findings.samples.len()).all(|row| html.contains(&format!("&lt;age&gt;: {row}.5</title>"))));
+    assert!(html.contains(&format!("&lt;age&gt;: {}.5\"></i>", shown[0])));
     // Samples that are nothing to look at are named.
     let html = with_findings(&findings, None);
     check_page(&html);
@@ -326,6 +334,7 @@ fn sounds_play_when_asked_to_each_from_one_place() {
         thumbnails: sheet(200, 10),
         gallery: TileSheet { tile_px: [64, 96], ..sheet(shown.len(), 10) },
         sounds: audible.iter().map(|row| (*row, row.to_string().into_bytes())).collect(),
+        ..SamplePictures::default()
     };
     let html = with_findings(&findings, Some(&pictures));
     check_page(&html);

@@ -40,6 +40,8 @@ pub struct SamplePictures {
     /// A tile for each of [`gallery_samples`](crate::gallery_samples), in their order, by [`GALLERY_PX`] and
     /// [`GALLERY_BYTES`].
     pub gallery: TileSheet,
+    /// What each sample holds, lines of text in their order, where samples are rows of a table; empty where they are not.
+    pub rows: Vec<String>,
     /// WAV files of some of [`audible_samples`](crate::audible_samples), by their place; [`SOUND_BYTES`] keep a page small. They
     /// play when somebody asks for it.
     pub sounds: BTreeMap<usize, Vec<u8>>,

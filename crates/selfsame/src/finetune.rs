@@ -7,6 +7,11 @@
 //! `lr · layer_decayᵈ` at `d` stages below it (Clark et al. 2020, "ELECTRA"; Bao et al. 2022, "BEiT"), because layers
 //! near the pixels are the most general and need to change least.
 //!
+//! How far an encoder should be moved differs from data to data, and from one number of labels to another: where classes are what it has
+//! already told apart, every step away from the linear probe loses; where they are not, a small rate loses to training from scratch. So, unless
+//! `lr` says otherwise, labels that are held out of the given ones choose, once for each number of labels: not at all, gently, or strongly;
+//! and likewise between the rates of the network from scratch, so that neither is compared at the other's rate.
+//!
 //! Two others are trained on the same labels for comparison: the same network from its initial weights, with one learning
 //! rate for all layers, and the linear probe. The scores over several numbers of labels are the label-efficiency curve
 //! (Chen et al. 2020, "Big Self-Supervised Models are Strong Semi-Supervised Learners", fig. 1).
@@ -45,7 +50,7 @@ use selfsame_data::image::Image;
 use selfsame_data::loader::{SampleSource, TrainLoader};
 use selfsame_data::settings::ViewSettings;
 use selfsame_evaluate::features::FeatureTable;
-use selfsame_evaluate::finetuning::Finetuning;
+use selfsame_evaluate::finetuning::{Chosen, Finetuning, Strength};
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::linear_probe::ProbeFeatures;
 use selfsame_evaluate::overlap::Overlap;
@@ -56,15 +61,20 @@ use std::sync::Arc;
 /// Labels that are held out for the probabilities of a predictor, where there are enough: they are lost to the training.
 const CALIBRATION_SAMPLES: usize = 500;
 
-/// The plan that views, batches and learning rates of `samples` labeled samples come from.
-fn tuning_plan(settings: &FinetuneSettings, plan: &Plan, samples: usize, seed: u64) -> Plan {
+/// Held-out samples by which a strength is chosen, where there are enough labels: a fifth of the labels is held out in turn, up to three of
+/// them.
+const CHOOSING_SAMPLES: usize = 100;
+const CHOOSING_FIFTHS: usize = 3;
+
+/// The plan that views, batches and a learning rate of `lr` for `samples` labeled samples come from.
+fn tuning_plan(settings: &FinetuneSettings, plan: &Plan, samples: usize, lr: f64, seed: u64) -> Plan {
     let keys = &settings.keys;
     let batch_size = keys.batch_size.min(samples);
     let steps_per_epoch = (samples / batch_size) as u64;
     let epochs = keys.epochs.max(keys.min_steps.div_ceil(steps_per_epoch) as usize);
     let common = CommonSettings {
         // The schedule's base is a batch of 256.
-        base_lr: keys.lr * 256.0 / batch_size as f64,
+        base_lr: lr * 256.0 / batch_size as f64,
         weight_decay: keys.weight_decay,
         warmup_epochs: 0.1 * epochs as f64,
         final_lr_share: 0.0,
@@ -194,7 +204,7 @@ impl<'a> Tuner<'a> {
         let goal = Goal::of(tuning.told, parts, tables.each_ref())?;
         let [Tables { h: train, indices: rows, .. }, Tables { h: test, indices: test_rows, .. }] = tables;
         let groups = numbered_groups(parts, [&rows, &test_rows]);
-        settings.layer_rates().check(&tuning.branch.encoder, "stages")?;
+        LayerRates::new(&settings.keys.stages, 1.0).check(&tuning.branch.encoder, "stages")?;
         Ok(Self { tuning, settings, train, test, rows, goal, groups, overlap })
     }
 
@@ -230,7 +240,7 @@ impl<'a> Tuner<'a> {
             let save = self.tuning.save.filter(|_| at + 1 == budgets);
             let draws = if labels == LabelBudget::All { 1 } else { self.settings.keys.draws as u64 };
             let mut outputs: [Vec<Vec<f32>>; 3] = Default::default();
-            let mut labeled = 0;
+            let (mut labeled, mut chosen) = (0, None);
             for draw in 0..draws {
                 let seed = plan.seed;
                 let mut rows = self.goal.rows(labels, seed, draw)?;
@@ -241,13 +251,24 @@ impl<'a> Tuner<'a> {
                 };
                 rows.retain(|row| held.binary_search(row).is_err());
                 labeled = rows.len();
-                let (probed, head) = self.goal.probe(&probe, &coordinates, &rows, train_groups, &rng);
-                let mut fit = |what: &str, head| {
-                    let what = format!("{labels}, draw {} of {draws}: {what}", draw + 1);
-                    self.fit(&rows, draw, head, &mut |step, steps| progress(&what, step, steps))
+                let probed = |rows: &[u32]| self.goal.probe(&probe, &coordinates, rows, train_groups, &rng);
+                let strengths = match chosen {
+                    Some(chosen) => chosen,
+                    None => {
+                        let folds = self.goal.held_out(&rows, train_groups, CHOOSING_SAMPLES, &mut rng());
+                        let head = |rows: &[u32]| probed(rows).1;
+                        let mut told = |what: &str, step, steps| progress(&format!("{labels}: {what}"), step, steps);
+                        *chosen.insert(self.choose(&rows, folds, &head, &mut told)?)
+                    }
                 };
-                let (finetuned, scratch) = (fit("fine-tuning", Some(head))?, fit("from scratch", None)?);
-                let of_test = [self.outputs(&finetuned)?, self.outputs(&scratch)?, probed];
+                let (of_probe, head) = probed(&rows);
+                let mut fit = |what: &str, strength, head| {
+                    let what = format!("{labels}, draw {} of {draws}: {what}", draw + 1);
+                    self.fit(&rows, draw, strength, head, &mut |step, steps| progress(&what, step, steps))
+                };
+                let finetuned = fit("fine-tuning", strengths.finetuned, Some(head))??;
+                let scratch = fit("from scratch", strengths.scratch, None)??;
+                let of_test = [self.outputs(&finetuned)?, self.outputs(&scratch)?, of_probe];
                 if let Some(path) = save.filter(|_| draw == 0) {
                     saved = Some(self.save(path, &finetuned, (&held, labeled), &of_test[0], &found)?);
                 }
@@ -255,7 +276,8 @@ impl<'a> Tuner<'a> {
                     outputs.push(found);
                 }
             }
-            found.add(self.goal.cell((labels, labeled, draws), &outputs, test_groups, plan.seed));
+            let chosen = chosen.filter(|_| self.settings.chooses());
+            found.add(self.goal.cell((labels, labeled, draws), chosen, &outputs, test_groups, plan.seed));
             done(&found)?;
         }
         Ok(saved)
@@ -293,27 +315,83 @@ impl<'a> Tuner<'a> {
         Ok(meaning)
     }
 
+    /// How strongly to train on the labeled rows: what is best for samples that are held out, `folds` of them in turn, after each of which
+    /// the better half of the strengths is left. `head` is the linear probe on some rows.
+    fn choose(
+        &self,
+        rows: &[u32],
+        mut folds: Vec<Vec<u32>>,
+        head: &dyn Fn(&[u32]) -> Head,
+        progress: &mut dyn FnMut(&str, u64, u64),
+    ) -> Result<Chosen, Error> {
+        folds.truncate(if self.settings.chooses() { CHOOSING_FIFTHS } else { 0 });
+        let mut best = |pretrained: bool| -> Result<(Strength, usize), Error> {
+            let start = if pretrained { "fine-tuning" } else { "from scratch" };
+            let strengths = self.settings.strengths(pretrained);
+            let usual = *strengths.iter().find(|strength| strength.lr > 0.0).expect("one that trains");
+            let mut left: Vec<(Strength, Vec<f32>)> =
+                strengths.into_iter().map(|strength| (strength, Vec::new())).collect();
+            let mut held = Vec::new();
+            for fold in &folds {
+                if left.len() < 2 {
+                    break;
+                }
+                held.extend_from_slice(fold);
+                let kept: Vec<u32> = rows.iter().copied().filter(|row| fold.binary_search(row).is_err()).collect();
+                let samples: Vec<usize> = fold.iter().map(|&row| self.rows[row as usize]).collect();
+                let mut judged = Vec::new();
+                for (strength, mut outputs) in left {
+                    let what = format!("choosing, {start} at {}", strength.lr);
+                    let mut told = |step, steps| progress(&what, step, steps);
+                    let fitted = self.fit(&kept, 0, strength, pretrained.then(|| head(&kept)), &mut told)?;
+                    // One that diverges is not chosen.
+                    if let Ok(tuned) = fitted {
+                        let found = tuned.outputs(self.tuning.train, self.tuning.plan, Some(samples.clone()))?;
+                        outputs.extend(found);
+                        judged.push((self.goal.deviation(&held, &outputs), strength, outputs));
+                    }
+                }
+                judged.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
+                judged.truncate(judged.len().div_ceil(2));
+                left = judged.into_iter().map(|(_, strength, outputs)| (strength, outputs)).collect();
+            }
+            let chosen = if held.is_empty() { None } else { left.first() };
+            Ok((chosen.map_or(usual, |(strength, _)| *strength), held.len()))
+        };
+        let [(finetuned, one), (scratch, other)] = [best(true)?, best(false)?];
+        Ok(Chosen { finetuned, scratch, held_out: one.max(other) })
+    }
+
     /// Trains the pretrained encoder under the classifier `head`, or without one the network from its initial weights, on the
-    /// labeled rows.
+    /// labeled rows. The inner error is of a training that diverged.
     fn fit(
         &self,
         rows: &[u32],
         draw: u64,
+        strength: Strength,
         head: Option<Head>,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Tuned, Error> {
+    ) -> Result<Result<Tuned, Error>, Error> {
+        let units = self.goal.units(rows);
+        let head = match head {
+            Some(head) if strength.lr == 0.0 => {
+                let encoder = self.tuning.branch.encoder.clone();
+                return Ok(Ok(Tuned { encoder, head: self.goal.in_units(head, &units) }));
+            }
+            head => head,
+        };
         let device = device::open(&self.tuning.plan.device)?.autodiff();
-        let plan = tuning_plan(self.settings, self.tuning.plan, rows.len(), self.tuning.plan.seed.wrapping_add(draw));
+        let seed = self.tuning.plan.seed.wrapping_add(draw);
+        let plan = tuning_plan(self.settings, self.tuning.plan, rows.len(), strength.lr, seed);
         let scratch;
         let (branch, rates) = if head.is_some() {
-            (self.tuning.branch, self.settings.layer_rates())
+            (self.tuning.branch, LayerRates::new(&self.settings.keys.stages, strength.layer_decay))
         } else {
             // Nothing is known beforehand, so everything learns, and alike.
             scratch = (self.tuning.method.branch)(&plan, WeightsOf::Fresh, &mut |_| {})?;
             (&scratch, LayerRates::alike())
         };
         let mut model = Classifier::new(&plan, branch, self.goal.width, head, &device)?;
-        let units = self.goal.units(rows);
         let shares = rates.shares(&model, &model.encoder);
         let still = Still::of(&model, &|name| shares.contains_key(name));
         let indices = rows.iter().map(|&row| self.rows[row as usize]).collect();
@@ -334,7 +412,7 @@ impl<'a> Tuner<'a> {
             let total: f32 = loss.clone().into_scalar();
             if !total.is_finite() {
                 let problem = format!("the loss is {total} at step {} of {steps}; try a lower rate", step + 1);
-                return Err(Error::setting("lr", problem));
+                return Ok(Err(Error::setting("lr", problem)));
             }
             let mut gradients = GradientMap::default();
             gradients.accumulate(&model, &mut loss.backward());
@@ -346,7 +424,7 @@ impl<'a> Tuner<'a> {
         }
         let Classifier { encoder, head } = model.valid();
         let head = Head { weight: to_vec(head.weight.val()), bias: to_vec(head.bias.expect("it has one").val()) };
-        Ok(Tuned { encoder, head: self.goal.in_units(head, &units) })
+        Ok(Ok(Tuned { encoder, head: self.goal.in_units(head, &units) }))
     }
 
     /// Outputs for the test samples, `[samples, width]`.

@@ -16,6 +16,7 @@ use selfsame_base::DataError;
 use selfsame_base::atomic;
 use selfsame_base::commands::Command;
 use selfsame_data::dataset::Dataset;
+use selfsame_data::image::{Image, Pixels};
 use selfsame_data::modality::Modality;
 use selfsame_data::playback::{AUDIBLE, wav};
 use selfsame_data::preview::{Preview, Shown, ShownView};
@@ -38,6 +39,8 @@ const SAMPLES: usize = 2000;
 /// Samples whose views it shows, and their largest side, px.
 const SHOWN_SAMPLES: usize = 6;
 const SHOWN_PX: usize = 64;
+/// Columns of a table that are told of a sample.
+const SHOWN_COLUMNS: usize = 16;
 /// File of what was found of the samples.
 const FINDINGS: &str = "findings.json";
 
@@ -216,8 +219,28 @@ fn pictures(findings: &Findings, plan: &Plan, dataset: &Dataset) -> Result<Sampl
     Ok(SamplePictures {
         thumbnails: sheet(&indices, THUMBNAIL_PX, THUMBNAIL_BYTES)?,
         gallery: sheet(&shown, GALLERY_PX, GALLERY_BYTES)?,
+        rows: if plan.data.modality == Modality::Vector { rows(&indices, plan, dataset)? } else { Vec::new() },
         sounds: sounds(findings, plan, dataset)?,
     })
+}
+
+/// What these samples of a table hold.
+fn rows(indices: &[usize], plan: &Plan, dataset: &Dataset) -> Result<Vec<String>> {
+    let columns = plan.data.vector_columns();
+    let lines = |row: &Image| {
+        let values: Vec<f32> = match &row.pixels {
+            Pixels::U8(values) => values.iter().map(|&value| value.into()).collect(),
+            Pixels::U16(values) => values.iter().map(|&value| value.into()).collect(),
+            Pixels::F32(values) => values.clone(),
+        };
+        columns.lines(&plan.data.columns, &values, SHOWN_COLUMNS).join("\n")
+    };
+    let row = |&index: &usize| match dataset.with_sample(index, lines) {
+        // It could be read when it was embedded.
+        Err(DataError::Sample { .. }) => Ok(String::new()),
+        lines => Ok(lines?),
+    };
+    indices.iter().map(row).collect()
 }
 
 /// WAV files of the samples that are worth hearing first, where they can be heard.

@@ -75,6 +75,30 @@ impl Columns {
         Self(listed.iter().map(place).collect())
     }
 
+    /// The first `most` columns of a row, `[channels]`, as the table `listed` has them: a line each, `name: value`, and one that says how many more
+    /// there are. Columns without names are numbered from 0.
+    pub fn lines(&self, listed: &[String], row: &[f32], most: usize) -> Vec<String> {
+        let line = |(number, place): (usize, &Place)| {
+            let channels = &row[place.channels.clone()];
+            let Some(column) = listed.get(number).map(|text| Column::parse(text)) else {
+                return format!("{number}: {}", channels[0]);
+            };
+            let first = usize::from(column.is_number());
+            let there = channels[first..].iter().position(|&value| value > 0.5);
+            let value = match there.map(|at| column.values[at].as_str()) {
+                Some("") => "missing".into(),
+                Some(value) => value.to_owned(),
+                None => channels[0].to_string(),
+            };
+            format!("{}: {value}", column.name)
+        };
+        let mut lines: Vec<String> = self.iter().take(most).enumerate().map(line).collect();
+        if self.len() > most {
+            lines.push(format!("and {} more columns", self.len() - most));
+        }
+        lines
+    }
+
     /// Number of columns.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -127,6 +151,11 @@ mod tests {
         assert_eq!((columns.len(), columns.channels()), (4, 7));
         let places: Vec<_> = columns.iter().map(|place| (place.channels.clone(), place.is_category)).collect();
         assert_eq!(places, [(0..1, false), (1..3, false), (3..5, true), (5..7, true)]);
+        let lines = |row: &[f32], most| columns.lines(&texts, row, most);
+        let said = ["age: 41.5", "age: missing", "a color: red", "color: blue"];
+        assert_eq!(lines(&[41.5, 7.0, 1.0, 0.0, 1.0, 1.0, 0.0], 4), said);
+        assert_eq!(lines(&[1.0; 7], 1), ["age: 1", "and 3 more columns"]);
+        assert_eq!(Columns::of(&[], 2).lines(&[], &[0.25, -3.0], 9), ["0: 0.25", "1: -3"]);
         assert_eq!(Columns::of(&[], 3).iter().map(|place| place.channels.len()).sum::<usize>(), 3);
     }
 }

@@ -187,7 +187,7 @@ fn constant_features_and_single_classes_are_no_trouble() {
 #[test]
 fn held_out_parts_are_stratified_and_leave_single_labels_alone() {
     let labels: Vec<u32> = (0..103).map(|i| if i == 50 { 4 } else { i % 4 }).collect();
-    let folds = held_out(&all(&labels), Truth::Classes(&labels, 5), None, &mut rng(13));
+    let folds = held_out(&all(&labels), Truth::Classes(&labels, 5), None, HELD_OUT, &mut rng(13));
     assert_eq!(folds.len(), 5, "few labels are all held out in turn");
     let mut seen: Vec<u32> = folds.concat();
     seen.sort_unstable();
@@ -200,11 +200,11 @@ fn held_out_parts_are_stratified_and_leave_single_labels_alone() {
     }
     let labels = vec![0; 5000];
     assert_eq!(
-        held_out(&all(&labels), Truth::Classes(&labels, 1), None, &mut rng(14)).len(),
+        held_out(&all(&labels), Truth::Classes(&labels, 1), None, HELD_OUT, &mut rng(14)).len(),
         1,
         "one fifth of many labels suffices"
     );
-    assert!(held_out(&[0, 1], Truth::Classes(&[0, 1], 2), None, &mut rng(15)).is_empty());
+    assert!(held_out(&[0, 1], Truth::Classes(&[0, 1], 2), None, HELD_OUT, &mut rng(15)).is_empty());
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn whole_groups_are_held_out() {
     let groups: Vec<u32> = (0..200).map(|row| row / 8).collect();
     let rows: Vec<u32> = (0..200).filter(|row| row % 3 > 0).collect();
     for truth in [Truth::Classes(&labels, 2), Truth::Numbers(&[1.0; 200])] {
-        let folds = held_out(&rows, truth, Some(&groups), &mut rng(40));
+        let folds = held_out(&rows, truth, Some(&groups), HELD_OUT, &mut rng(40));
         assert_eq!((folds.len(), folds.iter().map(Vec::len).sum::<usize>()), (5, rows.len()));
         for fold in &folds {
             let inside = |row: &u32| fold.contains(row);
@@ -293,6 +293,9 @@ fn whole_groups_are_held_out() {
                     })
             );
         }
-        assert!(held_out(&rows, truth, Some(&[0; 200]), &mut rng(41)).is_empty(), "one group cannot be split");
+        assert!(
+            held_out(&rows, truth, Some(&[0; 200]), HELD_OUT, &mut rng(41)).is_empty(),
+            "one group cannot be split"
+        );
     }
 }

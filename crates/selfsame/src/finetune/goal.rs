@@ -10,10 +10,10 @@ use selfsame_base::rng::StreamRng;
 use selfsame_evaluate::bootstrap::{Balanced, Outcomes, Resampled, Statistic, Units, correct};
 use selfsame_evaluate::calibration::{self, Known};
 use selfsame_evaluate::features::FeatureTable;
-use selfsame_evaluate::finetuning::{Beside, Fit, LabelCell};
+use selfsame_evaluate::finetuning::{Beside, Chosen, Fit, LabelCell};
 use selfsame_evaluate::knn::argmax;
 use selfsame_evaluate::label_subsets::{self, LabelBudget};
-use selfsame_evaluate::linear_probe::{Coordinates, ProbeFeatures, Truth, hold_out};
+use selfsame_evaluate::linear_probe::{self, Coordinates, ProbeFeatures, Truth, hold_out};
 use selfsame_evaluate::measures::{Macro, Measure, Predicted};
 use selfsame_evaluate::protocol::{match_classes, uneven};
 use selfsame_evaluate::target_protocol::{TargetProbe, column, moments, predicted, unvaried};
@@ -183,20 +183,54 @@ impl Goal {
         }
     }
 
+    /// Parts of the labeled rows that are held out in turn, with `enough` rows together where there are as many.
+    pub fn held_out(&self, rows: &[u32], groups: Option<&[u32]>, enough: usize, rng: &mut StreamRng) -> Vec<Vec<u32>> {
+        let truth = match self.task {
+            Task::Classes => Truth::Classes(&self.classes[0], self.width),
+            _ => Truth::Numbers(&self.train),
+        };
+        linear_probe::held_out(rows, truth, groups, enough, rng)
+    }
+
+    /// How wrong outputs for held-out training rows are, `[rows, width]`: the cross-entropy of their probabilities, or the squared error
+    /// in units of the numbers' spread.
+    pub fn deviation(&self, held: &[u32], outputs: &[f32]) -> f64 {
+        let truth = self.of_rows(held);
+        let by_probabilities = |known: Known| {
+            let temperature = calibration::temperature(outputs, self.width, known);
+            calibration::cross_entropy(outputs, self.width, known, temperature)
+        };
+        self.known(&truth, by_probabilities).unwrap_or_else(|| {
+            let all: Vec<u32> = (0..self.train_samples() as u32).collect();
+            let units = self.units(&all);
+            let each = outputs.iter().zip(&truth).zip(units.iter().cycle());
+            each.map(|((&found, &told), [_, spread])| (f64::from(found - told) / spread).powi(2)).sum()
+        })
+    }
+
     /// The temperature of outputs for held-out training rows, `[rows, width]`; 1 where there are none.
     pub fn temperature(&self, held: &[u32], outputs: &[f32]) -> f64 {
         if held.is_empty() {
             return 1.0;
         }
+        self.known(&self.of_rows(held), |known| calibration::temperature(outputs, self.width, known)).unwrap_or(1.0)
+    }
+
+    /// What is told of training rows.
+    fn of_rows(&self, rows: &[u32]) -> Vec<f32> {
         let told = self.told();
-        let truth: Vec<f32> =
-            held.iter().flat_map(|&row| &self.train[row as usize * told..][..told]).copied().collect();
+        rows.iter().flat_map(|&row| &self.train[row as usize * told..][..told]).copied().collect()
+    }
+
+    /// Gives `work` what is told of samples, where it has probabilities.
+    fn known<R>(&self, told: &[f32], work: impl FnOnce(Known) -> R) -> Option<R> {
         match self.task {
             Task::Classes => {
-                let classes: Vec<u32> = truth.iter().map(|&class| class as u32).collect();
-                calibration::temperature(outputs, self.width, Known::Classes(&classes))
+                let classes: Vec<u32> = told.iter().map(|&class| class as u32).collect();
+                Some(work(Known::Classes(&classes)))
             }
-            _ => calibration::temperature(outputs, self.width, Known::Labels(&truth)),
+            Task::MultiLabel => Some(work(Known::Labels(told))),
+            Task::Numbers => None,
         }
     }
 
@@ -213,12 +247,7 @@ impl Goal {
                 Resampled::of(&[&Macro { measure: main_measure(task), draws: &draws }], units, seed)
             }
         };
-        let known = match self.task {
-            Task::Classes => Some(Known::Classes(&self.classes[1])),
-            Task::MultiLabel => Some(Known::Labels(&self.test)),
-            Task::Numbers => None,
-        };
-        let calibration_error = known.map(|known| {
+        let calibration_error = self.known(&self.test, |known| {
             [1.0, temperature].map(|temperature| {
                 let are_classes = self.task == Task::Classes;
                 let found = calibration::probabilities(outputs, self.width, are_classes, temperature);
@@ -267,6 +296,7 @@ impl Goal {
     pub fn cell(
         &self,
         (labels, labeled, draws): (LabelBudget, usize, u64),
+        chosen: Option<Chosen>,
         outputs: &[Vec<Vec<f32>>; 3],
         groups: Option<&[u32]>,
         seed: u64,
@@ -289,9 +319,8 @@ impl Goal {
                     beside.push((set, balanced.each_ref().map(|score| score as &dyn Statistic)));
                 }
                 cell(
-                    labels,
-                    labeled,
-                    draws,
+                    (labels, labeled, draws),
+                    chosen,
                     scores.each_ref().map(|score| score as &dyn Statistic),
                     &beside,
                     units,
@@ -319,7 +348,14 @@ impl Goal {
                     .iter()
                     .map(|(side, three)| (*side, three.each_ref().map(|one| one as &dyn Statistic)))
                     .collect();
-                cell(labels, labeled, draws, main.each_ref().map(|one| one as &dyn Statistic), &beside, units, seed)
+                cell(
+                    (labels, labeled, draws),
+                    chosen,
+                    main.each_ref().map(|one| one as &dyn Statistic),
+                    &beside,
+                    units,
+                    seed,
+                )
             }
         }
     }
@@ -334,9 +370,8 @@ fn main_measure(task: Task) -> Measure {
 type Side = fn(&mut Beside) -> &mut Option<f64>;
 
 fn cell(
-    labels: LabelBudget,
-    labeled: usize,
-    draws: u64,
+    (labels, labeled, draws): (LabelBudget, usize, u64),
+    chosen: Option<Chosen>,
     scores: [&dyn Statistic; 3],
     beside: &[(Side, [&dyn Statistic; 3])],
     units: Units,
@@ -365,6 +400,7 @@ fn cell(
         finetuned: fit(0),
         scratch: fit(1),
         linear_probe: fit(2),
+        chosen,
         over_scratch: found.difference(0, 1),
         over_linear_probe: found.difference(0, 2),
     }

@@ -1,10 +1,10 @@
 //! What can be set of a fine-tuning.
 
 use crate::error::Error;
-use crate::optim::layers::LayerRates;
 use selfsame_config::{Choice, Draft, Kind, Part, Range, Schema, Settings, Settled, settings};
 use selfsame_data::augment::Augmentations;
 use selfsame_data::settings::augmentations_part;
+use selfsame_evaluate::finetuning::Strength;
 use toml::{Table, Value};
 
 settings! {
@@ -20,10 +20,10 @@ settings! {
         min_steps: u64 = 300, Kind::COUNT_OR_ZERO;
         /// samples per step, at most
         batch_size: usize = 64, Kind::Integer(Range::Within(2.0, 1e6));
-        /// learning rate of the classifier (AdamW); 1e-4 to 3e-3 are usual
-        lr: f64 = 1e-3, Kind::Number(Range::Over(0.0, 10.0));
-        /// share of the learning rate that a stage has of the one above it; 0.65 to 1 are usual
-        layer_decay: f64 = 0.75, Kind::Number(Range::Over(0.0, 1.0));
+        /// learning rate of the classifier (AdamW); 1e-4 to 3e-3 are usual; `auto` tries 0, 1e-3, 3e-3 and 1e-2 on held-out training labels
+        lr: Value = "auto", Kind::WordOrNumber(&["auto"], Range::Over(0.0, 10.0));
+        /// share of the learning rate that a stage has of the one above it; 0.65 to 1 are usual; `auto` is 1 with a rate above 2e-3, else 0.75
+        layer_decay: Value = "auto", Kind::WordOrNumber(&["auto"], Range::Over(0.0, 1.0));
         /// weight decay
         weight_decay: f64 = 0.05, Kind::NOT_NEGATIVE;
     }
@@ -47,9 +47,26 @@ impl FinetuneSettings {
         Ok(Self { keys: resolved.read("")?, augmentations: resolved.list("augmentations")? })
     }
 
-    /// How learning rates fall from the classifier down.
-    pub fn layer_rates(&self) -> LayerRates {
-        LayerRates::new(&self.keys.stages, self.keys.layer_decay)
+    /// Whether held-out labels are to choose.
+    pub(crate) fn chooses(&self) -> bool {
+        self.keys.lr.as_float().is_none()
+    }
+
+    /// The strengths among which held-out labels choose, weakest first, or the one that was asked for: of a network that starts from
+    /// the encoder, or from its initial weights, where all layers learn alike.
+    pub(crate) fn strengths(&self, pretrained: bool) -> Vec<Strength> {
+        let rates = match self.keys.lr.as_float() {
+            Some(lr) => vec![lr],
+            None if pretrained => vec![0.0, 1e-3, 3e-3, 1e-2],
+            None => vec![1e-3, 3e-3, 1e-2],
+        };
+        let decay = |lr: f64| match self.keys.layer_decay.as_float() {
+            _ if !pretrained => 1.0,
+            Some(decay) => decay,
+            None if lr > 2e-3 => 1.0,
+            None => 0.75,
+        };
+        rates.into_iter().map(|lr| Strength { lr, layer_decay: decay(lr) }).collect()
     }
 
     /// The settings as they are written beside the results.

@@ -191,15 +191,10 @@ fn to_residual<const D: usize>(residual: Option<Tensor<D>>) -> Residual<Dispatch
     residual.map_or(Residual::None, |tensor| Residual::Add(tensor.into_dispatch()))
 }
 
-/// What `convolve` makes of a signal `[batch, 1, steps, channels_in]` and a weight `[1, kernel, channels_in, channels_out]` under
+/// [`conv2d`] of a signal `[batch, 1, steps, channels_in]` and a weight `[1, kernel, channels_in, channels_out]` under
 /// a window with a dilation d: steps that are d apart lie below each other in `[batch, steps / d, d, channels_in]`, so that a
 /// dilated convolution is one along the height of the same values.
-fn dilated(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    window: Window,
-    convolve: impl FnOnce(Tensor<4>, Tensor<4>, Window) -> Tensor<4>,
-) -> Tensor<4> {
+fn dilated(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
     let ([batch, height, steps, channels], [_, kernel, _, channels_out]) = (x.dims(), weight.dims());
     let Window { y, x: span, dilation } = window;
     let keeps = span.stride == 1 && span.before + span.after + 1 == span.kernel;
@@ -212,7 +207,7 @@ fn dilated(
     };
     let folded = x.reshape([batch, rows, dilation, channels]);
     let weight = weight.reshape([kernel, 1, channels, channels_out]);
-    let y = convolve(folded, weight, Window { y: span, x: ONE, dilation: 1 });
+    let y = conv2d(folded, weight, Window { y: span, x: ONE, dilation: 1 });
     let y = y.reshape([batch, 1, rows * dilation, channels_out]);
     if missing == 0 { y } else { y.slice([0..batch, 0..1, 0..steps]) }
 }
@@ -221,7 +216,7 @@ fn dilated(
 /// `[batch, out_height, out_width, channels_out]`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
     if window.dilation > 1 {
-        return dilated(x, weight, window, conv2d);
+        return dilated(x, weight, window);
     }
     Tensor::from_dispatch(<Dispatch as EncoderOps>::convolution(x.into_dispatch(), weight.into_dispatch(), window))
 }
@@ -236,9 +231,8 @@ pub fn conv2d_act(
     window: Window,
 ) -> Tensor<4> {
     if window.dilation > 1 {
-        let y = dilated(x, weight, window, |x, weight, window| conv2d_act(x, weight, bias, None, false, window));
-        let y = residual.into_iter().fold(y, |y, residual| y + residual);
-        return if relu { burn::tensor::activation::relu(y) } else { y };
+        let y = conv2d(x, weight, window);
+        return affine_act(y, Tensor::ones_like(&bias), bias, residual, relu);
     }
     Tensor::from_dispatch(<Dispatch as EncoderOps>::convolution_act(
         x.into_dispatch(),
