@@ -2,7 +2,8 @@
 
 Every encoder is trained for a step or two, so that there is a run, and then gets seeded values for *every* parameter and running
 statistic, so that no block is near the identity and nothing that is left out goes unnoticed. The images have the encoder's size, so that
-no tool resizes. Deviations are max|theirs - ours| / max|ours|. Mutants (a block left out, queries and values exchanged) must fail.
+no tool resizes. Deviations are max|theirs - ours| / max|ours|. Mutants (a block left out, queries and values exchanged, a gain of
+LayerScale left out) must fail.
 """
 
 import csv
@@ -21,6 +22,7 @@ warnings.filterwarnings("ignore")
 import numpy as np
 import onnx
 import onnxruntime
+import openvino
 import timm
 import torch
 import torchvision
@@ -195,6 +197,12 @@ def session(model):
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def inferred(model):
+    """The graph in OpenVINO, with products in f32 (its default is bf16 where the processor has it)."""
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda output, x: compiled(np.ascontiguousarray(x))[output]
+
+
 def mutants(path, name):
     """Graphs that are wrong in one place."""
     model = onnx.load(path)
@@ -207,21 +215,26 @@ def mutants(path, name):
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, key))
         return mutant.SerializeToString()
 
-    def without_last_branch():
-        """The last sum passes on what the block was given."""
+    def without_last(parts):
+        """The last sum passes on what went into the last `parts` sums: a branch or a block is left out."""
         mutant = onnx.ModelProto.FromString(model.SerializeToString())
         sums = [n for n in mutant.graph.node if n.op_type == "Add" and not any(i in initializers for i in n.input)]
         last = sums[-1]
-        last.op_type = "Identity"
         # A transformer's block, as a ConvNeXt's, adds to its first input, a residual network's puts the shortcut second.
-        kept = last.input[0 if name.startswith(("vit", "convnext")) else 1]
+        kept = sums[-parts].input[0 if name.startswith(("vit", "convnext")) else 1]
+        last.op_type = "Identity"
         del last.input[:]
         last.input.append(kept)
         return mutant.SerializeToString()
 
     if not name.startswith(("belief", "mlp")):
-        yield "a branch left out", without_last_branch()
+        yield "a block left out", without_last(2 if name.startswith("vit") else 1)
+    gain = next((key for key in initializers if key.endswith("gamma")), None)
+    if gain:
+        yield "LayerScale left out", with_values(gain, np.ones_like)
     if name.startswith("vit"):
+        yield "a branch left out", without_last(1)
+
         def exchanged(values):
             third = values.shape[-1] // 3
             return np.concatenate([values[..., 2 * third:], values[..., third:2 * third], values[..., :third]], -1)
@@ -286,6 +299,8 @@ def check(name):
         onnx.checker.check_model(model, full_check=True)
         graph = session(str(model))
         compare(" ".join(["onnxruntime", *words]), lambda x: graph.run(["h"], {given: x})[0], x, most)
+        vino = inferred(model)
+        compare(" ".join(["openvino", *words]), lambda x: vino("h", x), x, most)
     if not vectors and record["backbone"]["name"] != "belief_network":
         tokens = features(run_folder, data, "of=tokens", SELFSAME_WINOGRAD="2").reshape(len(direct), -1, record["width"])
         graph = session(str(exported(run_folder, "onnx", "tokens=true", "fold=true") / "model.onnx"))
@@ -312,14 +327,17 @@ def check(name):
         file = exported(model, "onnx") / "model.onnx"
         onnx.checker.check_model(onnx.load(file), full_check=True)
         graph = session(str(file))
+        vino = inferred(file)
         if task == "numbers":
             agree("onnxruntime, numbers", graph.run(["numbers"], {given: numbers})[0], outputs)
+            agree("openvino, numbers", vino("numbers", numbers), outputs)
             continue
         logits, probabilities = graph.run(["logits", "probabilities"], {given: numbers})
         agree(f"onnxruntime, logits of {task}", logits, outputs)
         out = model / "predictions.csv"
         run("predict", model, f"data={data}", f"out={out}", SELFSAME_WINOGRAD="2")
         agree(f"onnxruntime, probabilities of {task}", probabilities, predicted(out))
+        agree(f"openvino, probabilities of {task}", vino("probabilities", numbers), predicted(out))
     for what, mutant in mutants(run_folder / "exported-onnx" / "model.onnx", record["backbone"]["name"]):
         theirs = session(mutant).run(["h"], {given: numbers[:7]})[0]
         deviation = np.abs(theirs - direct[:7]).max() / np.abs(direct).max()
@@ -343,7 +361,7 @@ def main():
     if unknown:
         sys.exit(f"{unknown[0]}: no such encoder (there are: {'; '.join(ENCODERS)})")
     transformers.utils.logging.disable_progress_bar()
-    for library in (torch, torchvision, timm, transformers, onnx, onnxruntime):
+    for library in (torch, torchvision, timm, transformers, onnx, onnxruntime, openvino):
         print(library.__name__, library.__version__)
     print(f"\n{'encoder':45} {'by':20} direct  default")
     finish(check, chosen)
