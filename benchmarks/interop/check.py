@@ -35,7 +35,7 @@ from safetensors.torch import load_file as load_torch
 SELFSAME = sys.argv[1]
 WORK = Path(os.environ.get("SELFSAME_INTEROP_WORK", "benchmarks/.interop"))
 IMAGES = 64
-# Few: the diagnosis after a training looks at each many times, and the trained values are replaced anyway.
+# Few, for the trained values are replaced.
 TRAINED_ON = 8
 DIRECT, DEFAULT, BYTES = 1e-5, 1e-4, 1e-3
 
@@ -81,6 +81,15 @@ def run(*words, cwd=None, **environment):
         [SELFSAME, *map(str, words)], cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"selfsame {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stderr}")
+
+
+def trained(*words):
+    """As run() of a pretraining, without the diagnosis after it."""
+    with subprocess.Popen([SELFSAME, "pretrain", "--records", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as training:
+        if not any(json.loads(record)["event"] == "finished" for record in training.stdout):
+            sys.exit(f"selfsame pretrain {' '.join(map(str, words))}:\n{training.stderr.read()}")
+        training.terminate()
+        training.communicate()
 
 
 def images(side, channels, count=IMAGES):
@@ -130,7 +139,7 @@ def prepared(name, side, channels, arguments):
     if not (run_folder / "encoder.safetensors").exists():
         method = [] if any(word.startswith("method=") for word in arguments) else ["method=simclr"]
         size = [f"size={side}"] if side > 1 else []
-        run("pretrain", f"data={data}", *size, "epochs=1", "batch_size=4", f"out={run_folder}", *method, *arguments)
+        trained(f"data={data}", *size, "epochs=1", "batch_size=4", f"out={run_folder}", *method, *arguments)
     weights, config = run_folder / "encoder.safetensors", run_folder / "config.json"
     shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
     rng = np.random.default_rng(7)

@@ -22,7 +22,7 @@ ENCODERS_CHOSEN = {
     "resnet18": RESNET,
     "vit_micro": ["timm"],
     "convnext_micro, four stages": ["timm"],
-    "resnet_micro": [],
+    "resnet_micro, gray, group norm, two stages": [],
 }
 # A name that a table must quote, and one that is not ASCII.
 COLORS = {"red, or reddish": (220, 60, 40), "grün": (40, 200, 60), "blue": (40, 60, 220)}
@@ -86,6 +86,8 @@ def check(name):
         out = model.parent / f"{model.name}.csv"
         run("predict", model, f"data={home / 'test'}", f"out={out}", SELFSAME_WINOGRAD="2")
         ids, told, ours = predicted(out)
+        if ours.shape[1] > 1 and np.median(np.sort(np.abs(ours), 1)[:, -2]) < 1e-6:
+            failures.append(f"{name}, {what}: predict is so sure that nothing can be compared")
         numbers = np.stack([held_out[sample] for sample in ids]).transpose(0, 3, 1, 2).astype(np.float32) / 255
         normalized = torch.from_numpy((numbers - mean) / std)
         said = json.loads((model / "predictor.json").read_text())
@@ -93,7 +95,7 @@ def check(name):
         def agree(by, theirs):
             deviation = np.abs(theirs - ours).max() / np.abs(ours).max()
             passed = theirs.shape == ours.shape and deviation <= DIRECT
-            print(f"{name:30} {what:20} {by:14} {deviation:.1e}{'' if passed else '  FAILED'}", flush=True)
+            print(f"{name:45} {what:20} {by:14} {deviation:.1e}{'' if passed else '  FAILED'}", flush=True)
             if not passed:
                 failures.append(f"{name}, {what}: {by}")
 
@@ -127,7 +129,7 @@ def main():
     if unknown:
         sys.exit(f"{unknown[0]}: no such encoder (there are: {'; '.join(ENCODERS_CHOSEN)})")
     transformers.utils.logging.disable_progress_bar()
-    print(f"{'encoder':30} {'model':20} {'by':14} deviation")
+    print(f"{'encoder':45} {'model':20} {'by':14} deviation")
     finish(check, chosen)
 
 
