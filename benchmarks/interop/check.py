@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -85,9 +86,11 @@ def run(*words, cwd=None, **environment):
 
 def trained(*words):
     """As run() of a pretraining, without the diagnosis after it."""
-    with subprocess.Popen([SELFSAME, "pretrain", "--records", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as training:
+    command = [SELFSAME, "pretrain", "--records", *map(str, words)]
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as training:
         if not any(json.loads(record)["event"] == "finished" for record in training.stdout):
-            sys.exit(f"selfsame pretrain {' '.join(map(str, words))}:\n{training.stderr.read()}")
+            said.seek(0)
+            sys.exit(f"selfsame {' '.join(command[1:])}:\n{said.read()}")
         training.terminate()
         training.communicate()
 

@@ -1,7 +1,8 @@
 """What other tools make of models that `selfsame probe` and `selfsame finetune` saved, beside `selfsame predict`.
 
 The encoders are those of check.py, with seeded values. Their heads are fitted to drawn images with classes in folders, and with a table
-of labels and numbers. What timm, transformers, torchvision, onnxruntime and OpenVINO tell of held-out images must be what predict writes. Deviations are max|theirs - ours| / max|ours|.
+of labels and numbers. What timm, transformers, torchvision, onnxruntime and OpenVINO tell of held-out images must be what predict writes.
+Deviations are max|theirs - ours| / max|ours|.
 """
 
 import csv
