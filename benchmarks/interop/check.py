@@ -162,9 +162,11 @@ def features(run_folder, data, *words, **environment):
 
 
 def predicted(file):
-    """Probabilities that `selfsame predict` wrote."""
-    with open(file, newline="") as rows:
-        return np.array([[float(value) for name, value in row.items() if name.startswith("p(")] for row in csv.DictReader(rows)])
+    """What `selfsame predict` wrote: names of the samples, of the outputs, and numbers [samples, outputs]."""
+    with open(file, newline="") as text:
+        rows = list(csv.DictReader(text))
+    told = [name for name in rows[0] if name not in ("id", "label", "probability", "labels", "unsure")]
+    return [row["id"] for row in rows], told, np.array([[float(row[name]) for name in told] for row in rows])
 
 
 def headed(run_folder, task):
@@ -350,8 +352,9 @@ def check(name):
         agree(f"onnxruntime, logits of {task}", logits, outputs)
         out = model / "predictions.csv"
         run("predict", model, f"data={data}", f"out={out}", SELFSAME_WINOGRAD="2")
-        agree(f"onnxruntime, probabilities of {task}", probabilities, predicted(out))
-        agree(f"openvino, probabilities of {task}", vino("probabilities", numbers), predicted(out))
+        _, _, ours = predicted(out)
+        agree(f"onnxruntime, probabilities of {task}", probabilities, ours)
+        agree(f"openvino, probabilities of {task}", vino("probabilities", numbers), ours)
     for what, mutant in mutants(run_folder / "exported-onnx" / "model.onnx", record["backbone"]["name"]):
         theirs = session(mutant).run(["h"], {given: numbers[:7]})[0]
         deviation = np.abs(theirs - direct[:7]).max() / np.abs(direct).max()

@@ -15,7 +15,7 @@ import timm
 import torch
 import torchvision
 import transformers
-from check import DIRECT, ENCODERS, RESNET, WORK, exported, finish, inferred, prepared, run, session
+from check import DIRECT, ENCODERS, RESNET, WORK, exported, finish, inferred, predicted, prepared, run, session
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -54,14 +54,6 @@ def drawn(side, channels):
     with open(home / "about.csv", "w", newline="") as file:
         csv.writer(file).writerows([["id", "wide", "bright", "size", "left"], *rows])
     return home, held_out
-
-
-def predicted(file):
-    """What `selfsame predict` wrote: names of the samples, of the outputs, and numbers [samples, outputs]."""
-    with open(file, newline="") as text:
-        rows = list(csv.DictReader(text))
-    told = [name for name in rows[0] if name not in ("id", "label", "probability", "labels", "unsure")]
-    return [row["id"] for row in rows], told, np.array([[float(row[name]) for name in told] for row in rows])
 
 
 def check(name):
