@@ -2,7 +2,8 @@
 
 Every encoder is trained for a step or two, so that there is a run, and then gets seeded values for *every* parameter and running
 statistic, so that no block is near the identity and nothing that is left out goes unnoticed. The images have the encoder's size, so that
-no tool resizes. Deviations are max|theirs - ours| / max|ours|. Mutants (a block left out, queries and values exchanged) must fail.
+no tool resizes. Deviations are max|theirs - ours| / max|ours|. Mutants (a block left out, queries and values exchanged, a gain of
+LayerScale left out) must fail.
 """
 
 import csv
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -21,6 +23,7 @@ warnings.filterwarnings("ignore")
 import numpy as np
 import onnx
 import onnxruntime
+import openvino
 import timm
 import torch
 import torchvision
@@ -33,6 +36,8 @@ from safetensors.torch import load_file as load_torch
 SELFSAME = sys.argv[1]
 WORK = Path(os.environ.get("SELFSAME_INTEROP_WORK", "benchmarks/.interop"))
 IMAGES = 64
+# Few, for the trained values are replaced.
+TRAINED_ON = 8
 DIRECT, DEFAULT, BYTES = 1e-5, 1e-4, 1e-3
 
 # name: side, channels, arguments, formats besides onnx
@@ -79,6 +84,17 @@ def run(*words, cwd=None, **environment):
         sys.exit(f"selfsame {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stderr}")
 
 
+def trained(*words):
+    """As run() of a pretraining, without the diagnosis after it."""
+    command = [SELFSAME, "pretrain", "--records", *map(str, words)]
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as training:
+        if not any(json.loads(record)["event"] == "finished" for record in training.stdout):
+            said.seek(0)
+            sys.exit(f"selfsame {' '.join(command[1:])}:\n{said.read()}")
+        training.terminate()
+        training.communicate()
+
+
 def images(side, channels, count=IMAGES):
     """The folder of the images, and the images, bytes [n, side, side, channels]; with side 1, of vectors [n, channels]."""
     if side == 1:
@@ -122,11 +138,11 @@ def sealed(config):
 def prepared(name, side, channels, arguments):
     """A run whose encoder has seeded values. What could bring the trained ones back goes."""
     run_folder = WORK / "runs" / re.sub(r"\W+", "-", name)
-    data, _ = images(side, channels)
+    data, _ = images(side, channels, TRAINED_ON)
     if not (run_folder / "encoder.safetensors").exists():
         method = [] if any(word.startswith("method=") for word in arguments) else ["method=simclr"]
         size = [f"size={side}"] if side > 1 else []
-        run("pretrain", f"data={data}", *size, "epochs=1", "batch_size=32", f"out={run_folder}", *method, *arguments)
+        trained(f"data={data}", *size, "epochs=1", "batch_size=4", f"out={run_folder}", *method, *arguments)
     weights, config = run_folder / "encoder.safetensors", run_folder / "config.json"
     shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
     rng = np.random.default_rng(7)
@@ -146,9 +162,11 @@ def features(run_folder, data, *words, **environment):
 
 
 def predicted(file):
-    """Probabilities that `selfsame predict` wrote."""
-    with open(file, newline="") as rows:
-        return np.array([[float(value) for name, value in row.items() if name.startswith("p(")] for row in csv.DictReader(rows)])
+    """What `selfsame predict` wrote: names of the samples, of the outputs, and numbers [samples, outputs]."""
+    with open(file, newline="") as text:
+        rows = list(csv.DictReader(text))
+    told = [name for name in rows[0] if name not in ("id", "label", "probability", "labels", "unsure")]
+    return [row["id"] for row in rows], told, np.array([[float(row[name]) for name in told] for row in rows])
 
 
 def headed(run_folder, task):
@@ -195,6 +213,12 @@ def session(model):
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def inferred(model):
+    """The graph in OpenVINO, with products in f32 (its default is bf16 where the processor has it)."""
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda output, x: compiled(np.ascontiguousarray(x))[output]
+
+
 def mutants(path, name):
     """Graphs that are wrong in one place."""
     model = onnx.load(path)
@@ -207,21 +231,26 @@ def mutants(path, name):
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, key))
         return mutant.SerializeToString()
 
-    def without_last_branch():
-        """The last sum passes on what the block was given."""
+    def without_last(parts):
+        """The last sum passes on what went into the last `parts` sums: a branch or a block is left out."""
         mutant = onnx.ModelProto.FromString(model.SerializeToString())
         sums = [n for n in mutant.graph.node if n.op_type == "Add" and not any(i in initializers for i in n.input)]
         last = sums[-1]
-        last.op_type = "Identity"
         # A transformer's block, as a ConvNeXt's, adds to its first input, a residual network's puts the shortcut second.
-        kept = last.input[0 if name.startswith(("vit", "convnext")) else 1]
+        kept = sums[-parts].input[0 if name.startswith(("vit", "convnext")) else 1]
+        last.op_type = "Identity"
         del last.input[:]
         last.input.append(kept)
         return mutant.SerializeToString()
 
     if not name.startswith(("belief", "mlp")):
-        yield "a branch left out", without_last_branch()
+        yield "a block left out", without_last(2 if name.startswith("vit") else 1)
+    gain = next((key for key in initializers if key.endswith("gamma")), None)
+    if gain:
+        yield "LayerScale left out", with_values(gain, np.ones_like)
     if name.startswith("vit"):
+        yield "a branch left out", without_last(1)
+
         def exchanged(values):
             third = values.shape[-1] // 3
             return np.concatenate([values[..., 2 * third:], values[..., third:2 * third], values[..., :third]], -1)
@@ -286,6 +315,8 @@ def check(name):
         onnx.checker.check_model(model, full_check=True)
         graph = session(str(model))
         compare(" ".join(["onnxruntime", *words]), lambda x: graph.run(["h"], {given: x})[0], x, most)
+        vino = inferred(model)
+        compare(" ".join(["openvino", *words]), lambda x: vino("h", x), x, most)
     if not vectors and record["backbone"]["name"] != "belief_network":
         tokens = features(run_folder, data, "of=tokens", SELFSAME_WINOGRAD="2").reshape(len(direct), -1, record["width"])
         graph = session(str(exported(run_folder, "onnx", "tokens=true", "fold=true") / "model.onnx"))
@@ -312,14 +343,18 @@ def check(name):
         file = exported(model, "onnx") / "model.onnx"
         onnx.checker.check_model(onnx.load(file), full_check=True)
         graph = session(str(file))
+        vino = inferred(file)
         if task == "numbers":
             agree("onnxruntime, numbers", graph.run(["numbers"], {given: numbers})[0], outputs)
+            agree("openvino, numbers", vino("numbers", numbers), outputs)
             continue
         logits, probabilities = graph.run(["logits", "probabilities"], {given: numbers})
         agree(f"onnxruntime, logits of {task}", logits, outputs)
         out = model / "predictions.csv"
         run("predict", model, f"data={data}", f"out={out}", SELFSAME_WINOGRAD="2")
-        agree(f"onnxruntime, probabilities of {task}", probabilities, predicted(out))
+        _, _, ours = predicted(out)
+        agree(f"onnxruntime, probabilities of {task}", probabilities, ours)
+        agree(f"openvino, probabilities of {task}", vino("probabilities", numbers), ours)
     for what, mutant in mutants(run_folder / "exported-onnx" / "model.onnx", record["backbone"]["name"]):
         theirs = session(mutant).run(["h"], {given: numbers[:7]})[0]
         deviation = np.abs(theirs - direct[:7]).max() / np.abs(direct).max()
@@ -343,7 +378,7 @@ def main():
     if unknown:
         sys.exit(f"{unknown[0]}: no such encoder (there are: {'; '.join(ENCODERS)})")
     transformers.utils.logging.disable_progress_bar()
-    for library in (torch, torchvision, timm, transformers, onnx, onnxruntime):
+    for library in (torch, torchvision, timm, transformers, onnx, onnxruntime, openvino):
         print(library.__name__, library.__version__)
     print(f"\n{'encoder':45} {'by':20} direct  default")
     finish(check, chosen)

@@ -131,6 +131,9 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
     }
     join_shapes(&mut shapes);
     shapes.iter_mut().for_each(|(name, shape)| flatten_gains(name, shape));
+    if let Some(part) = part_that_ours_lack(&shapes) {
+        return Err(format!("a vision transformer with {part}, which is not known here"));
+    }
     let mut network = Network::of_shapes(&shapes).ok_or_else(|| unknown(&state))?;
     let channels = ["conv1.weight", "patch_embed.proj.weight", "stem.0.weight"]
         .iter()
@@ -264,6 +267,21 @@ fn apart<'s>(name: &'s str, prefix: &str) -> &'s str {
     let shared: usize = same.map(|(part, _)| part.len()).sum();
     let end = name[shared..].find('.').map_or(name.len(), |length| shared + length);
     &name[..end]
+}
+
+/// What a published transformer has that ours lack, where shapes and counts alone would name it badly.
+fn part_that_ours_lack(shapes: &Shapes) -> Option<&'static str> {
+    let gates = ["mlp.w12.", "mlp.w1.", "mlp.fc1_g.", "mlp.weights_in."];
+    let rows = |name: &str, axis: usize| shapes.get(name).and_then(|shape| shape.get(axis)).copied();
+    let (into, out_of) = (rows("blocks.0.mlp.fc1.weight", 0), rows("blocks.0.mlp.fc2.weight", 1));
+    let halved = into.zip(out_of).is_some_and(|(into, out_of)| out_of.checked_mul(2) == Some(into));
+    if shapes.contains_key("dist_token") {
+        Some("a distillation token (dist_token)")
+    } else if halved || shapes.keys().any(|name| gates.iter().any(|gate| name.contains(gate))) {
+        Some("gates in its blocks (SwiGLU)")
+    } else {
+        None
+    }
 }
 
 fn unknown(state: &StateDict) -> String {

@@ -3,13 +3,15 @@
 use super::pickle::{Id, Pickle, Storage, Strided, Value};
 use super::state_dict::{Entry, Number, StateDict};
 use std::collections::HashMap;
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use zip::{CompressionMethod, ZipArchive};
 
 /// The first pickle of a file of before: a number, in ten bytes.
 const OLD_START: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 /// The start of a zip archive.
 const ZIP_START: &[u8] = b"PK\x03\x04";
+/// What stands for the checksum of an entry where `torch.serialization.set_crc32_options(False)` was said.
+const NO_CHECKSUM: u32 = 0;
 /// Dictionaries within dictionaries.
 const MOST_DEPTH: usize = 8;
 /// Entries of dictionaries, one that is in many counted as often.
@@ -39,14 +41,23 @@ fn of_zip(bytes: &[u8]) -> Result<StateDict<'_>, String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| broken(&error))?;
     let found = archive.file_names().find_map(|name| name.ok()?.strip_suffix("data.pkl").map(str::to_owned));
     let folder = found.ok_or("an archive, but not of torch.save: it has no data.pkl")?;
+    // Each entry is read once, so that entries that overlap take no longer than the file is long.
+    let mut left = bytes.len();
     let mut entry = |name: &str| -> Result<&[u8], String> {
-        let entry = archive.by_name(name).map_err(|error| broken(&error))?;
+        let mut entry = archive.by_name(name).map_err(|error| broken(&error))?;
         if entry.compression() != CompressionMethod::Stored || entry.encrypted() {
             return Err("its entries are packed, which torch.save does not do; save it again with torch.save".into());
         }
         let start = entry.data_start().and_then(|start| usize::try_from(start).ok());
         let end = start.and_then(|start| start.checked_add(usize::try_from(entry.size()).ok()?));
-        start.zip(end).and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| broken(&"an entry beyond the end"))
+        let contents = start.zip(end).and_then(|(start, end)| bytes.get(start..end));
+        let contents = contents.ok_or_else(|| broken(&"an entry beyond the end"))?;
+        left = left.checked_sub(contents.len()).ok_or_else(|| broken(&"entries that overlap"))?;
+        // Reading to the end compares the checksum.
+        if entry.crc32() != NO_CHECKSUM {
+            io::copy(&mut entry, &mut io::sink()).map_err(|error| broken(&error))?;
+        }
+        Ok(contents)
     };
     if entry(&format!("{folder}byteorder")).is_ok_and(|order| order != b"little") {
         return Err("its numbers are big-endian; save it again on a little-endian machine".into());
