@@ -614,7 +614,8 @@ fn a_run_is_diagnosed_and_fine_tuned() {
     let tune = |words: &[&str]| place.run(&[&["finetune", "run"], &quick[..], words].concat());
     let table = succeeds(&tune(&["labels=2,50%,all", "stages=1"]));
     contains(&table, &["fine-tuned", "from scratch", "linear probe", "2 per class (4)", "50 % (24)", "all (48)"]);
-    contains(&table, &["2 per class, chosen by 4 held-out samples: ", "; from scratch lr=0.00"]);
+    let usual = "2 per class, labels are too few to choose by: lr=0.001 layer_decay=0.75; from scratch lr=0.001";
+    contains(&table, &[usual, "all, chosen by 20 held-out samples: ", "; from scratch lr=0."]);
     let told =
         "16 of 16 test samples are among the labeled training samples (15 with the same content, 1 near-duplicates; ";
     assert!(table.starts_with(told), "{table}");

@@ -64,6 +64,8 @@ const CALIBRATION_SAMPLES: usize = 500;
 /// Held-out samples by which a strength is chosen, where there are enough labels: a fifth of the labels is held out in turn, up to three of
 /// them.
 const CHOOSING_SAMPLES: usize = 100;
+/// By fewer nothing is chosen.
+const FEWEST_CHOOSING: usize = 20;
 const CHOOSING_FIFTHS: usize = 3;
 
 /// The plan that views, batches and a learning rate of `lr` for `samples` labeled samples come from.
@@ -324,7 +326,10 @@ impl<'a> Tuner<'a> {
         head: &dyn Fn(&[u32]) -> Head,
         progress: &mut dyn FnMut(&str, u64, u64),
     ) -> Result<Chosen, Error> {
-        folds.truncate(if self.settings.chooses() { CHOOSING_FIFTHS } else { 0 });
+        folds.truncate(CHOOSING_FIFTHS);
+        if !self.settings.chooses() || folds.iter().map(Vec::len).sum::<usize>() < FEWEST_CHOOSING {
+            folds.clear();
+        }
         let mut best = |pretrained: bool| -> Result<(Strength, usize), Error> {
             let start = if pretrained { "fine-tuning" } else { "from scratch" };
             let strengths = self.settings.strengths(pretrained);
