@@ -364,6 +364,15 @@ def check(name):
     return failures
 
 
+def chosen(encoders):
+    """Those of the encoders that the command names, or all."""
+    names = sys.argv[2:] or list(encoders)
+    unknown = [name for name in names if name not in encoders]
+    if unknown:
+        sys.exit(f"{unknown[0]}: no such encoder (there are: {'; '.join(encoders)})")
+    return names
+
+
 def finish(check, chosen):
     """Checks what is chosen, tells what failed, and ends the program."""
     failures = [failure for name in chosen for failure in check(name)]
@@ -373,15 +382,12 @@ def finish(check, chosen):
 
 
 def main():
-    chosen = sys.argv[2:] or list(ENCODERS)
-    unknown = [name for name in chosen if name not in ENCODERS]
-    if unknown:
-        sys.exit(f"{unknown[0]}: no such encoder (there are: {'; '.join(ENCODERS)})")
+    names = chosen(ENCODERS)
     transformers.utils.logging.disable_progress_bar()
     for library in (torch, torchvision, timm, transformers, onnx, onnxruntime, openvino):
         print(library.__name__, library.__version__)
     print(f"\n{'encoder':45} {'by':20} direct  default")
-    finish(check, chosen)
+    finish(check, names)
 
 
 if __name__ == "__main__":

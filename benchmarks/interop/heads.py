@@ -8,14 +8,13 @@ Deviations are max|theirs - ours| / max|ours|.
 import csv
 import json
 import shutil
-import sys
 
 import numpy as np
 import timm
 import torch
 import torchvision
 import transformers
-from check import DIRECT, ENCODERS, RESNET, WORK, exported, finish, inferred, predicted, prepared, run, session
+from check import DIRECT, ENCODERS, RESNET, WORK, chosen, exported, finish, inferred, predicted, prepared, run, session
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -68,7 +67,7 @@ def check(name):
     parts = [f"train={home / 'train'}", f"test={home / 'test'}"]
     models = {
         "classes, probe": ["probe", run_folder, *parts],
-        "classes, finetune": ["finetune", run_folder, *parts, "labels=all", f"stages={stages}", "epochs=1", "min_steps=8", "draws=1"],
+        "classes, finetune": ["finetune", run_folder, *parts, "labels=all", "lr=1e-3", f"stages={stages}", "epochs=1", "min_steps=8", "draws=1"],
         "labels, probe": ["probe", run_folder, *parts, table, "targets=wide,bright"],
         "numbers, probe": ["probe", run_folder, *parts, table, "targets=size,left"],
     }
@@ -119,13 +118,10 @@ def check(name):
 
 
 def main():
-    chosen = sys.argv[2:] or list(ENCODERS_CHOSEN)
-    unknown = [name for name in chosen if name not in ENCODERS_CHOSEN]
-    if unknown:
-        sys.exit(f"{unknown[0]}: no such encoder (there are: {'; '.join(ENCODERS_CHOSEN)})")
+    names = chosen(ENCODERS_CHOSEN)
     transformers.utils.logging.disable_progress_bar()
     print(f"{'encoder':45} {'model':20} {'by':14} deviation")
-    finish(check, chosen)
+    finish(check, names)
 
 
 if __name__ == "__main__":

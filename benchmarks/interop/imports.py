@@ -6,14 +6,13 @@ the file must hold every tensor of the encoder, bit by bit.
 """
 
 import shutil
-import sys
 
 import numpy as np
 import timm
 import torch
 import torchvision
 import transformers
-from check import DEFAULT, DIRECT, WORK, finish, images, run, seeded
+from check import DEFAULT, DIRECT, WORK, chosen, finish, images, run, seeded
 from safetensors.torch import load_file, save_file
 
 # Networks of 224 px take their time.
@@ -149,10 +148,10 @@ def check(name):
 
 
 def main():
-    chosen = sys.argv[2:] or list(IMPORTS)
+    names = chosen(IMPORTS)
     transformers.utils.logging.disable_progress_bar()
     print(f"{'weights':40} direct  default")
-    finish(check, chosen)
+    finish(check, names)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ pub const DEFAULT_STRENGTH: f64 = 0.1;
 pub const HELD_OUT: usize = 200;
 
 /// Fewer held-out samples than this tell nothing of probabilities.
-const FEWEST_HELD_OUT: usize = 20;
+pub const FEWEST_HELD_OUT: usize = 20;
 /// Fifths that the labeled samples are dealt into.
 const FOLDS: usize = 5;
 /// A fit has converged when no component of the gradient exceeds this; one by which a strength is chosen, earlier.

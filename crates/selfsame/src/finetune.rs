@@ -52,7 +52,7 @@ use selfsame_data::settings::ViewSettings;
 use selfsame_evaluate::features::FeatureTable;
 use selfsame_evaluate::finetuning::{Chosen, Finetuning, Strength};
 use selfsame_evaluate::label_subsets::LabelBudget;
-use selfsame_evaluate::linear_probe::ProbeFeatures;
+use selfsame_evaluate::linear_probe::{FEWEST_HELD_OUT, ProbeFeatures};
 use selfsame_evaluate::overlap::Overlap;
 use settings::FinetuneSettings;
 use std::path::Path;
@@ -61,12 +61,13 @@ use std::sync::Arc;
 /// Labels that are held out for the probabilities of a predictor, where there are enough: they are lost to the training.
 const CALIBRATION_SAMPLES: usize = 500;
 
-/// Held-out samples by which a strength is chosen, where there are enough labels: a fifth of the labels is held out in turn, up to three of
-/// them.
+/// Held-out samples by which a strength is chosen, where there are enough labels: a fifth of the labels is held out in turn.
 const CHOOSING_SAMPLES: usize = 100;
-/// By fewer nothing is chosen.
-const FEWEST_CHOOSING: usize = 20;
+/// Fifths that are held out at most.
 const CHOOSING_FIFTHS: usize = 3;
+
+/// The linear probe on some of the training rows.
+type ProbeOn<'a> = dyn Fn(&[u32]) -> Head + 'a;
 
 /// The plan that views, batches and a learning rate of `lr` for `samples` labeled samples come from.
 fn tuning_plan(settings: &FinetuneSettings, plan: &Plan, samples: usize, lr: f64, seed: u64) -> Plan {
@@ -317,54 +318,63 @@ impl<'a> Tuner<'a> {
         Ok(meaning)
     }
 
-    /// How strongly to train on the labeled rows: what is best for samples that are held out, `folds` of them in turn, after each of which
-    /// the better half of the strengths is left. `head` is the linear probe on some rows.
+    /// How strongly to train on the labeled rows, by `folds` of them that are held out in turn; where they are too few, or nothing is to be
+    /// chosen, as is usual.
     fn choose(
         &self,
         rows: &[u32],
         mut folds: Vec<Vec<u32>>,
-        head: &dyn Fn(&[u32]) -> Head,
+        head: &ProbeOn,
         progress: &mut dyn FnMut(&str, u64, u64),
     ) -> Result<Chosen, Error> {
         folds.truncate(CHOOSING_FIFTHS);
-        if !self.settings.chooses() || folds.iter().map(Vec::len).sum::<usize>() < FEWEST_CHOOSING {
+        if !self.settings.chooses() || folds.iter().map(Vec::len).sum::<usize>() < FEWEST_HELD_OUT {
             folds.clear();
         }
-        let mut best = |pretrained: bool| -> Result<(Strength, usize), Error> {
-            let start = if pretrained { "fine-tuning" } else { "from scratch" };
-            let strengths = self.settings.strengths(pretrained);
-            let usual = *strengths.iter().find(|strength| strength.lr > 0.0).expect("one that trains");
-            let mut left: Vec<(Strength, Vec<f32>)> =
-                strengths.into_iter().map(|strength| (strength, Vec::new())).collect();
-            let mut held = Vec::new();
-            for fold in &folds {
-                if left.len() < 2 {
-                    break;
-                }
-                held.extend_from_slice(fold);
-                let kept: Vec<u32> = rows.iter().copied().filter(|row| fold.binary_search(row).is_err()).collect();
-                let samples: Vec<usize> = fold.iter().map(|&row| self.rows[row as usize]).collect();
-                let mut judged = Vec::new();
-                for (strength, mut outputs) in left {
-                    let what = format!("choosing, {start} at {}", strength.lr);
-                    let mut told = |step, steps| progress(&what, step, steps);
-                    let fitted = self.fit(&kept, 0, strength, pretrained.then(|| head(&kept)), &mut told)?;
-                    // One that diverges is not chosen.
-                    if let Ok(tuned) = fitted {
-                        let found = tuned.outputs(self.tuning.train, self.tuning.plan, Some(samples.clone()))?;
-                        outputs.extend(found);
-                        judged.push((self.goal.deviation(&held, &outputs), strength, outputs));
-                    }
-                }
-                judged.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
-                judged.truncate(judged.len().div_ceil(2));
-                left = judged.into_iter().map(|(_, strength, outputs)| (strength, outputs)).collect();
-            }
-            let chosen = if held.is_empty() { None } else { left.first() };
-            Ok((chosen.map_or(usual, |(strength, _)| *strength), held.len()))
-        };
-        let [(finetuned, one), (scratch, other)] = [best(true)?, best(false)?];
+        let (finetuned, one) = self.best(rows, &folds, Some(head), progress)?;
+        let (scratch, other) = self.best(rows, &folds, None, progress)?;
         Ok(Chosen { finetuned, scratch, held_out: one.max(other) })
+    }
+
+    /// The strength that is best for held-out samples, and how many these were: after each of the folds the better half of the
+    /// strengths is left. Without folds the usual one. Without a `head` the network starts from its initial weights.
+    fn best(
+        &self,
+        rows: &[u32],
+        folds: &[Vec<u32>],
+        head: Option<&ProbeOn>,
+        progress: &mut dyn FnMut(&str, u64, u64),
+    ) -> Result<(Strength, usize), Error> {
+        let start = if head.is_some() { "fine-tuning" } else { "from scratch" };
+        let strengths = self.settings.strengths(head.is_some());
+        let usual = *strengths.iter().find(|strength| strength.lr > 0.0).expect("one that trains");
+        let mut left: Vec<(Strength, Vec<f32>)> =
+            strengths.into_iter().map(|strength| (strength, Vec::new())).collect();
+        let mut held = Vec::new();
+        for fold in folds {
+            if left.len() < 2 {
+                break;
+            }
+            held.extend_from_slice(fold);
+            let kept: Vec<u32> = rows.iter().copied().filter(|row| fold.binary_search(row).is_err()).collect();
+            let samples: Vec<usize> = fold.iter().map(|&row| self.rows[row as usize]).collect();
+            let head = head.map(|head| head(&kept));
+            let mut judged = Vec::new();
+            for (strength, mut outputs) in left {
+                let what = format!("choosing, {start} at {}", strength.lr);
+                let mut told = |step, steps| progress(&what, step, steps);
+                // One that diverges is not chosen.
+                if let Ok(tuned) = self.fit(&kept, 0, strength, head.clone(), &mut told)? {
+                    outputs.extend(tuned.outputs(self.tuning.train, self.tuning.plan, Some(samples.clone()))?);
+                    judged.push((self.goal.deviation(&held, &outputs), strength, outputs));
+                }
+            }
+            judged.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
+            judged.truncate(judged.len().div_ceil(2));
+            left = judged.into_iter().map(|(_, strength, outputs)| (strength, outputs)).collect();
+        }
+        let chosen = left.first().filter(|_| !held.is_empty());
+        Ok((chosen.map_or(usual, |(strength, _)| *strength), held.len()))
     }
 
     /// Trains the pretrained encoder under the classifier `head`, or without one the network from its initial weights, on the

@@ -118,7 +118,7 @@ impl Goal {
         rng: &dyn Fn() -> StreamRng,
     ) -> (Vec<f32>, Head) {
         if self.task == Task::Classes {
-            let probe = features.fit_to(rows, Truth::Classes(&self.classes[0], self.width), groups, rng());
+            let probe = features.fit_to(rows, self.truth(), groups, rng());
             let (weight, bias) = features.affine(&probe);
             return (probe.outputs(test), Head { weight, bias });
         }
@@ -172,24 +172,27 @@ impl Goal {
         head
     }
 
+    /// What is told of the training samples.
+    fn truth(&self) -> Truth<'_> {
+        match self.task {
+            Task::Classes => Truth::Classes(&self.classes[0], self.width),
+            _ => Truth::Numbers(&self.train),
+        }
+    }
+
     /// Rows among the labeled ones, at most about so many, that nothing is to be learned from, so that probabilities can be fitted to
     /// them.
     pub fn hold_out(&self, rows: &[u32], groups: Option<&[u32]>, most: usize, rng: &mut StreamRng) -> Vec<u32> {
         match self.task {
-            Task::Classes => hold_out(rows, Truth::Classes(&self.classes[0], self.width), groups, most, rng),
-            Task::MultiLabel => hold_out(rows, Truth::Numbers(&self.train), groups, most, rng),
             // Nothing is fitted to them.
             Task::Numbers => Vec::new(),
+            _ => hold_out(rows, self.truth(), groups, most, rng),
         }
     }
 
     /// Parts of the labeled rows that are held out in turn, with `enough` rows together where there are as many.
     pub fn held_out(&self, rows: &[u32], groups: Option<&[u32]>, enough: usize, rng: &mut StreamRng) -> Vec<Vec<u32>> {
-        let truth = match self.task {
-            Task::Classes => Truth::Classes(&self.classes[0], self.width),
-            _ => Truth::Numbers(&self.train),
-        };
-        linear_probe::held_out(rows, truth, groups, enough, rng)
+        linear_probe::held_out(rows, self.truth(), groups, enough, rng)
     }
 
     /// How wrong outputs for held-out training rows are, `[rows, width]`: the cross-entropy of their probabilities, or the squared error
@@ -302,6 +305,9 @@ impl Goal {
         seed: u64,
     ) -> LabelCell {
         let units = groups.map_or(Units::Samples(self.test_samples()), Units::Groups);
+        let scored = |scores: [&dyn Statistic; 3], beside: &[(Side, [&dyn Statistic; 3])]| {
+            cell((labels, labeled, draws), chosen, scores, beside, units, seed)
+        };
         match self.task {
             Task::Classes => {
                 let truth = &self.classes[1];
@@ -318,14 +324,7 @@ impl Goal {
                     let set: Side = |beside| &mut beside.balanced_accuracy;
                     beside.push((set, balanced.each_ref().map(|score| score as &dyn Statistic)));
                 }
-                cell(
-                    (labels, labeled, draws),
-                    chosen,
-                    scores.each_ref().map(|score| score as &dyn Statistic),
-                    &beside,
-                    units,
-                    seed,
-                )
+                scored(scores.each_ref().map(|score| score as &dyn Statistic), &beside)
             }
             task => {
                 let of_draw = |outputs: &Vec<f32>| self.predicted(outputs);
@@ -348,14 +347,7 @@ impl Goal {
                     .iter()
                     .map(|(side, three)| (*side, three.each_ref().map(|one| one as &dyn Statistic)))
                     .collect();
-                cell(
-                    (labels, labeled, draws),
-                    chosen,
-                    main.each_ref().map(|one| one as &dyn Statistic),
-                    &beside,
-                    units,
-                    seed,
-                )
+                scored(main.each_ref().map(|one| one as &dyn Statistic), &beside)
             }
         }
     }
