@@ -1,30 +1,36 @@
 #!/usr/bin/env python3
 """Side by side with PyTorch, in turn, in one run: medians and ratios (peer time / ours).
 
-benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [--threads 2] [--shared] [w1] … [w6] [mae] [pretrain-w1] [pretrain-w2] [infer]
+benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [--threads 2] [--shared] [--compile]
+                              [w1] … [w6] [mae] [pretrain-w1] [pretrain-w2] [infer-resnet18-1] …
 
 w1, w2, w3    a training step of ResNet-18 at 32 px, of the micro-ResNet and of the micro-ViT at 32 px: PyTorch f32 in both
               memory formats, and bf16; ours f32, and with train.precision = "bf16"
 w4, w5, w6    the same of ResNet-50, of ViT-S/16 and of the masked autoencoder with it at 224 px
 mae           a step of the masked autoencoder with W3's ViT, beside that ViT's full step, both ours
 pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers
-infer         ResNet-18 at 224 px: onnxruntime
+infer-…       inference at 224 px with resnet18, resnet50 or vit_small, batch 1 or 32: onnxruntime and, where it is installed, OpenVINO
+
+With --compile, torch.compile (channels last) is one more peer of the steps.
 
 Every round runs ours, then each peer, in fresh processes; the ratio is to the fastest of the peers. A round is dropped
 when other processes took more than 5 % of the machine meanwhile. With --shared, on a machine that others use too, training steps are
 compared by the processor time that they took, and no round is dropped.
 """
-import argparse, json, os, pathlib, statistics, subprocess, sys, time
+import argparse, importlib.util, json, os, pathlib, statistics, subprocess, sys, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
+INFERENCE = [f"infer-{backbone}-{batch}" for backbone in ("resnet18", "resnet50", "vit_small") for batch in (1, 32)]
+WORKLOADS = ["w1", "w2", "w3", "w4", "w5", "w6", "mae", "pretrain-w1", "pretrain-w2", *INFERENCE]
 parser = argparse.ArgumentParser()
-parser.add_argument("workloads", nargs="*", default=["w1", "w2", "w3", "w4", "w5", "w6", "mae", "pretrain-w1", "pretrain-w2", "infer"])
+parser.add_argument("workloads", nargs="*", default=WORKLOADS)
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=10)
 parser.add_argument("--threads", default=str(os.cpu_count()))
 parser.add_argument("--shared", action="store_true")
+parser.add_argument("--compile", action="store_true")
 parser.add_argument("--isa", help="force SELFSAME_ISA for ours")
 arguments = parser.parse_args()
 threads = arguments.threads
@@ -50,11 +56,14 @@ def commands(workload):
     ours = {"ours": [binary, workload, steps, threads]}
     if workload == "mae":
         return ours | {"full step": [binary, "w3", steps, threads]}
-    if workload == "infer":
-        return ours | {"onnxruntime": [python, str(HERE / "infer.py"), steps, threads]}
     if not workload.startswith("pretrain-"):
-        modes = ["f32", "f32_channels_last", "bf16"]
         ours["ours bf16"] = ours["ours"] + ["train.precision=bf16"]
+    if workload.startswith("infer-"):
+        _, backbone, batch = workload.split("-")
+        runtimes = ["onnxruntime"] + ["openvino", "openvino_bf16"] * bool(importlib.util.find_spec("openvino"))
+        return ours | {runtime: [python, str(HERE / "infer.py"), backbone, batch, steps, runtime, threads] for runtime in runtimes}
+    if not workload.startswith("pretrain-"):
+        modes = ["f32", "f32_channels_last", "bf16"] + ["f32_compiled"] * arguments.compile
         return ours | {mode: [python, str(HERE / "step.py"), workload, steps, mode, threads] for mode in modes}
     pretrain = [python, str(HERE / "pretrain.py"), workload.removeprefix("pretrain-"), steps]
     peers = [("f32", "0"), ("f32_channels_last", "0"), ("f32_channels_last", "2")]
@@ -79,14 +88,16 @@ for workload in arguments.workloads:
             break
     if not rounds:
         sys.exit(f"{workload}: the machine was never quiet")
-    peers = [name for name in rounds[0] if name not in ("ours", "ours bf16", "bf16")]
+    rounded = [name for name in rounds[0] if name in ("bf16", "openvino_bf16")]
+    peers = [name for name in rounds[0] if not name.startswith("ours") and name not in rounded]
     fastest = peers[0] if len(peers) == 1 else "fastest f32 peer"
-    pairs = [(fastest, peers, "ours"), ("PyTorch bf16", ["bf16"], "ours"), ("PyTorch bf16", ["bf16"], "ours bf16"), ("ours", ["ours"], "ours bf16")]
+    pairs = [(fastest, peers, "ours"), ("ours", ["ours"], "ours bf16")]
+    pairs += [(f"its {name}", [name], ours) for name in rounded for ours in ("ours", "ours bf16")]
     for label, names, ours in pairs:
         if all(name in rounds[0] for name in [*names, ours]):
             ratios = [min(r[name][0] for name in names) / r[ours][0] for r in rounds]
             print(f"{workload}  {label} / {ours}: median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}, {len(ratios)} rounds)")
-    if workload in ("infer", "mae"):
+    if workload == "mae":
         continue
     memory = [r["ours"][1] / min(r[name][1] for name in peers) for r in rounds]
     print(f"{workload}  peak memory ours / the leanest f32 peer: median {statistics.median(memory):.2f} ({rounds[0]['ours'][1]:.0f} MB)", flush=True)

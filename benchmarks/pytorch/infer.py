@@ -1,27 +1,40 @@
 #!/usr/bin/env python3
-"""onnxruntime's side of compare.py: ResNet-18 at 224 px, batch 32, as torchvision exports it.
+"""The other runtimes' side of compare.py: a network at 224 px, as PyTorch exports it.
 
-infer.py STEPS THREADS   prints {"milliseconds": [...], "peak_mb": ...}
+infer.py resnet18|resnet50|vit_small BATCH STEPS onnxruntime|openvino|openvino_bf16 THREADS   prints {"milliseconds": [...], "peak_mb": ...}
 """
 import json, resource, sys, tempfile, time
 
-import numpy, onnxruntime, torch, torchvision
+import numpy, torch, torchvision
 
-steps, threads = int(sys.argv[1]), int(sys.argv[2])
+import nets
+
+backbone, batch, steps, runtime, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5])
 torch.manual_seed(0)
-net = torchvision.models.resnet18().eval()
+net = (nets.vit_small() if backbone == "vit_small" else getattr(torchvision.models, backbone)()).eval()
 net.fc = torch.nn.Identity()
-x = numpy.random.default_rng(0).standard_normal((32, 3, 224, 224), numpy.float32)
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = threads
+x = numpy.random.default_rng(0).standard_normal((batch, 3, 224, 224), numpy.float32)
 with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
     torch.onnx.export(net, (torch.from_numpy(x),), file.name, dynamo=False)
-    session = onnxruntime.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])
-name = session.get_inputs()[0].name
+    if runtime == "onnxruntime":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        forward = lambda: session.run(None, {name: x})
+    else:
+        import openvino
+
+        core = openvino.Core()
+        hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "bf16" if runtime.endswith("bf16") else "f32"}
+        compiled = core.compile_model(core.read_model(file.name), "CPU", {**hints, "PERFORMANCE_HINT": "LATENCY"})
+        forward = lambda: compiled(x)
 times = []
 for _ in range(steps + 3):
     start = time.perf_counter()
-    session.run(None, {name: x})
+    forward()
     times.append((time.perf_counter() - start) * 1e3)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"milliseconds": times[3:], "peak_mb": peak}))

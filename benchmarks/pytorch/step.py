@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """PyTorch's side of compare.py: the same training steps as crates/selfsame/examples/workloads.rs.
 
-step.py w1|w2|w3|w4|w5|w6 STEPS f32|f32_channels_last|bf16 [THREADS]   prints {"milliseconds": [...], "user_s": per step, "peak_mb": ...}
+step.py w1|w2|w3|w4|w5|w6 STEPS f32|f32_channels_last|f32_compiled|bf16 [THREADS]   prints {"milliseconds": [...], "user_s": per step, "peak_mb": ...}
 """
 import json, os, resource, sys, time
 
@@ -26,7 +26,10 @@ net = net().train()
 x = torch.randn(*shape)
 if mode != "f32":
     net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
-optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+parameters = list(net.parameters())
+if mode == "f32_compiled":
+    net = torch.compile(net)
+optimizer = torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=5e-4)
 times = []
 for step in range(steps + 3):
     if step == 3:

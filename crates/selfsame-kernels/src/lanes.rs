@@ -122,6 +122,9 @@ pub(crate) trait Lanes:
     /// The lanes of `then` where `self` is greater than `other`, elsewhere (also at NaN) those of `otherwise`.
     fn if_greater(self, other: Self, then: Self, otherwise: Self) -> Self;
 
+    /// Lane `j` of vector `i` as lane `i` of vector `j`.
+    fn transpose(block: [Self; LANES]) -> [Self; LANES];
+
     /// Each lane rounded to the nearest bf16, ties to even: an f32 whose lower half is 0. NaN stays NaN.
     fn rounded(self) -> Self;
     /// The words of pairs of bf16: `low` in the lower halves, `high` in the upper ones, both [`rounded`](Self::rounded).
@@ -274,6 +277,16 @@ impl Lanes for Scalar {
         out
     }
     #[inline(always)]
+    fn transpose(block: [Self; LANES]) -> [Self; LANES] {
+        let mut out = block;
+        for i in 0..LANES {
+            for j in 0..LANES {
+                out[j].0[i] = block[i].0[j];
+            }
+        }
+        out
+    }
+    #[inline(always)]
     fn rounded(self) -> Self {
         let mut out = self;
         for i in 0..LANES {
@@ -348,6 +361,10 @@ mod tests {
                 assert_eq!(bits >> i & 1 == 1, a > 0.0);
                 assert_eq!(kept[i], if a > 0.0 { b } else { 0.0 });
                 assert_eq!(chosen[i], if a > b { c } else { a });
+            }
+            let block = std::array::from_fn(|i| V::load(&std::array::from_fn(|j| (LANES * i + j) as f32)));
+            for (j, vector) in V::transpose(block).into_iter().enumerate() {
+                assert_eq!(vector.to_array(), std::array::from_fn(|i| (LANES * i + j) as f32));
             }
             for n in 0..=LANES {
                 let part = V::load_slice(&xs[..n]).to_array();

@@ -35,7 +35,7 @@ mod partition;
 pub mod pool;
 mod precision;
 pub mod profile;
-mod rounded;
+mod packed;
 mod strided;
 #[cfg(test)]
 mod testing;

@@ -1,36 +1,37 @@
-//! Row-major matrix products, bit-identical for any number of threads: through the `gemm` crate or, where operands are rounded
-//! (`precision.rs`), by `rounded.rs`.
+//! Row-major matrix products, bit-identical for any number of threads, of operands as they are or rounded (`precision.rs`).
 //!
-//! The output is cut into blocks by its shape alone, and each block is one single-threaded call, which sums over the whole
+//! The output is cut into blocks by its shape alone, and each block is one task (`packed.rs`), which sums over the whole
 //! inner dimension in an order that its own shape determines; threads only share out the blocks. Used for linear layers, the
-//! similarities of NT-Xent and cross-correlations. (The `gemm` crate picks its instruction set itself.)
+//! similarities of NT-Xent and cross-correlations.
 
 use crate::disjoint::Disjoint;
-use crate::memory::Buffer;
 use crate::profile::{self, Work};
-use crate::rounded::{self, Right};
+use crate::packed;
+use crate::precision::{Rounded, Whole};
 use crate::{Isa, Precision};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Rows and columns that a block of the output has at most, by preference: large blocks pack their operands less often (a
-/// product of 512 × 128 · 128 × 512 took 15 % longer in the smallest than whole, 4 % in the largest), small ones share out
-/// better.
-const BLOCKS: [[usize; 2]; 4] = [[256, 384], [128, 384], [128, 192], [64, 192]];
-/// The first block size that gives as many blocks is taken.
-const ENOUGH_BLOCKS: usize = 8;
-/// Rows and columns of the micro-tiles in `gemm`, or multiples of them.
-const MICRO_TILE: [usize; 2] = [8, 48];
+/// Rows and columns that a block of the output has at most, by preference: large blocks pack their rows less often, small ones
+/// share out better.
+const BLOCKS: [[usize; 2]; 6] = [[256, 384], [128, 384], [128, 192], [64, 192], [64, 96], [32, 96]];
+/// The first block size that gives as many blocks is taken: enough that many threads end at about the same time.
+const ENOUGH_BLOCKS: usize = 32;
+/// Products of values that are one task's: a block of fewer would cost more to hand out than it saves.
+const LEAST_PRODUCTS: usize = 1 << 18;
+/// Columns of the widest panel: no block cuts one.
+const PANEL: usize = 32;
 
-/// The same in the micro-kernel of rounded operands.
-const ROUNDED_TILE: [usize; 2] = [16, 32];
-
-/// Rows and columns of a block of a product of the given shape: nearly equal parts of at most the size preferred, in whole tiles.
-fn block_shape(shape: [usize; 2], tile: [usize; 2]) -> [usize; 2] {
+/// Rows and columns of a block of a product of the given shape and inner dimension: nearly equal parts of at most the size
+/// preferred, in whole panels.
+fn block_shape(shape: [usize; 2], inner: usize) -> [usize; 2] {
     let parts = |block: [usize; 2]| [shape[0].div_ceil(block[0]), shape[1].div_ceil(block[1])];
-    let enough = BLOCKS.into_iter().map(parts).find(|parts| parts[0] * parts[1] >= ENOUGH_BLOCKS);
-    let parts = enough.unwrap_or_else(|| parts(BLOCKS[BLOCKS.len() - 1]));
-    std::array::from_fn(|side| shape[side].div_ceil(parts[side]).next_multiple_of(tile[side]))
+    let worth = |block: &[usize; 2]| block[0] * block[1] * inner >= LEAST_PRODUCTS;
+    let [largest, smaller @ ..] = BLOCKS;
+    let sizes = || std::iter::once(largest).chain(smaller.into_iter().filter(worth));
+    let enough = sizes().map(parts).find(|parts| parts[0] * parts[1] >= ENOUGH_BLOCKS);
+    let parts = enough.or_else(|| sizes().map(parts).last()).expect("the largest is always one");
+    [shape[0].div_ceil(parts[0]), shape[1].div_ceil(parts[1]).next_multiple_of(PANEL)]
 }
 
 /// A row-major matrix, or its transpose.
@@ -114,56 +115,13 @@ pub(crate) fn matmul_then(
         // SAFETY: one task.
         return then(OutputBlock { rows: 0..rows, columns: 0..columns }, unsafe { Disjoint::new(out) });
     }
-    let tile = if precision == Precision::Bf16 { ROUNDED_TILE } else { MICRO_TILE };
-    let [block_height, block_width] = block_shape([rows, columns], tile);
-    let [down, across] = [rows.div_ceil(block_height), columns.div_ceil(block_width)];
+    let (isa, block) = (Isa::active(), block_shape([rows, columns], inner));
     // SAFETY: every task writes the elements of its own block.
     let out = unsafe { Disjoint::new(out) };
-    let isa = Isa::active();
-    let mut panels = Buffer::for_overwrite(if precision == Precision::Bf16 { Right::len(b.shape) } else { 0 });
-    let right = (precision == Precision::Bf16).then(|| Right::pack_shared(isa, b.into(), &mut panels));
-    let task = |index: usize| {
-        let (row, column) = (index / across * block_height, index % across * block_width);
-        let (height, width) = (block_height.min(rows - row), block_width.min(columns - column));
-        let block = OutputBlock { rows: row..row + height, columns: column..column + width };
-        if let Some(right) = &right {
-            let part = [block.rows.clone(), block.columns.clone()];
-            rounded::multiply_block(isa, a.into(), right, 1.0, part, out, [0, columns]);
-            return then(block, out);
-        }
-        let first = row * columns + column;
-        let to = out.pointer(first..first + (height - 1) * columns + width);
-        let (from_a, from_b) = (&a.values[row * a.strides[0]..], &b.values[column * b.strides[1]..]);
-        // SAFETY: by the assertions above and in `Matrix::new`, rows `row..row + height` of `a`, columns
-        // `column..column + width` of `b` and the block of `out` lie within their slices at these strides.
-        unsafe {
-            gemm::gemm(
-                height,
-                width,
-                inner,
-                to,
-                1,
-                columns as isize,
-                false,
-                from_a.as_ptr(),
-                a.strides[1] as isize,
-                a.strides[0] as isize,
-                from_b.as_ptr(),
-                b.strides[1] as isize,
-                b.strides[0] as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
-        }
-        then(block, out);
-    };
-    match down * across {
-        1 => task(0),
-        blocks => (0..blocks).into_par_iter().for_each(task),
+    let then = |[rows, columns]: [Range<usize>; 2]| then(OutputBlock { rows, columns }, out);
+    match precision {
+        Precision::F32 => packed::product::<Whole>(isa, a.into(), b.into(), block, out, &then),
+        Precision::Bf16 => packed::product::<Rounded>(isa, a.into(), b.into(), block, out, &then),
     }
 }
 
@@ -238,10 +196,13 @@ mod tests {
     #[test]
     fn blocks_are_many_or_small() {
         for shape in [[1, 1], [512, 512], [128, 2048], [4096, 4096], [64, 10], [1000, 1]] {
-            let block = block_shape(shape, MICRO_TILE);
-            let count = shape[0].div_ceil(block[0]) * shape[1].div_ceil(block[1]);
-            assert!(block[0] <= BLOCKS[0][0] && block[1] <= BLOCKS[0][1]);
-            assert!(count >= ENOUGH_BLOCKS || block[0] <= BLOCKS[3][0] && block[1] <= BLOCKS[3][1], "{shape:?}");
+            for inner in [1, 64, 4096] {
+                let block = block_shape(shape, inner);
+                let count = shape[0].div_ceil(block[0]) * shape[1].div_ceil(block[1]);
+                assert!(block[0] <= BLOCKS[0][0] && block[1] <= BLOCKS[0][1]);
+                let small = block[0] * block[1] * inner < 4 * LEAST_PRODUCTS || block[0] <= BLOCKS[5][0] && block[1] <= BLOCKS[5][1];
+                assert!(count >= ENOUGH_BLOCKS || small, "{shape:?} over {inner}: {block:?}");
+            }
         }
     }
 

@@ -3,21 +3,23 @@
 //! A step allocates the same sizes again and again. Fresh memory costs a page fault per 4 kB and is zeroed by the kernel
 //! before we overwrite it, so released buffers are kept and handed out again: in the steady state a step allocates nothing.
 //!
-//! * **Sizes** are rounded up to eight classes per power of two (at most an eighth is lost); a request takes a free block of
-//!   its own class or of the next two, so never one more than about a quarter larger.
-//! * **Bound**: blocks in use and free blocks together never exceed 9/8 of the most that was ever in use at once, plus
-//!   16 MiB. Beyond it the free blocks that lay unused longest are given back to the system.
-//! * **Alignment** is 64 bytes (a vector, a cache line). Blocks of 2 MiB and more are aligned to 2 MiB and ask for huge
-//!   pages: Winograd writes 36 streams at once, which 4 kB pages make a burden on the address translation.
-//! * **Contents** of a recycled block are whatever floats were left in it: initialized, of no meaning. So a buffer that will
+//! * **Large buffers**, from 1 MiB on, are parts of *regions*, which are taken from the system in address space and become memory
+//!   where they are first written, by the tasks that write there. The smallest free part that is large enough is taken, and free
+//!   neighbors join, so a step that needs the sizes of the step before finds them; a region grows only where no free part will do.
+//!   Regions ask for huge pages: Winograd writes 36 streams at once, which 4 kB pages make a burden on the address translation.
+//! * **Small buffers** are rounded up to eight classes per power of two (at most an eighth is lost); a request takes a free block of
+//!   its own class or of the next two, so never one more than about a quarter larger. Blocks in use and free blocks together never
+//!   exceed 9/8 of the most that was ever in use at once, plus 16 MiB: beyond it those that lay unused longest go back to the system.
+//! * **Alignment** is 64 bytes (a vector, a cache line).
+//! * **Contents** of a recycled buffer are whatever floats were left in it: initialized, of no meaning. So a buffer that will
 //!   be overwritten in full needs neither zeroing nor `MaybeUninit`.
 //!
 //! Scratch of a task lives longer still: `scratch` keeps one block per thread.
 
 use std::{
-    alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error},
+    alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
     ops::{Deref, DerefMut},
     ptr::NonNull,
@@ -26,9 +28,15 @@ use std::{
 
 /// Alignment of every buffer, in bytes.
 pub const ALIGNMENT: usize = 64;
-/// Size of a huge page; from here on blocks are aligned to it.
+/// Size of a huge page.
 const HUGE: usize = 2 << 20;
-/// What the pool may hold beyond its share of the peak, in bytes.
+/// Bytes from which a buffer is part of a region.
+const LARGE: usize = 1 << 20;
+/// What sizes of large buffers are multiples of, in bytes.
+const GRAIN: usize = 4 << 10;
+/// Address space of a region, in bytes.
+const REGION: usize = 1 << 30;
+/// What small blocks may take beyond their share of the peak, in bytes.
 const SLACK: usize = 16 << 20;
 
 /// An f32 buffer from the pool, 64-byte aligned; goes back to the pool when dropped.
@@ -40,7 +48,8 @@ pub struct Buffer {
 impl Buffer {
     /// `len` floats of unspecified value, to be overwritten.
     pub fn for_overwrite(len: usize) -> Buffer {
-        Buffer { block: take(size_class(len)), len }
+        let bytes = len.max(1).checked_mul(size_of::<f32>()).expect("a buffer beyond the address space");
+        Buffer { block: if bytes < LARGE { take_small(size_class(bytes)) } else { take_large(bytes) }, len }
     }
 
     /// `len` zeros.
@@ -61,7 +70,8 @@ impl From<&[f32]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        give_back(Block { ..self.block });
+        let Block { start, bytes } = self.block;
+        if bytes < LARGE { give_back_small(Block { start, bytes }) } else { regions().give_back(start.addr().get(), bytes) }
     }
 }
 
@@ -129,7 +139,7 @@ impl<T: Plain> DerefMut for Pooled<T> {
     }
 }
 
-/// Owned memory of a size class, all bytes initialized.
+/// Memory of a size class or of a region, all bytes initialized.
 struct Block {
     start: NonNull<f32>,
     bytes: usize,
@@ -140,36 +150,28 @@ unsafe impl Send for Block {}
 // SAFETY: as for `Send`; a shared block is only read.
 unsafe impl Sync for Block {}
 
-impl Block {
-    fn layout(bytes: usize) -> Layout {
-        Layout::from_size_align(bytes, if bytes >= HUGE { HUGE } else { ALIGNMENT })
-            .expect("a buffer beyond the address space")
-    }
+/// Zeros from the system, which are memory only where they are written if they are many.
+fn allocate(bytes: usize, align: usize) -> Option<NonNull<u8>> {
+    let layout = Layout::from_size_align(bytes, align).ok()?;
+    // SAFETY: no size here is 0.
+    NonNull::new(unsafe { alloc_zeroed(layout) })
+}
 
+impl Block {
     fn allocate(bytes: usize) -> Block {
-        let layout = Block::layout(bytes);
-        // SAFETY: size classes are not 0; large blocks are zeroed after the advice, which must precede the first touch and
-        // is about memory that we just got.
-        let start = unsafe {
-            if bytes >= HUGE {
-                let start = alloc(layout);
-                if !start.is_null() {
-                    ask_for_huge_pages(start, bytes);
-                    start.write_bytes(0, bytes);
-                }
-                start
-            } else {
-                alloc_zeroed(layout)
-            }
-        };
-        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
+        let start = allocate(bytes, ALIGNMENT).unwrap_or_else(|| out_of_memory(bytes));
         Block { start: start.cast(), bytes }
     }
 
     fn free(self) {
+        let layout = Layout::from_size_align(self.bytes, ALIGNMENT).expect("the layout that it was allocated with");
         // SAFETY: allocated in `allocate` with this layout; taken by value, so not used again.
-        unsafe { dealloc(self.start.as_ptr().cast(), Block::layout(self.bytes)) }
+        unsafe { dealloc(self.start.as_ptr().cast(), layout) }
     }
+}
+
+fn out_of_memory(bytes: usize) -> ! {
+    handle_alloc_error(Layout::from_size_align(bytes, 1).unwrap_or(Layout::new::<u8>()))
 }
 
 /// Tells the system that these bytes, which were just allocated, are best kept in huge pages; other systems than Linux
@@ -186,13 +188,124 @@ unsafe fn ask_for_huge_pages(start: *mut u8, bytes: usize) {
     let _ = (start, bytes);
 }
 
-/// Bytes of the size class for `len` floats: the next of eight steps per power of two, in whole vectors.
-fn size_class(len: usize) -> usize {
-    let bytes = len.max(1).checked_mul(size_of::<f32>()).expect("a buffer beyond the address space");
+/// The parts of all regions. Places are addresses.
+struct Regions {
+    regions: Vec<Region>,
+    /// Free parts that were in use before: start to bytes, and the same by size.
+    free: BTreeMap<usize, usize>,
+    by_size: BTreeSet<(usize, usize)>,
+}
+
+/// Address space of which the parts up to `end` have been in use.
+struct Region {
+    /// What pointers into it are made of.
+    start: NonNull<u8>,
+    end: usize,
+    limit: usize,
+}
+
+// SAFETY: a region is owned memory, of which `Regions` hands out each part once.
+unsafe impl Send for Region {}
+
+static REGIONS: Mutex<Regions> =
+    Mutex::new(Regions { regions: Vec::new(), free: BTreeMap::new(), by_size: BTreeSet::new() });
+
+fn regions() -> MutexGuard<'static, Regions> {
+    REGIONS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take_large(bytes: usize) -> Block {
+    let bytes = bytes.checked_next_multiple_of(GRAIN).unwrap_or_else(|| out_of_memory(bytes));
+    let start = regions().take(bytes).unwrap_or_else(|| out_of_memory(bytes));
+    Block { start: start.cast(), bytes }
+}
+
+impl Regions {
+    fn take(&mut self, bytes: usize) -> Option<NonNull<u8>> {
+        if let Some(&(free, start)) = self.by_size.range((bytes, 0)..).next() {
+            self.remove(start, free);
+            if free > bytes {
+                self.insert(start + bytes, free - bytes);
+            }
+            return Some(self.pointer(start));
+        }
+        // The free part at a region's end may grow beyond it; where that takes the least.
+        let grown = |region: &Region| {
+            let last = self.free.range(region.start.addr().get()..region.end).next_back();
+            let start = last.filter(|(start, free)| *start + *free == region.end).map_or(region.end, |(&start, _)| start);
+            (region.limit - start >= bytes).then_some(start)
+        };
+        let candidates = self.regions.iter().enumerate().filter_map(|(index, region)| Some((index, grown(region)?)));
+        let (index, start) = match candidates.min_by_key(|&(index, start)| start + bytes - self.regions[index].end) {
+            Some(found) => found,
+            None => {
+                self.regions.push(Region::reserve(bytes)?);
+                (self.regions.len() - 1, self.regions.last()?.end)
+            }
+        };
+        let end = std::mem::replace(&mut self.regions[index].end, start + bytes);
+        if start < end {
+            self.remove(start, end - start);
+        }
+        Some(self.pointer(start))
+    }
+
+    fn give_back(&mut self, mut start: usize, mut bytes: usize) {
+        if let Some((&before, &free)) = self.free.range(..start).next_back().filter(|(before, free)| *before + *free == start) {
+            self.remove(before, free);
+            (start, bytes) = (before, free + bytes);
+        }
+        if let Some(&after) = self.free.get(&(start + bytes)) {
+            self.remove(start + bytes, after);
+            bytes += after;
+        }
+        self.insert(start, bytes);
+    }
+
+    fn insert(&mut self, start: usize, bytes: usize) {
+        self.free.insert(start, bytes);
+        self.by_size.insert((bytes, start));
+    }
+
+    fn remove(&mut self, start: usize, bytes: usize) {
+        self.free.remove(&start);
+        self.by_size.remove(&(bytes, start));
+    }
+
+    fn pointer(&self, place: usize) -> NonNull<u8> {
+        let within = |region: &&Region| (region.start.addr().get()..region.end).contains(&place);
+        let region = self.regions.iter().find(within).expect("places are those of regions");
+        // SAFETY: within the region, which is never freed.
+        unsafe { region.start.add(place - region.start.addr().get()) }
+    }
+}
+
+impl Region {
+    /// Address space for `bytes` and, if there is as much, more. It is never given back: a later step needs it again.
+    ///
+    /// The space begins behind what the system's allocator keeps before it, so no two regions meet.
+    fn reserve(bytes: usize) -> Option<Region> {
+        let sizes = [bytes.max(REGION), bytes];
+        let (size, allocated) = sizes.into_iter().find_map(|size| Some((size, allocate(size.checked_add(HUGE)?, 1)?)))?;
+        let offset = HUGE - allocated.addr().get() % HUGE;
+        // SAFETY: at most `HUGE` beyond the start of `size + HUGE` bytes, of which nothing was touched yet.
+        let start = unsafe {
+            let start = allocated.add(offset);
+            ask_for_huge_pages(start.as_ptr(), size);
+            start
+        };
+        let place = start.addr().get();
+        Some(Region { start, end: place, limit: place + size })
+    }
+}
+
+/// Bytes of the size class for so many: the next of eight steps per power of two, in whole vectors.
+fn size_class(bytes: usize) -> usize {
     let step = (bytes.next_power_of_two() / 16).max(ALIGNMENT);
     bytes.next_multiple_of(step)
 }
 
+/// Small blocks.
 struct Pool {
     /// Free blocks by size; within a size the last returned is last. With each the time it came back.
     free: BTreeMap<usize, Vec<(u64, Block)>>,
@@ -211,7 +324,7 @@ fn pool() -> MutexGuard<'static, Pool> {
 
 impl Pool {
     fn pop(&mut self, bytes: usize) -> Option<Block> {
-        let largest = size_class(size_class(bytes / size_of::<f32>() + 1) / size_of::<f32>() + 1);
+        let largest = size_class(size_class(bytes + 1) + 1);
         let (&class, blocks) = self.free.range_mut(bytes..=largest).find(|(_, blocks)| !blocks.is_empty())?;
         let (_, block) = blocks.pop()?;
         self.free_bytes -= class;
@@ -230,7 +343,7 @@ impl Pool {
     }
 }
 
-fn take(bytes: usize) -> Block {
+fn take_small(bytes: usize) -> Block {
     let mut pool = pool();
     let recycled = pool.pop(bytes);
     pool.used_bytes += recycled.as_ref().map_or(bytes, |block| block.bytes);
@@ -242,7 +355,7 @@ fn take(bytes: usize) -> Block {
     recycled.unwrap_or_else(|| Block::allocate(bytes))
 }
 
-fn give_back(block: Block) {
+fn give_back_small(block: Block) {
     let mut pool = pool();
     let (bytes, time) = (block.bytes, pool.clock);
     pool.clock += 1;
@@ -263,9 +376,7 @@ pub(crate) fn scratch<const N: usize, R>(lens: [usize; N], task: impl FnOnce([&m
     const VECTOR: usize = ALIGNMENT / size_of::<f32>();
     let total: usize = lens.iter().map(|len| len.next_multiple_of(VECTOR)).sum();
     let kept = KEPT.with_borrow_mut(Vec::pop).filter(|buffer| buffer.len() >= total);
-    // In whole huge pages, so that small tasks profit from them too.
-    let mut buffer =
-        kept.unwrap_or_else(|| Buffer::for_overwrite(total.next_multiple_of(HUGE / size_of::<f32>()).max(1)));
+    let mut buffer = kept.unwrap_or_else(|| Buffer::for_overwrite(total.next_multiple_of(HUGE / size_of::<f32>()).max(1)));
     let mut rest = &mut buffer[..];
     let parts = lens.map(|len| {
         let (part, after) = std::mem::take(&mut rest).split_at_mut(len.next_multiple_of(VECTOR));
@@ -283,11 +394,11 @@ mod tests {
 
     #[test]
     fn size_classes_are_aligned_and_lose_at_most_an_eighth() {
-        for len in (1..5000).chain((1..400).map(|i| i * 7919)) {
-            let class = size_class(len);
+        for bytes in (1..5000).chain((1..400).map(|i| i * 2639)) {
+            let class = size_class(bytes);
             assert_eq!(class % ALIGNMENT, 0);
-            assert!(class >= 4 * len && class <= (4 * len + len / 2).next_multiple_of(ALIGNMENT), "{len}: {class}");
-            assert_eq!(size_class(class / 4), class, "a class is its own class");
+            assert!(class >= bytes && class <= (bytes + bytes / 8).next_multiple_of(ALIGNMENT), "{bytes}: {class}");
+            assert_eq!(size_class(class), class, "a class is its own class");
         }
     }
 
@@ -295,7 +406,7 @@ mod tests {
     fn buffers_are_aligned_and_hold_what_is_written() {
         for len in [0, 1, 15, 1000, 600_000] {
             let mut buffer = Buffer::zeroed(len);
-            assert_eq!(buffer.as_ptr() as usize % if len * 4 >= HUGE { HUGE } else { ALIGNMENT }, 0);
+            assert_eq!(buffer.as_ptr() as usize % ALIGNMENT, 0);
             assert!(buffer.iter().all(|&x| x == 0.0) && buffer.len() == len);
             buffer.fill(3.0);
             drop(buffer);
@@ -305,17 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_released_block_is_handed_out_again() {
-        // An odd size that no other test of the process uses.
-        let len = 3_333_333;
-        let first = Buffer::for_overwrite(len);
-        let start = first.as_ptr();
-        drop(first);
-        assert_eq!(Buffer::for_overwrite(len - 100).as_ptr(), start);
-    }
-
-    #[test]
-    fn the_pool_stays_within_its_bound() {
+    fn small_blocks_stay_within_their_bound() {
         let mut held = Vec::new();
         for i in 0..200usize {
             held.push(Buffer::for_overwrite(1000 * (1 + i * i % 97)));
@@ -326,6 +427,66 @@ mod tests {
             assert!(pool.used_bytes + pool.free_bytes <= pool.peak_bytes + pool.peak_bytes / 8 + SLACK);
             assert_eq!(pool.free_bytes, pool.free.iter().map(|(bytes, blocks)| bytes * blocks.len()).sum::<usize>());
         }
+    }
+
+    fn no_regions() -> Regions {
+        Regions { regions: Vec::new(), free: BTreeMap::new(), by_size: BTreeSet::new() }
+    }
+
+    /// Bytes of the regions that have been in use.
+    fn extent(regions: &Regions) -> usize {
+        regions.regions.iter().map(|region| region.end - region.start.addr().get()).sum()
+    }
+
+    #[test]
+    fn parts_of_regions_do_not_overlap_and_join_again() {
+        let mut regions = no_regions();
+        let mut held: Vec<(usize, usize)> = Vec::new();
+        let mut random = 1u64;
+        for round in 0..2000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if round % 3 < 2 && round < 1500 || held.is_empty() {
+                let bytes = GRAIN * (1 + (random >> 40) as usize % 9000);
+                let start = regions.take(bytes).unwrap().addr().get();
+                let apart = |&(other, len): &(usize, usize)| start + bytes <= other || other + len <= start;
+                assert!(held.iter().all(apart) && start.is_multiple_of(ALIGNMENT));
+                held.push((start, bytes));
+            } else {
+                let (start, bytes) = held.swap_remove((random >> 40) as usize % held.len());
+                regions.give_back(start, bytes);
+            }
+            let free: usize = regions.free.values().sum();
+            assert_eq!(free + held.iter().map(|(_, bytes)| bytes).sum::<usize>(), extent(&regions));
+            assert_eq!(regions.free.len(), regions.by_size.len());
+        }
+        held.into_iter().for_each(|(start, bytes)| regions.give_back(start, bytes));
+        assert_eq!(regions.free.len(), regions.regions.len(), "one part each");
+    }
+
+    #[test]
+    fn a_step_like_the_one_before_needs_no_more_memory() {
+        let mut regions = no_regions();
+        // What is kept lies between what is not, and is given back from the last to the first.
+        let step = |regions: &mut Regions| {
+            let mut take = |bytes| [regions.take(bytes).unwrap().addr().get(), bytes];
+            let sizes = (1..30).map(|layer| GRAIN * (256 + layer * 7919 % 4000));
+            let kept: Vec<_> = sizes.map(|bytes| [take(bytes + GRAIN), take(bytes)]).collect();
+            kept.iter().for_each(|&[[start, bytes], _]| regions.give_back(start, bytes));
+            kept.iter().rev().for_each(|&[_, [start, bytes]]| regions.give_back(start, bytes));
+            extent(regions)
+        };
+        let first = step(&mut regions);
+        assert_eq!([step(&mut regions), step(&mut regions)], [first; 2]);
+    }
+
+    #[test]
+    fn a_released_buffer_is_handed_out_again() {
+        // Odd sizes that no other test of the process uses.
+        let len = 11_111_111;
+        let first = Buffer::for_overwrite(len);
+        let start = first.as_ptr();
+        drop(first);
+        assert_eq!(Buffer::for_overwrite(len - 100).as_ptr(), start);
     }
 
     #[test]

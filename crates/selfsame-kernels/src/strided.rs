@@ -1,6 +1,13 @@
 //! Products of matrices that lie within larger ones, on the thread that asks: what small recurrent and attention products are.
 
-use crate::{Isa, Precision, disjoint::Disjoint, matmul::Matrix, rounded};
+use crate::{
+    Isa, Precision,
+    disjoint::Disjoint,
+    matmul::Matrix,
+    packed,
+    precision::{Rounded, Whole},
+};
+use std::ops::Range;
 
 /// A matrix within a larger one, or its transpose.
 #[derive(Clone, Copy)]
@@ -14,6 +21,16 @@ impl<'a> Strided<'a> {
     pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(values.len() >= (rows - 1) * stride + columns, "rows within the slice");
         Self { values, shape: [rows, columns], strides: [stride, 1] }
+    }
+
+    /// Some of the rows.
+    pub(crate) fn rows(self, rows: Range<usize>) -> Self {
+        Self { values: &self.values[rows.start * self.strides[0]..], shape: [rows.len(), self.shape[1]], ..self }
+    }
+
+    /// Some of the columns.
+    pub(crate) fn columns(self, columns: Range<usize>) -> Self {
+        self.transposed().rows(columns).transposed()
     }
 
     pub(crate) fn transposed(self) -> Self {
@@ -40,34 +57,11 @@ pub(crate) struct By {
 /// # Safety
 /// `out` is valid for writing the product's rows, `stride` floats apart.
 pub(crate) unsafe fn multiply(by: By, a: Strided, b: Strided, factor: f32, out: *mut f32, stride: usize) {
-    let ([rows, inner], [_, columns]) = (a.shape, b.shape);
-    if by.precision == Precision::Bf16 {
-        // SAFETY: the rows of the result are the caller's.
-        let out = unsafe { Disjoint::at(out, (rows - 1) * stride + columns) };
-        return rounded::multiply(by.isa, a, b, factor, out, [0, stride]);
-    }
-    // SAFETY: `Strided::new` saw that the operands lie within their slices; the result is the caller's.
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            inner,
-            out,
-            1,
-            stride as isize,
-            false,
-            a.values.as_ptr(),
-            a.strides[1] as isize,
-            a.strides[0] as isize,
-            b.values.as_ptr(),
-            b.strides[1] as isize,
-            b.strides[0] as isize,
-            0.0,
-            factor,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+    let ([rows, _], [_, columns]) = (a.shape, b.shape);
+    // SAFETY: the rows of the result are the caller's.
+    let out = unsafe { Disjoint::at(out, (rows - 1) * stride + columns) };
+    match by.precision {
+        Precision::F32 => packed::multiply::<Whole>(by.isa, a, b, factor, out, [0, stride]),
+        Precision::Bf16 => packed::multiply::<Rounded>(by.isa, a, b, factor, out, [0, stride]),
     }
 }

@@ -1,11 +1,11 @@
 //! Steps on random images, timed: our side of `benchmarks/pytorch/compare.py`. Prints one JSON object: milliseconds of each
 //! step, seconds of processor time of one, and the peak memory.
 //!
-//! `workloads w1|w2|w3|w4|w5|w6|mae|infer STEPS [THREADS] [KEY=VALUE …]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
+//! `workloads w1|w2|w3|w4|w5|w6|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
 //! small stem at 32×32×3, batch 64; W2 of resnet_micro at 28×28×1, batch 256; W3 of vit_micro (192 wide, 6 blocks, patches of 4 px, mean
 //! pooling) at 32×32×3, batch 64; W4 of ResNet-50 and W5 of ViT-S/16 at 224×224×3, batch 32; each with a linear head of 128. W6 and `mae` are
-//! steps of the masked autoencoder with the defaults, three quarters of the patches removed, and the ViT of W5 and of W3. `infer` is
-//! inference with ResNet-18 at 224×224×3, batch 32. Further keys of a plan may be given. With `SELFSAME_PROFILE=1` a table of where the
+//! steps of the masked autoencoder with the defaults, three quarters of the patches removed, and the ViT of W5 and of W3. `infer-…` is
+//! inference at 224×224×3, as in `infer-resnet50-32`. Further keys of a plan may be given. With `SELFSAME_PROFILE=1` a table of where the
 //! time goes follows on standard error.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "nobody but a person who runs it reads along")]
@@ -32,19 +32,21 @@ const WARM_UP: usize = 3;
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (backbone, size, channels, batch) = match arguments.first().map(String::as_str) {
-        Some("w1") => ("resnet18", 32, 3, 64),
-        Some("w2") => ("resnet_micro", 28, 1, 256),
-        Some("w3") => ("vit_micro", 32, 3, 64),
-        Some("w4") => ("resnet50", 224, 3, 32),
-        Some("w5" | "w6") => ("vit_small", 224, 3, 32),
-        Some("mae") => ("vit_micro", 32, 3, 64),
-        Some("infer") => ("resnet18", 224, 3, 32),
-        _ => panic!("usage: workloads w1|w2|w3|w4|w5|w6|mae|infer STEPS [THREADS] [KEY=VALUE …]"),
+    let workload = arguments.first().cloned().unwrap_or_default();
+    let inference = workload.strip_prefix("infer-").and_then(|rest| rest.rsplit_once('-'));
+    let (backbone, size, channels, batch) = match workload.as_str() {
+        "w1" => ("resnet18", 32, 3, 64),
+        "w2" => ("resnet_micro", 28, 1, 256),
+        "w3" | "mae" => ("vit_micro", 32, 3, 64),
+        "w4" => ("resnet50", 224, 3, 32),
+        "w5" | "w6" => ("vit_small", 224, 3, 32),
+        _ => match inference.and_then(|(backbone, batch)| Some((backbone, batch.parse().ok()?))) {
+            Some((backbone, batch)) => (backbone, 224, 3, batch),
+            None => panic!("usage: workloads w1|w2|w3|w4|w5|w6|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]"),
+        },
     };
     let steps: usize = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(10);
     let threads = arguments.get(2).and_then(|s| s.parse().ok()).unwrap_or(0);
-    let workload = arguments[0].clone();
     let keys = arguments.split_off(arguments.len().min(3));
     let masked = matches!(workload.as_str(), "w6" | "mae");
     let constants = |value: &str| vec![value; channels].join(", ");
@@ -90,7 +92,7 @@ fn main() {
             };
             let branch = || context.branch().expect("a valid plan");
             match workload.as_str() {
-                "infer" => {
+                _ if inference.is_some() => {
                     let encoder = branch().encoder.for_inference();
                     timed(&mut |view| {
                         assert_eq!(encoder.forward(view, &Pass::evaluate()).dims(), [batch, encoder.width()]);

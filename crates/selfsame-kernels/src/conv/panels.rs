@@ -112,9 +112,6 @@ pub(super) fn pack_transposed<E: Element>(
 
 /// `to[column][row] = from[row][column]` for at most sixteen rows and columns, of which a word holds successive ones; further rows
 /// become 0.
-///
-/// The block goes through a buffer of odd stride: the columns of a matrix whose rows are a power of two apart share one set of
-/// the cache.
 pub(crate) struct Transpose<'a, E> {
     pub from: &'a [f32],
     pub from_stride: usize,
@@ -131,21 +128,16 @@ impl<E: Element> Kernel for Transpose<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        const STRIDE: usize = LANES + 1;
-        let mut block = [0.0; LANES * STRIDE];
+        let mut block = [V::splat(0.0); LANES];
         for row in 0..self.rows {
-            let from = &self.from[row * self.from_stride..][..self.columns];
-            V::load_slice(from).store_slice(&mut block[row * STRIDE..row * STRIDE + LANES]);
+            block[row] = V::load_slice(&self.from[row * self.from_stride..][..self.columns]);
         }
+        let block = V::transpose(block);
         for column in 0..self.columns {
             let place = self.place + column;
             let to = &mut self.to[place / E::PER_WORD * self.to_stride..][..LANES];
-            let mut values = [0.0; LANES];
-            for row in 0..LANES {
-                values[row] = block[row * STRIDE + column];
-            }
             // SAFETY: sixteen words.
-            unsafe { E::store_across(V::load(&values), place, to.as_mut_ptr()) };
+            unsafe { E::store_across(block[column], place, to.as_mut_ptr()) };
         }
     }
 }

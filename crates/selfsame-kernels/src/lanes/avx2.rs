@@ -124,6 +124,23 @@ impl Lanes for Avx2 {
         })
     }
     #[inline(always)]
+    fn transpose(block: [Self; LANES]) -> [Self; LANES] {
+        let mut out = block;
+        for rows in 0..2 {
+            for columns in 0..2 {
+                let mut quarter = [block[0].0[0]; LANES / 2];
+                for i in 0..LANES / 2 {
+                    quarter[i] = block[rows * LANES / 2 + i].0[columns];
+                }
+                let quarter = transpose_eight(quarter);
+                for i in 0..LANES / 2 {
+                    out[columns * LANES / 2 + i].0[rows] = quarter[i];
+                }
+            }
+        }
+        out
+    }
+    #[inline(always)]
     fn rounded(self) -> Self {
         intrinsic!({
             let mut halves = self.0;
@@ -167,4 +184,27 @@ impl Lanes for Avx2 {
             Avx2(halves)
         })
     }
+}
+
+/// A block of eight by eight, transposed: pairs, then fours, then halves.
+#[inline(always)]
+fn transpose_eight(r: [__m256; 8]) -> [__m256; 8] {
+    intrinsic!({
+        let mut fours = r;
+        for half in [0, 4] {
+            let [a, b, c, d] = [r[half], r[half + 1], r[half + 2], r[half + 3]];
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (next_low, next_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            fours[half] = _mm256_shuffle_ps::<0x44>(low, next_low);
+            fours[half + 1] = _mm256_shuffle_ps::<0xee>(low, next_low);
+            fours[half + 2] = _mm256_shuffle_ps::<0x44>(high, next_high);
+            fours[half + 3] = _mm256_shuffle_ps::<0xee>(high, next_high);
+        }
+        let mut out = r;
+        for i in 0..4 {
+            out[i] = _mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]);
+            out[i + 4] = _mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]);
+        }
+        out
+    })
 }

@@ -92,6 +92,24 @@ impl<const DOTS: bool> Lanes for Avx512<DOTS> {
         intrinsic!(Avx512(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, other.0), otherwise.0, then.0)))
     }
     #[inline(always)]
+    fn transpose(block: [Self; LANES]) -> [Self; LANES] {
+        // To interleave vectors `i` and `i + 8` turns the digits of all places, [row, column], by one; four turns exchange them.
+        intrinsic!({
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            let mut from = block;
+            for _ in 0..4 {
+                let mut to = from;
+                for i in 0..LANES / 2 {
+                    to[2 * i] = Avx512(_mm512_permutex2var_ps(from[i].0, low, from[i + 8].0));
+                    to[2 * i + 1] = Avx512(_mm512_permutex2var_ps(from[i].0, high, from[i + 8].0));
+                }
+                from = to;
+            }
+            from
+        })
+    }
+    #[inline(always)]
     fn rounded(self) -> Self {
         intrinsic!({
             if DOTS {
