@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Side by side with PyTorch, in turn, in one run: medians and ratios (peer time / ours).
 
-benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [--threads 2] [--shared] [--compile]
+benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [--threads 2] [--shared] [--compile] [--f32]
                               [w1] … [w6] [mae] [pretrain-w1] [pretrain-w2] [infer-resnet18-1] …
 
 w1, w2, w3    a training step of ResNet-18 at 32 px, of the micro-ResNet and of the micro-ViT at 32 px: PyTorch f32 in both
@@ -11,7 +11,7 @@ mae           a step of the masked autoencoder with W3's ViT, beside that ViT's 
 pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers
 infer-…       inference at 224 px with resnet18, resnet50 or vit_small, batch 1 or 32: onnxruntime and, where it is installed, OpenVINO
 
-With --compile, torch.compile (channels last) is one more peer of the steps.
+With --compile, torch.compile (channels last) is one more peer of the steps; with --f32, bf16 is left out.
 
 Every round runs ours, then each peer, in fresh processes; the ratio is to the fastest of the peers. A round is dropped
 when other processes took more than 5 % of the machine meanwhile. With --shared, on a machine that others use too, training steps are
@@ -31,6 +31,7 @@ parser.add_argument("--steps", type=int, default=10)
 parser.add_argument("--threads", default=str(os.cpu_count()))
 parser.add_argument("--shared", action="store_true")
 parser.add_argument("--compile", action="store_true")
+parser.add_argument("--f32", action="store_true")
 parser.add_argument("--isa", help="force SELFSAME_ISA for ours")
 arguments = parser.parse_args()
 threads = arguments.threads
@@ -77,6 +78,8 @@ for workload in arguments.workloads:
     for _ in range(3 * arguments.rounds):
         row, foreign = {}, 0.0
         for name, command in commands(workload).items():
+            if arguments.f32 and "bf16" in name:
+                continue
             result, load = run(command, forced if name.startswith("ours") else None)
             time_ms = 1e3 * result["user_s"] if arguments.shared else statistics.median(result["milliseconds"])
             row[name] = (time_ms, result["peak_mb"])

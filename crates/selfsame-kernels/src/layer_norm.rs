@@ -85,9 +85,9 @@ pub(crate) fn sum<V: Lanes>(v: V) -> f32 {
     (halves[0] + halves[4] + (halves[1] + halves[5])) + (halves[2] + halves[6] + (halves[3] + halves[7]))
 }
 
-/// Mean and `1 / √(σ² + ε)` of a row.
+/// Mean and `1 / √(σ² + ε)` of a row, with σ² = Σ (x − μ)² / `of`.
 #[inline(always)]
-fn moments<V: Lanes>(row: &[f32], epsilon: f32) -> [V; 2] {
+pub(crate) fn moments<V: Lanes>(row: &[f32], of: f32, epsilon: f32) -> [V; 2] {
     let (full, rest) = row.as_chunks::<LANES>();
     let mut total = V::load_slice(rest);
     for x in full {
@@ -104,7 +104,7 @@ fn moments<V: Lanes>(row: &[f32], epsilon: f32) -> [V; 2] {
         let x = x - any_lane(mean);
         last += x * x;
     }
-    let variance = (sum(squares) + last) / row.len() as f32;
+    let variance = (sum(squares) + last) / of;
     [mean, V::splat(1.0) / V::splat(variance + epsilon).sqrt()]
 }
 
@@ -128,7 +128,7 @@ impl Kernel for Forward<'_> {
     fn run<V: Lanes>(self) {
         let dim = self.gamma.len();
         for (x, y) in self.x.chunks_exact(dim).zip(self.y.chunks_exact_mut(dim)) {
-            let [mean, inverse] = moments::<V>(x, self.epsilon);
+            let [mean, inverse] = moments::<V>(x, dim as f32, self.epsilon);
             let parameters = self.gamma.chunks(LANES).zip(self.beta.chunks(LANES));
             for ((x, y), (gamma, beta)) in x.chunks(LANES).zip(y.chunks_mut(LANES)).zip(parameters) {
                 let normalized = (V::load_slice(x) - mean) * inverse;
@@ -156,7 +156,7 @@ impl Kernel for Backward<'_> {
         let (products, sums) = self.sums.split_at_mut(dim);
         let rows = self.x.chunks_exact(dim).zip(self.dy.chunks_exact(dim)).zip(self.dx.chunks_exact_mut(dim));
         for ((x, dy), dx) in rows {
-            let [mean, inverse] = moments::<V>(x, self.epsilon);
+            let [mean, inverse] = moments::<V>(x, dim as f32, self.epsilon);
             let (mut along, mut across) = (V::splat(0.0), V::splat(0.0));
             let totals = products.chunks_mut(LANES).zip(sums.chunks_mut(LANES));
             let operands = x.chunks(LANES).zip(dy.chunks(LANES)).zip(self.gamma.chunks(LANES));

@@ -31,11 +31,12 @@ pub mod memory;
 mod micro;
 pub mod norm;
 pub mod optimize;
+mod packed;
 mod partition;
+pub mod patches;
 pub mod pool;
 mod precision;
 pub mod profile;
-mod packed;
 mod strided;
 #[cfg(test)]
 mod testing;

@@ -5,9 +5,9 @@
 //! similarities of NT-Xent and cross-correlations.
 
 use crate::disjoint::Disjoint;
-use crate::profile::{self, Work};
 use crate::packed;
-use crate::precision::{Rounded, Whole};
+use crate::precision::{Element, Rounded, Whole};
+use crate::profile::{self, Work};
 use crate::{Isa, Precision};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -30,7 +30,7 @@ fn block_shape(shape: [usize; 2], inner: usize) -> [usize; 2] {
     let [largest, smaller @ ..] = BLOCKS;
     let sizes = || std::iter::once(largest).chain(smaller.into_iter().filter(worth));
     let enough = sizes().map(parts).find(|parts| parts[0] * parts[1] >= ENOUGH_BLOCKS);
-    let parts = enough.or_else(|| sizes().map(parts).last()).expect("the largest is always one");
+    let parts = enough.or_else(|| sizes().map(parts).next_back()).expect("the largest is always one");
     [shape[0].div_ceil(parts[0]), shape[1].div_ceil(parts[1]).next_multiple_of(PANEL)]
 }
 
@@ -115,14 +115,26 @@ pub(crate) fn matmul_then(
         // SAFETY: one task.
         return then(OutputBlock { rows: 0..rows, columns: 0..columns }, unsafe { Disjoint::new(out) });
     }
-    let (isa, block) = (Isa::active(), block_shape([rows, columns], inner));
+    let isa = Isa::active();
+    match precision {
+        Precision::F32 => product_by::<Whole>(isa, a, b, out, then),
+        Precision::Bf16 => product_by::<Rounded>(isa, a, b, out, then),
+    }
+}
+
+/// [`matmul_then`] of operands that fit and are not empty.
+pub(crate) fn product_by<E: Element>(
+    isa: Isa,
+    a: Matrix,
+    b: Matrix,
+    out: &mut [f32],
+    then: &(impl Fn(OutputBlock, Disjoint) + Sync),
+) {
+    let block = block_shape([a.shape[0], b.shape[1]], a.shape[1]);
     // SAFETY: every task writes the elements of its own block.
     let out = unsafe { Disjoint::new(out) };
     let then = |[rows, columns]: [Range<usize>; 2]| then(OutputBlock { rows, columns }, out);
-    match precision {
-        Precision::F32 => packed::product::<Whole>(isa, a.into(), b.into(), block, out, &then),
-        Precision::Bf16 => packed::product::<Rounded>(isa, a.into(), b.into(), block, out, &then),
-    }
+    packed::product::<E>(isa, a.into(), b.into(), block, out, &then);
 }
 
 #[cfg(test)]
@@ -200,7 +212,8 @@ mod tests {
                 let block = block_shape(shape, inner);
                 let count = shape[0].div_ceil(block[0]) * shape[1].div_ceil(block[1]);
                 assert!(block[0] <= BLOCKS[0][0] && block[1] <= BLOCKS[0][1]);
-                let small = block[0] * block[1] * inner < 4 * LEAST_PRODUCTS || block[0] <= BLOCKS[5][0] && block[1] <= BLOCKS[5][1];
+                let small = block[0] * block[1] * inner < 4 * LEAST_PRODUCTS
+                    || block[0] <= BLOCKS[5][0] && block[1] <= BLOCKS[5][1];
                 assert!(count >= ENOUGH_BLOCKS || small, "{shape:?} over {inner}: {block:?}");
             }
         }

@@ -49,7 +49,9 @@ impl Buffer {
     /// `len` floats of unspecified value, to be overwritten.
     pub fn for_overwrite(len: usize) -> Buffer {
         let bytes = len.max(1).checked_mul(size_of::<f32>()).expect("a buffer beyond the address space");
-        Buffer { block: if bytes < LARGE { take_small(size_class(bytes)) } else { take_large(bytes) }, len }
+        // A class may be as large as large buffers are.
+        let class = size_class(bytes);
+        Buffer { block: if class < LARGE { take_small(class) } else { take_large(bytes.max(LARGE)) }, len }
     }
 
     /// `len` zeros.
@@ -71,7 +73,11 @@ impl From<&[f32]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let Block { start, bytes } = self.block;
-        if bytes < LARGE { give_back_small(Block { start, bytes }) } else { regions().give_back(start.addr().get(), bytes) }
+        if bytes < LARGE {
+            give_back_small(Block { start, bytes });
+        } else {
+            regions().give_back(start.addr().get(), bytes);
+        }
     }
 }
 
@@ -232,7 +238,8 @@ impl Regions {
         // The free part at a region's end may grow beyond it; where that takes the least.
         let grown = |region: &Region| {
             let last = self.free.range(region.start.addr().get()..region.end).next_back();
-            let start = last.filter(|(start, free)| *start + *free == region.end).map_or(region.end, |(&start, _)| start);
+            let start =
+                last.filter(|(start, free)| *start + *free == region.end).map_or(region.end, |(&start, _)| start);
             (region.limit - start >= bytes).then_some(start)
         };
         let candidates = self.regions.iter().enumerate().filter_map(|(index, region)| Some((index, grown(region)?)));
@@ -251,7 +258,9 @@ impl Regions {
     }
 
     fn give_back(&mut self, mut start: usize, mut bytes: usize) {
-        if let Some((&before, &free)) = self.free.range(..start).next_back().filter(|(before, free)| *before + *free == start) {
+        if let Some((&before, &free)) =
+            self.free.range(..start).next_back().filter(|(before, free)| *before + *free == start)
+        {
             self.remove(before, free);
             (start, bytes) = (before, free + bytes);
         }
@@ -286,7 +295,8 @@ impl Region {
     /// The space begins behind what the system's allocator keeps before it, so no two regions meet.
     fn reserve(bytes: usize) -> Option<Region> {
         let sizes = [bytes.max(REGION), bytes];
-        let (size, allocated) = sizes.into_iter().find_map(|size| Some((size, allocate(size.checked_add(HUGE)?, 1)?)))?;
+        let (size, allocated) =
+            sizes.into_iter().find_map(|size| Some((size, allocate(size.checked_add(HUGE)?, 1)?)))?;
         let offset = HUGE - allocated.addr().get() % HUGE;
         // SAFETY: at most `HUGE` beyond the start of `size + HUGE` bytes, of which nothing was touched yet.
         let start = unsafe {
@@ -376,7 +386,8 @@ pub(crate) fn scratch<const N: usize, R>(lens: [usize; N], task: impl FnOnce([&m
     const VECTOR: usize = ALIGNMENT / size_of::<f32>();
     let total: usize = lens.iter().map(|len| len.next_multiple_of(VECTOR)).sum();
     let kept = KEPT.with_borrow_mut(Vec::pop).filter(|buffer| buffer.len() >= total);
-    let mut buffer = kept.unwrap_or_else(|| Buffer::for_overwrite(total.next_multiple_of(HUGE / size_of::<f32>()).max(1)));
+    let mut buffer =
+        kept.unwrap_or_else(|| Buffer::for_overwrite(total.next_multiple_of(HUGE / size_of::<f32>()).max(1)));
     let mut rest = &mut buffer[..];
     let parts = lens.map(|len| {
         let (part, after) = std::mem::take(&mut rest).split_at_mut(len.next_multiple_of(VECTOR));
@@ -404,7 +415,7 @@ mod tests {
 
     #[test]
     fn buffers_are_aligned_and_hold_what_is_written() {
-        for len in [0, 1, 15, 1000, 600_000] {
+        for len in [0, 1, 15, 1000, LARGE / 4 - 1000, LARGE / 4 - 1, LARGE / 4, 600_000] {
             let mut buffer = Buffer::zeroed(len);
             assert_eq!(buffer.as_ptr() as usize % ALIGNMENT, 0);
             assert!(buffer.iter().all(|&x| x == 0.0) && buffer.len() == len);

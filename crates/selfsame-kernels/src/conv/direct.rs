@@ -4,7 +4,8 @@
 //! * **Input gradient**: each residue class of input positions modulo the stride is a stride-1 convolution of `dy` with those
 //!   taps that reach it (stride 2, kernel 3: classes of 1, 2, 2 and 4 taps), so nothing is multiplied with inserted zeros.
 //! * **Weight gradient**: `dW = P(x)ᵀ·dY`. A small `dW` gets one partial sum per fixed chunk of pixels, added in order; a large
-//!   one is cut into groups of its rows, each summing over all pixels by itself.
+//!   one is cut into groups of its rows, each summing over all pixels by itself, or is a product of matrices where every pixel is
+//!   its own patch.
 
 use super::{
     ConvShape, Epilogue, Span,
@@ -17,6 +18,7 @@ use crate::{
     Isa,
     disjoint::Disjoint,
     lanes::LANES,
+    matmul::{Matrix, product_by},
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
     precision::Element,
@@ -31,10 +33,14 @@ const MAX_PIXELS: usize = 224;
 /// Floats of a weight gradient up to which every chunk of pixels has its own partial sum.
 const SMALL_GRADIENT: usize = 128 << 10;
 
-/// Pixels per task, for so many words each: as many as fit, in whole micro-tiles.
-fn pixels_per_task(depth: usize, tile_rows: usize) -> usize {
-    let pixels = (PATCH_FLOATS / depth.next_multiple_of(LANES)).min(MAX_PIXELS);
-    (pixels / tile_rows).max(1) * tile_rows
+/// Tasks that a pass over the pixels has at least, if these are enough for as many.
+const ENOUGH_TASKS: usize = 16;
+
+/// Pixels per task, for so many words each: as many as fit and leave enough tasks, in whole micro-tiles.
+fn pixels_per_task(depth: usize, tile_rows: usize, pixels: usize) -> usize {
+    let fit = (PATCH_FLOATS / depth.next_multiple_of(LANES)).min(MAX_PIXELS);
+    let shared = (pixels / ENOUGH_TASKS).max(2 * tile_rows);
+    (fit.min(shared) / tile_rows).max(1) * tile_rows
 }
 
 fn block(index: usize, size: usize, total: usize) -> Range<usize> {
@@ -42,6 +48,12 @@ fn block(index: usize, size: usize, total: usize) -> Range<usize> {
 }
 
 impl ConvShape {
+    /// Whether every value of the output comes from one pixel, and every pixel counts.
+    fn is_pointwise(&self) -> bool {
+        let each = Span::padded(1, 1, 0);
+        [self.y, self.x] == [each; 2]
+    }
+
     fn input_patches<'a>(&self, x: &'a [f32]) -> Patches<'a> {
         let axis = |span: Span, len, out| {
             let Span { kernel, stride, before, .. } = span;
@@ -61,8 +73,8 @@ pub(super) fn forward<E: Element>(isa: Isa, conv: &ConvShape, x: &[f32], w: &[f3
     let micro = Micro::pixels::<E>(isa);
     let (depth, channels) = (patches.depth(), conv.channels_out);
     let packed = pack::<E>(isa, &micro, w, channels);
-    let size = pixels_per_task(E::words(depth), micro.tile_rows(channels));
     let pixels = y.len() / channels;
+    let size = pixels_per_task(E::words(depth), micro.tile_rows(channels), pixels);
     let tasks = pixels.div_ceil(size);
 
     let multiply = |task: usize, y: &mut [f32]| {
@@ -199,7 +211,7 @@ pub(super) fn input_grad<E: Element>(
         };
         let panels = &mut packed[start_of(taps_before)..][..class_len(taps_y * taps_x)];
         pack_transposed::<E>(isa, &micro, w, (taps_y * taps_x, tap_at), channels, conv.channels_out, panels);
-        let size = pixels_per_task(E::words(patches_of(&y, &x).depth()), micro.tile_rows(channels));
+        let size = pixels_per_task(E::words(patches_of(&y, &x).depth()), micro.tile_rows(channels), pixels_of(&y, &x));
         tasks = tasks.max(pixels_of(&y, &x).div_ceil(size));
     }
 
@@ -230,6 +242,10 @@ pub(super) fn weight_grad<E: Element>(isa: Isa, conv: &ConvShape, x: &[f32], dy:
     let pixels = dy.len() / conv.channels_out;
     if dw.len() <= SMALL_GRADIENT {
         weight_grad_by_pixels::<E>(isa, &patches, dy, pixels, conv.channels_out, dw);
+    } else if conv.is_pointwise() {
+        let (channels_in, channels_out) = (conv.channels_in, conv.channels_out);
+        let x = Matrix::new(x, [pixels, channels_in]).transposed();
+        product_by::<E>(isa, x, Matrix::new(dy, [pixels, channels_out]), dw, &|_, _| {});
     } else {
         weight_grad_by_rows::<E>(isa, &patches, dy, pixels, conv.channels_out, dw);
     }

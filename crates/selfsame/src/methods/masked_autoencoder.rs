@@ -293,8 +293,8 @@ impl Method for MaskedAutoencoder {
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> Losses {
         let (view, lengths) = self.vit().split(batch.views[0].clone());
         let (prediction, mask, h) = self.predict(view.clone(), &lengths, cx.pass);
-        let patches = patchify(view, self.vit().patch());
-        let removed = mask.removed(&patches);
+        let removed = mask.removed(&prediction);
+        let patches = patches(view, self.vit().patch());
         let errors = masked_patches(prediction, patches, removed, self.settings.normalize_targets);
         let errors = mask.mean_over_removed(errors);
         Losses::new(vec![Loss { name: "reconstruction", weight: 1.0, values: errors }], h.detach())
@@ -349,12 +349,18 @@ fn needs_vit(plan: &Plan) -> Error {
     Error::setting("backbone.name", problem)
 }
 
-/// `[batch, height, width, channels]` to rows of pixels, `[batch · patches, patch height · patch width · channels]`.
-fn patchify(x: Tensor<4>, [high, wide]: [usize; 2]) -> Tensor<2> {
+/// `[batch, height, width, channels]` to `[batch, patches down, patches across, patch height, patch width · channels]`, of the same
+/// memory.
+fn patches(x: Tensor<4>, [high, wide]: [usize; 2]) -> Tensor<5> {
     let [batch, height, width, channels] = x.dims();
-    let (down, across) = (height / high, width / wide);
-    let x = x.reshape([batch, down, high, across, wide * channels]).swap_dims(2, 3);
-    x.reshape([batch * down * across, high * wide * channels])
+    x.reshape([batch, height / high, high, width / wide, wide * channels]).swap_dims(2, 3)
+}
+
+/// `[batch, height, width, channels]` to rows of pixels, `[batch · patches, patch height · patch width · channels]`.
+fn patchify(x: Tensor<4>, patch: [usize; 2]) -> Tensor<2> {
+    let patches = patches(x, patch);
+    let [batch, down, across, high, wide] = patches.dims();
+    patches.reshape([batch * down * across, high * wide])
 }
 
 /// The inverse of [`patchify`].

@@ -53,6 +53,9 @@ pub const NORM_EPSILON: f32 = 1e-5;
 /// The same in a layer norm (timm's vision transformers).
 pub const LAYER_NORM_EPSILON: f32 = 1e-6;
 
+/// Added to a patch's variance.
+pub const PATCH_EPSILON: f32 = 1e-6;
+
 /// What is added before the activation.
 #[derive(ExtensionType)]
 pub enum Residual<B: Backend> {
@@ -179,6 +182,17 @@ pub trait EncoderOps: Backend {
     /// Products of as many matrices, `[count, rows, inner]` and `[count, inner, columns]` to `[count, rows, columns]`.
     fn matrix_products(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(a, b)
+    }
+
+    /// `removed · mean (prediction − target)²` of each row, `[rows, n]` to `[rows]`, with `removed` `[rows]`; the targets are patches
+    /// of as many values, standardized row by row on request.
+    fn patch_errors(
+        prediction: FloatTensor<Self>,
+        patches: FloatTensor<Self>,
+        removed: FloatTensor<Self>,
+        normalized: bool,
+    ) -> FloatTensor<Self> {
+        portable::patch_errors::<Self>(prediction, patches, removed, normalized)
     }
 
     /// States of a gated recurrent unit, of its gates' inputs `[batch, steps, 3 · width]`.
@@ -380,6 +394,23 @@ pub fn matmul_each(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as EncoderOps>::matrix_products(a.into_dispatch(), b.into_dispatch()))
 }
 
+/// `removed · mean (prediction − target)²` of each row: `[rows, n]`, as many values in any shape, and `[rows]` to `[rows]`. Targets
+/// are those values, standardized row by row with their unbiased variance on request; gradients flow to the prediction alone.
+pub fn patch_errors<const D: usize>(
+    prediction: Tensor<2>,
+    patches: Tensor<D>,
+    removed: Tensor<1>,
+    normalized: bool,
+) -> Tensor<1> {
+    let (patches, removed) = (patches.detach().into_dispatch(), removed.detach().into_dispatch());
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::patch_errors(
+        prediction.into_dispatch(),
+        patches,
+        removed,
+        normalized,
+    ))
+}
+
 /// A gated recurrent unit (Cho et al. 2014), in PyTorch's convention: from a state of zeros, step by step, with `u = h W + b`,
 ///
 /// `r, z = σ(x_r + u_r), σ(x_z + u_z)`, `n = tanh(x_n + r · u_n)`, `h ← (1 − z) · n + z · h`.
@@ -393,7 +424,7 @@ pub fn gru(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
 
 /// The operations in the tensor library's own terms.
 pub(super) mod portable {
-    use super::{LAYER_NORM_EPSILON, NORM_EPSILON, Residual, Window};
+    use super::{LAYER_NORM_EPSILON, NORM_EPSILON, PATCH_EPSILON, Residual, Window};
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata};
     use burn::tensor::ops::ConvOptions;
@@ -519,6 +550,25 @@ pub(super) mod portable {
         let variance = B::float_mean_dim(B::float_mul(centered.clone(), centered.clone()), last);
         let std = B::float_sqrt(B::float_add_scalar(variance, LAYER_NORM_EPSILON.into()));
         affine_act::<B>(B::float_div(centered, std), scale, shift, Residual::None, false)
+    }
+
+    pub fn patch_errors<B: Backend>(
+        prediction: FloatTensor<B>,
+        patches: FloatTensor<B>,
+        removed: FloatTensor<B>,
+        normalized: bool,
+    ) -> FloatTensor<B> {
+        let shape @ [rows, values] = prediction.shape().dims();
+        let mut target = B::float_reshape(patches, Shape::from(shape));
+        if normalized {
+            let centered = B::float_sub(target.clone(), B::float_mean_dim(target, 1));
+            let squares = B::float_sum_dim(B::float_mul(centered.clone(), centered.clone()), 1);
+            let variance = B::float_div_scalar(squares, (values as f64 - 1.0).max(1.0).into());
+            target = B::float_div(centered, B::float_sqrt(B::float_add_scalar(variance, PATCH_EPSILON.into())));
+        }
+        let error = B::float_sub(prediction, target);
+        let errors = B::float_mean_dim(B::float_mul(error.clone(), error), 1);
+        B::float_mul(B::float_reshape(errors, Shape::from([rows])), removed)
     }
 
     pub fn linear<B: Backend>(

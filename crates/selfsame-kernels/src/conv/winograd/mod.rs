@@ -149,7 +149,7 @@ impl<E: Element, const M: usize> Shape<E, M> {
 }
 
 fn block(index: usize, size: usize, total: usize) -> Range<usize> {
-    index * size..total.min((index + 1) * size)
+    total.min(index * size)..total.min((index + 1) * size)
 }
 
 pub(super) fn forward<E: Element, const M: usize>(
@@ -243,7 +243,7 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
                 let (v_points, m_points) = unsafe { (Disjoint::new(v), Disjoint::new(m)) };
                 self.transform_input(tiles.clone(), 0, size, v_points, planes[0]);
                 for point in 0..Shape::<E, M>::POINTS {
-                    self.multiply(tiles.len(), size, point, v, planes[0], &u, m_points, planes[1]);
+                    self.multiply(0..tiles.len(), size, point, v, planes[0], &u, m_points, planes[1]);
                 }
                 let columns = output.channels.next_multiple_of(LANES);
                 self.transform_output(m, planes[1], columns, 0..output.channels, tiles.clone(), y, finish, task);
@@ -265,8 +265,11 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
             self.transform_all(tiles.clone(), size, &mut v, planes[0]);
             // SAFETY: tasks write the planes of their point.
             let m_points = unsafe { Disjoint::new(&mut m) };
-            (0..Shape::<E, M>::POINTS).into_par_iter().for_each(|point| {
-                self.multiply(tiles.len(), size, point, &v, planes[0], &u, m_points, planes[1]);
+            // Half of the tiles each, so that the points are more tasks than threads.
+            let half = tiles.len().div_ceil(2).next_multiple_of(self.micro.tile_rows(output.channels));
+            (0..2 * Shape::<E, M>::POINTS).into_par_iter().for_each(|task| {
+                let part = block(task % 2, half, tiles.len());
+                self.multiply(part, size, task / 2, &v, planes[0], &u, m_points, planes[1]);
             });
             let records = tiles.len().div_ceil(record);
             (0..output.channels.div_ceil(LANES)).into_par_iter().for_each(|channel_block| {
@@ -321,10 +324,10 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
         });
     }
 
-    /// The matmul of one point, over all panels of output channels.
+    /// The matmul of one point with some of the tiles, over all panels of output channels.
     fn multiply(
         &self,
-        tiles: usize,
+        tiles: Range<usize>,
         capacity: usize,
         point: usize,
         v: &[f32],
@@ -337,17 +340,17 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
         let u_plane = Shape::<E, M>::plane(k, channels);
         for panel in self.micro.panels(channels) {
             let product = Product {
-                a: &v[point * v_plane..],
+                a: &v[point * v_plane + tiles.start * LANES..],
                 a_block: capacity * LANES,
                 b: &u[point * u_plane + panel.start * k..],
                 k,
                 c: m,
-                start: point * m_plane + panel.start,
+                start: point * m_plane + tiles.start * channels + panel.start,
                 rows: RowPlaces::Stride(channels),
                 columns: panel.len(),
                 accumulate: false,
             };
-            self.micro.multiply(tiles, &product);
+            self.micro.multiply(tiles.len(), &product);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which function runs which operation: first outside a graph, then within one.
 
 use super::graph::Tracked;
-use super::{attention, convolution, depthwise, normalization, pooling, products, recurrence};
+use super::{attention, convolution, depthwise, normalization, patches, pooling, products, recurrence};
 use crate::tensor::ops::{EncoderOps, Residual, Window};
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
@@ -97,6 +97,10 @@ impl EncoderOps for Flex {
         products::matrix_products(a, b)
     }
 
+    fn patch_errors(prediction: FlexTensor, patches: FlexTensor, removed: FlexTensor, normalized: bool) -> FlexTensor {
+        patches::patch_errors(prediction, patches, removed, normalized)
+    }
+
     fn gru(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
         recurrence::gru(x, weight, bias)
     }
@@ -174,6 +178,10 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
 
     fn matrix_products(a: Tracked, b: Tracked) -> Tracked {
         products::tracked_products::<C>(a, b)
+    }
+
+    fn patch_errors(prediction: Tracked, patches: Tracked, removed: Tracked, normalized: bool) -> Tracked {
+        patches::tracked_patch_errors::<C>(prediction, patches, removed, normalized)
     }
 
     fn gru(x: Tracked, weight: Tracked, bias: Tracked) -> Tracked {

@@ -9,6 +9,7 @@ mod depthwise;
 mod encoder_ops;
 mod graph;
 mod normalization;
+mod patches;
 mod pooled;
 mod pooling;
 mod products;

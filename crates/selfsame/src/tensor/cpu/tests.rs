@@ -151,6 +151,18 @@ fn kernels_agree_with_the_tensor_library() {
     agree("gru", &[&[3, 4, 15], &[5, 15], &[15]], &|t| Ours::gru(t[0].clone(), t[1].clone(), t[2].clone()), &|t| {
         portable::gru::<Ours>(&t[0], &t[1], &t[2])
     });
+    for normalized in [false, true] {
+        // Of patches that lie apart in an image, and of which no gradient is wanted.
+        let patches = || Ours::float_swap_dims(tensor(7, &[2, 3, 4, 2, 16]), 2, 3);
+        let removed =
+            || Ours::float_from_data(TensorData::from([1.0f32, 0.0, 1.0].repeat(4).as_slice()), &Default::default());
+        agree(
+            "patch_errors",
+            &[&[12, 64]],
+            &|t| Ours::patch_errors(t[0].clone(), patches(), removed(), normalized),
+            &|t| portable::patch_errors::<Ours>(t[0].clone(), patches(), removed(), normalized),
+        );
+    }
     agree("matrix_product", &[&[9, 33], &[33, 20]], &|t| Ours::matrix_product(t[0].clone(), t[1].clone()), &|t| {
         Ours::float_matmul(t[0].clone(), t[1].clone())
     });

@@ -5,11 +5,15 @@ use crate::tensor::ops::Residual;
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::Shape;
+use rayon::prelude::*;
 use selfsame_kernels::matmul::Matrix;
 use selfsame_kernels::memory::Buffer;
 
 /// Values that lie side by side, from which on they are copied as they lie: a slice of rows, and not a transposition.
 const RUN: usize = 16;
+
+/// Values that a task copies.
+const TASK: usize = 1 << 15;
 
 /// The tensor with its values in one run.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
@@ -23,9 +27,14 @@ pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     }
     let from: &[f32] = tensor.storage();
     let mut values = Buffer::for_overwrite(tensor.shape().num_elements());
-    for (to, start) in values.chunks_exact_mut(length).zip(blocks.block_starts()) {
-        to.copy_from_slice(&from[start..start + length]);
-    }
+    let starts: Vec<usize> = blocks.block_starts().collect();
+    let copy = |(to, starts): (&mut [f32], &[usize])| {
+        for (to, &start) in to.chunks_exact_mut(length).zip(starts) {
+            to.copy_from_slice(&from[start..start + length]);
+        }
+    };
+    let each = TASK.div_ceil(length);
+    values.par_chunks_mut(each * length).zip(starts.par_chunks(each)).for_each(copy);
     pooled::tensor(values, tensor.shape())
 }
 
