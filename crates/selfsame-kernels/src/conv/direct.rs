@@ -386,3 +386,27 @@ fn sum_in_order(partial: &[f32], total: &mut [f32]) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_many_where_there_is_work_for_many() {
+        // The maps of a ResNet-50, at batches of 32 and of one photo, and the tiles of every instruction set.
+        for batch in [32, 1] {
+            for side in [112, 56, 28, 14, 7] {
+                for (depth, tile_rows) in [(64, 14), (512, 14), (4608, 14), (147, 6), (2048, 6), (1024, 2)] {
+                    let pixels = batch * side * side;
+                    let size = pixels_per_task(depth, tile_rows, pixels);
+                    let tasks = pixels.div_ceil(size);
+                    assert!(size.is_multiple_of(tile_rows) && size <= MAX_PIXELS);
+                    assert!(
+                        tasks >= ENOUGH_TASKS || size <= 2 * tile_rows,
+                        "{tasks} tasks of {size} of {pixels} pixels"
+                    );
+                }
+            }
+        }
+    }
+}
