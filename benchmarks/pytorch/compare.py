@@ -35,6 +35,8 @@ parser.add_argument("--f32", action="store_true")
 parser.add_argument("--isa", help="force SELFSAME_ISA for ours")
 arguments = parser.parse_args()
 threads = arguments.threads
+if arguments.shared and any(workload.startswith(("pretrain-", "infer-")) for workload in arguments.workloads):
+    parser.error("--shared compares training steps alone: name some of w1 … w6, mae")
 
 
 def busy_s():
@@ -59,11 +61,10 @@ def commands(workload):
         return ours | {"full step": [binary, "w3", steps, threads]}
     if not workload.startswith("pretrain-"):
         ours["ours bf16"] = ours["ours"] + ["train.precision=bf16"]
-    if workload.startswith("infer-"):
-        _, backbone, batch = workload.split("-")
-        runtimes = ["onnxruntime"] + ["openvino", "openvino_bf16"] * bool(importlib.util.find_spec("openvino"))
-        return ours | {runtime: [python, str(HERE / "infer.py"), backbone, batch, steps, runtime, threads] for runtime in runtimes}
-    if not workload.startswith("pretrain-"):
+        if workload.startswith("infer-"):
+            _, backbone, batch = workload.split("-")
+            runtimes = ["onnxruntime"] + ["openvino", "openvino_bf16"] * bool(importlib.util.find_spec("openvino"))
+            return ours | {runtime: [python, str(HERE / "infer.py"), backbone, batch, steps, runtime, threads] for runtime in runtimes}
         modes = ["f32", "f32_channels_last", "bf16"] + ["f32_compiled"] * arguments.compile
         return ours | {mode: [python, str(HERE / "step.py"), workload, steps, mode, threads] for mode in modes}
     pretrain = [python, str(HERE / "pretrain.py"), workload.removeprefix("pretrain-"), steps]

@@ -213,8 +213,7 @@ struct Region {
 // SAFETY: a region is owned memory, of which `Regions` hands out each part once.
 unsafe impl Send for Region {}
 
-static REGIONS: Mutex<Regions> =
-    Mutex::new(Regions { regions: Vec::new(), free: BTreeMap::new(), by_size: BTreeSet::new() });
+static REGIONS: Mutex<Regions> = Mutex::new(Regions::new());
 
 fn regions() -> MutexGuard<'static, Regions> {
     REGIONS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -227,6 +226,10 @@ fn take_large(bytes: usize) -> Block {
 }
 
 impl Regions {
+    const fn new() -> Regions {
+        Regions { regions: Vec::new(), free: BTreeMap::new(), by_size: BTreeSet::new() }
+    }
+
     fn take(&mut self, bytes: usize) -> Option<NonNull<u8>> {
         if let Some(&(free, start)) = self.by_size.range((bytes, 0)..).next() {
             self.remove(start, free);
@@ -292,7 +295,7 @@ impl Regions {
 impl Region {
     /// Address space for `bytes` and, if there is as much, more. It is never given back: a later step needs it again.
     ///
-    /// The space begins behind what the system's allocator keeps before it, so no two regions meet.
+    /// It begins behind the start of what was allocated, by a byte or more, so no two regions meet and no parts of two join.
     fn reserve(bytes: usize) -> Option<Region> {
         let sizes = [bytes.max(REGION), bytes];
         let (size, allocated) =
@@ -386,6 +389,7 @@ pub(crate) fn scratch<const N: usize, R>(lens: [usize; N], task: impl FnOnce([&m
     const VECTOR: usize = ALIGNMENT / size_of::<f32>();
     let total: usize = lens.iter().map(|len| len.next_multiple_of(VECTOR)).sum();
     let kept = KEPT.with_borrow_mut(Vec::pop).filter(|buffer| buffer.len() >= total);
+    // In steps, so that a thread soon has what all its tasks need.
     let mut buffer =
         kept.unwrap_or_else(|| Buffer::for_overwrite(total.next_multiple_of(HUGE / size_of::<f32>()).max(1)));
     let mut rest = &mut buffer[..];
@@ -440,10 +444,6 @@ mod tests {
         }
     }
 
-    fn no_regions() -> Regions {
-        Regions { regions: Vec::new(), free: BTreeMap::new(), by_size: BTreeSet::new() }
-    }
-
     /// Bytes of the regions that have been in use.
     fn extent(regions: &Regions) -> usize {
         regions.regions.iter().map(|region| region.end - region.start.addr().get()).sum()
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn parts_of_regions_do_not_overlap_and_join_again() {
-        let mut regions = no_regions();
+        let mut regions = Regions::new();
         let mut held: Vec<(usize, usize)> = Vec::new();
         let mut random = 1u64;
         for round in 0..2000 {
@@ -476,7 +476,7 @@ mod tests {
 
     #[test]
     fn steps_alike_soon_need_no_more_memory() {
-        let mut regions = no_regions();
+        let mut regions = Regions::new();
         // What is kept lies between what is not, and is given back from the last to the first.
         let step = |regions: &mut Regions| {
             let mut take = |bytes| [regions.take(bytes).unwrap().addr().get(), bytes];
