@@ -2,11 +2,12 @@
 """Side by side with PyTorch, in turn, in one run: medians and ratios (peer time / ours).
 
 benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [--threads 2] [--shared] [--compile] [--f32]
-                              [w1] … [w6] [mae] [pretrain-w1] [pretrain-w2] [infer-resnet18-1] …
+                              [w1] … [w7] [mae] [pretrain-w1] [pretrain-w2] [infer-resnet18-1] …
 
 w1, w2, w3    a training step of ResNet-18 at 32 px, of the micro-ResNet and of the micro-ViT at 32 px: PyTorch f32 in both
               memory formats, and bf16; ours f32, and with train.precision = "bf16"
 w4, w5, w6    the same of ResNet-50, of ViT-S/16 and of the masked autoencoder with it at 224 px
+w7            the same of ResNet-18 in time, of signals of 1,000 steps and twelve channels
 mae           a step of the masked autoencoder with W3's ViT, beside that ViT's full step, both ours
 pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers
 infer-…       inference at 224 px with resnet18, resnet50 or vit_small, batch 1 or 32: onnxruntime and, where it is installed, OpenVINO
@@ -23,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 INFERENCE = [f"infer-{backbone}-{batch}" for backbone in ("resnet18", "resnet50", "vit_small") for batch in (1, 32)]
-WORKLOADS = ["w1", "w2", "w3", "w4", "w5", "w6", "mae", "pretrain-w1", "pretrain-w2", *INFERENCE]
+WORKLOADS = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "mae", "pretrain-w1", "pretrain-w2", *INFERENCE]
 parser = argparse.ArgumentParser()
 parser.add_argument("workloads", nargs="*", default=WORKLOADS)
 parser.add_argument("--rounds", type=int, default=5)
@@ -36,7 +37,7 @@ parser.add_argument("--isa", help="force SELFSAME_ISA for ours")
 arguments = parser.parse_args()
 threads = arguments.threads
 if arguments.shared and any(workload.startswith(("pretrain-", "infer-")) for workload in arguments.workloads):
-    parser.error("--shared compares training steps alone: name some of w1 … w6, mae")
+    parser.error("--shared compares training steps alone: name some of w1 … w7, mae")
 
 
 def busy_s():

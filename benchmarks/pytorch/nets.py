@@ -28,6 +28,34 @@ def resnet18():
     return net
 
 
+class BasicBlock1d(nn.Module):
+    """torchvision's basic block, in time."""
+
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv1d(inputs, width, 3, stride, 1, bias=False), nn.BatchNorm1d(width)
+        self.conv2, self.bn2 = nn.Conv1d(width, width, 3, 1, 1, bias=False), nn.BatchNorm1d(width)
+        self.downsample = None
+        if stride > 1 or inputs != width:
+            self.downsample = nn.Sequential(nn.Conv1d(inputs, width, 1, stride, bias=False), nn.BatchNorm1d(width))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def resnet1d_18():
+    """ResNet-18 in time, of twelve channels."""
+    widths = [64, 64, 128, 256, 512]
+    stages = [
+        BasicBlock1d(inputs, width, stride)
+        for stage, width in enumerate(widths[1:])
+        for inputs, stride in ((widths[stage], 2 if stage else 1), (width, 1))
+    ]
+    stem = [nn.Conv1d(12, 64, 7, 2, 3, bias=False), nn.BatchNorm1d(64), nn.ReLU(), nn.MaxPool1d(3, 2, 1)]
+    return nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(512, 128, bias=False))
+
+
 class Block(nn.Module):
     """timm's block, with PyTorch's fused attention."""
 

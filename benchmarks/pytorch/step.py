@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """PyTorch's side of compare.py: the same training steps as crates/selfsame/examples/workloads.rs.
 
-step.py w1|w2|w3|w4|w5|w6 STEPS f32|f32_channels_last|f32_compiled|bf16 [THREADS]   prints {"milliseconds": [...], "user_s": per step, "peak_mb": ...}
+step.py w1|w2|w3|w4|w5|w6|w7 STEPS f32|f32_channels_last|f32_compiled|bf16 [THREADS]   prints {"milliseconds": [...], "user_s": per step, "peak_mb": ...}
 """
 import json, os, resource, sys, time
 
 import torch
 
-from nets import mae, micro, resnet18, resnet50, vit, vit_small
+from nets import mae, micro, resnet18, resnet1d_18, resnet50, vit, vit_small
 
 workload, steps, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(int(sys.argv[4]) if len(sys.argv) > 4 else torch.get_num_threads())
@@ -21,10 +21,12 @@ net, shape = {
     "w4": (resnet50, photos),
     "w5": (vit_small, photos),
     "w6": (mae, photos),
+    "w7": (resnet1d_18, (64, 12, 1000)),
 }[workload]
 net = net().train()
 x = torch.randn(*shape)
-if mode != "f32":
+# A series has one memory format.
+if mode != "f32" and x.dim() == 4:
     net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
 parameters = list(net.parameters())
 if mode == "f32_compiled":

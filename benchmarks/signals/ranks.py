@@ -60,7 +60,9 @@ def wilcoxon(differences):
 def main(program, series, out, seeds=3):
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    sets = [s for s in sorted(pathlib.Path(series).iterdir()) if not (s / "train_targets.csv").exists()]
+    # Sets of classes, the small ones first; NAME_eq are the series of NAME padded to one length, which may not count twice.
+    sets = [s for s in pathlib.Path(series).iterdir() if not (s / "train_targets.csv").exists() and not s.name.endswith("_eq")]
+    sets.sort(key=lambda s: (s / "train.ts").stat().st_size)
     rows = {}
     for data, seed in itertools.product(sets, range(int(seeds))):
         row = {}

@@ -14,7 +14,7 @@
 use crate::{
     Isa, Precision,
     disjoint::Disjoint,
-    exponential::exp,
+    exponential::exp_row,
     lanes::{Kernel, LANES, Lanes},
     layer_norm::sum,
     memory::Buffer,
@@ -177,31 +177,11 @@ impl Kernel for Softmax<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self) {
         for row in self.rows.chunks_exact_mut(self.tokens) {
-            let (full, rest) = row.as_chunks_mut::<LANES>();
-            let mut largest = V::splat(f32::NEG_INFINITY);
-            for x in &*full {
-                largest = V::load(x).max(largest);
+            let [_, total] = exp_row::<V>(row);
+            let factor = V::splat(1.0) / V::splat(total);
+            for x in row.chunks_mut(LANES) {
+                (V::load_slice(x) * factor).store_slice(x);
             }
-            let mut top = f32::NEG_INFINITY;
-            for lane in largest.to_array() {
-                top = if lane > top { lane } else { top };
-            }
-            for &x in &*rest {
-                top = if x > top { x } else { top };
-            }
-            let top = V::splat(top);
-            let mut total = V::splat(0.0);
-            for x in &mut *full {
-                let e = exp(V::load(x) - top);
-                e.store(x);
-                total = total + e;
-            }
-            exp(V::load_slice(rest) - top).store_slice(rest);
-            let factor = V::splat(1.0) / V::splat(sum(total + V::load_slice(rest)));
-            for x in full {
-                (V::load(x) * factor).store(x);
-            }
-            (V::load_slice(rest) * factor).store_slice(rest);
         }
     }
 }

@@ -4,7 +4,8 @@
 //! bit or two (Cephes' `expf`). `Φ(−u)`, u ≥ 0, is `φ(u)` times a rational function: Abramowitz & Stegun 7.1.26, off by at most
 //! 8e-8. The GELU `u · Φ(u)` and its derivative `Φ(u) + u · φ(u)` share that one exponential.
 
-use crate::lanes::Lanes;
+use crate::lanes::{LANES, Lanes};
+use crate::layer_norm::sum;
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 
 /// Below this, 2ⁿ is no normal number; the result is as good as 0.
@@ -27,6 +28,31 @@ pub(crate) fn exp<V: Lanes>(x: V) -> V {
     (sum.mul_add(r * r, r) + v(1.0)).times_power_of_two(n)
 }
 
+/// `exp(x − largest)` of a row's values, in place; what was the largest of them, and their sum.
+#[inline(always)]
+pub(crate) fn exp_row<V: Lanes>(row: &mut [f32]) -> [f32; 2] {
+    let (full, rest) = row.as_chunks_mut::<LANES>();
+    let mut largest = V::splat(f32::NEG_INFINITY);
+    for x in &*full {
+        largest = V::load(x).max(largest);
+    }
+    let mut top = f32::NEG_INFINITY;
+    for lane in largest.to_array() {
+        top = if lane > top { lane } else { top };
+    }
+    for &x in &*rest {
+        top = if x > top { x } else { top };
+    }
+    let mut total = V::splat(0.0);
+    for x in full {
+        let e = exp(V::load(x) - V::splat(top));
+        e.store(x);
+        total = total + e;
+    }
+    exp(V::load_slice(rest) - V::splat(top)).store_slice(rest);
+    [top, sum(total + V::load_slice(rest))]
+}
+
 /// The exact GELU `u · Φ(u)`, and its derivative.
 #[inline(always)]
 pub(crate) fn gelu<V: Lanes>(u: V) -> [V; 2] {
@@ -46,7 +72,7 @@ pub(crate) fn gelu<V: Lanes>(u: V) -> [V; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lanes::{Kernel, LANES};
+    use crate::lanes::Kernel;
     use crate::{
         Isa,
         testing::{normal_gelu, random},

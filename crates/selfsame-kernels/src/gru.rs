@@ -16,6 +16,7 @@ use crate::{
     strided::{By, Strided, multiply},
 };
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Samples of a task.
 const TASK: usize = 16;
@@ -167,6 +168,16 @@ fn sigmoid<V: Lanes>(x: V) -> V {
     v(1.0) / (v(1.0) + exp(below))
 }
 
+/// The units of `range` of each of N parts, which have `width` values.
+#[inline(always)]
+fn parts<V: Lanes, const N: usize>(values: &[f32], width: usize, range: Range<usize>) -> [V; N] {
+    let mut parts = [V::splat(0.0); N];
+    for part in 0..N {
+        parts[part] = V::load_slice(&values[part * width + range.start..part * width + range.end]);
+    }
+    parts
+}
+
 /// One step of one sample.
 struct Advance<'a> {
     x: &'a [f32],
@@ -185,12 +196,16 @@ impl Kernel for Advance<'_> {
         let (width, v) = (now.len(), V::splat);
         for start in (0..width).step_by(LANES) {
             let end = width.min(start + LANES);
-            let of = |values: &[f32], gate: usize| V::load_slice(&values[gate * width + start..gate * width + end]);
-            let hidden = |gate: usize| of(u, gate) + of(bias, gate);
-            let (r, z, own) = (sigmoid(of(x, 0) + hidden(0)), sigmoid(of(x, 1) + hidden(1)), hidden(2));
+            let [x_r, x_z, x_n] = parts::<V, 3>(x, width, start..end);
+            let [u_r, u_z, u_n] = parts::<V, 3>(u, width, start..end);
+            let [b_r, b_z, b_n] = parts::<V, 3>(bias, width, start..end);
+            let (r, z, own) = (sigmoid(x_r + (u_r + b_r)), sigmoid(x_z + (u_z + b_z)), u_n + b_n);
             // tanh(s) = 2 σ(2 s) − 1
-            let n = sigmoid((of(x, 2) + r * own) * v(2.0)) * v(2.0) - v(1.0);
-            let before = before.map_or(v(0.0), |before| of(before, 0));
+            let n = sigmoid((x_n + r * own) * v(2.0)) * v(2.0) - v(1.0);
+            let before = match before {
+                Some(before) => V::load_slice(&before[start..end]),
+                None => v(0.0),
+            };
             (n + z * (before - n)).store_slice(&mut now[start..end]);
             for (place, value) in [r, z, n, own].into_iter().enumerate() {
                 value.store_slice(&mut kept[place * width + start..place * width + end]);
@@ -217,10 +232,12 @@ impl Kernel for Retreat<'_> {
         let (width, one) = (dy.len(), V::splat(1.0));
         for start in (0..width).step_by(LANES) {
             let end = width.min(start + LANES);
-            let of = |values: &[f32], part: usize| V::load_slice(&values[part * width + start..part * width + end]);
-            let [r, z, n, own] = [0, 1, 2, 3].map(|part| of(kept, part));
-            let before = before.map_or(V::splat(0.0), |before| of(before, 0));
-            let dh = of(carried, 0) + of(dy, 0);
+            let [r, z, n, own] = parts::<V, KEPT>(kept, width, start..end);
+            let before = match before {
+                Some(before) => V::load_slice(&before[start..end]),
+                None => V::splat(0.0),
+            };
+            let dh = V::load_slice(&carried[start..end]) + V::load_slice(&dy[start..end]);
             let dz = dh * (before - n) * z * (one - z);
             let dn = dh * (one - z) * (one - n * n);
             let dr = dn * own * r * (one - r);

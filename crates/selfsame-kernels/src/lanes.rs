@@ -220,7 +220,7 @@ impl Lanes for Scalar {
     fn mask(n: usize) -> usize {
         n
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn load_masked(from: *const f32, n: usize) -> Self {
         let mut out = [0.0; LANES];
         for i in 0..n {
@@ -229,7 +229,7 @@ impl Lanes for Scalar {
         }
         Scalar(out)
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn store_masked(self, to: *mut f32, n: usize) {
         for i in 0..n {
             // SAFETY: the caller's promise on the first `n` values.
@@ -248,11 +248,11 @@ impl Lanes for Scalar {
     fn sqrt(self) -> Self {
         self.zip(self, |a, _| a.sqrt())
     }
-    #[inline(always)]
+    #[inline(never)]
     fn times_power_of_two(self, n: Self) -> Self {
         self.zip(n, |x, n| x * f32::from_bits(((n as i32 + 127) as u32) << 23))
     }
-    #[inline(always)]
+    #[inline(never)]
     fn positive(self) -> u16 {
         let mut bits = 0;
         for i in 0..LANES {
@@ -260,7 +260,7 @@ impl Lanes for Scalar {
         }
         bits
     }
-    #[inline(always)]
+    #[inline(never)]
     fn keep(self, bits: u16) -> Self {
         let mut out = self;
         for i in 0..LANES {
@@ -268,7 +268,7 @@ impl Lanes for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline(never)]
     fn if_greater(self, other: Self, then: Self, otherwise: Self) -> Self {
         let mut out = otherwise;
         for i in 0..LANES {
@@ -276,7 +276,7 @@ impl Lanes for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline(never)]
     fn transpose(block: [Self; LANES]) -> [Self; LANES] {
         let mut out = block;
         for i in 0..LANES {
@@ -286,7 +286,7 @@ impl Lanes for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline(never)]
     fn rounded(self) -> Self {
         let mut out = self;
         for i in 0..LANES {

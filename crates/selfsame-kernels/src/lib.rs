@@ -17,6 +17,7 @@
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
 pub mod attention;
+pub mod contrast;
 pub mod conv;
 pub mod depthwise;
 mod disjoint;

@@ -1,11 +1,11 @@
 //! Steps on random images, timed: our side of `benchmarks/pytorch/compare.py`. Prints one JSON object: milliseconds of each
 //! step, seconds of processor time of one, and the peak memory.
 //!
-//! `workloads w1|w2|w3|w4|w5|w6|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
+//! `workloads w1|w2|w3|w4|w5|w6|w7|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
 //! small stem at 32×32×3, batch 64; W2 of resnet_micro at 28×28×1, batch 256; W3 of vit_micro (192 wide, 6 blocks, patches of 4 px, mean
 //! pooling) at 32×32×3, batch 64; W4 of ResNet-50 and W5 of ViT-S/16 at 224×224×3, batch 32; each with a linear head of 128. W6 and `mae` are
-//! steps of the masked autoencoder with the defaults, three quarters of the patches removed, and the ViT of W5 and of W3. `infer-…` is
-//! inference at 224×224×3, as in `infer-resnet50-32`. Further keys of a plan may be given. With `SELFSAME_PROFILE=1` a table of where the
+//! steps of the masked autoencoder with the defaults, three quarters of the patches removed, and the ViT of W5 and of W3. W7 is the
+//! training step of resnet1d_18 on signals of 1,000 steps and twelve channels, batch 64. `infer-…` is inference at 224×224×3, as in `infer-resnet50-32`. Further keys of a plan may be given. With `SELFSAME_PROFILE=1` a table of where the
 //! time goes follows on standard error.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "nobody but a person who runs it reads along")]
@@ -34,15 +34,18 @@ fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let workload = arguments.first().cloned().unwrap_or_default();
     let inference = workload.strip_prefix("infer-").and_then(|rest| rest.rsplit_once('-'));
-    let (backbone, size, channels, batch) = match workload.as_str() {
-        "w1" => ("resnet18", 32, 3, 64),
-        "w2" => ("resnet_micro", 28, 1, 256),
-        "w3" | "mae" => ("vit_micro", 32, 3, 64),
-        "w4" => ("resnet50", 224, 3, 32),
-        "w5" | "w6" => ("vit_small", 224, 3, 32),
+    let (backbone, [height, width], channels, batch) = match workload.as_str() {
+        "w1" => ("resnet18", [32; 2], 3, 64),
+        "w2" => ("resnet_micro", [28; 2], 1, 256),
+        "w3" | "mae" => ("vit_micro", [32; 2], 3, 64),
+        "w4" => ("resnet50", [224; 2], 3, 32),
+        "w5" | "w6" => ("vit_small", [224; 2], 3, 32),
+        "w7" => ("resnet1d_18", [1, 1000], 12, 64),
         _ => match inference.and_then(|(backbone, batch)| Some((backbone, batch.parse().ok()?))) {
-            Some((backbone, batch)) => (backbone, 224, 3, batch),
-            None => panic!("usage: workloads w1|w2|w3|w4|w5|w6|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]"),
+            Some((backbone, batch)) => (backbone, [224; 2], 3, batch),
+            None => {
+                panic!("usage: workloads w1|w2|w3|w4|w5|w6|w7|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]")
+            }
         },
     };
     let steps: usize = arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(10);
@@ -56,13 +59,16 @@ fn main() {
         "data.labels=none".into(),
         "data.fingerprint=random".into(),
         format!("data.channels={channels}"),
-        format!("data.size={size}"),
+        format!("data.size=[{height}, {width}]"),
         format!("data.mean=[{}]", constants("0")),
         format!("data.std=[{}]", constants("1")),
         format!("backbone={backbone}"),
         format!("projector.layers={}", u8::from(!masked)),
         "projector.out=128".into(),
     ];
+    if height == 1 {
+        arguments.push("data.modality=signal".into());
+    }
     if backbone.starts_with("vit") {
         arguments.push("backbone.pool=mean".into());
     }
@@ -73,8 +79,8 @@ fn main() {
     let milliseconds = pool.install(|| {
         plan.train.precision.within(|| {
             let mut rng = StreamRng::new(0, Purpose::Survey, 0, 0, 0);
-            let pixels: Vec<f32> = (0..batch * size * size * channels).map(|_| rng.normal()).collect();
-            let (device, shape) = (Device::flex().autodiff(), [size, size, channels]);
+            let pixels: Vec<f32> = (0..batch * height * width * channels).map(|_| rng.normal()).collect();
+            let (device, shape) = (Device::flex().autodiff(), [height, width, channels]);
             let context = BuildContext { plan: &plan, device: &device, start: None };
             let view = || view_to_device(pixels.clone(), shape, &Device::flex());
             let timed = |step: &mut dyn FnMut(Tensor<4>)| -> Vec<f64> {

@@ -42,7 +42,7 @@ pub use ts2vec::ts2vec;
 pub use vicreg::{VicregWeights, vicreg};
 pub use vime::{mask_estimation, value_estimation};
 
-use crate::tensor::ops::matmul;
+use crate::tensor::ops::{Candidates, log_sums, matmul};
 use burn::tensor::{Tensor, TensorData};
 
 /// What an objective returns: the total to minimize, and the terms that a user can watch separately.
@@ -99,18 +99,13 @@ fn info_nce(a: Tensor<2>, b: Tensor<2>, temperature: f64) -> (Tensor<1>, Tensor<
 /// The contrast of both views with both views: every embedding is an anchor, every other one but the excluded a
 /// candidate.
 fn contrastive(a: Tensor<2>, b: Tensor<2>, temperature: f64, decoupled: bool) -> LossTerms {
-    let batch = a.dims()[0];
-    let device = a.device();
+    let [batch, width] = a.dims();
     let (a, b) = (normalize_rows(a), normalize_rows(b));
     let positive = (a.clone() * b.clone()).sum_dim(1); // [batch, 1]
-    let z = Tensor::cat(vec![a, b], 0); // [2·batch, embedding]
-    let similarity = matmul(z.clone(), z.transpose()) / temperature; // [2·batch, 2·batch]
-    // The self-pair is removed: far below every cosine over τ, its exponential is exactly 0.
-    let excluded = match decoupled {
-        false => Tensor::<2>::eye(2 * batch, &device),
-        true => Tensor::<2>::eye(batch, &device).repeat(&[2, 2]),
-    };
-    let contrast = log_sum_exp(similarity + excluded * -1e9).mean();
+    let z = Tensor::cat(vec![a, b], 0).reshape([1, 2 * batch, width]);
+    // A row is no candidate of its own, and decoupled its partner, which lies a batch apart, neither.
+    let period = if decoupled { batch } else { 2 * batch };
+    let contrast = log_sums(z, Candidates { scale: (1.0 / temperature) as f32, period, present: None }).mean();
     let invariance = -positive.mean() / temperature;
     LossTerms::new(invariance.clone() + contrast.clone(), [("invariance", invariance), ("contrast", contrast)])
 }

@@ -1,9 +1,9 @@
 //! TS2Vec's hierarchical contrast (Yue et al. 2022, eq. 1 to 3 and algorithm 1).
 
-use super::{LossTerms, log_sum_exp, weighted_mean};
+use super::{LossTerms, weighted_mean};
 use crate::tensor::lengths::Lengths;
-use crate::tensor::ops::matmul_each;
-use burn::tensor::{Tensor, TensorData};
+use crate::tensor::ops::{Candidates, log_sums};
+use burn::tensor::Tensor;
 
 /// Two views of the same steps must agree, step by step, at every scale: at each level
 ///
@@ -54,25 +54,14 @@ fn halved(x: Tensor<3>, lengths: &Lengths) -> Tensor<3> {
 /// # Shapes
 /// `z`: `[groups, 2 · half, width]`; `there`: whether a row of a half is, by group and place.
 fn contrast(z: Tensor<3>, there: &dyn Fn(usize, usize) -> bool, counts: &dyn Fn(usize, usize) -> bool) -> Tensor<1> {
-    let ([groups, both, _], device) = (z.dims(), z.device());
+    let [groups, both, _] = z.dims();
     let (half, rows) = (both / 2, groups * both);
     let partners =
         Tensor::cat(vec![z.clone().slice([0..groups, half..both]), z.clone().slice([0..groups, 0..half])], 1);
     let positive = (z.clone() * partners).sum_dim(2).reshape([rows, 1]);
-    let mut bias = vec![0.0f32; rows * both];
-    for (row, bias) in bias.chunks_exact_mut(both).enumerate() {
-        let (group, own) = (row / both, row % both);
-        for (place, bias) in bias.iter_mut().enumerate() {
-            // Far below every score: its exponential is exactly 0. The partner stays, so that no sum is empty.
-            let partner = place % half == own % half;
-            if place == own || !(partner || there(group, place % half)) {
-                *bias = -1e9;
-            }
-        }
-    }
-    let bias = Tensor::<2>::from_data(TensorData::new(bias, [rows, both]), &device);
-    let scores = matmul_each(z.clone(), z.swap_dims(1, 2)).reshape([rows, both]);
-    let losses = log_sum_exp(scores + bias) - positive;
+    let present: Vec<f32> = (0..rows).map(|row| f32::from(u8::from(there(row / both, row % both % half)))).collect();
+    let candidates = Candidates { scale: 1.0, period: both, present: Some(present) };
+    let losses = log_sums(z, candidates).reshape([rows, 1]) - positive;
     let weights: Vec<f32> = (0..rows).map(|row| f32::from(u8::from(counts(row / both, row % both % half)))).collect();
     weighted_mean(losses, &weights)
 }

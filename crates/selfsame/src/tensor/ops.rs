@@ -65,6 +65,17 @@ pub enum Residual<B: Backend> {
     Add(FloatTensor<B>),
 }
 
+/// Which rows of a group are contrasted with which.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    /// Factor of their inner products, 1/τ.
+    pub scale: f32,
+    /// Rows that lie a multiple of it apart, each row and itself among them, are no candidates of each other.
+    pub period: usize,
+    /// 1 for rows that are there and 0 for others, `[groups, rows]`; without it all are.
+    pub present: Option<Vec<f32>>,
+}
+
 /// Fused operations of the backbones. Activations of residual networks are `[batch, height, width, channels]`, those of
 /// transformers `[batch, tokens, dim]`. Windows that come here have no dilation.
 #[backend_extension(Autodiff, Flex)]
@@ -177,6 +188,11 @@ pub trait EncoderOps: Backend {
     /// sequences of these lengths, where they are not as long as they can be.
     fn attention(qkv: FloatTensor<Self>, heads: usize, lengths: Option<Vec<usize>>) -> FloatTensor<Self> {
         portable::attention::<Self>(qkv, heads, lengths)
+    }
+
+    /// What [`log_sums`] computes.
+    fn log_sums(z: FloatTensor<Self>, candidates: Candidates) -> FloatTensor<Self> {
+        portable::log_sums::<Self>(z, &candidates)
     }
 
     /// Products of as many matrices, `[count, rows, inner]` and `[count, inner, columns]` to `[count, rows, columns]`.
@@ -394,6 +410,12 @@ pub fn matmul_each(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as EncoderOps>::matrix_products(a.into_dispatch(), b.into_dispatch()))
 }
 
+/// For each row of a group of embeddings, `log Σ exp(scale · z_i·z_j)` over its candidates j: `[groups, rows, width]` to
+/// `[groups, rows]`; 0 for rows that are not there. Memory grows with the rows on the CPU device, not with their square.
+pub fn log_sums(z: Tensor<3>, candidates: Candidates) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as EncoderOps>::log_sums(z.into_dispatch(), candidates))
+}
+
 /// `removed · mean (prediction − target)²` of each row: `[rows, n]`, as many values in any shape, and `[rows]` to `[rows]`. Targets
 /// are those values, standardized row by row with their unbiased variance on request; gradients flow to the prediction alone.
 pub fn patch_errors<const D: usize>(
@@ -424,7 +446,7 @@ pub fn gru(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
 
 /// The operations in the tensor library's own terms.
 pub(super) mod portable {
-    use super::{LAYER_NORM_EPSILON, NORM_EPSILON, PATCH_EPSILON, Residual, Window};
+    use super::{Candidates, LAYER_NORM_EPSILON, NORM_EPSILON, PATCH_EPSILON, Residual, Window};
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata};
     use burn::tensor::ops::ConvOptions;
@@ -624,6 +646,27 @@ pub(super) mod portable {
         let Some(lengths) = lengths else { return y };
         let inside = B::float_from_data(by_length(&lengths, tokens, 1.0, 0.0), &device);
         B::float_mul(y, B::float_reshape(inside, Shape::from([batch, tokens, 1])))
+    }
+
+    pub fn log_sums<B: Backend>(z: FloatTensor<B>, candidates: &Candidates) -> FloatTensor<B> {
+        let [groups, rows, _] = z.shape().dims();
+        let Candidates { scale, period, present } = candidates;
+        let device = z.device();
+        let there = |row: usize| present.as_ref().is_none_or(|present| present[row] != 0.0);
+        // Far below every score: its exponential is exactly 0.
+        let bias = (0..groups * rows).flat_map(|i| (i / rows * rows..(i / rows + 1) * rows).map(move |j| (i, j)));
+        let bias = bias.map(|(i, j)| if i.abs_diff(j) % period != 0 && there(i) && there(j) { 0.0 } else { -1e9 });
+        let bias = TensorData::new(bias.collect::<Vec<f32>>(), [groups, rows, rows]);
+        let present = TensorData::new(
+            (0..groups * rows).map(|row| f32::from(u8::from(there(row)))).collect::<Vec<f32>>(),
+            [groups, rows],
+        );
+        let scores = B::float_mul_scalar(B::float_matmul(z.clone(), B::float_swap_dims(z, 1, 2)), (*scale).into());
+        let scores = B::float_add(scores, B::float_from_data(bias, &device));
+        let largest = B::float_detach(B::float_max_dim(scores.clone(), 2));
+        let sums = B::float_sum_dim(B::float_exp(B::float_sub(scores, largest.clone())), 2);
+        let sums = B::float_reshape(B::float_add(B::float_log(sums), largest), Shape::from([groups, rows]));
+        B::float_mul(sums, B::float_from_data(present, &device))
     }
 
     pub fn gru<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, bias: &FloatTensor<B>) -> FloatTensor<B> {

@@ -1,8 +1,8 @@
 //! Which function runs which operation: first outside a graph, then within one.
 
 use super::graph::Tracked;
-use super::{attention, convolution, depthwise, normalization, patches, pooling, products, recurrence};
-use crate::tensor::ops::{EncoderOps, Residual, Window};
+use super::{attention, contrast, convolution, depthwise, normalization, patches, pooling, products, recurrence};
+use crate::tensor::ops::{Candidates, EncoderOps, Residual, Window};
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Flex};
@@ -93,6 +93,10 @@ impl EncoderOps for Flex {
         attention::attention(qkv, heads, lengths.as_deref())
     }
 
+    fn log_sums(z: FlexTensor, candidates: Candidates) -> FlexTensor {
+        contrast::log_sums(z, &candidates)
+    }
+
     fn matrix_products(a: FlexTensor, b: FlexTensor) -> FlexTensor {
         products::matrix_products(a, b)
     }
@@ -174,6 +178,10 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
 
     fn attention(qkv: Tracked, heads: usize, lengths: Option<Vec<usize>>) -> Tracked {
         attention::tracked_attention::<C>(qkv, heads, lengths)
+    }
+
+    fn log_sums(z: Tracked, candidates: Candidates) -> Tracked {
+        contrast::tracked_log_sums::<C>(z, candidates)
     }
 
     fn matrix_products(a: Tracked, b: Tracked) -> Tracked {

@@ -4,6 +4,7 @@
 //! gradient of a normalization replaces the convolution's output, which nothing else needs any more.
 
 mod attention;
+mod contrast;
 mod convolution;
 mod depthwise;
 mod encoder_ops;

@@ -2,7 +2,7 @@
 
 use super::graph::Tracked;
 use super::values::{contiguous, values};
-use crate::tensor::ops::{EncoderOps, Residual, Span, Window, portable};
+use crate::tensor::ops::{Candidates, EncoderOps, Residual, Span, Window, portable};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::Device;
@@ -138,6 +138,13 @@ fn kernels_agree_with_the_tensor_library() {
         agree("mlp", &shapes[..5 + usize::from(with_residual)], &ours, &theirs);
     }
     for lengths in [None, Some(vec![2, 5])] {
+        let rows = Some(vec![1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+        for (period, present) in [(3, None), (6, None), (6, rows)] {
+            let candidates = Candidates { scale: 0.7, period, present };
+            agree("log-sums", &[&[2, 6, 5]], &|t| Ours::log_sums(t[0].clone(), candidates.clone()), &|t| {
+                portable::log_sums::<Ours>(t[0].clone(), &candidates)
+            });
+        }
         agree("attention", &[&[2, 5, 36]], &|t| Ours::attention(t[0].clone(), 3, lengths.clone()), &|t| {
             portable::attention::<Ours>(t[0].clone(), 3, lengths.clone())
         });
