@@ -15,6 +15,7 @@
 //! code itself for a context.
 
 use crate::backbones::cpc_encoder::{self, CpcEncoder, CpcEncoderSettings};
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -127,7 +128,7 @@ impl Method for Cpc {
         cpc(codes, &predictions, &lengths.each(batch, count), self.settings.negatives)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -9,7 +9,7 @@
 //! on for ever (persistent: Tieleman 2008). At last the weights up and down may part and be tuned together, by a contrastive
 //! version of the wake-sleep algorithm (Hinton et al. 2006, §5 and appendix B).
 
-use crate::backbone::Encoder;
+use crate::backbone::{Encoder, Role};
 use crate::backbones::belief_network::{self, BeliefNetwork, BeliefNetworkSettings};
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -275,7 +275,7 @@ impl Method for DeepBeliefNetwork {
         ]
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! `L = mean_i ‖d(f(x̃_i)) − x_i‖² / pixels`, `x̃ = m ⊙ (x + σε)`, `m ~ Bernoulli(1 − ν)`, `ε ~ N(0, 1)`.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::decoder::ImageDecoder;
@@ -112,7 +113,7 @@ impl Method for DenoisingAutoencoder {
         }]
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

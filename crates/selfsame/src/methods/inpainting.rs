@@ -5,6 +5,7 @@
 //!
 //! `L = mean_i ‖m_i ⊙ (d(f((1 − m_i) ⊙ x_i)) − x_i)‖² / Σ m_i`, plus `outside_weight` times the same of `1 − m_i`.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::decoder::ImageDecoder;
@@ -121,7 +122,7 @@ impl Method for Inpainting {
         }]
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -5,7 +5,7 @@
 //! learned token there and predicts the pixels. So many patches are removed that copying their neighbors is not enough.
 //! It has targets, so it cannot collapse. Of a signal the patches are stretches of time; those that its end cuts are always seen.
 
-use crate::backbone::Backbone;
+use crate::backbone::{Backbone, Role};
 use crate::backbones::vit::{self, Block, Vit};
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -332,7 +332,7 @@ impl Method for MaskedAutoencoder {
         }]
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

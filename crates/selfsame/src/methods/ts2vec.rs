@@ -9,6 +9,7 @@
 //! Crops and hidden steps need no knowledge of the data: nothing is flipped, scaled or shuffled that may matter.
 
 use crate::backbones::tcn::Tcn;
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -148,7 +149,7 @@ impl Method for Ts2vec {
         ts2vec(steps[0].clone(), steps[1].clone(), &lengths, self.settings.alpha)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -11,6 +11,7 @@
 //! `x`: a value that was replaced by its like is none that could be told. Which columns those are is drawn by `feature_corruption`, so
 //! many of them, where the paper draws each by itself.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -87,7 +88,7 @@ impl Method for Vime {
         outputs.objective()
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }
