@@ -14,8 +14,8 @@
 //! What the paper takes away, keys take away: `future_steps = 1` predicts the next step only, `backbone.context = 0` leaves the
 //! code itself for a context.
 
-use crate::backbones::cpc_encoder::{self, CpcEncoder, CpcEncoderSettings};
 use crate::backbone::Role;
+use crate::backbones::cpc_encoder::{self, CpcEncoder, CpcEncoderSettings};
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;

@@ -18,7 +18,7 @@ use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, Units, squared_error};
 use crate::outputs::{Loss, Losses};
-use crate::picture::{Picture, Scale};
+use crate::picture::{Drawn, Picture, Scale, Tiles};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::rbm::Rbm;
@@ -255,7 +255,11 @@ impl Method for DeepBeliefNetwork {
         let h = Units::Bernoulli.draw(h, &mut streams);
         let fantasies = (0..=top).rev().fold(h, |h, layer| self.units(layer).mean(self.activation_below(layer, h)));
 
-        let picture = |name, caption, columns, tiles, scale| Picture { name, caption, columns, tiles, scale };
+        let picture = |name, caption, columns, tiles, scale| Picture {
+            name,
+            caption,
+            drawn: Drawn::Tiles(Tiles { columns, tiles, scale }),
+        };
         vec![
             picture("filters", "weights of the first layer, one tile per hidden unit", 10, filters, Scale::Tile),
             picture(

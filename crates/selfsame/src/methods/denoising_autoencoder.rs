@@ -15,7 +15,7 @@ use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, squared_error};
 use crate::outputs::{Loss, Losses};
-use crate::picture::{Picture, Scale};
+use crate::picture::{Drawn, Picture, Scale, Tiles};
 use crate::plan::Plan;
 use crate::require;
 use crate::tensor::layers::Pass;
@@ -107,9 +107,11 @@ impl Method for DenoisingAutoencoder {
         vec![Picture {
             name: "reconstructions",
             caption: "from top to bottom: samples, corrupted, reconstructed",
-            columns: samples.samples.len(),
-            tiles: Tensor::cat(vec![clean, corrupted, reconstruction], 0),
-            scale: Scale::Data,
+            drawn: Drawn::Tiles(Tiles {
+                columns: samples.samples.len(),
+                tiles: Tensor::cat(vec![clean, corrupted, reconstruction], 0),
+                scale: Scale::Data,
+            }),
         }]
     }
 

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, squared_error};
 use crate::outputs::{Loss, Losses};
-use crate::picture::{Picture, Scale};
+use crate::picture::{Drawn, Picture, Scale, Tiles};
 use crate::plan::Plan;
 use crate::require;
 use crate::tensor::layers::Pass;
@@ -116,9 +116,11 @@ impl Method for Inpainting {
         vec![Picture {
             name: "reconstructions",
             caption: "from top to bottom: samples, with squares cut out, filled in, the whole prediction",
-            columns: samples.samples.len(),
-            tiles: Tensor::cat(vec![whole, cut, filled, reconstruction], 0),
-            scale: Scale::Data,
+            drawn: Drawn::Tiles(Tiles {
+                columns: samples.samples.len(),
+                tiles: Tensor::cat(vec![whole, cut, filled, reconstruction], 0),
+                scale: Scale::Data,
+            }),
         }]
     }
 

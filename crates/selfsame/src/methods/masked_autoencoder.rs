@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, PATCH_EPSILON, masked_patches};
 use crate::outputs::{Loss, Losses};
-use crate::picture::{Picture, Scale};
+use crate::picture::{Drawn, Picture, Scale, Tiles};
 use crate::plan::Plan;
 use crate::require;
 use crate::tensor::layers::{Init, LayerNorm, Linear, Pass};
@@ -326,9 +326,11 @@ impl Method for MaskedAutoencoder {
         vec![Picture {
             name: "reconstructions",
             caption: "in groups of three: the input, the patches that were kept, and the removed ones filled in",
-            columns: 9,
-            tiles: tiles.reshape([3 * batch, height, width, channels]),
-            scale: Scale::Data,
+            drawn: Drawn::Tiles(Tiles {
+                columns: 9,
+                tiles: tiles.reshape([3 * batch, height, width, channels]),
+                scale: Scale::Data,
+            }),
         }]
     }
 

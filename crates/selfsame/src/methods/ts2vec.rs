@@ -8,8 +8,8 @@
 //!
 //! Crops and hidden steps need no knowledge of the data: nothing is flipped, scaled or shuffled that may matter.
 
-use crate::backbones::tcn::Tcn;
 use crate::backbone::Role;
+use crate::backbones::tcn::Tcn;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
