@@ -27,6 +27,7 @@ pub struct Picture {
 
 /// What a picture is made of.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a method draws a few")]
 pub enum Drawn {
     /// A sheet of tiles, a PNG.
     Tiles(Tiles),

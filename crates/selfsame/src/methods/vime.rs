@@ -155,7 +155,7 @@ impl Method for Vime {
         let z = self.branch.forward(corrupted.clone(), cx.pass);
         let (mask, _) = self.targets(clean.clone(), corrupted.clone());
         let shown = samples.samples.len().min(PICTURED);
-        let rows = |x: Tensor<2>| x.slice([0..shown]);
+        let rows = |x: Tensor<2>| x.narrow(0, 0, shown);
         vec![Picture {
             name: "values_given_back",
             caption: "some columns of a row were replaced before the encoder saw it: which of them the mask head suspects, and what the value \
