@@ -74,6 +74,17 @@ impl Delimited {
     }
 }
 
+/// A `.csv` file with these columns, which [`Delimited::read`] reads back.
+///
+/// # Panics
+/// If a row has another number of values.
+pub fn csv_file(names: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(names).expect("memory takes all");
+    rows.into_iter().for_each(|row| writer.write_record(row).expect("as many values as columns"));
+    writer.into_inner().expect("memory takes all")
+}
+
 fn delimiter(path: &Path) -> Option<u8> {
     let extension = path.extension()?.to_str()?;
     let known = [("csv", b','), ("tsv", b'\t')];

@@ -62,9 +62,11 @@ pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
         let _ = writeln!(text, "| backbone.{key} | {value} |");
     }
     if !origin.method.is_empty() {
+        let weights =
+            if origin.averaged { "of the teacher, the slow average of what was trained" } else { "as trained" };
         let _ = write!(
             text,
-            "| epochs | {:.1} ({} steps) |\n| selfsame | {} |\n| plan | {} |\n",
+            "| weights | {weights} |\n| epochs | {:.1} ({} steps) |\n| selfsame | {} |\n| plan | {} |\n",
             origin.epochs, origin.steps, origin.selfsame, origin.plan
         );
     }

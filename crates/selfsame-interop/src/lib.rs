@@ -92,6 +92,8 @@ pub enum Reading {
 pub struct Origin {
     /// Method; empty where that is not known.
     pub method: String,
+    /// Whether the weights are a teacher's: the slow average of those that were trained.
+    pub averaged: bool,
     /// Steps of training.
     pub steps: u64,
     /// Passes over the data.

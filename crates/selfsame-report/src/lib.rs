@@ -31,7 +31,7 @@ mod tests;
 pub use compare::compare;
 pub use galleries::{audible_samples, gallery_samples};
 pub use metrics::{End, Metrics, Series, Start};
-pub use records::{DataFacts, Named, PictureFile, PlanFacts, ProjectorFacts, RunRecords, TrainFacts};
+pub use records::{DataFacts, Drawn, Named, PictureFile, PlanFacts, ProjectorFacts, RunRecords, TrainFacts};
 pub use study::{study_page, study_picture};
 pub use tiles::{
     GALLERY_BYTES, GALLERY_PX, PREVIEW_BYTES, SOUND_BYTES, SOUNDS, SamplePictures, THUMBNAIL_BYTES, THUMBNAIL_PX,
@@ -119,11 +119,12 @@ fn add_pictures(page: &mut Page, run: &RunRecords) {
         .iter()
         .map(|picture| {
             let name = escape(&capitalized(&picture.name.replace('_', " ")));
-            format!(
-                "<figure><figcaption>{name}</figcaption><img class=\"pic\" alt=\"{name}\" src=\"{}\"><p class=\"note\">{}</p></figure>",
-                data_uri("image/png", &picture.png),
-                escape(&picture.caption)
-            )
+            let drawn = match &picture.drawn {
+                Drawn::Png(png) => format!("<img class=\"pic\" alt=\"{name}\" src=\"{}\">", data_uri("image/png", png)),
+                Drawn::Table(lines) => table_of(lines),
+            };
+            let caption = escape(&picture.caption);
+            format!("<figure><figcaption>{name}</figcaption>{drawn}<p class=\"note\">{caption}</p></figure>")
         })
         .collect();
     page.section(
@@ -133,6 +134,22 @@ fn add_pictures(page: &mut Page, run: &RunRecords) {
         "Drawn by the method at the end of its training.",
         &format!("<div class=\"two\">{figures}</div>"),
     );
+}
+
+/// A table that a method has drawn. What a line has in common with the line before in its first column is not said again.
+fn table_of(lines: &[Vec<String>]) -> String {
+    let mut before = None;
+    let mut table = String::from("<div class=\"pictable scroll\"><table>");
+    for (number, line) in lines.iter().enumerate() {
+        let tag = if number == 0 { "th" } else { "td" };
+        let again = before.replace(line.first()) == Some(line.first());
+        let cell = |(place, text): (usize, &String)| match place == 0 && again {
+            true => format!("<{tag}></{tag}>"),
+            false => format!("<{tag}>{}</{tag}>", escape(text)),
+        };
+        table += &format!("<tr>{}</tr>", line.iter().enumerate().map(cell).collect::<String>());
+    }
+    table + "</table></div>"
 }
 
 fn add_plan(page: &mut Page, run: &RunRecords, environment: &str) {

@@ -2,6 +2,7 @@
 //! version wrote, shows what there is.
 
 use crate::metrics::Metrics;
+use selfsame_base::delimited::Delimited;
 use selfsame_base::seal::{self, SealedFile};
 use selfsame_base::{DataError, files};
 use selfsame_evaluate::diagnosis::{Diagnoses, DiagnosisRecord};
@@ -15,7 +16,7 @@ use std::path::Path;
 /// Bytes of all pictures together that a page takes in.
 const PICTURE_BYTES: u64 = 700 << 10;
 
-/// A picture that the method drew.
+/// What the method shows of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PictureFile {
     /// File name without its ending.
@@ -23,7 +24,16 @@ pub struct PictureFile {
     /// What is seen; empty if nothing says.
     pub caption: String,
     /// The file.
-    pub png: Vec<u8>,
+    pub drawn: Drawn,
+}
+
+/// What a method has drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Drawn {
+    /// A PNG file.
+    Png(Vec<u8>),
+    /// The lines of a table, the first of which names its columns.
+    Table(Vec<Vec<String>>),
 }
 
 /// What a page says of a plan beside its text; nothing of it has to be there.
@@ -97,7 +107,7 @@ pub struct RunRecords {
     pub finetuning: Option<Finetuning>,
     /// `invariance.json`
     pub invariance: Option<Profile>,
-    /// `pictures/*.png`, by name.
+    /// `pictures/*.png` and `pictures/*.csv`, by name.
     pub pictures: Vec<PictureFile>,
     /// Whether the encoder is written, and whole.
     pub finished: bool,
@@ -220,23 +230,37 @@ impl RunRecords {
     fn read_pictures(&mut self, folder: &Path) {
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.retain(|path| path.extension().is_some_and(|e| e == "png"));
+        paths.retain(|path| path.extension().is_some_and(|e| e == "png" || e == "csv"));
         paths.sort();
         let mut left = PICTURE_BYTES;
         for path in paths {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let png = match files::read(&path, left) {
-                Ok(png) => png,
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = match files::read(&path, left) {
+                Ok(bytes) => bytes,
                 Err(error) if error.kind() == ErrorKind::FileTooLarge => {
                     let problem = "is too large to be taken in; it lies in the run folder.";
-                    self.missing.push(format!("pictures/{name}.png {problem}"));
+                    self.missing.push(format!("pictures/{file} {problem}"));
                     continue;
                 }
                 Err(_) => continue,
             };
-            left -= png.len() as u64;
+            left -= bytes.len() as u64;
+            let drawn = match Delimited::knows(&path) {
+                false => Drawn::Png(bytes),
+                true => match Delimited::read(&path) {
+                    Ok((table, _)) => {
+                        let rows = (0..table.len()).map(|row| table.row(row).map(str::to_owned).collect());
+                        Drawn::Table(std::iter::once(table.names().to_vec()).chain(rows).collect())
+                    }
+                    Err(_) => {
+                        self.missing.push(format!("pictures/{file} cannot be read: it is no table."));
+                        continue;
+                    }
+                },
+            };
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let caption = files::read_text(&path.with_extension("txt")).unwrap_or_default();
-            self.pictures.push(PictureFile { name, caption: caption.trim().to_owned(), png });
+            self.pictures.push(PictureFile { name, caption: caption.trim().to_owned(), drawn });
         }
     }
 }

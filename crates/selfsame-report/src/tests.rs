@@ -95,6 +95,10 @@ fn torn_records_and_hostile_texts_do_no_harm() {
     std::fs::create_dir(run.path().join("pictures")).unwrap();
     std::fs::write(run.path().join("pictures/<b>.png"), [1, 2, 3]).unwrap();
     std::fs::write(run.path().join("pictures/<b>.txt"), HOSTILE).unwrap();
+    let quoted = HOSTILE.replace('"', "\"\"");
+    let table = format!("row,\"{quoted}\"\n7,\"{quoted}\"\n7,same row\n");
+    std::fs::write(run.path().join("pictures/rows.csv"), table).unwrap();
+    std::fs::write(run.path().join("pictures/torn.csv"), "a,b\n1\n").unwrap();
     let html = without_samples(run.path());
     check_page(&html);
     assert!(
@@ -102,6 +106,11 @@ fn torn_records_and_hostile_texts_do_no_harm() {
             && html.contains("last line of metrics.jsonl is not whole")
     );
     assert!(html.contains("0.123 – 0.456"), "the interval");
+    assert!(
+        html.contains("<td>7</td><td>&lt;") && html.contains("<td></td><td>same row</td>"),
+        "a table of the method"
+    );
+    assert!(html.contains("pictures/torn.csv cannot be read"));
     assert!(html.contains("Few labels") && html.contains("0.400 – 0.600") && html.contains("10 per class (20)"));
     let said = "With 10 labels per class fine-tuning is 12.5 points above training from scratch (6.2 to 25.0)";
     // In the head and in its section; and a chance row, and no bold where all are the same.

@@ -15,6 +15,7 @@ use selfsame_base::lookup;
 use selfsame_config::{Choice, Choices, Draft, Key, Kind, NamePreset, Part, Preset, Recipe, Schema, Settings, Variant};
 pub use selfsame_data::image::Size;
 pub use selfsame_data::modality::{Columns, Modality};
+use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::fmt::Debug;
 use toml::{Table, Value};
@@ -298,13 +299,25 @@ impl ModuleDisplay for Encoder {
     }
 }
 
-/// What an encoder is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an encoder is built for, and which of a method's encoders it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// To be trained.
+    #[default]
     Student,
     /// To follow a student: it never drops a path.
     Teacher,
+}
+
+impl Role {
+    /// The words by which recipes name them.
+    pub const WORDS: &'static [&'static str] = &["student", "teacher"];
+
+    /// The word by which recipes name it.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
 }
 
 /// What an encoder is built from.

@@ -1,6 +1,6 @@
 //! What there is to choose from, and how a plan is made of what was chosen.
 
-use crate::backbone::BackboneEntry;
+use crate::backbone::{BackboneEntry, Role};
 use crate::backbones;
 use crate::branch::Branch;
 use crate::encoder_folder::EncoderFolder;
@@ -48,6 +48,8 @@ pub struct MethodEntry {
     pub modalities: &'static [Modality],
     /// One line for people.
     pub summary: &'static str,
+    /// The encoders that a training makes, of which the plan keeps one.
+    pub encoders: &'static [Role],
     /// The keys of `[method]` besides `name`.
     pub keys: &'static [&'static [Key]],
     /// Changes the method's recipe to fit other data.
@@ -69,6 +71,7 @@ impl MethodEntry {
             name: M::NAME,
             modalities: M::MODALITIES,
             summary,
+            encoders: M::ENCODERS,
             keys: M::Config::GROUP,
             fit: M::fit,
             check: |plan| M::check(&M::config(plan)?, plan),
@@ -428,6 +431,7 @@ impl Catalogue {
         let DataSettings { modality, .. } = resolved.read("data")?;
         self.check_modality(method, modality).map_err(locate)?;
         let plan = Plan::read(&resolved, &self.backbones, self.augmentations.clone(), schema).map_err(locate)?;
+        self.check_kept(method, plan.train.keep).map_err(locate)?;
         (method.check)(&plan).map_err(locate)?;
         Ok((plan, resolved))
     }
@@ -446,6 +450,21 @@ impl Catalogue {
             lookup::one_of(&names)
         );
         Err(Error::setting("method.name", problem))
+    }
+
+    fn check_kept(&self, method: &MethodEntry, keep: Role) -> Result<(), Error> {
+        if method.encoders.contains(&keep) {
+            return Ok(());
+        }
+        let (word, has) = (keep.word(), |other: &&&MethodEntry| other.encoders.contains(&keep));
+        let names: Vec<&str> = self.methods.iter().filter(has).map(|other| other.name).collect();
+        let problem = format!(
+            "method.name = \"{}\" has no {word}, {} has; train.keep={} works",
+            method.name,
+            lookup::one_of(&names),
+            Role::Student.word()
+        );
+        Err(Error::setting("train.keep", problem))
     }
 
     /// The method that the plan names.

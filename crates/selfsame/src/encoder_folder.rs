@@ -76,6 +76,9 @@ pub struct EncoderConfig {
     pub interpolation: Interpolation,
     /// Width of the representation.
     pub width: usize,
+    /// Which of the method's encoders it is.
+    #[serde(default)]
+    pub kept: Role,
     /// How long it was trained.
     pub trained: Progress,
     /// Fingerprint of the plan that it was trained by.
@@ -282,9 +285,10 @@ impl EncoderFolder {
         let tensors = Tensors::read(&self.weights).map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))?;
         let EncoderConfig { backbone, modality, channels, size, mean, std, range, width, .. } = self.config.clone();
         let (interpolation, head) = (self.config.interpolation.word(), None);
-        let EncoderConfig { method, trained, selfsame, plan, imported, .. } = &self.config;
+        let EncoderConfig { method, kept, trained, selfsame, plan, imported, .. } = &self.config;
         let origin = Origin {
             method: if imported.is_empty() { method.clone() } else { String::new() },
+            averaged: *kept == Role::Teacher,
             steps: trained.step,
             epochs: trained.epochs(),
             selfsame: selfsame.clone(),
@@ -343,6 +347,7 @@ impl EncoderFolder {
             range,
             interpolation,
             width: encoder.width(),
+            kept: plan.train.keep,
             trained,
             plan: plan.fingerprint(),
             recipe: plan.to_toml(),

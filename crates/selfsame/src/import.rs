@@ -1,5 +1,6 @@
 //! Encoders that other tools wrote, as encoder folders: a file of weights, or a folder of timm's or transformers'.
 
+use crate::backbone::Role;
 use crate::encoder_folder::{EncoderConfig, EncoderFolder, FORMAT, WEIGHTS};
 use crate::error::Error;
 use crate::progress::Progress;
@@ -45,6 +46,7 @@ pub fn open(path: &Path) -> Result<EncoderFolder, Error> {
         range: encoder.range,
         interpolation: Interpolation::of(encoder.interpolation).unwrap_or_default(),
         width: encoder.width,
+        kept: Role::Student,
         trained: Progress { step: 0, steps: 0, steps_per_epoch: 1 },
         plan: String::new(),
         recipe: String::new(),

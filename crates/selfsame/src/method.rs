@@ -125,6 +125,8 @@ pub trait Method: Module + Sized + 'static {
     const NAME: &'static str;
     /// What it learns from; its recipe is written for the first.
     const MODALITIES: &'static [Modality] = Modality::ALL;
+    /// The encoders that a training makes, of which `train.keep` names the one that is kept. Every method has a student.
+    const ENCODERS: &'static [Role] = &[Role::Student];
     /// The method's own keys of the recipe's `[method]` table.
     type Config: Settings;
     /// What is made of each sample.
@@ -172,8 +174,9 @@ pub trait Method: Module + Sized + 'static {
         Vec::new()
     }
 
-    /// The branch whose encoder is saved, evaluated and exported, and whose projector is shown beside it.
-    fn branch(&self) -> &Branch;
+    /// The branch of one of [`Self::ENCODERS`]. Where it is kept, its encoder is saved, evaluated and exported, and its projector is
+    /// shown beside it.
+    fn branch(&self, role: Role) -> &Branch;
 
     /// The method's keys of a plan.
     fn config(plan: &Plan) -> Result<Self::Config, Error> {

@@ -4,6 +4,7 @@
 //! [`Distillation`] have targets that no gradient reaches, [`Logits`] have classes, [`Sequences`] are contrasted
 //! step by step, [`Losses`] are already losses.
 
+use crate::backbone::Role;
 use crate::objective::{LossTerms, weighted_means};
 use crate::tensor::lengths::Lengths;
 use crate::tensor::to_vec;
@@ -27,8 +28,8 @@ pub trait PerSample: Clone + Debug {
     /// The same with other tensors in the places of [`Self::parts`].
     fn with(&self, parts: Parts) -> Self;
 
-    /// The embeddings, `[batch, dim]`, whose spread is watched while training goes on.
-    fn watched(&self) -> &Tensor<2>;
+    /// The embeddings, `[batch, dim]`, whose spread is watched while training goes on: those by the encoder that is kept.
+    fn watched(&self, kept: Role) -> &Tensor<2>;
 
     /// Outside any graph.
     fn detached(&self) -> Self {
@@ -66,7 +67,7 @@ pub struct Predictions {
 pub struct Distillation {
     /// `[batch, embedding]` each.
     pub student: Vec<Tensor<2>>,
-    /// Constants, `[batch, …]` each.
+    /// Constants, `[batch, embedding]` each.
     pub teacher: Vec<Tensor<2>>,
 }
 
@@ -185,7 +186,7 @@ impl PerSample for TwoViews {
     fn with(&self, parts: Parts) -> Self {
         Self::new(parts.learned)
     }
-    fn watched(&self) -> &Tensor<2> {
+    fn watched(&self, _kept: Role) -> &Tensor<2> {
         &self.z[0]
     }
 }
@@ -197,7 +198,7 @@ impl PerSample for Embeddings {
     fn with(&self, parts: Parts) -> Self {
         Self { z: parts.learned }
     }
-    fn watched(&self) -> &Tensor<2> {
+    fn watched(&self, _kept: Role) -> &Tensor<2> {
         &self.z[0]
     }
 }
@@ -209,8 +210,11 @@ impl PerSample for Predictions {
     fn with(&self, parts: Parts) -> Self {
         Self::new(parts.learned, parts.constant)
     }
-    fn watched(&self) -> &Tensor<2> {
-        &self.predicted[0]
+    fn watched(&self, kept: Role) -> &Tensor<2> {
+        match kept {
+            Role::Student => &self.predicted[0],
+            Role::Teacher => &self.target[0],
+        }
     }
 }
 
@@ -221,8 +225,11 @@ impl PerSample for Distillation {
     fn with(&self, parts: Parts) -> Self {
         Self { student: parts.learned, teacher: parts.constant }
     }
-    fn watched(&self) -> &Tensor<2> {
-        &self.student[0]
+    fn watched(&self, kept: Role) -> &Tensor<2> {
+        match kept {
+            Role::Student => &self.student[0],
+            Role::Teacher => &self.teacher[0],
+        }
     }
 }
 
@@ -233,7 +240,7 @@ impl PerSample for Logits {
     fn with(&self, parts: Parts) -> Self {
         Self { logits: parts.learned, classes: parts.constant }
     }
-    fn watched(&self) -> &Tensor<2> {
+    fn watched(&self, _kept: Role) -> &Tensor<2> {
         &self.logits[0]
     }
 }
@@ -246,7 +253,7 @@ impl PerSample for Sequences {
         let [lengths, h] = pair(parts.constant);
         Self { values: parts.learned, steps: self.steps, lengths, h }
     }
-    fn watched(&self) -> &Tensor<2> {
+    fn watched(&self, _kept: Role) -> &Tensor<2> {
         &self.h
     }
 }
@@ -272,7 +279,7 @@ impl PerSample for Losses {
             told: self.told.iter().zip(constant).map(|((name, _), values)| (*name, values)).collect(),
         }
     }
-    fn watched(&self) -> &Tensor<2> {
+    fn watched(&self, _kept: Role) -> &Tensor<2> {
         &self.h
     }
 }

@@ -268,12 +268,13 @@ impl Run {
         tensorboard.flush()
     }
 
-    /// Writes `pictures/NAME.png`, and its caption beside it as `pictures/NAME.txt`.
+    /// Writes `pictures/NAME.png` or `NAME.csv`, and its caption beside it as `pictures/NAME.txt`.
     pub fn write_picture(&self, picture: &Picture, data: &DataSettings) -> Result<(), Error> {
         let folder = self.path.join("pictures");
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
         atomic::write(&folder.join(format!("{}.txt", picture.name)), picture.caption.as_bytes())?;
-        Ok(atomic::write(&folder.join(format!("{}.png", picture.name)), &picture.to_png(data))?)
+        let (ending, file) = picture.to_file(data);
+        Ok(atomic::write(&folder.join(format!("{}.{ending}", picture.name)), &file)?)
     }
 
     /// Writes `skipped.jsonl`: the files that could not be read, with the reasons. Nothing when there are none.

@@ -1,5 +1,6 @@
 //! What can be set of a training.
 
+use crate::backbone::Role;
 use crate::divergence::{POLICIES, Policy};
 use selfsame_config::{Kind, Range, settings, value};
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ settings! {
         chunk_size: usize = (derived "train.batch_size", |s| value(s.count("train.batch_size"))), Kind::Integer(Range::Within(1.0, 1e6));
         /// what operands of the products of layers are rounded to, with f32 sums, in training and wherever the encoder is used; everything else is f32
         precision: Precision = "f32", Kind::Word(Precision::WORDS);
+        /// which encoder is kept: judged, diagnosed and saved; teacher: the slow average of the student, where the method has one
+        keep: Role = "student", Kind::Word(Role::WORDS);
         /// steps between checkpoints, 0: by time alone
         checkpoint_steps: u64 = 0, Kind::COUNT_OR_ZERO, records;
         /// minutes between checkpoints

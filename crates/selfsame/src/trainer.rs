@@ -1,4 +1,5 @@
 //! The training loop: from a plan and a data set to a run folder with an encoder in it.
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::checkpoint::{self, Checkpoint, Judged};
@@ -107,7 +108,7 @@ pub fn branch<M: Method>(plan: &Plan, weights: WeightsOf, warn: &mut dyn FnMut(S
     let device = device::open(&plan.device)?;
     let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device, start: None })?;
     if weights == WeightsOf::Fresh {
-        return Ok(model.branch().clone());
+        return Ok(model.branch(plan.train.keep).clone());
     }
     let run = Run::existing(&plan.out)?;
     let found = match weights {
@@ -132,7 +133,7 @@ pub fn branch<M: Method>(plan: &Plan, weights: WeightsOf, warn: &mut dyn FnMut(S
         warn(format!("{}: {unfinished}", run.path().display()));
     }
     let model = parameters::with_arrays(model, checkpoint.model).map_err(|problem| Error::run(&plan.out, problem))?;
-    Ok(model.branch().clone())
+    Ok(model.branch(plan.train.keep).clone())
 }
 
 /// The encoder of a finished run whose checkpoints are gone or cannot be used, and so without the projector.
@@ -230,7 +231,7 @@ impl<'a, M: Method> Session<'a, M> {
         let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device, start: start.as_ref() })?;
         let schedule = Schedule::new(&plan.optimizer.common, plan.train.batch_size, plan.train.epochs, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
-        let mut warnings = start.map_or_else(Vec::new, |start| start.notes(&model.branch().encoder));
+        let mut warnings = start.map_or_else(Vec::new, |start| start.notes(&model.branch(Role::Student).encoder));
         let of_start = warnings.clone();
         let run = Run::open(plan, &mut |message| warnings.push(message))?;
         init::keep(run.path(), &of_start)?;
@@ -252,7 +253,7 @@ impl<'a, M: Method> Session<'a, M> {
         };
         let model = model.prepare(&mut PrepareContext { plan, dataset: &dataset, progress: &mut progress })?;
         let optimizer = Optimizer::new(&plan.optimizer);
-        let encoder = &model.branch().encoder;
+        let encoder = &model.branch(Role::Student).encoder;
         let rates = plan.optimizer.layer_rates();
         rates.check(encoder, "optimizer.stages")?;
         let shares = (rates != LayerRates::alike()).then(|| rates.shares(&model, encoder));
@@ -336,6 +337,11 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn model(&self) -> &M {
         self.model.as_ref().expect("put back after every step")
+    }
+
+    /// The branch that the plan keeps.
+    fn kept(&self) -> &Branch {
+        self.model().branch(self.plan.train.keep)
     }
 
     fn train(mut self, stop: &AtomicBool) -> Result<Outcome, Error> {
@@ -519,9 +525,9 @@ impl<'a, M: Method> Session<'a, M> {
     }
 
     fn record(&self, result: &Step<M::Outputs>, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
-        let z = result.outputs.watched().clone();
+        let z = result.outputs.watched(self.plan.train.keep).clone();
         let [_, dim] = z.dims();
-        let gauge = collapse::gauge(Rows { values: &to_vec(z), dim }, self.model().branch().encoder.width());
+        let gauge = collapse::gauge(Rows { values: &to_vec(z), dim }, self.kept().encoder.width());
         let remaining = (self.steps - self.done) as f64;
         let record = StepRecord {
             step: self.done,
@@ -546,8 +552,8 @@ impl<'a, M: Method> Session<'a, M> {
         let value = match by {
             BestBy::None => None,
             BestBy::OnlineKnn => accuracy,
-            BestBy::Lidar => Some(judge::lidar(self.model().branch(), &self.dataset, self.plan)?),
-            BestBy::EffectiveRank => Some(judge::effective_rank(self.model().branch(), &self.dataset, self.plan)?),
+            BestBy::Lidar => Some(judge::lidar(self.kept(), &self.dataset, self.plan)?),
+            BestBy::EffectiveRank => Some(judge::effective_rank(self.kept(), &self.dataset, self.plan)?),
         };
         let value = value.filter(|value| value.is_finite());
         self.judged = value.map(|value| Judged { by, value });
@@ -581,7 +587,7 @@ impl<'a, M: Method> Session<'a, M> {
         if order.is_empty() {
             return Ok(None);
         }
-        let encoder = self.model().branch().encoder.clone();
+        let encoder = self.kept().encoder.clone();
         let accuracy = embed::online_knn(&encoder, &self.dataset, self.plan, order, queries)?;
         self.tell(&Event::OnlineKnn { step: self.done, epoch, accuracy })?;
         Ok(Some(accuracy))
@@ -625,7 +631,7 @@ impl<'a, M: Method> Session<'a, M> {
                 self.tell(&Event::Warning { step: self.done, message: error.to_string() })?;
             }
         }
-        let encoder = &self.model().branch().encoder;
+        let encoder = &self.kept().encoder;
         EncoderFolder::write(self.run.path(), encoder, self.plan, self.progress())?;
         let elapsed_s = self.started.elapsed().as_secs_f64();
         self.tell(&Event::Finished {

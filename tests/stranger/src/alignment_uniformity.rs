@@ -11,6 +11,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame::Error;
+use selfsame::backbone::Role;
 use selfsame::batch::Batch;
 use selfsame::branch::Branch;
 use selfsame::method::{BuildContext, EmbedContext, Method};
@@ -61,7 +62,7 @@ impl Method for AlignmentUniformity {
         alignment_uniformity(a, b, &self.settings)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

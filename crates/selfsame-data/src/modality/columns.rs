@@ -78,25 +78,31 @@ impl Columns {
     /// The first `most` columns of a row, `[channels]`, as the table `listed` has them: a line each, `name: value`, and one that says how many more
     /// there are. Columns without names are numbered from 0.
     pub fn lines(&self, listed: &[String], row: &[f32], most: usize) -> Vec<String> {
-        let line = |(number, place): (usize, &Place)| {
-            let channels = &row[place.channels.clone()];
-            let Some(column) = listed.get(number).map(|text| Column::parse(text)) else {
-                return format!("{number}: {}", channels[0]);
-            };
-            let first = usize::from(column.is_number());
-            let there = channels[first..].iter().position(|&value| value > 0.5);
-            let value = match there.map(|at| column.values[at].as_str()) {
-                Some("") => "missing".into(),
-                Some(value) => value.to_owned(),
-                None => channels[0].to_string(),
-            };
-            format!("{}: {value}", column.name)
-        };
-        let mut lines: Vec<String> = self.iter().take(most).enumerate().map(line).collect();
+        let line = |number| format!("{}: {}", self.name(listed, number), self.value(listed, row, number));
+        let mut lines: Vec<String> = (0..self.len().min(most)).map(line).collect();
         if self.len() > most {
             lines.push(format!("and {} more columns", self.len() - most));
         }
         lines
+    }
+
+    /// The name of column `number` of the table `listed`; without names, the number.
+    pub fn name(&self, listed: &[String], number: usize) -> String {
+        listed.get(number).map_or_else(|| number.to_string(), |text| Column::parse(text).name)
+    }
+
+    /// What column `number` of a row, `[channels]`, of the table `listed` holds.
+    pub fn value(&self, listed: &[String], row: &[f32], number: usize) -> String {
+        let channels = &row[self.channels_of(number)];
+        let Some(column) = listed.get(number).map(|text| Column::parse(text)) else { return channels[0].to_string() };
+        let first = usize::from(column.is_number());
+        let there = channels[first..].iter().position(|&value| value > 0.5);
+        match there.map(|at| column.values[at].as_str()) {
+            Some("") => "missing".into(),
+            Some(value) => value.to_owned(),
+            None if column.is_number() => channels[0].to_string(),
+            None => "of no category".into(),
+        }
     }
 
     /// Number of columns.

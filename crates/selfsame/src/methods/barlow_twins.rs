@@ -4,6 +4,7 @@
 //! identity as possible.* No negatives and no teacher: a collapsed embedding has no decorrelated dimensions, so its
 //! loss is high. It works with small batches and wants a wide `z`.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -53,7 +54,7 @@ impl Method for BarlowTwins {
         barlow_twins(a, b, self.redundancy_weight)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -4,6 +4,7 @@
 //! target is a teacher, the slow average of the online network. No negatives: it does not collapse because only the
 //! online side has a predictor, and no gradient flows into the target.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -40,6 +41,7 @@ pub struct Byol {
 
 impl Method for Byol {
     const NAME: &'static str = "byol";
+    const ENCODERS: &'static [Role] = &[Role::Student, Role::Teacher];
     type Config = ByolSettings;
     type Outputs = Predictions;
 
@@ -69,7 +71,10 @@ impl Method for Byol {
         Self { teacher: self.teacher.follow(&self.branch, decay), ..self }
     }
 
-    fn branch(&self) -> &Branch {
-        &self.branch
+    fn branch(&self, role: Role) -> &Branch {
+        match role {
+            Role::Student => &self.branch,
+            Role::Teacher => self.teacher.network(),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! to the first network's pretext task is lost on the way; what neighbors share is kept. It has targets, so it cannot
 //! collapse.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::device;
@@ -135,7 +136,7 @@ impl Method for Clusterfit {
         cross_entropy(Tensor::cat(outputs.logits.clone(), 0), Tensor::cat(outputs.classes.clone(), 0))
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

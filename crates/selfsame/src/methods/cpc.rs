@@ -14,6 +14,7 @@
 //! What the paper takes away, keys take away: `future_steps = 1` predicts the next step only, `backbone.context = 0` leaves the
 //! code itself for a context.
 
+use crate::backbone::Role;
 use crate::backbones::cpc_encoder::{self, CpcEncoder, CpcEncoderSettings};
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -127,7 +128,7 @@ impl Method for Cpc {
         cpc(codes, &predictions, &lengths.each(batch, count), self.settings.negatives)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -9,7 +9,7 @@
 //! on for ever (persistent: Tieleman 2008). At last the weights up and down may part and be tuned together, by a contrastive
 //! version of the wake-sleep algorithm (Hinton et al. 2006, §5 and appendix B).
 
-use crate::backbone::Encoder;
+use crate::backbone::{Encoder, Role};
 use crate::backbones::belief_network::{self, BeliefNetwork, BeliefNetworkSettings};
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -18,7 +18,7 @@ use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method};
 use crate::objective::{LossTerms, Units, squared_error};
 use crate::outputs::{Loss, Losses};
-use crate::picture::{Picture, Scale};
+use crate::picture::{Drawn, Picture, Scale, Tiles};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::rbm::Rbm;
@@ -255,7 +255,11 @@ impl Method for DeepBeliefNetwork {
         let h = Units::Bernoulli.draw(h, &mut streams);
         let fantasies = (0..=top).rev().fold(h, |h, layer| self.units(layer).mean(self.activation_below(layer, h)));
 
-        let picture = |name, caption, columns, tiles, scale| Picture { name, caption, columns, tiles, scale };
+        let picture = |name, caption, columns, tiles, scale| Picture {
+            name,
+            caption,
+            drawn: Drawn::Tiles(Tiles { columns, tiles, scale }),
+        };
         vec![
             picture("filters", "weights of the first layer, one tile per hidden unit", 10, filters, Scale::Tile),
             picture(
@@ -275,7 +279,7 @@ impl Method for DeepBeliefNetwork {
         ]
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! `L = mean_i ‖d(f(x̃_i)) − x_i‖² / pixels`, `x̃ = m ⊙ (x + σε)`, `m ~ Bernoulli(1 − ν)`, `ε ~ N(0, 1)`.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::decoder::ImageDecoder;
@@ -14,7 +15,7 @@ use crate::fitted_recipe::Batches;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, squared_error};
 use crate::outputs::{Loss, Losses};
-use crate::picture::{Picture, Scale};
+use crate::picture::{Drawn, Picture, Scale, Tiles};
 use crate::plan::Plan;
 use crate::require;
 use crate::tensor::layers::Pass;
@@ -106,13 +107,15 @@ impl Method for DenoisingAutoencoder {
         vec![Picture {
             name: "reconstructions",
             caption: "from top to bottom: samples, corrupted, reconstructed",
-            columns: samples.samples.len(),
-            tiles: Tensor::cat(vec![clean, corrupted, reconstruction], 0),
-            scale: Scale::Data,
+            drawn: Drawn::Tiles(Tiles {
+                columns: samples.samples.len(),
+                tiles: Tensor::cat(vec![clean, corrupted, reconstruction], 0),
+                scale: Scale::Data,
+            }),
         }]
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

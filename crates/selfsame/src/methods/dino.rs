@@ -4,6 +4,7 @@
 //! teacher, which sees the two large crops only. Nothing is contrasted and nothing predicted by an extra head: the teacher's
 //! output is centered, so that no prototype takes all, and sharpened, so that they are not all used alike for every sample.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -68,6 +69,7 @@ pub struct Dino {
 
 impl Method for Dino {
     const NAME: &'static str = "dino";
+    const ENCODERS: &'static [Role] = &[Role::Student, Role::Teacher];
     type Config = DinoSettings;
     type Outputs = outputs::Distillation;
 
@@ -88,14 +90,13 @@ impl Method for Dino {
         })
     }
 
-    /// The student's `z` of every crop, and the teacher's scores of the large ones.
+    /// The student's `z` of every crop, and the teacher's of the large ones.
     fn embed(&self, batch: &Batch, cx: &EmbedContext) -> outputs::Distillation {
         let large = batch.with_views(0..GLOBAL);
-        let teacher = self.teacher.network();
-        let scores = |z| teacher.last_layer.scores(z).detach();
+        let targets = self.teacher.network().branch.embed(&large, cx.pass);
         outputs::Distillation {
             student: self.student.branch.embed(batch, cx.pass),
-            teacher: teacher.branch.embed(&large, cx.pass).into_iter().map(scores).collect(),
+            teacher: targets.into_iter().map(Tensor::detach).collect(),
         }
     }
 
@@ -103,7 +104,7 @@ impl Method for Dino {
         let DinoSettings { temperature, teacher_temperature, .. } = self.settings.clone();
         let scores = outputs.student.iter().map(|z| self.student.last_layer.scores(z.clone())).collect();
         let by = Temperatures { student: temperature, teacher: teacher_temperature };
-        dino(scores, &outputs.teacher, &self.center.val(), by)
+        dino(scores, &targets(&self.teacher.network().last_layer, outputs), &self.center.val(), by)
     }
 
     fn frozen(&self, progress: Progress) -> Option<&'static str> {
@@ -113,14 +114,22 @@ impl Method for Dino {
 
     fn after_step(self, outputs: &outputs::Distillation, progress: Progress) -> Self {
         let DinoSettings { center_momentum, teacher_momentum, .. } = self.settings.clone();
+        let mean = Tensor::cat(targets(&self.teacher.network().last_layer.valid(), outputs), 0).mean_dim(0);
         let student = Network { last_layer: self.student.last_layer.normalized(), ..self.student };
         let teacher = self.teacher.follow(&student, teacher::momentum(teacher_momentum, progress));
-        let mean = Tensor::cat(outputs.teacher.clone(), 0).mean_dim(0);
         let center = self.center.map(|c| unrecorded(c, |c| c * center_momentum + mean * (1.0 - center_momentum)));
         Self { student, teacher, center, ..self }
     }
 
-    fn branch(&self) -> &Branch {
-        &self.student.branch
+    fn branch(&self, role: Role) -> &Branch {
+        match role {
+            Role::Student => &self.student.branch,
+            Role::Teacher => &self.teacher.network().branch,
+        }
     }
+}
+
+/// The teacher's scores of the large crops, `[batch, prototypes]` each.
+fn targets(last_layer: &Prototypes, outputs: &outputs::Distillation) -> Vec<Tensor<2>> {
+    outputs.teacher.iter().map(|z| last_layer.scores(z.clone()).detach()).collect()
 }

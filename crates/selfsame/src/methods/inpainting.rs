@@ -5,6 +5,7 @@
 //!
 //! `L = mean_i ‖m_i ⊙ (d(f((1 − m_i) ⊙ x_i)) − x_i)‖² / Σ m_i`, plus `outside_weight` times the same of `1 − m_i`.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::decoder::ImageDecoder;
@@ -12,7 +13,7 @@ use crate::error::Error;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, squared_error};
 use crate::outputs::{Loss, Losses};
-use crate::picture::{Picture, Scale};
+use crate::picture::{Drawn, Picture, Scale, Tiles};
 use crate::plan::Plan;
 use crate::require;
 use crate::tensor::layers::Pass;
@@ -115,13 +116,15 @@ impl Method for Inpainting {
         vec![Picture {
             name: "reconstructions",
             caption: "from top to bottom: samples, with squares cut out, filled in, the whole prediction",
-            columns: samples.samples.len(),
-            tiles: Tensor::cat(vec![whole, cut, filled, reconstruction], 0),
-            scale: Scale::Data,
+            drawn: Drawn::Tiles(Tiles {
+                columns: samples.samples.len(),
+                tiles: Tensor::cat(vec![whole, cut, filled, reconstruction], 0),
+                scale: Scale::Data,
+            }),
         }]
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! *Pull the two views' embeddings together, and do nothing else.* The constant is a perfect solution.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -46,7 +47,7 @@ impl Method for InvarianceOnly {
         invariance_only(a, b)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -5,7 +5,7 @@
 //! learned token there and predicts the pixels. So many patches are removed that copying their neighbors is not enough.
 //! It has targets, so it cannot collapse. Of a signal the patches are stretches of time; those that its end cuts are always seen.
 
-use crate::backbone::Backbone;
+use crate::backbone::{Backbone, Role};
 use crate::backbones::vit::{self, Block, Vit};
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::method::{BuildContext, EmbedContext, Method, TrivialLoss};
 use crate::objective::{LossTerms, PATCH_EPSILON, masked_patches};
 use crate::outputs::{Loss, Losses};
-use crate::picture::{Picture, Scale};
+use crate::picture::{Drawn, Picture, Scale, Tiles};
 use crate::plan::Plan;
 use crate::require;
 use crate::tensor::layers::{Init, LayerNorm, Linear, Pass};
@@ -326,13 +326,15 @@ impl Method for MaskedAutoencoder {
         vec![Picture {
             name: "reconstructions",
             caption: "in groups of three: the input, the patches that were kept, and the removed ones filled in",
-            columns: 9,
-            tiles: tiles.reshape([3 * batch, height, width, channels]),
-            scale: Scale::Data,
+            drawn: Drawn::Tiles(Tiles {
+                columns: 9,
+                tiles: tiles.reshape([3 * batch, height, width, channels]),
+                scale: Scale::Data,
+            }),
         }]
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -5,6 +5,7 @@
 //! v2 keeps those of past batches in a queue, so that the number of negatives does not depend on the batch. v3 drops the
 //! queue for the batch itself, looks up both ways, and gives the query side a predictor.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -55,6 +56,7 @@ pub struct Moco {
 
 impl Method for Moco {
     const NAME: &'static str = "moco";
+    const ENCODERS: &'static [Role] = &[Role::Student, Role::Teacher];
     type Config = MocoSettings;
     type Outputs = Distillation;
 
@@ -120,7 +122,10 @@ impl Method for Moco {
         }
     }
 
-    fn branch(&self) -> &Branch {
-        &self.branch
+    fn branch(&self, role: Role) -> &Branch {
+        match role {
+            Role::Student => &self.branch,
+            Role::Teacher => self.teacher.network(),
+        }
     }
 }

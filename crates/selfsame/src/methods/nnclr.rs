@@ -4,6 +4,7 @@
 //! SimCLR, with positives that vary more than any augmentation of one image could make them; so it depends on
 //! augmentations less than the other methods.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -84,7 +85,7 @@ impl Method for Nnclr {
         Self { support: self.support.push(&outputs.target[0]), ..self }
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

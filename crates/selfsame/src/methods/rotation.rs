@@ -5,6 +5,7 @@
 //! pretext task and a cheap baseline: it cannot collapse, since it has targets, and it learns nothing from images that
 //! look right in any rotation.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -80,7 +81,7 @@ impl Method for Rotation {
         cross_entropy(Tensor::cat(outputs.logits.clone(), 0), Tensor::cat(outputs.classes.clone(), 0))
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -5,6 +5,7 @@
 //! space.* `h = f(x)`, `z = g(h)`, and NT-Xent on `z`: every other sample of the batch is a negative, so the batch is
 //! what keeps the representation from collapsing, and a larger one keeps it better.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -62,7 +63,7 @@ impl Method for Simclr {
         contrast(a, b, self.settings.temperature)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -4,6 +4,7 @@
 //! encoders.* BYOL whose teacher is the network itself, as it is now: only the predictor and the stopped gradient
 //! prevent a collapse.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -58,7 +59,7 @@ impl Method for Simsiam {
         simsiam(pa, pb, za, zb)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

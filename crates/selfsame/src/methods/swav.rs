@@ -4,6 +4,7 @@
 //! prototypes; their assignments are shared out equally over each batch, which excludes the constant solution. Small
 //! crops after the first two views predict too, and are cheap.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -99,7 +100,7 @@ impl Method for Swav {
         Self { prototypes: self.prototypes.normalized(), ..self }
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

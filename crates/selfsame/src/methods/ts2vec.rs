@@ -8,6 +8,7 @@
 //!
 //! Crops and hidden steps need no knowledge of the data: nothing is flipped, scaled or shuffled that may matter.
 
+use crate::backbone::Role;
 use crate::backbones::tcn::Tcn;
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -148,7 +149,7 @@ impl Method for Ts2vec {
         ts2vec(steps[0].clone(), steps[1].clone(), &lengths, self.settings.alpha)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

@@ -4,6 +4,7 @@
 //! that decorrelates the dimensions.* Each view is regularized by itself, and only by statistics over the batch:
 //! embeddings are not normalized, and no sample is compared with another.
 
+use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
 use crate::error::Error;
@@ -60,7 +61,7 @@ impl Method for Vicreg {
         vicreg(a, b, weights)
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }

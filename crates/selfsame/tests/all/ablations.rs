@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "figures for who runs it with --nocapture")]
 
 use burn::module::Module;
+use selfsame::backbone::Role;
 use selfsame::batch::Batch;
 use selfsame::branch::Branch;
 use selfsame::catalogue::Catalogue;
@@ -107,7 +108,7 @@ impl Method for WithoutStopGradient {
         LossTerms { total: (first.total + second.total) / 2.0, terms: first.terms }
     }
 
-    fn branch(&self) -> &Branch {
+    fn branch(&self, _role: Role) -> &Branch {
         &self.branch
     }
 }
@@ -141,8 +142,8 @@ impl Method for RedundancyOnly {
         LossTerms { total: redundancy.1.clone(), terms: whole.terms }
     }
 
-    fn branch(&self) -> &Branch {
-        self.whole.branch()
+    fn branch(&self, role: Role) -> &Branch {
+        self.whole.branch(role)
     }
 }
 

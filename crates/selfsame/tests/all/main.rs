@@ -6,6 +6,7 @@ mod divergence;
 mod doors;
 mod environment;
 mod import;
+mod kept;
 mod methods;
 mod not_finite;
 mod outputs;

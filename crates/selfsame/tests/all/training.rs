@@ -215,7 +215,7 @@ fn rounded_products_resume_bit_by_bit_for_any_number_of_threads() {
 }
 
 /// Trains twice: in one go, and stopped every few steps, by chance.
-fn resumes(folder: &Path, name: &str, more: &[&str]) {
+pub fn resumes(folder: &Path, name: &str, more: &[&str]) {
     let (whole, dataset) = plan(folder, &format!("{name}-whole"), more);
     train(&whole, &dataset);
 

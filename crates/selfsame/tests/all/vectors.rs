@@ -6,6 +6,7 @@ use selfsame::diagnose::{self, Examined};
 use selfsame::embed::{Pixels, Tables, Wanted};
 use selfsame::tensor::parameters::read_safetensors;
 use selfsame::trainer::WeightsOf;
+use selfsame_base::delimited::Delimited;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::modality::Modality;
 use selfsame_evaluate::training::Training;
@@ -182,6 +183,44 @@ fn categories_are_embedded_or_seen_as_they_are() {
     // Of eight features two are the category's.
     assert_eq!(shapes("plain", "backbone.embedding=0"), (None, Some(vec![16, 8])));
     assert_eq!(shapes("learned", "backbone.embedding=3"), (Some(vec![3, 2]), Some(vec![16, 9])));
+}
+
+#[test]
+fn vime_shows_what_it_makes_of_rows_in_the_units_of_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    for change in ["feature_corruption", "feature_dropout"] {
+        let views = format!("views=[{{count=1}}, {{count=1, augmentations=[{{name=\"{change}\", rate=0.5}}]}}]");
+        let more = [&SMALL[..], &["method=vime", &views]].concat();
+        let Planned { plan, dataset, .. } = try_planned(folder.path(), change, &more).unwrap();
+        train(&plan, &dataset);
+        let (shown, _) = Delimited::read(&plan.out.join("pictures/values_given_back.csv")).unwrap();
+        let (given, _) = Delimited::read(&folder.path().join("rows.csv")).unwrap();
+        let names = ["row", "column", "value", "shown to the encoder", "given back", "replaced", "suspected"];
+        assert_eq!(shown.names(), names);
+        // Six rows of six columns; what the label is, is no column.
+        assert_eq!(shown.len(), 36);
+        let mut replaced = 0;
+        for line in 0..36 {
+            let [row, column, value, seen, back, mark, suspected] = std::array::from_fn(|cell| shown.value(line, cell));
+            assert_eq!((row, column), (&*(line / 6).to_string(), &*given.names()[line % 6]));
+            let truth = match (column, given.value(line / 6, line % 6)) {
+                ("flag", "yes") => "1",
+                ("flag", "no") => "0",
+                ("flag", _) => "missing",
+                (_, text) => text,
+            };
+            match truth.parse::<f64>() {
+                Ok(number) => assert!((number - value.parse::<f64>().unwrap()).abs() <= 0.0051, "{truth} {value}"),
+                Err(_) => assert_eq!(value, truth),
+            }
+            assert!(mark == "yes" || seen == value, "{line}: {seen} {value}");
+            assert!(column != "color" || ["red", "blue"].contains(&back), "{back}");
+            assert!(suspected.strip_suffix(" %").is_some_and(|share| share.parse::<u8>().unwrap() <= 100));
+            replaced += usize::from(mark == "yes");
+        }
+        // Three of six columns, where they do not hold the same.
+        assert!((6..=18).contains(&replaced), "{change}: {replaced}");
+    }
 }
 
 #[test]
