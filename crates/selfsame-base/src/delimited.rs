@@ -23,11 +23,19 @@ impl Delimited {
     /// # Errors
     /// If it cannot be read, or is no such table: which line is wrong.
     pub fn read(path: &Path) -> Result<(Self, Vec<u8>), DataError> {
-        let bad = |problem: &dyn Display| DataError::Data(format!("{}: {problem}", path.display()));
-        let delimiter = delimiter(path)
-            .ok_or_else(|| bad(&"tables are kept in .csv or .tsv files; end the name in one of these"))?;
+        delimiter_of(path)?;
         let bytes = files::read(path, files::MOST_TEXT_BYTES).map_err(|cause| DataError::io(path, cause))?;
-        let mut reader = ReaderBuilder::new().delimiter(delimiter).from_reader(&bytes[..]);
+        Ok((Self::parse(path, &bytes)?, bytes))
+    }
+
+    /// The table that the file at `path` holds.
+    ///
+    /// # Errors
+    /// If it is no such table: which line is wrong.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DataError> {
+        let delimiter = delimiter_of(path)?;
+        let bad = |problem: &dyn Display| bad(path, problem);
+        let mut reader = ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
         let wrong = |error: csv::Error| match error.kind() {
             ErrorKind::UnequalLengths { pos: Some(place), expected_len, len } => bad(&format_args!(
                 "line {} has {len} values, the first line names {expected_len} columns",
@@ -40,7 +48,7 @@ impl Delimited {
         // Spreadsheets begin their files with a mark that belongs to no name.
         let names = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect();
         let records = reader.records().collect::<Result<_, _>>().map_err(wrong)?;
-        Ok((Self { names, records }, bytes))
+        Ok(Self { names, records })
     }
 
     /// Names of the columns.
@@ -83,6 +91,14 @@ pub fn csv_file(names: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> 
     writer.write_record(names).expect("memory takes all");
     rows.into_iter().for_each(|row| writer.write_record(row).expect("as many values as columns"));
     writer.into_inner().expect("memory takes all")
+}
+
+fn bad(path: &Path, problem: &dyn Display) -> DataError {
+    DataError::Data(format!("{}: {problem}", path.display()))
+}
+
+fn delimiter_of(path: &Path) -> Result<u8, DataError> {
+    delimiter(path).ok_or_else(|| bad(path, &"tables are kept in .csv or .tsv files; end the name in one of these"))
 }
 
 fn delimiter(path: &Path) -> Option<u8> {

@@ -44,19 +44,14 @@ pub struct Contrast<'a> {
 }
 
 impl Contrast<'_> {
-    /// Elements of `z`, `[groups, rows, width]`.
-    pub fn len(&self) -> usize {
-        self.log_sums_len() * self.width
-    }
-
-    /// Whether there is no element.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Elements of the log-sums, `[groups, rows]`.
     pub fn log_sums_len(&self) -> usize {
         self.groups * self.rows
+    }
+
+    /// Elements of `z`, `[groups, rows, width]`.
+    fn z_len(&self) -> usize {
+        self.log_sums_len() * self.width
     }
 
     /// Of so many products of the rows with each other, and so many passes over `z`.
@@ -64,13 +59,13 @@ impl Contrast<'_> {
         let Self { groups, rows, width, .. } = self;
         Work {
             shape: format!("{groups}×{rows}×{width}"),
-            products: products * self.len() * rows,
-            values: passes * self.len() + self.log_sums_len(),
+            products: products * self.z_len() * rows,
+            values: passes * self.z_len() + self.log_sums_len(),
         }
     }
 
     fn check(&self, z: &[f32], log_sums: &[f32]) {
-        assert_eq!(z.len(), self.len(), "elements of the embeddings");
+        assert_eq!(z.len(), self.z_len(), "elements of the embeddings");
         assert_eq!(log_sums.len(), self.log_sums_len(), "elements of the log-sums");
         assert!((1..=self.rows.max(1)).contains(&self.period), "period {} of {} rows", self.period, self.rows);
         if let Some(present) = self.present {
@@ -105,7 +100,7 @@ impl Contrast<'_> {
     pub fn forward(&self, z: &[f32], log_sums: &mut [f32]) {
         let _span = profile::kernel("contrast", || self.work(1, 1));
         self.check(z, log_sums);
-        if self.is_empty() {
+        if z.is_empty() {
             return log_sums.fill(0.0);
         }
         let isa = Isa::active();
@@ -128,7 +123,7 @@ impl Contrast<'_> {
         let _span = profile::kernel("contrast, backward", || self.work(2, 2));
         self.check(z, log_sums);
         assert_eq!([dlog_sums.len(), dz.len()], [log_sums.len(), z.len()], "elements of the gradients");
-        if self.is_empty() {
+        if z.is_empty() {
             return;
         }
         let (isa, width) = (Isa::active(), self.width);
@@ -169,19 +164,11 @@ impl Kernel for LogSums<'_> {
         let rows = self.scores.len() / self.log_sums.len();
         for (row, (scores, log_sum)) in self.scores.chunks_exact_mut(rows).zip(self.log_sums).enumerate() {
             let own = self.first + row;
-            if let Some(present) = self.present {
-                if present[own] == 0.0 {
-                    *log_sum = 0.0;
-                    continue;
-                }
-                for (score, present) in scores.chunks_mut(LANES).zip(present.chunks(LANES)) {
-                    let there = V::load_slice(present);
-                    there.if_greater(V::splat(0.0), V::load_slice(score), V::splat(EXCLUDED)).store_slice(score);
-                }
+            if self.present.is_some_and(|present| present[own] == 0.0) {
+                *log_sum = 0.0;
+                continue;
             }
-            for other in (own % self.period..rows).step_by(self.period) {
-                scores[other] = EXCLUDED;
-            }
+            exclude::<V>(scores, own, self.period, self.present, EXCLUDED);
             let [largest, sum] = exp_row::<V>(scores);
             *log_sum = largest + sum.ln();
         }
@@ -218,16 +205,22 @@ impl Kernel for Factors<'_> {
                 (as_anchor + as_candidate).store_slice(score);
             }
             // What is no candidate may be anything up to here.
-            if let Some(present) = self.present {
-                for (score, present) in scores.chunks_mut(LANES).zip(present.chunks(LANES)) {
-                    let there = V::load_slice(present);
-                    there.if_greater(V::splat(0.0), V::load_slice(score), V::splat(0.0)).store_slice(score);
-                }
-            }
-            for other in (own % self.period..rows).step_by(self.period) {
-                scores[other] = 0.0;
-            }
+            exclude::<V>(scores, own, self.period, self.present, 0.0);
         }
+    }
+}
+
+/// Puts `instead` in the places of a row, the `own`th of its group, that belong to no candidate of it.
+#[inline(always)]
+fn exclude<V: Lanes>(row: &mut [f32], own: usize, period: usize, present: Option<&[f32]>, instead: f32) {
+    if let Some(present) = present {
+        for (values, present) in row.chunks_mut(LANES).zip(present.chunks(LANES)) {
+            let there = V::load_slice(present);
+            there.if_greater(V::splat(0.0), V::load_slice(values), V::splat(instead)).store_slice(values);
+        }
+    }
+    for other in (own % period..row.len()).step_by(period) {
+        row[other] = instead;
     }
 }
 

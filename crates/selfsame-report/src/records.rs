@@ -247,8 +247,8 @@ impl RunRecords {
             left -= bytes.len() as u64;
             let drawn = match Delimited::knows(&path) {
                 false => Drawn::Png(bytes),
-                true => match Delimited::read(&path) {
-                    Ok((table, _)) => {
+                true => match Delimited::parse(&path, &bytes) {
+                    Ok(table) => {
                         let rows = (0..table.len()).map(|row| table.row(row).map(str::to_owned).collect());
                         Drawn::Table(std::iter::once(table.names().to_vec()).chain(rows).collect())
                     }

@@ -105,6 +105,11 @@ impl Columns {
         }
     }
 
+    /// How many columns a share of them is, rounded down.
+    pub fn part(&self, share: f32) -> usize {
+        (share * self.len() as f32) as usize
+    }
+
     /// Number of columns.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -73,11 +73,6 @@ impl Change {
         let number = |key| change.keys.get(key).and_then(Value::as_float).expect("both changes have it");
         Self { rate: number("rate") as f32, p: number("p"), leaves_out: change.name == "feature_dropout" }
     }
-
-    /// Columns of `count` that are changed, as the augmentations count them.
-    fn of_columns(&self, count: usize) -> usize {
-        (self.rate * count as f32) as usize
-    }
 }
 
 /// Rows that a picture shows.
@@ -99,7 +94,7 @@ impl Method for Vime {
     fn trivial_loss(config: &Self::Config, plan: &Plan) -> Option<TrivialLoss> {
         let (columns, change) = (plan.data.vector_columns(), Change::of(plan));
         let count = columns.len();
-        let changed = change.p * change.of_columns(count) as f64 / count as f64;
+        let changed = change.p * columns.part(change.rate) as f64 / count as f64;
         let entropy = |shares: &[f64]| -> f64 { shares.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum() };
         let of_mask = |share: f64| entropy(&[share, 1.0 - share]);
         let (mut mask, mut values) = (0.0, 0.0);
@@ -183,11 +178,11 @@ impl Vime {
     fn corrupted(&self, clean: &Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [rows, height, width, channels] = clean.dims();
         let values = to_vec(clean.clone());
-        let (mut corrupted, count) = (values.clone(), self.columns.len());
+        let mut corrupted = values.clone();
         for (row, mut rng) in corrupted.chunks_exact_mut(channels).zip(pass.draw(rows)) {
-            let mut order: Vec<usize> = (0..count).collect();
+            let mut order: Vec<usize> = (0..self.columns.len()).collect();
             rng.shuffle(&mut order);
-            for &column in &order[..self.change.of_columns(count)] {
+            for &column in &order[..self.columns.part(self.change.rate)] {
                 let (place, other) = (self.columns.channels_of(column), rng.below(rows) * channels);
                 match self.change.leaves_out {
                     true => row[place].fill(0.0),

@@ -20,7 +20,7 @@ pub(super) static ENTRIES: &[AugmentationEntry] = &[feature_corruption::ENTRY, f
 fn some_of(columns: &Columns, share: f32, rng: &mut ViewRng, mut visit: impl FnMut(ops::Range<usize>, &mut ViewRng)) {
     let count = columns.len();
     let mut order: Vec<u32> = (0..count as u32).collect();
-    for place in 0..(share * count as f32) as usize {
+    for place in 0..columns.part(share) {
         order.swap(place, place + rng.below(count - place));
         visit(columns.channels_of(order[place] as usize), rng);
     }
