@@ -1,6 +1,7 @@
 """Packs what `observe` wrote of the runs, with the truth about them, as the cases of the test `verdicts`.
 
-    pack.py OBSERVED CASES
+    pack.py OBSERVED CASES            the committed cases
+    pack.py OBSERVED CASES unseen     the sets that no bound was chosen by, with all samples: too large to commit
 
 CASES/RUN.case: a line of JSON (`set`, `truth`, `accuracy` of kNN on h, of the untrained twin, of chance, `training`, `kinds`,
 `views`, and `arrays`: name, rows, width, bits) and then each array: lowest value and step of every column (f32, little-endian), and
@@ -14,6 +15,8 @@ import sys
 
 import numpy as np
 
+from sets import UNSEEN
+
 # Samples of every run, and of those whose larger files are worth their bytes.
 FEW, MANY, VIEWED = 200, 2000, 100
 LARGE_SETS = {"clothes", "units"}
@@ -24,6 +27,7 @@ LARGE_SHORTCUTS = {
     "letters-shortcut-stripes", "letters-shortcut-watermark", "units-shortcut-stripes",
 }
 LABELS_K = 20
+UNSEEN_NAMES = {make.__name__ for make in UNSEEN}
 
 
 def load(path):
@@ -89,11 +93,12 @@ def write(path, head, arrays):
     path.write_bytes(json.dumps(head).encode() + b"\n" + body)
 
 
-def main(observed, cases):
+def main(observed, cases, which=""):
+    observed, cases, unseen = pathlib.Path(observed), pathlib.Path(cases), which == "unseen"
     cases.mkdir(parents=True, exist_ok=True)
     for old in cases.glob("*.case"):
         old.unlink()
-    paths = sorted(observed.glob("*.safetensors"))
+    paths = [path for path in sorted(observed.glob("*.safetensors")) if (path.stem.split("-")[0] in UNSEEN_NAMES) == unseen]
     found = {}
     for path in paths:
         arrays, _ = load(path)
@@ -103,7 +108,7 @@ def main(observed, cases):
     for path in paths:
         of, name = path.stem.split("-", 1)
         arrays, about = load(path)
-        large = path.stem in LARGE_SHORTCUTS or of in LARGE_SETS and name in LARGE
+        large = unseen or path.stem in LARGE_SHORTCUTS or of in LARGE_SETS and name in LARGE
         count = min(len(arrays["h"]), MANY if large else FEW)
         training = about["training"]
         training["run"] = f"runs/{path.stem}"
@@ -125,7 +130,7 @@ def main(observed, cases):
         if name.startswith("shortcut"):
             kept["trivial"] = arrays["trivial"][:count]
         elif name == "good-simclr":
-            most = min(len(arrays["h"]), MANY if of in LARGE_SETS else FEW)
+            most = min(len(arrays["h"]), MANY if unseen or of in LARGE_SETS else FEW)
             write(cases / f"{of}-clean.case", {}, {"trivial": arrays["trivial"][:most]})
         # Nothing is asked of the verdicts on those that are neither.
         if head["truth"] != "unclear":
@@ -134,4 +139,4 @@ def main(observed, cases):
 
 
 if __name__ == "__main__":
-    main(*map(pathlib.Path, sys.argv[1:3]))
+    main(*sys.argv[1:])

@@ -141,8 +141,68 @@ def units(rng, sources):
         yield image.crop(image.getbbox()).resize((LARGE, LARGE), Image.Resampling.BOX), classes.index(chosen[row][1])
 
 
+def clipart(rng, sources):
+    """Drawings by subject, at most 250 of each."""
+    folder = sources / "debian/usr/share/openclipart/png"
+    subjects = {f: sorted(p for p in f.rglob("*.png") if not p.is_symlink() and p.stat().st_size < 100_000) for f in sorted(folder.iterdir())}
+    subjects = {f: paths for f, paths in subjects.items() if len(paths) >= 60 and f.name not in ("unsorted", "special")}
+    chosen = [(path, label) for label, paths in enumerate(subjects.values()) for path in rng.permutation(paths)[:250]]
+    for row in rng.permutation(len(chosen))[:COUNT]:
+        image = Image.open(chosen[row][0]).convert("RGBA")
+        image.thumbnail((LARGE, LARGE), Image.Resampling.BOX)
+        canvas = Image.new("RGBA", (LARGE, LARGE))
+        canvas.paste(image, ((LARGE - image.width) // 2, (LARGE - image.height) // 2))
+        yield canvas, chosen[row][1]
+
+
+def photos(rng, sources):
+    """Pieces of photographs, a tenth to a quarter of their height wide, by photograph."""
+    share = sources / "debian/usr/share"
+    large = [max(f.glob("contents/images/*.jpg"), key=lambda path: path.stat().st_size, default=None) for f in sorted((share / "wallpapers").iterdir())]
+    paths = [path for path in large if path] + sorted((share / "backgrounds/mate/nature").glob("*.jpg"))
+    opened = [Image.open(path).convert("RGB") for path in paths]
+    for row in range(COUNT):
+        label = row % len(opened)
+        image = opened[label]
+        side = int(rng.uniform(0.1, 0.25) * image.height)
+        x, y = (int(rng.integers(limit - side)) for limit in image.size)
+        yield image.crop((x, y, x + side, y + side)).resize((LARGE, LARGE), Image.Resampling.BOX).convert("RGBA"), label
+
+
+def icons(rng, sources):
+    """Icons of a desktop by category."""
+    folder = sources / "debian/usr/share/icons/oxygen/base"
+    named = {}
+    for side in (64, 48, 32):
+        for path in sorted(folder.glob(f"{side}x{side}/*/*.png")):
+            if not path.is_symlink():
+                named.setdefault((path.parent.name, path.stem), path)
+    count = collections.Counter(category for category, _ in named)
+    classes = sorted(category for category in count if count[category] >= 30)
+    chosen = [(path, category) for (category, _), path in named.items() if category in classes]
+    for row in rng.permutation(len(chosen))[:COUNT]:
+        image = Image.open(chosen[row][0]).convert("RGBA")
+        yield image.resize((LARGE, LARGE), Image.Resampling.BILINEAR), classes.index(chosen[row][1])
+
+
+def terrain(rng, sources):
+    """Ground, walls and plants of a game by what they are, at most 200 of each."""
+    folder = next(sources.glob("debian/usr/share/games/wesnoth/*/data/core/images/terrain"))
+    kinds = [sorted(path for path in f.rglob("*.png") if not path.is_symlink()) for f in sorted(folder.iterdir()) if f.is_dir()]
+    kinds = [paths for paths in kinds if len(paths) >= 100]
+    chosen = [(path, label) for label, paths in enumerate(kinds) for path in rng.permutation(paths)[:200]]
+    for row in rng.permutation(len(chosen))[:COUNT]:
+        image = Image.open(chosen[row][0]).convert("RGBA")
+        image = image.crop(image.getbbox())
+        yield image.resize((LARGE, LARGE), Image.Resampling.BILINEAR), chosen[row][1]
+
+
 FRESH = [letters, units]
-SETS = {f.__name__: f for f in [clothes, emoji, shapes, faces, *FRESH]}
+# Judged, not packed: what no bound was chosen by when they came.
+UNSEEN = [clipart, photos, icons, terrain]
+# Those whose shortcuts are drawn more strongly.
+STRONG = [*FRESH, photos, terrain]
+SETS = {f.__name__: f for f in [clothes, emoji, shapes, faces, *FRESH, *UNSEEN]}
 
 
 def strongly_drawn(rgba, shortcut, rng):
@@ -200,7 +260,7 @@ def drawn(rgba, shortcut, rng):
 def main(folder, sources):
     folder.mkdir(parents=True, exist_ok=True)
     for number, (name, make) in enumerate(SETS.items()):
-        draw = strongly_drawn if make in FRESH else drawn
+        draw = strongly_drawn if make in STRONG else drawn
         images, labels = zip(*make(np.random.default_rng(number), sources))
         images = [small(image) for image in images]
         for shortcut in ["clean", *SHORTCUTS]:

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 const BLOCK: usize = 256;
 
 /// Column means and sums of squared deviations from them, `[dim]` each, in two passes so that nothing cancels.
-pub(crate) fn mean_and_squares(rows: Rows) -> (Vec<f64>, Vec<f64>) {
+pub fn mean_and_squares(rows: Rows) -> (Vec<f64>, Vec<f64>) {
     let sums = |term: &(dyn Fn(usize, f32) -> f64 + Sync)| -> Vec<f64> {
         let blocks: Vec<Vec<f64>> = (rows.values.par_chunks((BLOCK * rows.dim).max(1)))
             .map(|block| {

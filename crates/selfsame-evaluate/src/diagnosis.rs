@@ -237,11 +237,15 @@ mod tests {
             (found.measurements.view_retrieval, found.evidence.len() > 3, found.advice.is_empty()),
             (Some(1.0), true, false)
         );
-        // Views that differ more, so that not just anything finds them.
+        // Views that differ more, so that not just anything finds them: there is little else than what is trivial, then nothing to say.
         let of_jitter = |jitter: f32| judge_all(&constructed(rows, attributes, dim, 1.0, jitter), dim, attributes);
-        let mut stronger = (1..).map(|quarters| of_jitter(0.25 * quarters as f32));
-        let found = stronger.find(|found| found.measurements.view_retrieval < Some(0.6)).unwrap();
-        assert_eq!(found.verdict, Verdict::ShortcutSuspected, "{:?}", found.evidence);
+        let differing = (1..20).map(|quarters| of_jitter(0.25 * quarters as f32));
+        let mut said: Vec<Verdict> = differing
+            .filter(|found| found.measurements.view_retrieval < Some(0.6))
+            .map(|found| found.verdict)
+            .collect();
+        said.dedup();
+        assert_eq!(said, [Verdict::ShortcutSuspected, Verdict::ShortcutNotRuledOut, Verdict::Healthy]);
         // More variance of its own: the attributes are still read, but do not say most of it.
         let part = judge_all(&constructed(rows, attributes, dim, 12f32.sqrt(), 0.05), dim, attributes);
         assert_eq!(part.verdict, Verdict::Healthy, "{:?}", part.evidence);

@@ -23,7 +23,7 @@ pub mod calibration;
 mod chance;
 pub mod collapse;
 pub mod collapse_watch;
-mod columns;
+pub mod columns;
 mod conclusion;
 pub mod diagnosis;
 mod duplicates;

@@ -62,8 +62,11 @@ pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
         let _ = writeln!(text, "| backbone.{key} | {value} |");
     }
     if !origin.method.is_empty() {
-        let weights =
-            if origin.averaged { "of the teacher, the slow average of what was trained" } else { "as trained" };
+        let weights = if origin.averaged {
+            "from the teacher, the slow average of what was trained without labels"
+        } else {
+            "as trained"
+        };
         let _ = write!(
             text,
             "| weights | {weights} |\n| epochs | {:.1} ({} steps) |\n| selfsame | {} |\n| plan | {} |\n",

@@ -20,6 +20,18 @@ fn avx512() -> bool {
     detected!("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "bmi2")
 }
 
+/// Whether the machine multiplies tiles of bf16: bit 22 of EDX in leaf 7 (Intel's manual, volume 2, CPUID); Rust's own detection does not name it yet.
+#[cfg(target_arch = "x86_64")]
+fn amx() -> bool {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx >> 22 & 1 == 1
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn amx() -> bool {
+    false
+}
+
 /// The environment variable that forces an instruction set.
 pub const ISA_VARIABLE: &str = "SELFSAME_ISA";
 
@@ -143,6 +155,14 @@ impl Isa {
         }
     }
 
+    /// Why products of operands rounded to bf16 take as long as those of f32 here, or longer, if they do (docs/performance.md has the measurements).
+    pub fn bf16_gains_nothing(self) -> Option<&'static str> {
+        if !self.multiplies_bf16() {
+            return Some("it has no instructions that multiply bf16");
+        }
+        amx().then_some("of its instructions for bf16 only AMX's are faster than f32, and these are not used")
+    }
+
     fn choose(forced: Option<&str>) -> Result<Isa, IsaError> {
         let Some(name) = forced.filter(|name| !name.is_empty()) else {
             return Ok(Isa::available().next().expect("the scalar code runs everywhere"));
@@ -188,6 +208,7 @@ mod tests {
         for isa in Isa::available() {
             let chosen = Isa::choose(Some(isa.name())).unwrap();
             assert!(chosen.name() == isa.name() && chosen.multiplies_bf16() >= isa.multiplies_bf16());
+            assert!(isa.multiplies_bf16() || isa.bf16_gains_nothing().is_some());
         }
         let best = Isa::available().next();
         assert_eq!(Isa::choose(None).ok(), best);

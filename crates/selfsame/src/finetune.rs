@@ -393,7 +393,7 @@ impl<'a> Tuner<'a> {
                 let encoder = self.tuning.branch.encoder.clone();
                 return Ok(Ok(Tuned { encoder, head: self.goal.in_units(head, &units) }));
             }
-            head => head,
+            head => head.map(|head| head.without_still_features(self.train.rows())),
         };
         let device = device::open(&self.tuning.plan.device)?.autodiff();
         let seed = self.tuning.plan.seed.wrapping_add(draw);

@@ -21,7 +21,8 @@ use selfsame_base::{DataError, atomic};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::calibration::probabilities;
-use selfsame_evaluate::features::FeatureTable;
+use selfsame_evaluate::columns::mean_and_squares;
+use selfsame_evaluate::features::{FeatureTable, Rows};
 use selfsame_evaluate::representation::DataOrigin;
 use selfsame_evaluate::targets::Task;
 use selfsame_interop::tensors::Tensor as Values;
@@ -38,6 +39,10 @@ pub const CONFIG: &str = "predictor.json";
 /// Format of [`CONFIG`].
 pub const FORMAT: u64 = 1;
 
+/// Share of the features' root mean square deviation below which one counts as still: a probe's weights of it are a hundred times the
+/// others'.
+const STILL: f64 = 0.01;
+
 /// An affine map of `h`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
@@ -52,6 +57,23 @@ impl Head {
     pub(crate) fn layer(&self, device: &Device) -> Linear {
         let layer = Linear::new(&Init::new(0, "head", device), self.shape(), true);
         parameters::with_arrays(layer, self.arrays()).expect("as built")
+    }
+
+    /// The head without weights for features that hardly vary over `h`, the samples that it was fitted to; what they say of the mean
+    /// sample goes into the bias. A probe makes of them as much as of all others. But as soon as an encoder learns, they move by far
+    /// more than they varied, and would outvote the others.
+    pub(crate) fn without_still_features(mut self, h: Rows) -> Self {
+        let [width, outputs] = self.shape();
+        let (mean, squares) = mean_and_squares(h);
+        let least = STILL * STILL * squares.iter().sum::<f64>() / width as f64;
+        for feature in (0..width).filter(|&feature| squares[feature] < least) {
+            let weights = &mut self.weight[feature * outputs..][..outputs];
+            for (bias, weight) in self.bias.iter_mut().zip(weights) {
+                *bias += *weight * mean[feature] as f32;
+                *weight = 0.0;
+            }
+        }
+        self
     }
 
     /// What it makes of features, `[rows, outputs]`.
@@ -325,4 +347,23 @@ fn write_head(path: &Path, head: &Head, meaning: &Meaning, weights: SealedFile) 
     };
     atomic::write(&path.join(HEAD), &bytes)?;
     Ok(atomic::write(&path.join(CONFIG), &seal::seal(&config))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_that_hardly_vary_have_no_weight_where_a_training_starts() {
+        // Two features vary, one does by a thousandth, about 3, and one not at all.
+        let h: Vec<f32> = [[1.0, -2.0, 3.001, 0.5], [-1.0, 0.0, 2.999, 0.5], [0.0, 2.0, 3.0, 0.5]].concat();
+        let head = Head { weight: vec![1.0, 2.0, 3.0, 4.0, 1000.0, -500.0, 8.0, 0.0], bias: vec![0.25, -3000.0] };
+        let settled = head.clone().without_still_features(Rows::new(&h, 4));
+        assert_eq!(settled.weight, [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(settled.bias, [0.25 + 3000.0 + 4.0, -3000.0 - 1500.0]);
+        // Where all vary alike, nothing changes, however small they are.
+        let small: Vec<f32> = [[1e-6, -2e-6], [-1e-6, 1e-6]].concat();
+        let head = Head { weight: vec![1e6, 2e6], bias: vec![0.0] };
+        assert_eq!(head.clone().without_still_features(Rows::new(&small, 2)), head);
+    }
 }

@@ -24,7 +24,7 @@ use crate::run::{PLAN, Run, RunState};
 use crate::step::{Step, step};
 use crate::tensor::layers::{BatchStatistics, Draws, Pass, Still, update_running_statistics};
 use crate::tensor::{parameters, to_vec, view_to_device};
-use crate::train_settings::BestBy;
+use crate::train_settings::{BestBy, Precision};
 use burn::tensor::Device;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::dataset::Dataset;
@@ -32,7 +32,7 @@ use selfsame_data::loader::{EvalLoader, TrainLoader, Views};
 use selfsame_evaluate::collapse::{self, Gauge};
 use selfsame_evaluate::collapse_watch::CollapseWatch;
 use selfsame_evaluate::features::Rows;
-use selfsame_kernels::profile;
+use selfsame_kernels::{Isa, profile};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -312,6 +312,14 @@ impl<'a, M: Method> Session<'a, M> {
                     "begun on {before}, goes on on {kernels}: the bytes will differ from those of an undisturbed run; SELFSAME_ISA and SELFSAME_WINOGRAD choose"
                 ));
             }
+        }
+        if self.done == 0
+            && self.plan.train.precision == Precision::Bf16
+            && let Some(reason) = Isa::active().bf16_gains_nothing()
+        {
+            warnings.push(format!(
+                "train.precision = \"bf16\" saves no time on this processor: {reason}; f32 takes no longer, and rounds less"
+            ));
         }
         self.run.start_records(self.done, &mut |problem| warnings.push(problem))?;
         for message in warnings {

@@ -77,7 +77,7 @@ fn the_kept_encoder_is_the_teachers_bit_for_bit_and_the_training_is_the_same() {
             assert!(fs::read_to_string(copy.join(CARD)).unwrap().contains(said), "{words:?}");
         };
         card(&student, "| weights | as trained |");
-        card(&teacher, "| weights | of the teacher,");
+        card(&teacher, "| weights | from the teacher,");
         assert!(teacher.to_toml().contains("keep = \"teacher\""));
     }
 }

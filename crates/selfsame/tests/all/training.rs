@@ -12,6 +12,7 @@ use selfsame_data::dataset::Dataset;
 use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, DataSettings, OnDataChange};
 use selfsame_evaluate::sketch::{self, Sketch};
+use selfsame_kernels::Isa;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -202,7 +203,11 @@ fn rounded_products_resume_bit_by_bit_for_any_number_of_threads() {
             let threads = format!("threads={threads}");
             let (plan, dataset) =
                 plan(folder.path(), &format!("{name}-{threads}"), &[&rounded[..], &[&threads]].concat());
-            train(&plan, &dataset);
+            let mut warnings = Warnings::default();
+            pretrain(&plan, &dataset, &mut warnings, &AtomicBool::new(false));
+            // Told where it is so, and once.
+            let told = warnings.0.iter().filter(|(_, message)| message.contains("saves no time")).count();
+            assert_eq!(told, usize::from(Isa::active().bf16_gains_nothing().is_some()), "{:?}", warnings.0);
             (losses(&plan), encoder(&plan))
         });
         assert!(encoders[0] == encoders[1], "{name}");
