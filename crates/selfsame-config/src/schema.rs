@@ -1,7 +1,9 @@
 //! The schema: the sum of what the parts say of their keys.
 
+use crate::draft::Draft;
 use crate::key::{Key, Settled};
 use crate::tree::{Node, Origin};
+use selfsame_base::DataError;
 use selfsame_base::commands::Command;
 use selfsame_base::lookup;
 use toml::{Table, Value};
@@ -278,11 +280,25 @@ impl Schema {
 
     /// What of a plan decides about the results of its training: `plan` without records, caches, evaluations.
     pub fn identity(&self, plan: &Table) -> Table {
+        self.part_of(plan, true, Node::empty())
+    }
+
+    /// The [`identity`](Self::identity) with which a run of an older version began, with the keys that are new since at their presets, by
+    /// which everything is as it was. What leaves the training as it is comes from `plan`.
+    ///
+    /// # Errors
+    /// If there is a key that there is no longer, or a value that is none any longer.
+    pub fn completed(&self, identity: &Table, plan: &Table) -> Result<Table, DataError> {
+        let all = self.part_of(plan, false, Node::new(Value::Table(identity.clone()), &Origin::Default));
+        Ok(self.identity(&Draft::over(self, all, "a checkpoint", &[])?.resolve(true)?.table("")))
+    }
+
+    /// `kept` with the values of `plan` that decide about the results of the training, or with those that do not, where it has none.
+    fn part_of(&self, plan: &Table, decides: bool, mut kept: Node) -> Table {
         let tree = Node::new(Value::Table(plan.clone()), &Origin::Default);
-        let mut kept = Node::empty();
         tree.visit("", &mut |path, node| {
             let leaves_training = matches!(self.meaning(path, &tree), Meaning::Key(key) if !key.changes_training);
-            if !leaves_training {
+            if leaves_training != decides {
                 kept.put(path, node.clone());
             }
         });

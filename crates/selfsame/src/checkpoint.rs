@@ -247,7 +247,7 @@ fn load_first(
 fn load(step: u64, path: &Path, plan: &Plan) -> Result<Result<(Checkpoint, Manifest), Unusable>, Error> {
     // The plan first: one that was edited is no damage.
     if let Ok(manifest) = manifest(path) {
-        let differences = plan.differences(&manifest.plan);
+        let differences = plan.differences(&plan.completed(&manifest.plan));
         if !differences.is_empty() {
             return Err(Error::run(&plan.out, another_plan(&differences)));
         }

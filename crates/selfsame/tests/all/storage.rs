@@ -532,6 +532,41 @@ fn what_another_version_wrote_is_refused_and_not_taken_for_damaged() {
 }
 
 #[test]
+fn a_run_goes_on_that_began_before_a_key_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["method=byol", "optimizer.base_lr=0.1"];
+    let (whole, dataset) = plan(folder.path(), "whole", &words);
+    train(&whole, &dataset);
+    let (older, _) = plan(folder.path(), "older", &words);
+    train_to(&older, &dataset, 9);
+    for step in [8, 9] {
+        edit(&older.out.join(format!("checkpoints/step-0000000{step}/manifest.json")), |manifest| {
+            let mut plan: toml::Table = manifest["plan"].as_str().unwrap().parse().unwrap();
+            for (table, key) in [("train", "keep"), ("train", "precision"), ("backbone", "norm")] {
+                assert!(plan[table].as_table_mut().unwrap().remove(key).is_some(), "{table}.{key}");
+            }
+            manifest["plan"] = plan.to_string().into();
+        });
+    }
+    // It had what is preset; nothing else is the same plan.
+    let (other, _) = plan(folder.path(), "older", &[&words[..], &["train.precision=bf16"]].concat());
+    fs::write(
+        other.out.join("plan.toml"),
+        fs::read_to_string(other.out.join("plan.toml")).unwrap().replace("\"f32\"", "\"bf16\""),
+    )
+    .unwrap();
+    let error = try_train(&other, &dataset).unwrap_err().to_string();
+    assert!(error.contains("train.precision \"f32\" → \"bf16\""), "{error}");
+    fs::write(
+        older.out.join("plan.toml"),
+        fs::read_to_string(older.out.join("plan.toml")).unwrap().replace("\"bf16\"", "\"f32\""),
+    )
+    .unwrap();
+    assert_eq!(go_on(&older, &dataset), (9, Vec::new()));
+    assert!(encoder(&older) == encoder(&whole) && losses(&older) == losses(&whole));
+}
+
+#[test]
 fn a_run_that_came_to_nothing_takes_another_plan() {
     let folder = tempfile::tempdir().unwrap();
     let diverging = ["method=barlow_twins", "optimizer.base_lr=1e30", "train.checkpoint_steps=0"];
