@@ -27,7 +27,6 @@ use tiff::Tiff;
 use tiff::ifd::Stored;
 
 pub use select::Wanted;
-pub(crate) use sound::resampled;
 pub use sound::{EXTENSIONS as SOUNDS, SoundDecoder, SoundHeader};
 
 /// Extensions by which a folder's images are known, in lower case.

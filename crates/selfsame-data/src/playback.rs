@@ -1,7 +1,7 @@
 //! What a person listens to: signals as small WAV files.
 
-use crate::decode::resampled;
 use crate::image::{Image, Pixels};
+use selfsame_spectrum::resampled;
 
 /// Signals of a lower rate are nothing to listen to, Hz.
 pub const AUDIBLE: usize = 1000;

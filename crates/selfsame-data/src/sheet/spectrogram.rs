@@ -2,7 +2,7 @@
 
 use super::color_map::mapped;
 use crate::image::Size;
-use realfft::RealFftPlanner;
+use selfsame_spectrum::PowerSpectrum;
 use std::f64::consts::PI;
 
 /// Length of a window, s: long enough for the pitch of a voice, short enough for its syllables.
@@ -22,20 +22,20 @@ pub(super) fn spectrogram(steps: &[f32], channels: usize, rate: usize, size: Siz
     let length = ((rate as f64 * WINDOW_S) as usize).next_power_of_two().clamp(32, 4096);
     let window: Vec<f32> = (0..length).map(|n| (PI * (n as f64 + 0.5) / length as f64).sin().powi(2) as f32).collect();
     let rows: Vec<[usize; 2]> = (0..height).map(|row| bins(row, height, rate, length)).collect();
-    let transform = RealFftPlanner::<f32>::new().plan_fft_forward(length);
-    let (mut frame, mut spectrum) = (transform.make_input_vec(), transform.make_output_vec());
+    let spectrum = PowerSpectrum::new(length);
+    let mut frame = spectrum.frame();
     // `[width, height]`, the lowest frequency first.
     let mut decibels = Vec::with_capacity(size.area());
     let center = |x: usize| ((x as f64 + 0.5) * mono.len() as f64 / width as f64) as usize;
     for x in (0..width).take_while(|&x| center(x) < there) {
         let start = center(x) as isize - (length / 2) as isize;
-        for (n, (value, weight)) in frame.iter_mut().zip(&window).enumerate() {
+        for (n, (value, weight)) in frame.steps.iter_mut().zip(&window).enumerate() {
             let step = usize::try_from(start + n as isize).ok().filter(|step| *step < there);
             *value = step.map_or(0.0, |step| weight * mono[step]);
         }
-        transform.process(&mut frame, &mut spectrum).expect("buffers of the transform's own size");
+        let powers = spectrum.powers(&mut frame);
         decibels.extend(rows.iter().map(|&[first, end]| {
-            let power = spectrum[first..end].iter().fold(0.0f32, |most, value| most.max(value.norm_sqr()));
+            let power = powers[first..end].iter().copied().fold(0.0, f32::max);
             10.0 * power.max(f32::MIN_POSITIVE).log10()
         }));
     }

@@ -18,10 +18,9 @@
 //! pad_mode="reflect"`; its own presets are Slaney's scale and triangles of area 1.
 
 use crate::image::{Image, Pixels};
-use realfft::{RealFftPlanner, RealToComplex};
 use selfsame_base::DataError;
+use selfsame_spectrum::PowerSpectrum;
 use std::fmt;
-use std::sync::Arc;
 
 /// What a picture is made with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,7 +45,7 @@ pub struct LogMel {
     window: Vec<f32>,
     filters: Vec<Filter>,
     floor: f32,
-    transform: Arc<dyn RealToComplex<f32>>,
+    spectrum: PowerSpectrum,
 }
 
 /// A band: its weights from a first frequency on.
@@ -79,8 +78,7 @@ impl LogMel {
             );
             DataError::setting("data.mel_bands", problem)
         })?;
-        let transform = RealFftPlanner::new().plan_fft_forward(size);
-        Ok(Self { hop, window, filters, floor: floor as f32, transform })
+        Ok(Self { hop, window, filters, floor: floor as f32, spectrum: PowerSpectrum::new(size) })
     }
 
     /// Columns of the picture of a signal of so many steps.
@@ -103,23 +101,17 @@ impl LogMel {
         let (frames, bands) = (self.frames(steps), self.bands());
         let width = frames.max(least_frames);
         let mut picture = vec![self.floor.ln(); bands * width * channels];
-        let mut frame = self.transform.make_input_vec();
-        let mut spectrum = self.transform.make_output_vec();
-        let mut scratch = self.transform.make_scratch_vec();
-        let mut power = vec![0.0; spectrum.len()];
-        let half = (frame.len() / 2) as isize;
+        let mut frame = self.spectrum.frame();
+        let half = (self.window.len() / 2) as isize;
         for channel in 0..channels {
             for t in 0..frames {
                 let start = (t * self.hop) as isize - half;
-                for (n, (value, weight)) in frame.iter_mut().zip(&self.window).enumerate() {
+                for (n, (value, weight)) in frame.steps.iter_mut().zip(&self.window).enumerate() {
                     *value = weight * values[reflected(start + n as isize, steps) * channels + channel];
                 }
-                self.transform
-                    .process_with_scratch(&mut frame, &mut spectrum, &mut scratch)
-                    .expect("buffers of the transform's own size");
-                power.iter_mut().zip(&spectrum).for_each(|(power, value)| *power = value.norm_sqr());
+                let powers = self.spectrum.powers(&mut frame);
                 for (m, Filter { first, weights }) in self.filters.iter().enumerate() {
-                    let energy: f32 = weights.iter().zip(&power[*first..]).map(|(weight, power)| weight * power).sum();
+                    let energy: f32 = weights.iter().zip(&powers[*first..]).map(|(weight, power)| weight * power).sum();
                     picture[(m * width + t) * channels + channel] = energy.max(self.floor).ln();
                 }
             }

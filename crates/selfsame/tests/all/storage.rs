@@ -562,6 +562,7 @@ fn a_run_goes_on_that_began_before_a_key_was_there() {
         fs::read_to_string(older.out.join("plan.toml")).unwrap().replace("\"bf16\"", "\"f32\""),
     )
     .unwrap();
+    assert_eq!(branch(&older).unwrap().1.len(), 1, "it can be judged");
     assert_eq!(go_on(&older, &dataset), (9, Vec::new()));
     assert!(encoder(&older) == encoder(&whole) && losses(&older) == losses(&whole));
 }

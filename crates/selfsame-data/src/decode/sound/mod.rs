@@ -3,14 +3,12 @@
 //! The format is told by the content. What a header promises is checked before a sample is decoded, and once more against what there
 //! was: a file that ends early, or of which a part cannot be decoded, is an error, never a shorter sound unasked.
 
-mod resample;
-
 use super::{first_line, guarded};
 use crate::budget::{self, Share};
 use crate::image::{Image, Pixels};
 use crate::signal::CutOff;
-pub(crate) use resample::resampled;
 use selfsame_base::DataError;
+use selfsame_spectrum::resampled;
 use std::io::{Cursor, ErrorKind};
 use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};

@@ -18,6 +18,9 @@ fn blocks(from: usize, to: usize) -> (usize, usize) {
 }
 
 /// `values`, `[time, channels]`, of `from` Hz at `to` Hz: band-limited to half the lower of both.
+///
+/// # Errors
+/// If the rates have no filter between them.
 pub fn resampled(values: Vec<f32>, channels: usize, from: usize, to: usize) -> Result<Vec<f32>, String> {
     if from == to {
         return Ok(values);
