@@ -3,9 +3,9 @@
 use crate::draft::Draft;
 use crate::key::{Key, Settled};
 use crate::tree::{Node, Origin};
-use selfsame_base::DataError;
 use selfsame_base::commands::Command;
 use selfsame_base::lookup;
+use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// All keys, in the order in which plans are written.
@@ -280,25 +280,10 @@ impl Schema {
 
     /// What of a plan decides about the results of its training: `plan` without records, caches, evaluations.
     pub fn identity(&self, plan: &Table) -> Table {
-        self.part_of(plan, true, Node::empty())
-    }
-
-    /// The [`identity`](Self::identity) with which a run of an older version began, with the keys that are new since at their presets, by
-    /// which everything is as it was. What leaves the training as it is comes from `plan`.
-    ///
-    /// # Errors
-    /// If there is a key that there is no longer, or a value that is none any longer.
-    pub fn completed(&self, identity: &Table, plan: &Table) -> Result<Table, DataError> {
-        let all = self.part_of(plan, false, Node::new(Value::Table(identity.clone()), &Origin::Default));
-        Ok(self.identity(&Draft::over(self, all, "a checkpoint", &[])?.resolve(true)?.table("")))
-    }
-
-    /// `kept` with the values of `plan` that decide about the results of the training, or with those that do not, where it has none.
-    fn part_of(&self, plan: &Table, decides: bool, mut kept: Node) -> Table {
         let tree = Node::new(Value::Table(plan.clone()), &Origin::Default);
+        let mut kept = Node::empty();
         tree.visit("", &mut |path, node| {
-            let leaves_training = matches!(self.meaning(path, &tree), Meaning::Key(key) if !key.changes_training);
-            if leaves_training != decides {
+            if self.changes_training(path, &tree) {
                 kept.put(path, node.clone());
             }
         });
@@ -307,17 +292,44 @@ impl Schema {
             _ => unreachable!("what was put in lies in tables"),
         }
     }
+
+    /// The [`identity`](Self::identity) with which a run of an older version began, with the keys that are new since at their presets, by
+    /// which everything is as it was; nothing where it has what `plan` has not, so that there is more to another plan.
+    pub fn completed(&self, identity: &Table, plan: &Table) -> Option<Table> {
+        let mut before = leaves(identity);
+        let tree = Node::new(Value::Table(plan.clone()), &Origin::Default);
+        let mut all = tree.clone();
+        for (path, _) in leaves(plan).into_iter().filter(|(path, _)| self.changes_training(path, &tree)) {
+            match before.remove(&path) {
+                Some(node) => all.set(&path, node).ok()?,
+                None => all.remove(&path),
+            }
+        }
+        let Value::Table(all) = all.into_value() else { unreachable!("a plan is a table") };
+        let resolved = Draft::over(self, all, "a checkpoint", &[]).and_then(|draft| draft.resolve(true)).ok()?;
+        before.is_empty().then(|| self.identity(&resolved.table("")))
+    }
+
+    /// Whether another value at `path` of a plan makes another training.
+    fn changes_training(&self, path: &str, plan: &Node) -> bool {
+        !matches!(self.meaning(path, plan), Meaning::Key(key) if !key.changes_training)
+    }
+}
+
+/// What is no table in a plan, by its path.
+fn leaves(plan: &Table) -> BTreeMap<String, Node> {
+    let mut leaves = BTreeMap::new();
+    Node::new(Value::Table(plan.clone()), &Origin::Default)
+        .visit("", &mut |path, node| drop(leaves.insert(path.to_owned(), node.clone())));
+    leaves
 }
 
 /// `lines` of what differs between two plans, key by key: `train.epochs 7 → 20`.
 pub fn differences(before: &Table, after: &Table) -> Vec<String> {
-    let leaves = |table: &Table| {
-        let mut leaves = std::collections::BTreeMap::new();
-        Node::new(Value::Table(table.clone()), &Origin::Default)
-            .visit("", &mut |path, node| drop(leaves.insert(path.to_owned(), node.describe_value())));
-        leaves
+    let described = |plan: &Table| -> BTreeMap<String, String> {
+        leaves(plan).into_iter().map(|(path, node)| (path, node.describe_value())).collect()
     };
-    let (before, after) = (leaves(before), leaves(after));
+    let (before, after) = (described(before), described(after));
     let mut paths: Vec<&String> =
         before.keys().chain(after.keys().filter(|path| !before.contains_key(*path))).collect();
     paths.sort();

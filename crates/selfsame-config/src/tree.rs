@@ -166,6 +166,14 @@ impl Node {
         false
     }
 
+    /// Takes out what is at `path`.
+    pub(crate) fn remove(&mut self, path: &str) {
+        let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
+        if let Some(Self::Table(entries, _)) = self.get_mut(table) {
+            entries.remove(key);
+        }
+    }
+
     /// Concrete paths of the tables that `pattern` stands for: itself, or one for each element of its lists.
     pub(crate) fn tables(&self, pattern: &str) -> Vec<String> {
         let mut found: Vec<(String, Option<&Self>)> = vec![(String::new(), Some(self))];

@@ -358,7 +358,7 @@ impl Plan {
 
     /// The identity that a checkpoint has, with what its version did not know yet as it was then; as it is where it cannot be read any longer.
     pub(crate) fn completed(&self, identity: &Table) -> Table {
-        self.schema.completed(identity, &self.to_table()).unwrap_or_else(|_| identity.clone())
+        self.schema.completed(identity, &self.to_table()).unwrap_or_else(|| identity.clone())
     }
 
     /// What makes this another plan than the one of `identity`: a line per key, `train.epochs 7 → 20`; nothing where it is the

@@ -1,4 +1,5 @@
 use super::*;
+use crate::differences;
 use crate::{Kind, Range, value};
 
 const fn key(name: &'static str, kind: Kind, preset: Preset) -> Key {
@@ -109,4 +110,28 @@ fn a_plan_of_a_run_that_lacks_a_fact_says_so() {
     let error =
         draft(&schema, "[[plates]]\nsize = 8", &["data.size=8"]).unwrap().resolve(true).unwrap_err().to_string();
     assert!(error.starts_with("from: missing: a test") && !error.contains("put the line back"), "{error}");
+}
+
+#[test]
+fn an_identity_from_before_a_key_was_there_is_completed() {
+    let schema = schema();
+    let text = "from = 'x'\n[stove]\nname = 'pan'\nheat = 1\n[[plates]]\ncount = 2\n[[plates]]\ncount = 3";
+    let plan = draft(&schema, text, &["data.size=8"]).unwrap().resolve(false).unwrap().table("");
+    let now = schema.identity(&plan);
+    assert_eq!(schema.completed(&now, &plan).as_ref(), Some(&now));
+    // In lists too, whatever a preset follows from.
+    let without = |keys: &[&str]| {
+        let mut before = Node::new(Value::Table(now.clone()), &Origin::Default);
+        keys.iter().for_each(|key| before.remove(key));
+        before.into_value().try_into::<Table>().unwrap()
+    };
+    let completed = schema.completed(&without(&["stove.oil", "plates.1.size", "data.depth"]), &plan);
+    assert_eq!(completed.as_ref(), Some(&now));
+    // What is not preset is no key that an older version had without saying so.
+    let completed = schema.completed(&without(&["stove.heat"]), &plan).unwrap();
+    assert_eq!(differences(&completed, &now), ["stove.heat 3.0 → 1.0"]);
+    // There was more, or what must be given is not there.
+    let other = draft(&schema, text, &["data.size=8", "stove=oven"]).unwrap().resolve(false).unwrap().table("");
+    assert_eq!(schema.completed(&now, &other), None);
+    assert_eq!(schema.completed(&without(&["from"]), &plan), None);
 }
