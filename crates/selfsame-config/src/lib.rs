@@ -8,6 +8,7 @@
 //! Nothing here knows what is configured: the parts that do bring their keys, by [`settings!`].
 
 mod draft;
+mod identity;
 mod key;
 mod recipe;
 mod render;
@@ -16,9 +17,10 @@ mod settings;
 mod tree;
 
 pub use draft::{Draft, Resolved};
+pub use identity::differences;
 pub use key::{Key, Kind, Preset, Range, Settled};
 pub use recipe::{RECIPES, Recipe, RecipeEntry};
-pub use schema::{Choices, KeyRow, NamePreset, Part, Schema, Variant, differences};
+pub use schema::{Choices, KeyRow, NamePreset, Part, Schema, Variant};
 pub use settings::{Choice, Settings, shortest, value};
 pub use tree::Origin;
 

@@ -356,7 +356,7 @@ impl Plan {
         fingerprint(&self.identity())
     }
 
-    /// The identity that a checkpoint has, with what its version did not know yet as it was then; as it is where it cannot be read any longer.
+    /// A checkpoint's identity, with keys that its version did not know at their presets; unchanged where it is another plan anyway.
     pub(crate) fn completed(&self, identity: &Table) -> Table {
         self.schema.completed(identity, &self.to_table()).unwrap_or_else(|| identity.clone())
     }
