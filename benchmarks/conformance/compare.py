@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 # zune-jpeg's inverse DCT and its color conversion round differently from libjpeg's: up to this much of 255.
-NEAR = 5.001 / 255
+NEAR = 4.001 / 255
 # As the program: a file that ends early is an error.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = 100_000_000
