@@ -1000,19 +1000,20 @@ fn an_unfinished_run_is_told_by_every_command_that_takes_its_weights() {
 #[test]
 fn a_signal_leaves_nothing_half_written() {
     let place = Place::new();
-    succeeds(&place.pretrain(&["data=demo", "epochs=1", "batch_size=2048", "out=run"]));
+    place.images("photos", 120);
+    succeeds(&place.pretrain(&["data=photos", "epochs=1", "out=run"]));
     // While the file is being written.
     let embed = place.start(&["embed", "run", "data=demo", "out=h.npy"]);
     wait_until("a file", || place.names(".").iter().any(|name| name.starts_with(".partial-")));
     let output = stopped(embed, "TERM");
     assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
-    assert_eq!(place.names("."), ["run"], "neither half a file nor litter");
+    assert_eq!(place.names("."), ["photos", "run"], "neither half a file nor litter");
     let before = place.names("run");
     let test = ["train=demo", "test=demo/test"];
     let commands: [(&[&str], &str, i32); 4] = [
         (&[&["evaluate", "run"], &test[..]].concat(), "INT", 130),
         (&[&["finetune", "run"], &test[..]].concat(), "HUP", 129),
-        (&["diagnose", "run"], "TERM", 143),
+        (&["diagnose", "run", "data=demo"], "TERM", 143),
         (&["report", "run", "--map", "tsne", "--samples", "10000"], "INT", 130),
     ];
     for (words, signal, code) in commands {
@@ -1066,7 +1067,8 @@ fn a_training_saves_at_any_signal_and_stops_at_once_at_a_second_interrupt() {
 #[test]
 fn a_signal_in_what_follows_a_training_is_obeyed() {
     let place = Place::new();
-    let training = place.start(&[&["pretrain", "data=demo", "epochs=1", "out=run"], &SMALL[..]].concat());
+    place.images("photos", 120);
+    let training = place.start(&[&["pretrain", "data=photos", "epochs=1", "out=run"], &SMALL[..]].concat());
     wait_until("the encoder", || place.path("run/encoder.safetensors").is_file());
     let output = stopped(training, "INT");
     assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));

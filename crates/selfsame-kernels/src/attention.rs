@@ -18,10 +18,10 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     layer_norm::sum,
     memory::Buffer,
+    partition::{for_each_chunk, for_each_task},
     profile::{self, Work},
     strided::{By, Strided, multiply},
 };
-use rayon::prelude::*;
 
 /// The shape of a self-attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl AttentionShape<'_> {
         let by = By { isa, precision: Precision::active() };
         // SAFETY: every task writes its own head of its own sample.
         let output = unsafe { Disjoint::new(output) };
-        probabilities.par_chunks_exact_mut(self.tokens * self.tokens).enumerate().for_each(|(task, p)| {
+        for_each_chunk(probabilities, self.tokens * self.tokens, |task, p| {
             let tokens = self.tokens_of(task);
             let p = &mut p[..tokens * tokens];
             let [q, k, v] =
@@ -141,9 +141,10 @@ impl AttentionShape<'_> {
         let by = By { isa, precision: Precision::active() };
         // SAFETY: every task writes its own head of its own sample.
         let dqkv = unsafe { Disjoint::new(dqkv) };
-        probabilities.par_chunks_exact(self.tokens * self.tokens).enumerate().for_each(|(task, p)| {
+        let each = self.tokens * self.tokens;
+        for_each_task(probabilities.len() / each, |task| {
             let tokens = self.tokens_of(task);
-            let p = &p[..tokens * tokens];
+            let p = &probabilities[task * each..][..tokens * tokens];
             let [q, k, v] =
                 [0, 1, 2].map(|part| Strided::new(&qkv[self.start(task, 3, part)..], tokens, width, stride));
             let dy = Strided::new(&dy[self.start(task, 1, 0)..], tokens, width, self.dim());

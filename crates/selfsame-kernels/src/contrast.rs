@@ -15,10 +15,10 @@ use crate::{
     exponential::{exp, exp_row},
     lanes::{Kernel, LANES, Lanes},
     memory::Buffer,
+    partition::for_each_chunk,
     profile::{self, Work},
     strided::{By, Strided, multiply},
 };
-use rayon::prelude::*;
 
 /// Rows of a task.
 const TASK: usize = 64;
@@ -104,10 +104,10 @@ impl Contrast<'_> {
             return log_sums.fill(0.0);
         }
         let isa = Isa::active();
-        log_sums.par_chunks_mut(self.rows).enumerate().for_each(|(group, log_sums)| {
+        for_each_chunk(log_sums, self.rows, |group, log_sums| {
             let z = self.group(z, group);
             let present = self.present.map(|present| self.of(present, group));
-            log_sums.par_chunks_mut(TASK).enumerate().for_each(|(task, log_sums)| {
+            for_each_chunk(log_sums, TASK, |task, log_sums| {
                 let first = task * TASK;
                 let mut scores = self.scores(isa, z, first, log_sums.len());
                 isa.run(LogSums { scores: &mut scores, first, period: self.period, present, log_sums });
@@ -127,11 +127,11 @@ impl Contrast<'_> {
             return;
         }
         let (isa, width) = (Isa::active(), self.width);
-        dz.par_chunks_mut(self.rows * width).enumerate().for_each(|(group, dz)| {
+        for_each_chunk(dz, self.rows * width, |group, dz| {
             let z = self.group(z, group);
             let [log_sums, gradients] = [log_sums, dlog_sums].map(|values| self.of(values, group));
             let present = self.present.map(|present| self.of(present, group));
-            dz.par_chunks_mut(TASK * width).enumerate().for_each(|(task, dz)| {
+            for_each_chunk(dz, TASK * width, |task, dz| {
                 let (first, rows) = (task * TASK, dz.len() / width);
                 let mut factors = self.scores(isa, z, first, rows);
                 isa.run(Factors { scores: &mut factors, first, period: self.period, present, log_sums, gradients });

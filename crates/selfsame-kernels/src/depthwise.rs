@@ -12,10 +12,9 @@ use crate::{
     disjoint::Disjoint,
     lanes::{Kernel, LANES, Lanes},
     memory::{Buffer, Pooled},
-    partition::{load, store},
+    partition::{for_each_chunk, for_each_task, load, store},
     profile::{self, Work},
 };
-use rayon::prelude::*;
 
 /// Side of the window.
 pub const SIDE: usize = 7;
@@ -84,7 +83,7 @@ impl Depthwise {
         let (isa, blocks, image) = (Isa::active(), self.blocks(), self.image());
         // SAFETY: every task writes its own channels of its own image.
         let y = unsafe { Disjoint::new(y) };
-        (0..self.batch * blocks).into_par_iter().for_each(|task| {
+        for_each_task(self.batch * blocks, |task| {
             let (start, block) = (task / blocks * image, task % blocks);
             isa.run(Convolve { shape: self, x: &x[start..][..image], weight, bias, y, start, block });
         });
@@ -103,7 +102,7 @@ impl Depthwise {
         let images = self.batch.div_ceil(GROUPS).max(1);
         let groups = self.batch.div_ceil(images);
         let mut partial = Pooled::<f64>::for_overwrite(groups * blocks * EACH);
-        partial.par_chunks_mut(EACH).enumerate().for_each(|(task, sums)| {
+        for_each_chunk(&mut partial, EACH, |task, sums| {
             let (group, block) = (task / blocks, task % blocks);
             let range = group * images * image..((group + 1) * images).min(self.batch) * image;
             isa.run(WeightGradient { shape: self, x: &x[range.clone()], dy: &dy[range], block, sums });

@@ -6,10 +6,10 @@
 
 use crate::disjoint::Disjoint;
 use crate::packed;
+use crate::partition::for_each_chunk;
 use crate::precision::{Element, Rounded, Whole};
 use crate::profile::{self, Work};
 use crate::{Isa, Precision};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Rows and columns that a block of the output has at most, by preference: large blocks pack their rows less often, small ones
@@ -87,8 +87,7 @@ pub fn matmul_each<'a>(
         return;
     }
     let _span = profile::kernel("products", || Work::product(a(0), b(0)).times(out.len() / len));
-    let each = out.par_chunks_mut(len).enumerate();
-    each.for_each(|(index, out)| matmul_then(Precision::F32, a(index), b(index), out, &|_, _| {}));
+    for_each_chunk(out, len, |index, out| matmul_then(Precision::F32, a(index), b(index), out, &|_, _| {}));
 }
 
 /// A block of a product's output.

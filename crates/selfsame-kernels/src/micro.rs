@@ -12,7 +12,7 @@
 //! `k` counts words: values as they are, or pairs of rounded ones (`precision.rs`).
 //!
 //! There is one instance per number of rows: a range of rows is cut into tiles of nearly equal height, so no row is computed in
-//! vain and none is written that does not exist. Columns beyond the last full vector are masked when `C` is written.
+//! vain and none is written that does not exist. Columns beyond those of `C` are left out when it is written.
 //! Long sums are cut so that a part of the panel stays in the L1 cache while all tiles meet it.
 
 use crate::{
@@ -170,6 +170,29 @@ struct TileRun {
     accumulate: bool,
 }
 
+impl TileRun {
+    /// Where a row of `C` starts.
+    #[inline(always)]
+    fn row_start(&self, row: usize) -> usize {
+        // SAFETY: there are as many offsets as rows.
+        if self.offsets.is_null() { row * self.stride } else { unsafe { *self.offsets.add(row) } }
+    }
+
+    /// Writes the columns that `C` has of sums `[row][width]`, to the rows from `row` on. Not compiled once per tile: panels are full but for
+    /// the last.
+    #[inline(never)]
+    fn write_columns(&self, row: usize, sums: &[f32], width: usize) {
+        for (i, sums) in sums.chunks_exact(width).enumerate() {
+            let start = self.row_start(row + i);
+            for (j, &sum) in sums[..self.columns].iter().enumerate() {
+                let c = self.c.wrapping_add(start + j);
+                // SAFETY: the row holds `columns` floats.
+                unsafe { *c = if self.accumulate { sum + *c } else { sum } };
+            }
+        }
+    }
+}
+
 type RunFn = unsafe fn(&TileRun);
 
 struct RunKernel<'a, const MR: usize, const NV: usize, const PIXELS: bool, E>(&'a TileRun, PhantomData<E>);
@@ -223,34 +246,33 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool, E: Element> RunKernel
     /// Writes sums to the rows from `row` on.
     #[inline(always)]
     fn write<V: Lanes>(&self, row: usize, sums: [[V; NV]; MR]) {
-        match (self.0.columns == NV * LANES, self.0.accumulate) {
-            (true, false) => self.write_as::<V, true, false>(row, sums),
-            (true, true) => self.write_as::<V, true, true>(row, sums),
-            (false, false) => self.write_as::<V, false, false>(row, sums),
-            (false, true) => self.write_as::<V, false, true>(row, sums),
+        if self.0.columns < NV * LANES {
+            let mut copy = [[[0.0; LANES]; NV]; MR];
+            for i in 0..MR {
+                for j in 0..NV {
+                    sums[i][j].store(&mut copy[i][j]);
+                }
+            }
+            self.0.write_columns(row, copy.as_flattened().as_flattened(), NV * LANES);
+        } else if self.0.accumulate {
+            self.write_as::<V, true>(row, sums);
+        } else {
+            self.write_as::<V, false>(row, sums);
         }
     }
 
     /// The loop has no branch on what is the same for all rows: with one in it the compiler does not unroll it for tall tiles,
     /// and indexes the sums in memory instead of keeping them in registers.
     #[inline(always)]
-    fn write_as<V: Lanes, const FULL: bool, const ADD: bool>(&self, row: usize, sums: [[V; NV]; MR]) {
-        let &TileRun { c, offsets, stride, columns, .. } = self.0;
+    fn write_as<V: Lanes, const ADD: bool>(&self, row: usize, sums: [[V; NV]; MR]) {
         for i in 0..MR {
-            // SAFETY: there are as many offsets as rows.
-            let start = if offsets.is_null() { (row + i) * stride } else { unsafe { *offsets.add(row + i) } };
+            let start = self.0.row_start(row + i);
             for j in 0..NV {
-                let c = c.wrapping_add(start + j * LANES);
-                // SAFETY: the row holds `columns` floats, and vector `j` begins within them.
+                let c = self.0.c.wrapping_add(start + j * LANES);
+                // SAFETY: the row holds NV vectors.
                 unsafe {
-                    if FULL {
-                        let sum = if ADD { sums[i][j] + V::load_ptr(c) } else { sums[i][j] };
-                        sum.store_ptr(c);
-                    } else {
-                        let mask = V::mask((columns - j * LANES).min(LANES));
-                        let sum = if ADD { sums[i][j] + V::load_masked(c, mask) } else { sums[i][j] };
-                        sum.store_masked(c, mask);
-                    }
+                    let sum = if ADD { sums[i][j] + V::load_ptr(c) } else { sums[i][j] };
+                    sum.store_ptr(c);
                 }
             }
         }

@@ -12,10 +12,10 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
+    partition::for_each_task,
     precision::Element,
     strided::Strided,
 };
-use rayon::prelude::*;
 use std::{marker::PhantomData, ops::Range};
 
 /// Values of the inner dimension in a part, at most.
@@ -85,7 +85,7 @@ pub(crate) fn product<E: Element>(
         };
         match blocks {
             1 => task(0),
-            blocks => (0..blocks).into_par_iter().for_each(task),
+            blocks => for_each_task(blocks, task),
         }
     }
 }
@@ -144,13 +144,13 @@ fn pack_right_shared<E: Element>(isa: Isa, b: Strided, panels: &mut [f32]) {
     let panels = unsafe { Disjoint::new(panels) };
     let [inner, columns] = b.shape;
     if b.strides[1] == 1 {
-        (0..inner.div_ceil(SHARED_ROWS)).into_par_iter().for_each(|task| {
+        for_each_task(inner.div_ceil(SHARED_ROWS), |task| {
             let rows = task * SHARED_ROWS..inner.min((task + 1) * SHARED_ROWS);
             micro.panels(columns).for_each(|panel| pack_panel::<E>(isa, b, panel, rows.clone(), panels));
         });
     } else {
         let width = micro.panel_width();
-        (0..columns.div_ceil(width)).into_par_iter().for_each(|panel| {
+        for_each_task(columns.div_ceil(width), |panel| {
             pack_panel::<E>(isa, b, panel * width..columns.min((panel + 1) * width), 0..inner, panels);
         });
     }
@@ -225,7 +225,7 @@ fn pack_left_shared<E: Element>(isa: Isa, a: Strided, out: &mut [f32]) {
     // SAFETY: every task writes rows of its own.
     let out = unsafe { Disjoint::new(out) };
     let rows = a.shape[0];
-    (0..rows.div_ceil(SHARED_ROWS)).into_par_iter().for_each(|task| {
+    for_each_task(rows.div_ceil(SHARED_ROWS), |task| {
         let rows = task * SHARED_ROWS..rows.min((task + 1) * SHARED_ROWS);
         E::run(isa, PackLeft::<E> { a, rows, factor: 1.0, out, element: PhantomData });
     });

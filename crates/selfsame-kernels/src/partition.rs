@@ -10,6 +10,7 @@
 
 use crate::lanes::{LANES, Lanes};
 use crate::memory::Buffer;
+use rayon::prelude::*;
 
 /// Elements of a part of an elementwise pass: large enough to hide the cost of a task, small enough to balance the load.
 pub(crate) const PART: usize = 1 << 15;
@@ -136,6 +137,15 @@ impl Split for InOut<'_> {
     }
 }
 
+/// Where a part begins in the whole.
+pub(crate) struct Offset(pub(crate) usize);
+
+impl Split for Offset {
+    fn split(self, at: usize) -> (Self, Self) {
+        (Offset(self.0), Offset(self.0 + at))
+    }
+}
+
 /// Runs `task` on every part of `part` elements (the last may be shorter) of operands with `len` elements.
 pub(crate) fn for_each_part<S: Split>(operands: S, len: usize, part: usize, task: &(impl Fn(S) + Sync)) {
     if len <= part {
@@ -143,7 +153,7 @@ pub(crate) fn for_each_part<S: Split>(operands: S, len: usize, part: usize, task
     }
     let at = len.div_ceil(part) / 2 * part;
     let (left, right) = operands.split(at);
-    rayon::join(|| for_each_part(left, at, part, task), || for_each_part(right, len - at, part, task));
+    join(|| for_each_part(left, at, part, task), || for_each_part(right, len - at, part, task));
 }
 
 /// Sum of what `task` returns for every part; see [`for_each_part`].
@@ -158,8 +168,37 @@ pub(crate) fn sum_parts<S: Split, const N: usize>(
     }
     let at = len.div_ceil(part) / 2 * part;
     let (left, right) = operands.split(at);
-    let (left, right) = rayon::join(|| sum_parts(left, at, part, task), || sum_parts(right, len - at, part, task));
+    let (left, right) = join(|| sum_parts(left, at, part, task), || sum_parts(right, len - at, part, task));
     std::array::from_fn(|i| left[i] + right[i])
+}
+
+/// Runs `task` on the index and the values of every chunk of `len` values; the last may be shorter.
+pub(crate) fn for_each_chunk<T: Send>(values: &mut [T], len: usize, task: impl Fn(usize, &mut [T]) + Sync) {
+    let count = values.len();
+    for_each_part((Offset(0), values), count, len, &|(start, values)| task(start.0 / len, values));
+}
+
+/// Runs `task` on every index below `count`.
+pub(crate) fn for_each_task(count: usize, task: impl Fn(usize) + Sync) {
+    // Not generic: rayon's part of a parallel loop is ten times the code of most tasks, so it is compiled once and not for each.
+    fn run(count: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..count).into_par_iter().for_each(task);
+    }
+    run(count, &task);
+}
+
+/// Both results, perhaps side by side.
+fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    // Not generic, as above.
+    fn run(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
+        rayon::join(a, b);
+    }
+    let (mut results, mut a, mut b) = ((None, None), Some(a), Some(b));
+    run(&mut || results.0 = a.take().map(|a| a()), &mut || results.1 = b.take().map(|b| b()));
+    match results {
+        (Some(a), Some(b)) => (a, b),
+        _ => unreachable!("both have run"),
+    }
 }
 
 /// Vector `i` of a slice; lanes beyond its end are 0.

@@ -21,6 +21,7 @@ use crate::{
     matmul::{Matrix, product_by},
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
+    partition::{Offset, Partials, for_each_chunk, for_each_part, for_each_task},
     precision::Element,
 };
 use rayon::prelude::*;
@@ -83,18 +84,19 @@ pub(super) fn forward<E: Element>(isa: Isa, conv: &ConvShape, x: &[f32], w: &[f3
         let c = unsafe { Disjoint::new(y) };
         multiply_patches::<E>(isa, &micro, &patches, pixels, &packed, channels, c, RowPlaces::Stride(channels), false);
     };
-    let tasks_of_y = y.par_chunks_mut(size * channels).enumerate();
+    let part = size * channels;
     match epilogue {
-        Epilogue::None => tasks_of_y.for_each(|(task, y)| multiply(task, y)),
+        Epilogue::None => for_each_chunk(y, part, multiply),
         Epilogue::Moments(moments) => {
             let mut sums = Buffer::for_overwrite(tasks * SUMS * channels);
-            tasks_of_y.zip(sums.par_chunks_mut(SUMS * channels)).for_each(|((task, y), sums)| {
-                multiply(task, y);
-                block_sums(isa, y, channels, sums);
+            let (len, sums_of) = (y.len(), Partials { values: &mut sums, each: SUMS * channels, part });
+            for_each_part((Offset(0), y, sums_of), len, part, &|(start, y, sums)| {
+                multiply(start.0 / part, y);
+                block_sums(isa, y, channels, sums.values);
             });
             moments.combine(&sums, pixels, |task| block(task, size, pixels).len());
         }
-        Epilogue::Activate(activate) => tasks_of_y.for_each(|(task, y)| {
+        Epilogue::Activate(activate) => for_each_chunk(y, part, |task, y| {
             multiply(task, y);
             let pixels = block(task, size, pixels);
             isa.run(ActivateRows { y, activate: activate.of_part(pixels.start * channels..pixels.end * channels) });
@@ -191,7 +193,7 @@ pub(super) fn input_grad<E: Element>(
     let channels = conv.channels_in;
     if [conv.y, conv.x].iter().any(|span| span.kernel < span.stride) && !accumulate {
         // Some inputs meet no tap.
-        dx.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
+        for_each_chunk(dx, 1 << 16, |_, part| part.fill(0.0));
     }
     let patches_of =
         |y: &Class, x: &Class| Patches { x: dy, channels: conv.channels_out, y_axis: y.axis, x_axis: x.axis };
@@ -218,7 +220,7 @@ pub(super) fn input_grad<E: Element>(
     // A task computes the same part of the image in all classes, so that it reads its part of `dy` once.
     // SAFETY: tasks write the pixels of their part alone.
     let dx = unsafe { Disjoint::new(dx) };
-    (0..tasks).into_par_iter().for_each(|task| {
+    for_each_task(tasks, |task| {
         for (y, x, taps_before) in Class::pairs(conv) {
             let all = pixels_of(&y, &x);
             let pixels = task * all / tasks..(task + 1) * all / tasks;
@@ -268,7 +270,7 @@ fn weight_grad_by_pixels<E: Element>(
     let size = (PATCH_FLOATS / (patches.blocks() * LANES)).clamp(LANES, SUM_PIXELS);
     let len = dw.len();
     let mut partial = Buffer::for_overwrite(chunks * len);
-    partial.par_chunks_mut(len).enumerate().for_each(|(chunk, dw)| {
+    for_each_chunk(&mut partial, len, |chunk, dw| {
         let all = chunk * pixels / chunks..(chunk + 1) * pixels / chunks;
         let blocks = 0..patches.blocks();
         // SAFETY: the partial sum is this task's alone.
@@ -324,7 +326,7 @@ fn weight_grad_by_rows<E: Element>(
     });
     // SAFETY: tasks write the rows of their blocks alone.
     let dw = unsafe { Disjoint::new(dw) };
-    (0..patches.blocks().div_ceil(TASK_BLOCKS)).into_par_iter().for_each(|task| {
+    for_each_task(patches.blocks().div_ceil(TASK_BLOCKS), |task| {
         let blocks = block(task, TASK_BLOCKS, patches.blocks());
         scratch(patches.room::<E, true>(blocks.len(), size), |[a, staging]| {
             for (index, b) in panels.chunks(panel_floats).enumerate() {
@@ -376,7 +378,7 @@ fn add_products<E: Element>(
 fn sum_in_order(partial: &[f32], total: &mut [f32]) {
     const PART: usize = 1 << 12;
     let len = total.len();
-    total.par_chunks_mut(PART).enumerate().for_each(|(part, total)| {
+    for_each_chunk(total, PART, |part, total| {
         let range = block(part, PART, len);
         total.copy_from_slice(&partial[range.clone()]);
         for partial in partial.chunks_exact(len).skip(1) {

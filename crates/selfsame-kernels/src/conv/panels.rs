@@ -7,9 +7,9 @@ use crate::{
     lanes::{Kernel, LANES, Lanes},
     memory::Buffer,
     micro::Micro,
+    partition::for_each_task,
     precision::Element,
 };
-use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// Rows that a task packs, an even number.
@@ -26,7 +26,8 @@ pub(super) fn pack<E: Element>(isa: Isa, micro: &Micro, matrix: &[f32], columns:
     let mut panels = Buffer::for_overwrite(packed_len::<E>(rows, columns));
     // SAFETY: tasks write the rows of their part alone.
     let out = unsafe { Disjoint::new(&mut panels) };
-    matrix.par_chunks(TASK_ROWS * columns).enumerate().for_each(|(task, part)| {
+    for_each_task(rows.div_ceil(TASK_ROWS), |task| {
+        let part = &matrix[task * TASK_ROWS * columns..rows.min((task + 1) * TASK_ROWS) * columns];
         let element = PhantomData::<E>;
         E::run(isa, PackRows { micro, part, columns, first: task * TASK_ROWS, rows, out, element });
     });
@@ -76,38 +77,41 @@ pub(super) fn pack_transposed<E: Element>(
 ) {
     // SAFETY: tasks write the columns of their tap alone.
     let out = unsafe { Disjoint::new(panels) };
-    // With an odd number of columns, words hold places of two taps or blocks, which are written in their order.
-    let least = if columns.is_multiple_of(E::PER_WORD) { 1 } else { usize::MAX };
-    (0..taps).into_par_iter().with_min_len(least).for_each(|t| {
+    let blocks = columns.div_ceil(LANES);
+    let pack = |task: usize| {
+        let (t, first) = (task / blocks, task % blocks * LANES);
         let w = &w[tap_at(t) * rows * columns..][..rows * columns];
-        (0..columns.div_ceil(LANES)).into_par_iter().with_min_len(least).for_each(|block| {
-            let first = block * LANES;
-            for panel in micro.panels(rows) {
-                let width = panel.len().next_multiple_of(LANES);
-                let lanes = LANES.min(columns - first);
-                let place = t * columns + first;
-                let start = panel.start * E::words(taps * columns) + place / E::PER_WORD * width;
-                let to = out.part(start..start + E::words(place % E::PER_WORD + lanes) * width);
-                for part in (0..width).step_by(LANES) {
-                    let row = panel.start + part;
-                    let corner = &w[row * columns + first..];
-                    E::run(
-                        isa,
-                        Transpose::<E> {
-                            from: corner,
-                            from_stride: columns,
-                            rows: LANES.min(panel.end - row),
-                            columns: lanes,
-                            to: &mut to[part..],
-                            to_stride: width,
-                            place: place % E::PER_WORD,
-                            element: PhantomData,
-                        },
-                    );
-                }
+        for panel in micro.panels(rows) {
+            let width = panel.len().next_multiple_of(LANES);
+            let lanes = LANES.min(columns - first);
+            let place = t * columns + first;
+            let start = panel.start * E::words(taps * columns) + place / E::PER_WORD * width;
+            let to = out.part(start..start + E::words(place % E::PER_WORD + lanes) * width);
+            for part in (0..width).step_by(LANES) {
+                let row = panel.start + part;
+                let corner = &w[row * columns + first..];
+                E::run(
+                    isa,
+                    Transpose::<E> {
+                        from: corner,
+                        from_stride: columns,
+                        rows: LANES.min(panel.end - row),
+                        columns: lanes,
+                        to: &mut to[part..],
+                        to_stride: width,
+                        place: place % E::PER_WORD,
+                        element: PhantomData,
+                    },
+                );
             }
-        });
-    });
+        }
+    };
+    // With an odd number of columns, words hold places of two taps or blocks, which are written in their order.
+    if columns.is_multiple_of(E::PER_WORD) {
+        for_each_task(taps * blocks, pack);
+    } else {
+        (0..taps * blocks).for_each(pack);
+    }
 }
 
 /// `to[column][row] = from[row][column]` for at most sixteen rows and columns, of which a word holds successive ones; further rows

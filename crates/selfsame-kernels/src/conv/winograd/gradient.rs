@@ -11,9 +11,9 @@ use crate::{
     lanes::LANES,
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
+    partition::{for_each_chunk, for_each_task},
     precision::Element,
 };
-use rayon::prelude::*;
 use std::{marker::PhantomData, ops::Range};
 
 /// `dw` by `dU[ci, co] = Σ_tiles V[tile, ci] · Z[tile, co]` per point.
@@ -62,7 +62,7 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
         let du_plane = Shape::<E, M>::plane(ci, co);
         let chunk_len = Shape::<E, M>::POINTS * du_plane;
         let mut du = Buffer::for_overwrite(chunks * chunk_len);
-        du.par_chunks_mut(chunk_len).enumerate().for_each(|(chunk, du)| {
+        for_each_chunk(&mut du, chunk_len, |chunk, du| {
             // SAFETY: the sum is this task's alone.
             let du = unsafe { Disjoint::new(du) };
             scratch([Shape::<E, M>::POINTS * v_plane, Shape::<E, M>::POINTS * z_plane], |[v, z]| {
@@ -95,7 +95,7 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
             self.transform_all(tiles.clone(), size, &mut v, v_plane, &mut z, z_plane);
             // SAFETY: tasks write the plane of their point.
             let du = unsafe { Disjoint::new(&mut du) };
-            (0..Shape::<E, M>::POINTS).into_par_iter().for_each(|point| {
+            for_each_task(Shape::<E, M>::POINTS, |point| {
                 self.multiply_point(point, tiles.len(), size, &v, &z, du, first > 0);
             });
         }
@@ -109,7 +109,7 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
         let (v_plane, z_plane) = (Shape::<E, M>::plane(E::words(tiles), ci), Shape::<E, M>::plane(E::words(tiles), co));
         let [mut v, mut z] = [v_plane, z_plane].map(|plane| Buffer::for_overwrite(Shape::<E, M>::POINTS * plane));
         self.transform_all(0..tiles, tiles, &mut v, v_plane, &mut z, z_plane);
-        (0..self.micro.panels(co).len()).into_par_iter().for_each(|task| {
+        for_each_task(self.micro.panels(co).len(), |task| {
             let panel = block(task, self.micro.panel_width(), co);
             let width = panel.len().next_multiple_of(LANES);
             let du_plane = Shape::<E, M>::plane(ci, width);
@@ -186,7 +186,7 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
     ) {
         // SAFETY: tasks write their tiles.
         let (v, z) = unsafe { (Disjoint::new(v), Disjoint::new(z)) };
-        (0..tiles.len().div_ceil(TASK_TILES)).into_par_iter().for_each(|task| {
+        for_each_task(tiles.len().div_ceil(TASK_TILES), |task| {
             let part = block(task, TASK_TILES, tiles.len());
             let tiles = tiles.start + part.start..tiles.start + part.end;
             self.transform(tiles, part.start, capacity, v, v_plane, z, z_plane);
@@ -231,7 +231,7 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
 
     fn transform_back(&self, du: &[f32], chunk: usize, chunks: usize, dw: Disjoint) {
         let (ci, co) = self.channels();
-        (0..ci).into_par_iter().for_each(|row| {
+        for_each_task(ci, |row| {
             let from = &du[row * co.next_multiple_of(LANES)..];
             self.transform_row_back(from, chunk, chunks, Shape::<E, M>::plane(ci, co), dw, row, 0..co);
         });

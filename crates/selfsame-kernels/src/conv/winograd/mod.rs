@@ -31,9 +31,9 @@ use crate::{
     lanes::LANES,
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
+    partition::for_each_task,
     precision::Element,
 };
-use rayon::prelude::*;
 use std::{marker::PhantomData, ops::Range};
 use transform::{Finish, FromPoints, Tiling, ToPoints, WeightsToPoints};
 
@@ -236,7 +236,7 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
         let u = self.all_weights();
         let planes =
             [Shape::<E, M>::plane(size, E::words(input.channels)), Shape::<E, M>::plane(size, output.channels)];
-        (0..tiles.div_ceil(size)).into_par_iter().for_each(|task| {
+        for_each_task(tiles.div_ceil(size), |task| {
             let tiles = block(task, size, tiles);
             scratch(planes.map(|plane| Shape::<E, M>::POINTS * plane), |[v, m]| {
                 // SAFETY: both are this task's alone.
@@ -267,12 +267,12 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
             let m_points = unsafe { Disjoint::new(&mut m) };
             // Half of the tiles each, so that the points are more tasks than threads.
             let half = tiles.len().div_ceil(2).next_multiple_of(self.micro.tile_rows(output.channels));
-            (0..2 * Shape::<E, M>::POINTS).into_par_iter().for_each(|task| {
+            for_each_task(2 * Shape::<E, M>::POINTS, |task| {
                 let part = block(task % 2, half, tiles.len());
                 self.multiply(part, size, task / 2, &v, planes[0], &u, m_points, planes[1]);
             });
             let records = tiles.len().div_ceil(record);
-            (0..output.channels.div_ceil(LANES)).into_par_iter().for_each(|channel_block| {
+            for_each_task(output.channels.div_ceil(LANES), |channel_block| {
                 let channels = block(channel_block, LANES, output.channels);
                 for index in 0..records {
                     let part = block(index, record, tiles.len());
@@ -291,7 +291,7 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
         let (k, v_plane) = (E::words(input.channels), Shape::<E, M>::plane(tiles, E::words(input.channels)));
         let mut v = Buffer::for_overwrite(Shape::<E, M>::POINTS * v_plane);
         self.transform_all(0..tiles, tiles, &mut v, v_plane);
-        (0..self.micro.panels(output.channels).len()).into_par_iter().for_each(|task| {
+        for_each_task(self.micro.panels(output.channels).len(), |task| {
             let channels = block(task, self.micro.panel_width(), output.channels);
             let width = channels.len().next_multiple_of(LANES);
             let (u_plane, m_plane) = (Shape::<E, M>::plane(k, width), Shape::<E, M>::plane(tiles, width));
@@ -361,7 +361,7 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
         let mut u = Buffer::for_overwrite(Shape::<E, M>::POINTS * plane);
         // SAFETY: tasks write their rows.
         let points = unsafe { Disjoint::new(&mut u) };
-        (0..rows.div_ceil(LANES)).into_par_iter().for_each(|task| {
+        for_each_task(rows.div_ceil(LANES), |task| {
             for panel in self.micro.panels(columns) {
                 let start = panel.start * E::words(rows);
                 self.transform_weights(block(task, LANES, rows), panel, points, start, plane);
@@ -396,7 +396,7 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
     fn transform_all(&self, tiles: Range<usize>, capacity: usize, v: &mut [f32], plane: usize) {
         // SAFETY: tasks write their tiles.
         let points = unsafe { Disjoint::new(v) };
-        (0..tiles.len().div_ceil(TASK_TILES)).into_par_iter().for_each(|task| {
+        for_each_task(tiles.len().div_ceil(TASK_TILES), |task| {
             let part = block(task, TASK_TILES, tiles.len());
             self.transform_input(tiles.start + part.start..tiles.start + part.end, part.start, capacity, points, plane);
         });

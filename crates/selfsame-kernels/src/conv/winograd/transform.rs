@@ -85,6 +85,47 @@ impl Tiling {
     }
 }
 
+/// Where the pixels of a window are read.
+#[derive(Clone, Copy)]
+struct Pixels {
+    first: *const f32,
+    /// Floats from row to row.
+    row_step: usize,
+    /// Floats from pixel to pixel.
+    step: usize,
+}
+
+impl Pixels {
+    #[inline(always)]
+    fn at(self, row: usize, column: usize) -> *const f32 {
+        self.first.wrapping_add(row * self.row_step + column * self.step)
+    }
+
+    /// A copy with zeros for pixels outside the map and for channels that the mask lacks, so that the transform is compiled for whole
+    /// windows alone.
+    ///
+    /// # Safety
+    /// The inside pixels of the window hold the channels of the mask.
+    #[inline(always)]
+    unsafe fn completed<V: Lanes>(
+        self,
+        window: &TileWindow,
+        size: usize,
+        mask: V::Mask,
+        copy: &mut [[f32; LANES]; POINTS * POINTS],
+    ) -> Pixels {
+        for (row, copies) in copy.chunks_exact_mut(size).take(size).enumerate() {
+            for (column, copy) in copies.iter_mut().enumerate() {
+                let inside = window.rows.contains(&row) && window.columns.contains(&column);
+                // SAFETY: the pixel is inside.
+                let pixel = if inside { unsafe { V::load_masked(self.at(row, column), mask) } } else { V::splat(0.0) };
+                pixel.store(copy);
+            }
+        }
+        Pixels { first: copy.as_ptr().cast(), row_step: size * LANES, step: LANES }
+    }
+}
+
 /// Windows of a map to points: `V = Bᵀ x B` of overlapping `A × A` windows or, with `GRADIENT`, `Z = A dy Aᵀ` of `M × M` tiles.
 ///
 /// Words hold successive channels or, `ACROSS`, successive tiles.
@@ -127,6 +168,7 @@ impl<E: Element, const M: usize, const GRADIENT: bool, const ACROSS: bool> Kerne
         assert!(self.tiles.end <= images * self.tiling.rows * self.tiling.columns, "more tiles than the map has");
         let points = self.points.pointer(0..a * a * self.plane);
 
+        let mut copy = [[0.0; LANES]; POINTS * POINTS];
         for tile in self.tiles.clone() {
             let window = self.tiling.window::<M>(tile, size);
             let slot = self.slot + tile - self.tiles.start;
@@ -141,15 +183,18 @@ impl<E: Element, const M: usize, const GRADIENT: bool, const ACROSS: bool> Kerne
                 } else {
                     E::along(first / LANES, self.capacity * LANES) + slot * LANES
                 });
-                let from = self.map.as_ptr().wrapping_offset(window.start + first as isize);
+                let mut pixels = Pixels {
+                    first: self.map.as_ptr().wrapping_offset(window.start + first as isize),
+                    row_step: self.tiling.width * channels,
+                    step: channels,
+                };
                 // SAFETY: the window's inside pixels lie in the map (tile bounds asserted) and are all that is read; the
                 // points of this tile and these channels lie in the planes (asserted) and belong to this call.
                 unsafe {
-                    if inside && lanes == LANES {
-                        self.transform::<V, true>(from, &window, lanes, slot, to);
-                    } else {
-                        self.transform::<V, false>(from, &window, lanes, slot, to);
+                    if !inside || lanes < LANES {
+                        pixels = pixels.completed::<V>(&window, size, V::mask(lanes), &mut copy);
                     }
+                    self.transform::<V>(pixels, slot, to);
                 }
                 first += LANES;
             }
@@ -159,32 +204,16 @@ impl<E: Element, const M: usize, const GRADIENT: bool, const ACROSS: bool> Kerne
 
 impl<E: Element, const M: usize, const GRADIENT: bool, const ACROSS: bool> ToPoints<'_, E, M, GRADIENT, ACROSS> {
     /// # Safety
-    /// The `inside` pixels of the window at `from` hold `lanes` channels; `to` holds the words of `slot` in every plane. With `FULL`, all
-    /// pixels are inside and `lanes` is 16.
+    /// All pixels of the window hold sixteen channels; `to` holds the words of `slot` in every plane.
     #[inline(always)]
-    unsafe fn transform<V: Lanes, const FULL: bool>(
-        &self,
-        from: *const f32,
-        window: &TileWindow,
-        lanes: usize,
-        slot: usize,
-        to: *mut f32,
-    ) {
+    unsafe fn transform<V: Lanes>(&self, pixels: Pixels, slot: usize, to: *mut f32) {
         let a = M + 2;
         let size = if GRADIENT { M } else { a };
-        let (row_step, pixel_step) = (self.tiling.width * self.tiling.channels, self.tiling.channels);
-        let mut masks = [V::mask(0); POINTS];
-        if !FULL {
-            for j in 0..size {
-                masks[j] = V::mask(if window.columns.contains(&j) { lanes } else { 0 });
-            }
-        }
         let zero = V::splat(0.0);
-        let rows = points!(I => if I < size && (FULL || window.rows.contains(&I)) {
+        let rows = points!(I => if I < size {
             Self::one_dimension(points!(J => if J < size {
-                let pixel = from.wrapping_add(I * row_step + J * pixel_step);
-                // SAFETY: the pixel is inside, or its mask is empty.
-                unsafe { if FULL { V::load_ptr(pixel) } else { V::load_masked(pixel, masks[J]) } }
+                // SAFETY: the window has this pixel.
+                unsafe { V::load_ptr(pixels.at(I, J)) }
             } else {
                 zero
             }))
