@@ -55,7 +55,20 @@ fn a_run_becomes_a_folder_of_each_format_that_has_its_network() {
     let told = selfsame(path, &["embed", "run", "data=demo/test", "of=layer2", "out=no.npy"]);
     let told = String::from_utf8(told.stderr).unwrap();
     assert!(told.contains("of: expected layer0 to layer1, received layer2") && !path.join("no.npy").exists(), "{told}");
-    let cases: [(&[&str], &str); 7] = [
+    for input in ["input=float", "input=u8"] {
+        let (out, words) = (input.replace('=', "-"), ["export", "run", "format=onnx", input, "--check"]);
+        let output = selfsame(path, &[&words[..], &[&format!("out={out}")]].concat());
+        let told = String::from_utf8(output.stderr).unwrap();
+        if cfg!(feature = "tract") {
+            assert!(output.status.success() && told.contains("tract computes the same h"), "{told}");
+        } else {
+            assert!(output.status.code() == Some(2) && told.contains("built without tract"), "{told}");
+        }
+        assert_eq!(path.join(out).join("model.onnx").is_file(), cfg!(feature = "tract"));
+    }
+    let cases: [(&[&str], &str); 9] = [
+        (&["run", "out=new", "--check"], "is for graphs, and timm has none"),
+        (&["run", "out=new", "format=onnx", "data=demo"], "add --check, or drop it"),
         (&["run", "out=new", "format=selfsame", "input=u8"], "u8 is for graphs"),
         (&["run"], "out: missing"),
         (&["run", "out=timm"], "is there and not empty"),

@@ -402,3 +402,44 @@ fn what_cannot_be_is_said_before_anything_is_written() {
     let error = format("onnx").export(vit("mean"), Graph::default(), folder.path()).unwrap_err().to_string();
     assert!(error.contains("is there and not empty"), "{error}");
 }
+
+#[cfg(feature = "tract")]
+#[test]
+fn another_tool_runs_every_graph_and_the_same_network_gives_the_same() {
+    use selfsame_interop::onnx::runtime::{Samples, run};
+    let values = |count: usize| -> Vec<f32> { (0..count).map(|i| ((i * 37) % 256) as f32 / 255.0).collect() };
+    let images = values(3 * 2 * 64);
+    for (name, graph) in graphs().into_iter().filter(|(name, _)| *name != "bytes") {
+        let is_vector = name.contains("perceptron") || name == "numbers";
+        let (values, shape) = if is_vector { (&images[..9], vec![3, 3]) } else { (&images[..], vec![3, 2, 8, 8]) };
+        let outputs = run(&graph, Samples::Floats(values), &shape).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(
+            outputs.iter().all(|(_, values)| values.len() % 3 == 0 && values.iter().all(|v| v.is_finite())),
+            "{name}"
+        );
+    }
+    let close = |[a, b]: [Vec<(String, Vec<f32>)>; 2], name: &str| {
+        let largest = a[0].1.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        assert!(largest > 0.1, "{name}: {a:?}");
+        assert!(a[0].1.iter().zip(&b[0].1).all(|(a, b)| (a - b).abs() < 1e-5 * largest), "{name}: {a:?} {b:?}");
+    };
+    // Variances that are some, and shifts that no ReLU cuts off.
+    let net = || {
+        let mut encoder = resnet("resnet_micro", "imagenet", "batch");
+        let alive = |(name, tensor): (&String, &Tensor)| {
+            let value = |v: &f32| if name.ends_with("bias") { v.abs() + 0.5 } else { 0.1 * v.abs() + 0.01 };
+            (name.clone(), Tensor { shape: tensor.shape.clone(), values: tensor.values.iter().map(value).collect() })
+        };
+        encoder.tensors = encoder.tensors.iter().map(alive).collect();
+        encoder
+    };
+    let floats = |asked| run(&model(net(), asked).unwrap(), Samples::Floats(&images), &[3, 2, 8, 8]).unwrap();
+    close([floats(Graph::default()), floats(FOLD)], "folded");
+    // The same images, channels last.
+    let bytes: Vec<u8> = images
+        .chunks_exact(128)
+        .flat_map(|image| (0..128).map(|i| (image[i % 2 * 64 + i / 2] * 255.0).round() as u8))
+        .collect();
+    let of_bytes = run(&model(net(), BYTES).unwrap(), Samples::Bytes(&bytes), &[3, 8, 8, 2]).unwrap();
+    close([floats(Graph::default()), of_bytes], "bytes");
+}

@@ -1,5 +1,8 @@
 //! `selfsame export`.
 
+#[cfg(feature = "tract")]
+mod check;
+
 use crate::exit::{Code, bad_input};
 use crate::plans;
 use crate::terminal::note;
@@ -24,13 +27,18 @@ Examples:
   selfsame export runs/mine out=mine format=onnx input=u8     of bytes [n, height, width, channels]
   selfsame export runs/mine out=mine format=onnx tokens=true fold=true   tokens beside h; batch norms folded
   selfsame export model out=deploy format=onnx                of a model: logits and probabilities beside h
+  selfsame export runs/mine out=mine format=onnx --check      only if another tool computes the same with it
   selfsame export runs/mine out=mine format=selfsame          the encoder without its run, with a model card")]
 pub struct Export {
     /// A finished run, or the folder of an encoder
     encoder: PathBuf,
-    /// out=FOLDER format=timm|torchvision|onnx|selfsame; of onnx input=float|u8 tokens=true fold=true
+    /// out=FOLDER format=timm|torchvision|onnx|selfsame; of onnx input=float|u8 tokens=true fold=true; of --check data=PATH
     #[arg(value_name = "KEY=VALUE")]
     words: Vec<String>,
+    /// Of onnx: let tract run the graph on 64 samples, tell how far it is from what we compute, and write nothing if that is more than
+    /// rounding (a program built with `--features tract`)
+    #[arg(long)]
+    check: bool,
 }
 
 /// The format of our own folders.
@@ -38,8 +46,8 @@ const OWN: &str = "selfsame";
 
 impl Export {
     pub fn run(self) -> Result<Code> {
-        let keys = ["out", "format", "input", "tokens", "fold"];
-        let [out, format, input, tokens, fold] = plans::values(&self.words, keys)?;
+        let keys = ["out", "format", "input", "tokens", "fold", "data"];
+        let [out, format, input, tokens, fold, data] = plans::values(&self.words, keys)?;
         let out = out.ok_or_else(|| bad_input("out: missing; say where to write, e.g. out=exported"))?;
         let out = Path::new(&out);
         let format = format.as_deref().unwrap_or("timm");
@@ -52,12 +60,22 @@ impl Export {
             Some(other) => return Err(bad_input(format!("input: expected float or u8, received {other}"))),
         };
         let graph = Graph { input, tokens: flag("tokens", tokens.as_deref())?, fold: flag("fold", fold.as_deref())? };
+        if self.check && !foreign.is_some_and(|format| format.is_graph) {
+            return Err(bad_input(format!("--check: is for graphs, and {name} has none; drop it, or use format=onnx")));
+        }
+        if data.is_some() && !self.check {
+            return Err(bad_input("data: is what --check compares on; add --check, or drop it"));
+        }
         atomic::check_free(out)?;
         let folder = EncoderFolder::open(&self.encoder)?;
         let scores = scores(&self.encoder, folder.config());
         let summary = match foreign {
             Some(format) => {
-                format.export(predictor::described(&folder, scores)?, graph, out)?;
+                let encoder = predictor::described(&folder, scores)?;
+                if self.check {
+                    check(&folder, &encoder, graph, data)?;
+                }
+                format.export(encoder, graph, out)?;
                 format.summary
             }
             None => {
@@ -69,6 +87,15 @@ impl Export {
         note!("{} holds {summary}", out.display());
         Ok(Code::Finished)
     }
+}
+
+#[cfg(feature = "tract")]
+use check::check;
+
+#[cfg(not(feature = "tract"))]
+fn check(_: &EncoderFolder, _: &selfsame_interop::Encoder, _: Graph, _: Option<String>) -> Result<()> {
+    let how = "build it with `cargo build --release -p selfsame-cli --features tract`";
+    Err(bad_input(format!("--check: this program was built without tract, which would run the graph; {how}")))
 }
 
 fn flag(key: &str, word: Option<&str>) -> Result<bool> {

@@ -3,6 +3,8 @@
 mod builder;
 mod networks;
 pub mod proto;
+#[cfg(feature = "tract")]
+pub mod runtime;
 
 use crate::network::Network;
 use crate::tensors::Tensor;
