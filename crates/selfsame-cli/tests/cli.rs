@@ -37,7 +37,9 @@ impl Place {
             fs::create_dir_all(&folder).unwrap();
             for index in 0..per_class {
                 let mut bytes = b"P5\n12 12\n255\n".to_vec();
-                bytes.extend((0..144u8).map(|pixel| base + pixel.wrapping_mul(index.wrapping_mul(7).wrapping_add(3)) % 60));
+                bytes.extend(
+                    (0..144u8).map(|pixel| base + pixel.wrapping_mul(index.wrapping_mul(7).wrapping_add(3)) % 60),
+                );
                 fs::write(folder.join(format!("{index:02}.pgm")), bytes).unwrap();
             }
         }

@@ -153,6 +153,7 @@ impl Planned {
             .cloned()
             .chain(self.plan.note_on_init())
             .chain(self.plan.note_on_chunks())
+            .chain(self.plan.note_on_sounds())
             .collect()
     }
 }

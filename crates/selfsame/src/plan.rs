@@ -15,12 +15,14 @@ use crate::train_settings::TrainSettings;
 use selfsame_base::text::readable;
 use selfsame_base::{DataError, lookup};
 use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
+use selfsame_data::augment::image::TURNING;
 use selfsame_data::augment::{Augmentations, Normalization, Pipeline, ViewShape};
 use selfsame_data::dataset::Dataset;
 use selfsame_data::image::Size;
 use selfsame_data::loader::{Batching, EvalPlan, ViewPlan};
 use selfsame_data::modality::Modality;
 use selfsame_data::settings::{DataRequest, DataSettings, ViewSettings};
+use selfsame_data::signal::SignalView;
 use selfsame_evaluate::settings::EvaluateSettings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -229,6 +231,18 @@ impl Plan {
         (chunk_size < batch_size && self.has_batch_norm()).then(|| {
             format!(
                 "batch norm takes its statistics per chunk of {chunk_size} samples, not over the batch of {batch_size}; without batch norm a batch in chunks has the gradients of the whole"
+            )
+        })
+    }
+
+    /// What a person should know of views of sounds that are made as views of photographs are.
+    pub fn note_on_sounds(&self) -> Option<String> {
+        let turning =
+            self.views.iter().flat_map(|group| &group.augmentations).find(|step| TURNING.contains(&&*step.name))?;
+        (self.data.view == SignalView::LogMel).then(|| {
+            format!(
+                "{} turns pictures of sounds around, in which time and frequency have a direction; method={} in place of a recipe for images brings views for sounds",
+                turning.name, self.method.name
             )
         })
     }

@@ -3,6 +3,7 @@
 use super::training::{encoder, losses, train, train_to};
 use selfsame::Embedder;
 use selfsame::catalogue::{Catalogue, Planned};
+use selfsame_config::Recipe;
 use selfsame_data::image::Size;
 use selfsame_data::modality::Modality;
 use selfsame_data::signal::SignalView;
@@ -45,6 +46,18 @@ fn planned(folder: &Path, run: &str, more: &[&str]) -> Planned {
     ];
     arguments.extend(more.iter().map(|&word| word.to_owned()));
     Catalogue::default().plan_fitted(&arguments).unwrap()
+}
+
+#[test]
+fn views_of_photographs_are_told_where_the_data_are_sounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = format!("data={}", tones(folder.path(), 8000).display());
+    let words = [&data, "data.view=log_mel", "data.size=16", "batch_size=8"].map(str::to_owned);
+    let of_images = Catalogue::default().plan(Some(&Recipe::builtin("simclr").unwrap()), &words).unwrap();
+    let notes = of_images.notes();
+    assert!(notes.iter().any(|note| note.contains("horizontal_flip turns pictures of sounds around")), "{notes:?}");
+    let fitted = planned(folder.path(), "fitted", &PICTURES);
+    assert!(fitted.notes().is_empty(), "{:?}", fitted.notes());
 }
 
 const PICTURES: [&str; 3] = ["data.view=log_mel", "data.mel_bands=16", "data.labels=folder"];

@@ -30,6 +30,9 @@ use crate::modality::Modality;
 use selfsame_config::{Kind, Range, Settings, settings};
 use toml::Value;
 
+/// Those after which time or frequency run the other way, where an image is one of a sound (`data.view = log_mel`): what no sound is like.
+pub const TURNING: [&str; 3] = ["horizontal_flip", "vertical_flip", "rotate"];
+
 /// The augmentations of images; some are for vectors too.
 pub(super) static ENTRIES: &[AugmentationEntry] = &[
     random_resized_crop::ENTRY,
