@@ -77,11 +77,12 @@ ENCODERS = {
 
 
 def run(*words, cwd=None, **environment):
-    """A command of ours; its output where it fails."""
+    """What a command of ours told a person; where it fails, the end."""
     done = subprocess.run(
         [SELFSAME, *map(str, words)], cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"selfsame {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stderr}")
+    return done.stderr
 
 
 def trained(*words):
@@ -197,6 +198,15 @@ def exported(run_folder, format, *words):
     shutil.rmtree(out, ignore_errors=True)
     run("export", run_folder, f"out={out}", f"format={format}", *words)
     return out
+
+
+def by_tract(run_folder, data, *words):
+    """The deviations that `export --check` tells of our direct convolutions and of the default ones."""
+    for environment in ({"SELFSAME_WINOGRAD": "2"}, {}):
+        out = run_folder / "checked"
+        shutil.rmtree(out, ignore_errors=True)
+        told = run("export", run_folder, f"out={out}", "format=onnx", "--check", f"data={data}", *words, **environment)
+        yield float(re.search(r"the same h: they differ by at most (\S+)", told)[1])
 
 
 def by_batches(network, x):
@@ -317,6 +327,11 @@ def check(name):
         compare(" ".join(["onnxruntime", *words]), lambda x: graph.run(["h"], {given: x})[0], x, most)
         vino = inferred(model)
         compare(" ".join(["openvino", *words]), lambda x: vino("h", x), x, most)
+        by_direct, by_default = by_tract(run_folder, data, *words)
+        passed = by_direct <= most and by_default <= max(most, DEFAULT)
+        print(f"{name:45} {' '.join(['tract', *words]):20} {by_direct:.1e} {by_default:.1e}{'' if passed else '  FAILED'}", flush=True)
+        if not passed:
+            failures.append(f"{name}: tract")
     if not vectors and record["backbone"]["name"] != "belief_network":
         tokens = features(run_folder, data, "of=tokens", SELFSAME_WINOGRAD="2").reshape(len(direct), -1, record["width"])
         graph = session(str(exported(run_folder, "onnx", "tokens=true", "fold=true") / "model.onnx"))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Holds what other tools make of exported encoders against what Selfsame computes, for every backbone that a format has. Installs the
-# tools into an environment of its own (once), builds our side, trains the encoders for a step or two, and runs check.py; then heads.py,
+# tools into an environment of its own (once), builds our side with tract, trains the encoders for a step or two, and runs check.py; then heads.py,
 # the same of models with a head, beside `selfsame predict`; then imports.py, which holds what we make of their weights against what they
 # compute.
 #   benchmarks/interop/check.sh [exports|heads|imports [names: see check.py, heads.py, imports.py]]
@@ -11,7 +11,7 @@ venv=${SELFSAME_BENCH_VENV:-benchmarks/.venv}
 "$venv/bin/python" -c 'import torch, torchvision, timm, transformers, onnx, onnxruntime, openvino, safetensors, blake3, PIL, numpy' 2>/dev/null ||
     "$venv/bin/pip" install -q -r benchmarks/interop/requirements.txt
 if [ -z "${SELFSAME:-}" ]; then
-    cargo build --release -q
+    cargo build --release -q -p selfsame-cli --features tract
     SELFSAME=${CARGO_TARGET_DIR:-target}/release/selfsame
 fi
 what=${1:-all}
