@@ -175,7 +175,9 @@ pub(crate) fn sum_parts<S: Split, const N: usize>(
 /// Runs `task` on the index and the values of every chunk of `len` values; the last may be shorter.
 pub(crate) fn for_each_chunk<T: Send>(values: &mut [T], len: usize, task: impl Fn(usize, &mut [T]) + Sync) {
     let count = values.len();
-    for_each_part((Offset(0), values), count, len, &|(start, values)| task(start.0 / len, values));
+    if count > 0 {
+        for_each_part((Offset(0), values), count, len, &|(start, values)| task(start.0 / len, values));
+    }
 }
 
 /// Runs `task` on every index below `count`.
@@ -323,4 +325,30 @@ pub(crate) fn rows(len: usize, channels: usize, what: &str) -> usize {
         "{what}: {len} elements are not whole rows of {channels} channels"
     );
     len / channels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn every_chunk_is_met_once_with_its_index_and_none_where_there_is_nothing() {
+        for (count, len) in [(0, 3), (1, 3), (3, 3), (10, 3), (12, 3), (100, 7)] {
+            let mut values = vec![0; count];
+            for_each_chunk(&mut values, len, |index, chunk| {
+                assert!((1..=len).contains(&chunk.len()));
+                chunk.iter_mut().for_each(|value| *value += 1 + index);
+            });
+            assert!(values.iter().enumerate().all(|(i, &value)| value == 1 + i / len), "{count} {len}: {values:?}");
+        }
+        for_each_chunk(&mut [0.0; 0], 0, |_, _| unreachable!("no chunk"));
+    }
+
+    #[test]
+    fn every_task_runs_once() {
+        let runs: Vec<_> = (0..50).map(|_| AtomicUsize::new(0)).collect();
+        for_each_task(runs.len(), |task| _ = runs[task].fetch_add(1, Ordering::Relaxed));
+        assert!(runs.into_iter().all(|runs| runs.into_inner() == 1));
+    }
 }
