@@ -375,6 +375,11 @@ impl Plan {
         self.schema.completed(identity, &self.to_table()).unwrap_or_else(|| identity.clone())
     }
 
+    /// As [`Self::differences`], from a plan that any version stated whole.
+    pub(crate) fn differences_from(&self, before: &Table) -> Vec<String> {
+        self.differences(&self.completed(&self.schema.identity(before)))
+    }
+
     /// What makes this another plan than the one of `identity`: a line per key, `train.epochs 7 → 20`; nothing where it is the
     /// same.
     pub fn differences(&self, identity: &Table) -> Vec<String> {

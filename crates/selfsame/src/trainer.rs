@@ -156,8 +156,14 @@ fn encoder_alone(
         return Ok(Branch::without_projector(folder.load_with(plan.backbones(), device)?));
     }
     if folder.config().plan != plan.fingerprint() {
-        let problem = "is not the plan that the encoder was trained by; put the old values back, as no checkpoint is left to tell which they were";
-        return Err(Error::run(plan.out.join(PLAN), problem));
+        // An older version's is another for the keys that it did not know, which is no difference.
+        let differences = plan.differences_from(&folder.plan_table()?);
+        if !differences.is_empty() {
+            let changed = differences.join(", ");
+            let problem =
+                format!("is not the plan that the encoder was trained by ({changed}); put the old values back");
+            return Err(Error::run(plan.out.join(PLAN), problem));
+        }
     }
     let why = without.map_or("the checkpoints are gone".into(), |error| error.to_string());
     let z = if plan.projector.layers > 0 { ", without z, whose projector was in the checkpoints" } else { "" };

@@ -469,10 +469,18 @@ fn an_encoder_is_finished_when_it_is_whole() {
     assert!(h(&whole.0) == h(&damaged.0) && h(&whole.0) == h(&alone.0) && !alone.0.has_z());
     assert_eq!(Run::existing(&plan.out).unwrap().progress().unwrap().unwrap().step, 5);
     assert_eq!(try_train(&plan, &dataset).unwrap(), Outcome::AlreadyFinished { run: plan.out.clone() });
+    // Of an older version, which did not know a key, it is the same.
+    let mut older = EncoderFolder::open(&plan.out).unwrap().into_config();
+    assert!(older.recipe.contains("keep = \"student\"\n"));
+    older.recipe = older.recipe.replace("keep = \"student\"\n", "");
+    older.plan = "0".repeat(64);
+    fs::write(&config, seal::seal(&older)).unwrap();
+    assert!(h(&branch(&plan).unwrap().0) == h(&whole.0));
     // Of a plan that was edited since, it is not.
     let mut edited = plan.clone();
     edited.seed = 7;
-    assert!(branch(&edited).unwrap_err().to_string().contains("is not the plan that the encoder was trained by"));
+    let error = branch(&edited).unwrap_err().to_string();
+    assert!(error.contains("is not the plan that the encoder was trained by (seed 0 → 7)"), "{error}");
     // With neither, there is nothing to write it from.
     fs::write(&weights, "").unwrap();
     for error in [try_train(&plan, &dataset).map(drop), branch(&plan).map(drop)] {
