@@ -287,9 +287,11 @@ def check(name):
     def compare(what, network, x, most=DIRECT):
         theirs, alone = by_batches(network, x)
         scale = np.abs(direct).max()
-        by_direct = np.abs(theirs - direct).max() / scale
-        by_default = np.abs(theirs - default).max() / scale
-        passed = by_direct <= most and by_default <= max(most, DEFAULT) and alone <= DIRECT and np.isfinite(theirs).all()
+        deviations = (np.abs(theirs - direct).max() / scale, np.abs(theirs - default).max() / scale)
+        judge(what, *deviations, most, alone <= DIRECT and np.isfinite(theirs).all())
+
+    def judge(what, by_direct, by_default, most, sound=True):
+        passed = by_direct <= most and by_default <= max(most, DEFAULT) and sound
         print(f"{name:45} {what:20} {by_direct:.1e} {by_default:.1e}{'' if passed else '  FAILED'}", flush=True)
         if not passed:
             failures.append(f"{name}: {what}")
@@ -327,11 +329,7 @@ def check(name):
         compare(" ".join(["onnxruntime", *words]), lambda x: graph.run(["h"], {given: x})[0], x, most)
         vino = inferred(model)
         compare(" ".join(["openvino", *words]), lambda x: vino("h", x), x, most)
-        by_direct, by_default = by_tract(run_folder, data, *words)
-        passed = by_direct <= most and by_default <= max(most, DEFAULT)
-        print(f"{name:45} {' '.join(['tract', *words]):20} {by_direct:.1e} {by_default:.1e}{'' if passed else '  FAILED'}", flush=True)
-        if not passed:
-            failures.append(f"{name}: tract")
+        judge(" ".join(["tract", *words]), *by_tract(run_folder, data, *words), most)
     if not vectors and record["backbone"]["name"] != "belief_network":
         tokens = features(run_folder, data, "of=tokens", SELFSAME_WINOGRAD="2").reshape(len(direct), -1, record["width"])
         graph = session(str(exported(run_folder, "onnx", "tokens=true", "fold=true") / "model.onnx"))

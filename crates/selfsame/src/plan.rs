@@ -14,7 +14,7 @@ use crate::tensor::layers::NormKind;
 use crate::train_settings::TrainSettings;
 use selfsame_base::text::readable;
 use selfsame_base::{DataError, lookup};
-use selfsame_config::{Choice, Kind, Range, Resolved, Schema, Settled, differences, settings, value};
+use selfsame_config::{Choice, Draft, Kind, Range, Recipe, Resolved, Schema, Settled, differences, settings, value};
 use selfsame_data::augment::image::TURNING;
 use selfsame_data::augment::{Augmentations, Normalization, Pipeline, ViewShape};
 use selfsame_data::dataset::Dataset;
@@ -375,9 +375,13 @@ impl Plan {
         self.schema.completed(identity, &self.to_table()).unwrap_or_else(|| identity.clone())
     }
 
-    /// As [`Self::differences`], from a plan that any version stated whole.
-    pub(crate) fn differences_from(&self, before: &Table) -> Vec<String> {
-        self.differences(&self.completed(&self.schema.identity(before)))
+    /// As [`Self::differences`], from a plan that some version wrote: keys that it did not know are at their presets.
+    ///
+    /// # Errors
+    /// If it is no plan.
+    pub(crate) fn differences_from(&self, written: &Recipe) -> Result<Vec<String>, Error> {
+        let before = Draft::new(&self.schema, Some(written), &[])?.resolve(true)?;
+        Ok(self.differences(&self.schema.identity(&before.table(""))))
     }
 
     /// What makes this another plan than the one of `identity`: a line per key, `train.epochs 7 → 20`; nothing where it is the

@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::tensorboard::EventFile;
 use selfsame_base::seal::Unusable;
 use selfsame_base::{atomic, files};
-use selfsame_config::{Draft, Recipe};
+use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::DataSettings;
 use serde::{Deserialize, Serialize};
@@ -106,8 +106,7 @@ impl Run {
     fn take_plan(&self, plan: &Plan, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
         let plan_path = self.path.join(PLAN);
         if plan_path.symlink_metadata().is_ok() {
-            let before = Draft::new(&plan.schema, Some(&read_plan(&self.path)?), &[])?.resolve(true)?;
-            let differences = plan.differences(&plan.schema.identity(&before.table("")));
+            let differences = plan.differences_from(&read_plan(&self.path)?)?;
             if differences.is_empty() {
                 return Ok(());
             }

@@ -157,7 +157,7 @@ fn encoder_alone(
     }
     if folder.config().plan != plan.fingerprint() {
         // An older version's is another for the keys that it did not know, which is no difference.
-        let differences = plan.differences_from(&folder.plan_table()?);
+        let differences = plan.differences_from(&folder.plan_recipe()?)?;
         if !differences.is_empty() {
             let changed = differences.join(", ");
             let problem =

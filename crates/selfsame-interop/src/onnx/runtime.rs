@@ -1,11 +1,9 @@
 //! What another tool computes with a graph: [tract](https://github.com/sonos/tract), whose code shares nothing with ours.
 
+use super::proto::Model;
 use prost::Message;
 use selfsame_base::DataError;
-use std::fmt::Display;
 use tract_onnx::prelude::*;
-
-use super::proto::Model;
 
 /// What a graph is given, `[n, …]`.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +19,7 @@ pub enum Samples<'a> {
 /// # Errors
 /// If tract cannot read or run it.
 pub fn run(graph: &Model, samples: Samples, shape: &[usize]) -> Result<Vec<(String, Vec<f32>)>, DataError> {
-    outputs(graph, samples, shape).map_err(|error| fails(format!("{error:#}")))
-}
-
-fn fails(problem: impl Display) -> DataError {
-    DataError::Data(format!("tract cannot run the graph: {problem}"))
+    outputs(graph, samples, shape).map_err(|error| DataError::Data(format!("tract cannot run the graph: {error:#}")))
 }
 
 fn outputs(graph: &Model, samples: Samples, shape: &[usize]) -> TractResult<Vec<(String, Vec<f32>)>> {

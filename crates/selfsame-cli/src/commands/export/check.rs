@@ -57,11 +57,11 @@ pub fn check(folder: &EncoderFolder, described: &Described, asked: Graph, data: 
             (same.h.values, runtime::run(&graph, Samples::Bytes(&bytes), &shape)?, TOLERANCES[1])
         }
     };
-    let outputs = described.head.as_ref().map(|head| (head, outputs(head, &h)));
+    let outputs = described.head.as_ref().map(|head| outputs(head, &h));
     for (name, theirs) in theirs {
         let ours = match (&outputs, name.as_str()) {
             (_, FEATURES) => &h,
-            (Some((_, outputs)), LOGITS | NUMBERS) => outputs,
+            (Some(outputs), LOGITS | NUMBERS) => outputs,
             _ => continue,
         };
         let deviation = deviation(&theirs, ours);
