@@ -3,24 +3,29 @@
 //! The encoder alone is taken: heads start anew, as the optimizer and its schedule do. Networks for other input are fitted by
 //! two rules. Of the first layer's weights, `[kernel, kernel, in, out]`, the channels are taken in turn and scaled by old over
 //! new count, so that a gray image gives what its color copy gave; one channel made of several is their sum. Positions of a
-//! transformer are interpolated linearly on their grid.
+//! transformer become what the start gives to images of that size ([`Vit::positions_for`]).
 
 use crate::backbone::Encoder;
+use crate::backbones::vit::Vit;
 use crate::checkpoint;
 use crate::encoder_folder::{EncoderConfig, EncoderFolder};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::run::Run;
 use crate::tensor::parameters::{self, Array};
+use crate::tensor::to_vec;
+use burn::tensor::Device;
 use selfsame_base::text::readable;
 use selfsame_base::{DataError, atomic};
 use selfsame_config::{Draft, Kind, settings};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// The path of drawn weights.
 const NONE: &str = "none";
+
+/// The name of a transformer's positions.
+const POSITIONS: &str = "pos_embed";
 
 settings! {
     /// `[init]`
@@ -125,7 +130,7 @@ pub struct Start {
     path: PathBuf,
     backbone: String,
     imported: Vec<String>,
-    arrays: BTreeMap<String, Array>,
+    encoder: Encoder,
 }
 
 impl Start {
@@ -147,9 +152,9 @@ impl Start {
             );
             return Err(Error::setting("init.path", problem));
         }
-        let arrays = folder.arrays()?;
+        let encoder = folder.load_with(plan.backbones(), &Device::flex())?;
         let EncoderConfig { backbone, imported, .. } = folder.into_config();
-        Ok(Some(Self { path: path.clone(), backbone: backbone.name, imported, arrays }))
+        Ok(Some(Self { path: path.clone(), backbone: backbone.name, imported, encoder }))
     }
 
     /// The encoder with these weights.
@@ -161,21 +166,24 @@ impl Start {
             let (path, own) = (self.path.display(), &self.backbone);
             Error::setting("init.path", format!("{path}, a {own}, is another network than [backbone] says: {problem}"))
         };
-        let own = parameters::arrays(&encoder);
-        if let Some(name) = self.arrays.keys().find(|name| !own.contains_key(*name)) {
+        let (own, mut from) = (parameters::arrays(&encoder), parameters::arrays(&self.encoder));
+        if let Some(name) = from.keys().find(|name| !own.contains_key(*name)) {
             return Err(wrong(format!(
                 "it has {name}, the backbone has not; drop the backbone's keys to take its own"
             )));
         }
+        if let (Some(start), Some(vit)) = (self.encoder.downcast_ref::<Vit>(), encoder.downcast_ref::<Vit>()) {
+            let positions = start.positions_for(vit);
+            from.insert(POSITIONS.into(), Array { shape: positions.dims().to_vec(), values: to_vec(positions) });
+        }
         let fitted = |(name, array): (String, Array)| {
-            let Some(start) = self.arrays.get(&name) else {
+            let Some(start) = from.remove(&name) else {
                 return Err(wrong(format!("it has no {name}; drop the backbone's keys to take its own")));
             };
-            let fitted = match start.shape == array.shape {
-                true => Some(start.clone()),
-                false => with_channels(start, &array.shape).or_else(|| with_positions(start, &array.shape)),
-            };
-            let fitted = fitted.ok_or_else(|| {
+            if start.shape == array.shape {
+                return Ok((name, start));
+            }
+            let fitted = with_channels(&start, &array.shape).ok_or_else(|| {
                 wrong(format!("its {name} has shape {:?}, the backbone's {:?}", start.shape, array.shape))
             })?;
             Ok((name, fitted))
@@ -186,8 +194,9 @@ impl Start {
 
     /// How the weights were read, where another tool wrote them, and which were fitted to become those of `encoder`, a line each.
     pub fn notes(&self, encoder: &Encoder) -> Vec<String> {
+        let own = parameters::arrays(&self.encoder);
         let note = |(name, array): (String, Array)| {
-            let from = &self.arrays.get(&name).filter(|start| start.shape != array.shape)?.shape;
+            let from = &own.get(&name).filter(|start| start.shape != array.shape)?.shape;
             Some(format!("{}: {name} is fitted from shape {from:?} to {:?}", self.path.display(), array.shape))
         };
         let read = self.imported.iter().map(|line| format!("{}: {line}", self.path.display()));
@@ -225,33 +234,6 @@ fn with_channels(array: &Array, shape: &[usize]) -> Option<Array> {
     Some(Array { shape: shape.to_vec(), values })
 }
 
-/// Positions `[1, tokens, dim]` for another grid; a token before the grid stays.
-fn with_positions(array: &Array, shape: &[usize]) -> Option<Array> {
-    let (&[1, from, dim], &[1, to, to_dim]) = (&array.shape[..], shape) else { return None };
-    let grids = |first: usize| {
-        let side = |tokens: usize| Some((tokens - first).isqrt()).filter(|side| side * side == tokens - first);
-        Some((first, side(from)?, side(to)?))
-    };
-    let (first, side, wanted) = grids(0).or_else(|| grids(1)).filter(|_| dim == to_dim)?;
-    let mut values = array.values[..first * dim].to_vec();
-    let at = |y: usize, x: usize, d: usize| array.values[(first + y * side + x) * dim + d];
-    // Two neighbors on the old grid, and the weight of the second.
-    let between = |i: usize| {
-        let center = ((i as f32 + 0.5) * side as f32 / wanted as f32 - 0.5).clamp(0.0, (side - 1) as f32);
-        let low = center as usize;
-        (low, (low + 1).min(side - 1), center - low as f32)
-    };
-    for (y0, y1, v) in (0..wanted).map(between) {
-        for (x0, x1, u) in (0..wanted).map(between) {
-            values.extend((0..dim).map(|d| {
-                let [above, below] = [y0, y1].map(|y| at(y, x0, d) * (1.0 - u) + at(y, x1, d) * u);
-                above * (1.0 - v) + below * v
-            }));
-        }
-    }
-    Some(Array { shape: shape.to_vec(), values })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,16 +253,5 @@ mod tests {
         let four = with_channels(&color, &[1, 1, 4, 2]).unwrap();
         assert_eq!(four.values, [0.75, 7.5, 1.5, 15.0, 2.25, 22.5, 0.75, 7.5]);
         assert_eq!(with_channels(&color, &[3, 3, 1, 2]), None);
-    }
-
-    #[test]
-    fn positions_are_interpolated_on_their_grid() {
-        // A ramp over x and y stays one in the middle; the class token stays as it is.
-        let ramp: Vec<f32> = std::iter::once(9.0).chain((0..16).map(|i| (i % 4 + 10 * (i / 4)) as f32)).collect();
-        let fitted = with_positions(&array(&[1, 17, 1], &ramp), &[1, 5, 1]).unwrap();
-        assert_eq!(fitted, array(&[1, 5, 1], &[9.0, 5.5, 7.5, 25.5, 27.5]));
-        let larger = with_positions(&array(&[1, 4, 1], &[0.0, 1.0, 2.0, 3.0]), &[1, 16, 1]).unwrap();
-        assert_eq!(larger.values[..4], [0.0, 0.25, 0.75, 1.0]);
-        assert_eq!(with_positions(&array(&[1, 4, 1], &[0.0; 4]), &[1, 4, 2]), None);
     }
 }

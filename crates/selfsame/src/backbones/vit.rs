@@ -528,6 +528,14 @@ impl Vit {
         self.blocks.len()
     }
 
+    /// What `pos_embed` has to be in `other`, which may be for images of another size: `[1, tokens, dim]`.
+    pub fn positions_for(&self, other: &Self) -> Tensor<3> {
+        let positions = self.pos_embed.val();
+        let before = positions.dims()[1] - self.grid[0] * self.grid[1];
+        let of_patches = self.patch_positions(other.grid);
+        if before == 0 { of_patches } else { Tensor::cat(vec![positions.narrow(1, 0, before), of_patches], 1) }
+    }
+
     /// Positions of a grid of patches, `[1, tokens, dim]`.
     fn patch_positions(&self, grid: [usize; 2]) -> Tensor<3> {
         let (positions, own, dim) = (self.pos_embed.val(), self.grid[0] * self.grid[1], self.width());

@@ -24,6 +24,7 @@ struct Golden {
 #[derive(Deserialize)]
 struct File {
     h: Vec<f64>,
+    side: usize,
     ignored: Vec<String>,
     #[serde(default)]
     adapted: Vec<String>,
@@ -40,11 +41,10 @@ fn path(file: &str) -> PathBuf {
 
 #[test]
 fn what_others_wrote_computes_what_it_computes_there() {
-    const SIDE: usize = 16;
     for (file, golden) in golden().files {
         let folder = EncoderFolder::open(&path(&file)).unwrap();
         let config = folder.config();
-        let shape = [2, SIDE, SIDE, config.channels];
+        let shape = [2, golden.side, golden.side, config.channels];
         let pixel = |i: usize| (0.3 * (i as f64).powf(1.1) + 1.0).sin() as f32;
         let pixels: Vec<f32> = (0..shape.iter().product()).map(pixel).collect();
         let x = Tensor::<4>::from_data(TensorData::new(pixels, shape), &Device::flex());
@@ -134,6 +134,24 @@ fn a_training_starts_from_them_fed_as_they_were() {
     training::train(&plan, &dataset);
     let kept = std::fs::read_to_string(plan.out.join("init.txt")).unwrap();
     assert!(kept.contains("transformers' ViT") && kept.contains("pooler"), "{kept}");
+}
+
+#[test]
+fn images_of_another_size_and_gray_ones_get_from_the_start_what_its_encoder_gives_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = path("hf-vit");
+    let words = [format!("init={}", file.display()), "data.size=[16, 40]".into()];
+    let plan = planned(folder.path(), &words.each_ref().map(String::as_str)).unwrap().plan;
+    let device = Device::flex();
+    let fresh = plan.backbone.build(1, plan.data.size, &Init::new(0, "encoder", &device), Role::Student).unwrap();
+    let started = Start::of(&plan).unwrap().unwrap().apply(fresh).unwrap().for_inference();
+    let own = EncoderFolder::open(&file).unwrap().load(&device).unwrap().for_inference();
+    let shape = [2, 16, 40, 1];
+    let pixels: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37).sin()).collect();
+    let x = Tensor::<4>::from_data(TensorData::new(pixels, shape), &device);
+    let theirs = to_vec(own.forward(Tensor::cat(vec![x.clone(); 3], 3), &Pass::evaluate()));
+    let theirs: Vec<f64> = theirs.into_iter().map(f64::from).collect();
+    assert_close("fitted", &to_vec(started.forward(x, &Pass::evaluate())), &theirs, 1e-5);
 }
 
 #[test]

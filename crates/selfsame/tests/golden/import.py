@@ -15,7 +15,9 @@ import torch
 import torchvision
 import transformers
 from safetensors.torch import save_file
+from timm.models.convnext import ConvNeXt
 from timm.models.vision_transformer import VisionTransformer
+from torchvision.models.convnext import CNBlockConfig
 
 HERE = pathlib.Path(__file__).parent
 FOLDER = HERE / "import"
@@ -43,13 +45,13 @@ def seeded(net):
     return net.eval()
 
 
-def images(channels=3):
-    count = 2 * SIDE * SIDE * channels
-    return torch.sin(0.3 * torch.arange(count).double() ** 1.1 + 1).float().reshape(2, SIDE, SIDE, channels).permute(0, 3, 1, 2)
+def images(channels=3, side=SIDE):
+    count = 2 * side * side * channels
+    return torch.sin(0.3 * torch.arange(count).double() ** 1.1 + 1).float().reshape(2, side, side, channels).permute(0, 3, 1, 2)
 
 
-def expect(file, h, **about):
-    expected[file] = {"h": h.flatten().tolist(), **about}
+def expect(file, h, side=SIDE, **about):
+    expected[file] = {"h": h.flatten().tolist(), "side": side, **about}
 
 
 class ResNet(torch.nn.Module):
@@ -158,20 +160,30 @@ save_file(net.state_dict(), folder / "model.safetensors")
     "architecture": "vit", "pretrained_cfg": {"mean": [0.5, 0.25, 0.125], "std": [0.5, 0.5, 0.25], "interpolation": "bilinear"}}))
 expect("timm", net(images()), ignored=[], mean=[0.5, 0.25, 0.125])
 
+# timm's ConvNeXt, whose four stages need larger images.
+widths, depths = [4, 8, 12, 16], [1, 2, 1, 1]
+net = seeded(ConvNeXt(depths=depths, dims=widths, num_classes=3))
+save_file(net.state_dict(), FOLDER / "convnext.safetensors")
+net.reset_classifier(0)
+expect("convnext.safetensors", net(images(side=2 * SIDE)), ignored=["head"], side=2 * SIDE)
+
 # Folders of transformers.
 sizes = dict(hidden_size=DIM, num_hidden_layers=DEPTH, num_attention_heads=2, intermediate_size=4 * DIM, image_size=SIDE,
              patch_size=PATCH, layer_norm_eps=1e-6)
 small = dict(embedding_size=4, hidden_sizes=[4, 8], depths=[2, 2], layer_type="basic")
+next_small = dict(hidden_sizes=widths, depths=depths, layer_norm_eps=1e-6)
 for name, net in (
     ("hf-vit", transformers.ViTModel(transformers.ViTConfig(**sizes))),
     ("hf-dinov2", transformers.Dinov2WithRegistersModel(transformers.Dinov2WithRegistersConfig(
         **{**sizes, "num_register_tokens": 2, "mlp_ratio": 4}))),
     ("hf-resnet", transformers.ResNetModel(transformers.ResNetConfig(**small))),
+    ("hf-convnext", transformers.ConvNextModel(transformers.ConvNextConfig(**next_small))),
 ):
     seeded(net).save_pretrained(FOLDER / name)
-    out = net(images())
-    h = out.pooler_output.flatten(1) if name == "hf-resnet" else out.last_hidden_state[:, 0]
-    expect(name, h, ignored={"hf-vit": ["pooler"], "hf-dinov2": ["embeddings.mask_token"]}.get(name, []))
+    side = 2 * SIDE if name == "hf-convnext" else SIDE
+    out = net(images(side=side))
+    h = out.pooler_output.flatten(1) if name in ("hf-resnet", "hf-convnext") else out.last_hidden_state[:, 0]
+    expect(name, h, ignored={"hf-vit": ["pooler"], "hf-dinov2": ["embeddings.mask_token"]}.get(name, []), side=side)
 (FOLDER / "hf-vit" / "preprocessor_config.json").write_text(json.dumps(
     {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "resample": 2}))
 
@@ -180,6 +192,13 @@ net = seeded(torchvision.models.VisionTransformer(SIDE, PATCH, DEPTH, 1, DIM, 4 
 torch.save(net.state_dict(), FOLDER / "torchvision-vit.pth")
 net.heads = torch.nn.Identity()
 expect("torchvision-vit.pth", net(images()), ignored=["heads"])
+
+# torchvision's ConvNeXt.
+blocks = [CNBlockConfig(width, following, depth) for width, following, depth in zip(widths, [*widths[1:], None], depths)]
+net = seeded(torchvision.models.ConvNeXt(blocks, num_classes=3))
+torch.save(net.state_dict(), FOLDER / "torchvision-convnext.pth")
+net.classifier = net.classifier[:2]  # without its linear map
+expect("torchvision-convnext.pth", net(images(side=2 * SIDE)), ignored=["classifier"], side=2 * SIDE)
 
 for path in sorted(FOLDER.rglob("README.md")):
     path.unlink()
