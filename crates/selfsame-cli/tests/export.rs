@@ -90,3 +90,47 @@ fn a_run_becomes_a_folder_of_each_format_that_has_its_network() {
     assert!(refused(path, &["run", "out=new"]).contains("is not finished"));
     assert!(!path.join("new").exists());
 }
+
+#[test]
+fn signals_and_pictures_of_sounds_have_graphs_and_cards_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let signal = |i: usize| {
+        let steps = 200 + 25 * (i % 5);
+        (0..steps).map(|t| format!("{:.4}", ((i + 1) as f32 * t as f32 * 0.05).sin())).collect::<Vec<_>>()
+    };
+    // What is empty at the end of a row lies behind the end of its signal.
+    let rows = (0..16).map(signal).map(|mut row| {
+        row.resize(300, String::new());
+        row.join(",")
+    });
+    let header = (0..300).map(|step| format!("t{step}")).collect::<Vec<_>>().join(",");
+    let rows: Vec<String> = std::iter::once(header).chain(rows).collect();
+    fs::write(path.join("series.csv"), rows.join("\n")).unwrap();
+    let of_both =
+        ["pretrain", "method=simclr", "data=series.csv", "data.modality=signal", "data.labels=none", "epochs=1"];
+    let own = [&of_both[..], &["batch_size=8", "backbone.widths=[4]"]].concat();
+    let heard = ["data.view=log_mel", "data.mel_bands=8", "data.mel_window=40", "data.mel_hop=20", "data.size=[8, 16]"];
+    let heard = [&["backbone=resnet_micro"], &heard[..]].concat();
+    let runs = [
+        ("curves", &drawn[..], "Each channel is less its own mean"),
+        ("pictures", &heard, "MelSpectrogram(1000, n_fft=64, win_length=40"),
+    ];
+    for (out, words, told) in runs {
+        let output = selfsame(path, &[&of_both, words, &[&format!("out={out}")]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let graph = format!("{out}-graph");
+        let check: &[&str] = if cfg!(feature = "tract") { &["--check"] } else { &[] };
+        let output = selfsame(path, &[&["export", out, "format=onnx", &format!("out={graph}")], check].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let card = fs::read_to_string(path.join(&graph).join("README.md")).unwrap();
+        assert!(card.contains(told) && path.join(graph).join("model.onnx").is_file(), "{card}");
+    }
+    assert!(refused(path, &["curves", "out=new"]).contains("timm has no network like this: resnet1d_micro"));
+    let output = selfsame(path, &[&of_both, &heard, &["data.modality=signal", "out=new"][..]].concat());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("data.modality: signals, but data.view makes images of signals; drop data.modality"),
+        "{told}"
+    );
+}

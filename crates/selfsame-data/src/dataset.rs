@@ -80,9 +80,12 @@ impl Dataset {
     /// The samples of a source, which plans know as `kind`: of this crate, or of another. `settings` say how they are read.
     pub fn over(kind: &'static str, source: Box<dyn IndexedSource>, settings: &DataRequest) -> Result<Self, DataError> {
         let signals = Signals::new(settings, source.modality())?;
-        let found = signals.modality(source.modality());
+        let (read, found) = (source.modality(), signals.modality(source.modality()));
         if let Some(expected) = settings.modality.filter(|expected| *expected != found) {
-            let problem = format!("{} holds {found}, expected {expected}", settings.path.display());
+            let problem = match read == found {
+                true => format!("{} holds {found}, expected {expected}", settings.path.display()),
+                false => format!("{expected}, but data.view makes {found} of {read}; drop data.modality"),
+            };
             return Err(DataError::setting("data.modality", problem));
         }
         let source = match settings.pages {

@@ -248,6 +248,11 @@ impl DataRequest {
         preset.insert("path".into(), Value::String(path.into().to_string_lossy().into_owned()));
         preset.try_into().expect("presets fill the rest")
     }
+
+    /// What the source must hold; when absent, what it holds. Pictures of sounds are made of signals.
+    pub fn of_source(&self) -> Option<Modality> {
+        if self.view == SignalView::LogMel { Some(Modality::Signal) } else { self.modality }
+    }
 }
 
 impl From<&DataSettings> for DataRequest {

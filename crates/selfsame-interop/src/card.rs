@@ -1,6 +1,6 @@
 //! The model card: what the weights are, how they were trained, what they scored, how they are loaded.
 
-use crate::{Encoder, Reading};
+use crate::{Encoder, Reading, Sample};
 use selfsame_config::Choice;
 use std::fmt::Write;
 
@@ -39,18 +39,35 @@ pub fn page(encoder: &Encoder, library: &str, usage: &str) -> String {
             (format!("- self-supervised\n- {method}\n"), format!(", trained by {method}"), ", trained without labels")
         }
     };
-    let input = match encoder.of_vectors {
-        true => format!("{channels} features, each less its mean, over its standard deviation."),
-        false => format!(
-            "{channels} channel{plural} of {height} × {spread} px: the largest centered part in these proportions, resized \
-             ({interpolation}, antialiased). Numbers from {black} (black) to {white} (white), less the mean {mean:?}, over the standard deviation {std:?}.",
-            plural = if *channels == 1 { "" } else { "s" },
-        ),
+    let plural = if *channels == 1 { "" } else { "s" };
+    let image = format!(
+        "{channels} channel{plural} of {height} × {spread} px: the largest centered part in these proportions, resized \
+         ({interpolation}, antialiased). Numbers from {black} (black) to {white} (white), less the mean {mean:?}, over the standard deviation {std:?}.",
+    );
+    let input = match &encoder.sample {
+        Sample::Image => image,
+        Sample::Sound(picture) => format!("{picture}\n\n{image}"),
+        Sample::Vector => format!("{channels} features, each less its mean, over its standard deviation."),
+        Sample::Signal { rate, by_itself } => {
+            let rate = if *rate == 0 { String::new() } else { format!(" of {rate} steps in a second") };
+            let own = if *by_itself { "less its own mean, over its own standard deviation, then " } else { "" };
+            format!(
+                "Signals of {channels} channel{plural}{rate}: the {spread} steps in the middle of a longer one. Each channel is {own}less \
+                 the mean {mean:?}, over the standard deviation {std:?}.",
+            )
+        }
+    };
+    // Of the words that model hubs know.
+    let [features, classes] = match encoder.sample {
+        Sample::Image => ["image-feature-extraction", "image-classification"],
+        Sample::Sound(_) => ["feature-extraction", "audio-classification"],
+        Sample::Vector => ["feature-extraction", "tabular-classification"],
+        Sample::Signal { .. } => ["feature-extraction", "other"],
     };
     let (task, headed) = match &encoder.head {
-        Some(head) if head.reading == Reading::Classes => ("image-classification", ", with a classifier on it"),
-        Some(_) => ("image-feature-extraction", ", with a linear head on it"),
-        None => ("image-feature-extraction", ""),
+        Some(head) if head.reading == Reading::Classes => (classes, ", with a classifier on it"),
+        Some(_) => (features, ", with a linear head on it"),
+        None => (features, ""),
     };
     let mut text = format!(
         "---\nlibrary_name: {library}\npipeline_tag: {task}\nlicense: {LICENSE}\ntags:\n{tags}\

@@ -9,7 +9,7 @@ use crate::names::{STYLES, Style};
 use crate::network::{Network, Shapes, Vit};
 use crate::read::{self, Entry, StateDict};
 use crate::tensors::{Tensor, Tensors};
-use crate::{Encoder, Origin};
+use crate::{Encoder, Origin, Sample};
 use selfsame_base::{DataError, files};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -192,11 +192,13 @@ pub fn parse(bytes: &[u8], about: &About) -> Result<Imported, String> {
         Network::ResNet(net) => net.widths.last().copied().unwrap_or(0) * if net.bottleneck { 4 } else { 1 },
         Network::Vit(net) => net.dim,
         Network::ConvNext(net) => net.widths.last().copied().unwrap_or(0),
-        Network::BeliefNetwork { .. } | Network::Mlp { .. } => unreachable!("shapes do not tell these"),
+        Network::BeliefNetwork { .. } | Network::Mlp { .. } | Network::Tcn(_) | Network::CpcEncoder(_) => {
+            unreachable!("shapes do not tell these")
+        }
     };
     let is_vit = matches!(network, Network::Vit(_));
     let encoder = Encoder {
-        of_vectors: false,
+        sample: Sample::Image,
         backbone,
         channels,
         size: [if is_vit { size } else { about.size().unwrap_or(size) }; 2],

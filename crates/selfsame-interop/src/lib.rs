@@ -35,11 +35,11 @@ use tensors::{Tensor, Tensors};
 pub struct Encoder {
     /// The `[backbone]` table.
     pub backbone: Choice,
-    /// Whether it takes vectors, of as many features as channels, and not images.
-    pub of_vectors: bool,
-    /// Input channels.
+    /// What it takes.
+    pub sample: Sample,
+    /// Input channels; of vectors, features.
     pub channels: usize,
-    /// Input side, px.
+    /// Height and width of an image, px; of a signal, 1 and steps.
     pub size: [usize; 2],
     /// Mean of each channel.
     pub mean: Vec<f32>,
@@ -57,6 +57,24 @@ pub struct Encoder {
     pub head: Option<Head>,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+/// What an encoder takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sample {
+    /// An image.
+    Image,
+    /// The picture of a sound, which is an image; in words, how it is made.
+    Sound(String),
+    /// A vector.
+    Vector,
+    /// A signal.
+    Signal {
+        /// Steps in a second; 0 where that is not known.
+        rate: usize,
+        /// Whether it is first normalized by its own mean and deviation, channel by channel.
+        by_itself: bool,
+    },
 }
 
 /// An affine map of `h`, and what its outputs stand for.
@@ -109,7 +127,8 @@ pub struct Origin {
 /// What an ONNX graph is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Input {
-    /// Numbers `[n, channels, height, width]`, on the scale of the encoder's mean; 0..1 for images of 8 bits.
+    /// Numbers `[n, channels, height, width]`, of signals `[n, steps, channels]`, of vectors `[n, features]`, on the scale of the
+    /// encoder's mean; 0..1 for images of 8 bits.
     #[default]
     Float,
     /// Bytes `[n, height, width, channels]`.

@@ -1,6 +1,6 @@
 //! The networks that have a mapping: told by `config.json` when they go out, by the shapes of their tensors when they come in.
 
-use crate::Encoder;
+use crate::{Encoder, Sample};
 use selfsame_base::DataError;
 use selfsame_config::Choice;
 use std::collections::BTreeMap;
@@ -32,6 +32,10 @@ pub enum Network {
         /// Whether a layer after the first adds to what it was given.
         residual: bool,
     },
+    /// A temporal convolutional network.
+    Tcn(Tcn),
+    /// The encoder of contrastive predictive coding.
+    CpcEncoder(CpcEncoder),
 }
 
 /// A residual network.
@@ -47,6 +51,45 @@ pub struct ResNet {
     pub imagenet_stem: bool,
     /// Its normalization.
     pub norm: Norm,
+    /// Whether it is for signals: kernels are 1×k.
+    pub in_time: bool,
+}
+
+/// A temporal convolutional network: blocks of dilated convolutions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tcn {
+    /// Number of blocks; of block i, taps are 2^i steps apart.
+    pub depth: usize,
+    /// Whether a step sees nothing that comes after it.
+    pub causal: bool,
+    /// Its normalization.
+    pub norm: Norm,
+    /// What becomes of the steps.
+    pub pool: StepPool,
+}
+
+/// Strided convolutions, and a recurrent network on what they give.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CpcEncoder {
+    /// Of the convolutions; the kernels are twice as long.
+    pub strides: Vec<usize>,
+    /// Whether there is a recurrent network.
+    pub recurrent: bool,
+    /// Its normalization.
+    pub norm: Norm,
+    /// What becomes of the steps.
+    pub pool: StepPool,
+}
+
+/// How the features of a signal come from those of its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepPool {
+    /// Their mean.
+    Mean,
+    /// Their maximum, feature by feature.
+    Max,
+    /// Those of the last step.
+    Last,
 }
 
 /// Normalization of a network.
@@ -79,8 +122,10 @@ pub struct Vit {
     pub depth: usize,
     /// Attention heads of a block.
     pub heads: usize,
-    /// Side of a patch, px.
+    /// Side of a patch, px; of signals, steps.
     pub patch_size: usize,
+    /// Whether it is for signals: patches lie in one row, and the last may be cut.
+    pub in_time: bool,
     /// Whether `h` is the class token; else the mean of the tokens.
     pub class_token: bool,
     /// Tokens that are nobody's: room to compute in. With these, the tokens before the patches have no position.
@@ -143,6 +188,14 @@ impl Network {
             "none" => Ok(Norm::None),
             _ => Err(unreadable("norm")),
         };
+        let pool = || match word("pool")? {
+            "mean" => Ok(StepPool::Mean),
+            "max" => Ok(StepPool::Max),
+            "last" => Ok(StepPool::Last),
+            _ => Err(unreadable("pool")),
+        };
+        let flag = |key: &str| keys.get(key).and_then(Value::as_bool).ok_or_else(|| unreadable(key));
+        let in_time = matches!(encoder.sample, Sample::Signal { .. });
         let resnet = |widths: Vec<usize>, blocks: &[usize], bottleneck| {
             let imagenet_stem = match word("stem")? {
                 "imagenet" => true,
@@ -150,7 +203,7 @@ impl Network {
                 _ => return Err(unreadable("stem")),
             };
             let blocks = blocks[..widths.len().min(4)].to_vec();
-            Ok(Self::ResNet(ResNet { widths, blocks, bottleneck, imagenet_stem, norm: norm()? }))
+            Ok(Self::ResNet(ResNet { widths, blocks, bottleneck, imagenet_stem, norm: norm()?, in_time }))
         };
         let vit = |dim, depth, heads| {
             let class_token = match word("pool")? {
@@ -162,9 +215,11 @@ impl Network {
             let registers = if keys.contains_key("registers") { whole("registers")? } else { 0 };
             let layer_scale = keys.get("layer_scale").and_then(Value::as_bool).unwrap_or(false);
             let patch_size = count("patch_size")?;
-            Ok(Self::Vit(Vit { dim, depth, heads, patch_size, class_token, registers, layer_scale }))
+            Ok(Self::Vit(Vit { dim, depth, heads, patch_size, in_time, class_token, registers, layer_scale }))
         };
-        if let Some((_, blocks, bottleneck)) = RESNETS.iter().find(|entry| entry.0 == name) {
+        // ResNets in time have the names of those of images, a 1d among them.
+        let of_images = name.replace("resnet1d_", "resnet");
+        if let Some((_, blocks, bottleneck)) = RESNETS.iter().find(|entry| entry.0 == of_images) {
             return resnet(WIDTHS.to_vec(), blocks, *bottleneck);
         }
         if let Some(&(_, dim, depth, heads)) = VITS.iter().find(|entry| entry.0 == name) {
@@ -181,13 +236,19 @@ impl Network {
         }
         match name {
             "convnext_micro" => convnext(counts("widths")?, counts("depths")?),
-            "resnet_micro" => resnet(counts("widths")?, &[2; 4], false),
-            "vit_micro" => vit(count("dim")?, count("depth")?, count("heads")?),
+            "resnet_micro" | "resnet1d_micro" => resnet(counts("widths")?, &[2; 4], false),
+            "vit_micro" | "transformer1d" => vit(count("dim")?, count("depth")?, count("heads")?),
             "belief_network" => Ok(Self::BeliefNetwork { layers: counts("widths")?.len() }),
-            "mlp" => {
-                let residual = keys.get("residual").and_then(Value::as_bool).ok_or_else(|| unreadable("residual"))?;
-                Ok(Self::Mlp { layers: count("depth")?, norm: norm()?, residual })
+            "mlp" => Ok(Self::Mlp { layers: count("depth")?, norm: norm()?, residual: flag("residual")? }),
+            "tcn" => {
+                Ok(Self::Tcn(Tcn { depth: count("depth")?, causal: flag("causal")?, norm: norm()?, pool: pool()? }))
             }
+            "cpc_encoder" => Ok(Self::CpcEncoder(CpcEncoder {
+                strides: counts("strides")?,
+                recurrent: whole("context")? > 0,
+                norm: norm()?,
+                pool: pool()?,
+            })),
             _ => Err(DataError::setting("backbone.name", format!("no format has a mapping for {name}"))),
         }
     }
@@ -212,6 +273,7 @@ impl Network {
                 bottleneck: has("layer1.0.conv3.weight"),
                 imagenet_stem: axis("conv1.weight", 2) != Some(3),
                 norm,
+                in_time: false,
             }));
         }
         if has("stages.0.blocks.0.conv_dw.weight") {
@@ -232,13 +294,14 @@ impl Network {
             depth,
             heads,
             patch_size: axis("patch_embed.proj.weight", 2)?,
+            in_time: false,
             class_token: has("cls_token"),
             registers: axis("reg_token", 1).unwrap_or(0),
             layer_scale: has("blocks.0.ls1.gamma"),
         }))
     }
 
-    /// The `[backbone]` that is this network; `None` where there is none.
+    /// The `[backbone]` of images that is this network; `None` where there is none.
     pub fn backbone(&self) -> Option<Choice> {
         let mut keys = Table::new();
         let name = match self {
@@ -257,7 +320,7 @@ impl Network {
                 }
             }
             Self::Vit(net) => {
-                let Vit { dim, depth, heads, patch_size, class_token, registers, layer_scale } = *net;
+                let Vit { dim, depth, heads, patch_size, class_token, registers, layer_scale, .. } = *net;
                 keys.insert("patch_size".into(), Value::Integer(patch_size as i64));
                 keys.insert("pool".into(), if class_token { "class" } else { "mean" }.into());
                 keys.insert("registers".into(), Value::Integer(registers as i64));
@@ -284,7 +347,7 @@ impl Network {
                     "convnext_micro"
                 }
             }
-            Self::BeliefNetwork { .. } | Self::Mlp { .. } => return None,
+            Self::BeliefNetwork { .. } | Self::Mlp { .. } | Self::Tcn(_) | Self::CpcEncoder(_) => return None,
         };
         Some(Choice::new(name, keys))
     }
@@ -308,7 +371,7 @@ impl Network {
             Self::ResNet(net) => net.shapes(channels, &mut shapes),
             Self::Vit(net) => net.shapes(channels, size, &mut shapes),
             Self::ConvNext(net) => net.shapes(channels, &mut shapes),
-            Self::BeliefNetwork { .. } | Self::Mlp { .. } => {}
+            Self::BeliefNetwork { .. } | Self::Mlp { .. } | Self::Tcn(_) | Self::CpcEncoder(_) => {}
         }
         shapes
     }

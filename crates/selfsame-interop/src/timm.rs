@@ -1,7 +1,7 @@
 //! The folder that `timm.create_model("local-dir:PATH", pretrained=True)` loads, and transformers as a `TimmWrapper`.
 
 use crate::network::{Network, Norm};
-use crate::{Encoder, File, card, lacks};
+use crate::{Encoder, File, Sample, card, lacks};
 use selfsame_base::DataError;
 use serde_json::{Value, json};
 
@@ -43,6 +43,9 @@ pub(crate) fn files(encoder: &Encoder) -> Result<Vec<File>, DataError> {
 fn config(encoder: &Encoder) -> Result<Value, DataError> {
     let Encoder { channels, size, mean, std, interpolation, width, .. } = encoder;
     let name = encoder.backbone.name.as_str();
+    if let Sample::Signal { .. } = encoder.sample {
+        return Err(lacks("timm", name));
+    }
     let mut arguments = json!({ "in_chans": channels });
     let (architecture, pool, first, classifier, fixed) = match Network::of(encoder)? {
         Network::ResNet(_) if name == "resnet_micro" => return Err(lacks("timm", name)),
@@ -97,7 +100,9 @@ fn config(encoder: &Encoder) -> Result<Value, DataError> {
             arguments["patch_size"] = json!(net.patch_size);
             ("convnext_tiny", "avg", "stem.0", "head.fc", false)
         }
-        Network::BeliefNetwork { .. } | Network::Mlp { .. } => return Err(lacks("timm", name)),
+        Network::BeliefNetwork { .. } | Network::Mlp { .. } | Network::Tcn(_) | Network::CpcEncoder(_) => {
+            return Err(lacks("timm", name));
+        }
     };
     let classes = encoder.head.as_ref().map_or(0, |head| head.names.len());
     let mut config = json!({

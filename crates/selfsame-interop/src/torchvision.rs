@@ -12,7 +12,7 @@ pub(crate) fn files(encoder: &Encoder) -> Result<Vec<File>, DataError> {
     let lacks = |what: &str| Err(lacks("torchvision", what));
     let name = encoder.backbone.name.clone();
     match Network::of(encoder)? {
-        Network::ResNet(_) if name == "resnet_micro" => return lacks("resnet_micro"),
+        Network::ResNet(net) if net.in_time || name == "resnet_micro" => return lacks(&name),
         Network::ResNet(net) if !net.imagenet_stem => return lacks("backbone.stem = \"small\""),
         Network::ResNet(net) if net.norm != Norm::Batch => return lacks("backbone.norm is not \"batch\""),
         Network::ResNet(_) => {}

@@ -4,9 +4,9 @@ use prost::Message;
 use selfsame_base::DataError;
 use selfsame_config::Choice;
 use selfsame_interop::network::{ConvNext, Network};
-use selfsame_interop::onnx::{IMAGES, VECTORS, model, proto::Model};
+use selfsame_interop::onnx::{IMAGES, SIGNALS, VECTORS, model, proto::Model};
 use selfsame_interop::tensors::{Tensor, Tensors};
-use selfsame_interop::{Encoder, FORMATS, Format, Graph, Head, Input, Origin, Reading};
+use selfsame_interop::{Encoder, FORMATS, Format, Graph, Head, Input, Origin, Reading, Sample};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -46,7 +46,7 @@ fn encoder(backbone: &str, width: usize, tensors: Tensors) -> Encoder {
     // A choice as `config.json` has it.
     let backbone: Choice = serde_json::from_str(backbone).unwrap();
     Encoder {
-        of_vectors: false,
+        sample: Sample::Image,
         backbone,
         channels: 2,
         size: [8; 2],
@@ -135,6 +135,14 @@ fn belief_network() -> Encoder {
     encoder(r#"{"name": "belief_network", "widths": [5, 3]}"#, 8, tensors(shapes))
 }
 
+/// The same on vectors of two features.
+fn belief_network_of_vectors() -> Encoder {
+    let mut encoder = belief_network();
+    let weight = tensors(vec![("layers.0.weight".into(), vec![5, 2])]).get("layers.0.weight", 2).unwrap().clone();
+    encoder.tensors.insert("layers.0.weight".into(), weight);
+    Encoder { sample: Sample::Vector, size: [1; 2], ..encoder }
+}
+
 /// A ConvNeXt of stages of a block each, with patches of 4 px.
 fn convnext(widths: &[usize]) -> Encoder {
     let net = ConvNext { widths: widths.to_vec(), depths: vec![1; widths.len()], patch_size: 4 };
@@ -155,7 +163,7 @@ fn mlp() -> Encoder {
     let shapes = shapes.map(|(name, shape)| (name.to_owned(), shape.to_vec())).into();
     let encoder =
         encoder(r#"{"name": "mlp", "width": 4, "depth": 2, "norm": "none", "residual": true}"#, 4, tensors(shapes));
-    Encoder { channels: 3, size: [1; 2], mean: vec![0.5; 3], std: vec![2.0; 3], ..encoder }
+    Encoder { sample: Sample::Vector, channels: 3, size: [1; 2], mean: vec![0.5; 3], std: vec![2.0; 3], ..encoder }
 }
 
 /// A perceptron of one layer with batch norm.
@@ -167,7 +175,83 @@ fn mlp_with_batch_norm() -> Encoder {
     let variance = Tensor { shape: vec![4], values: vec![0.5, 1.0, 2.0, 4.0] };
     all.insert("layers.0.norm.running_var".into(), variance);
     let backbone = r#"{"name": "mlp", "width": 4, "depth": 1, "norm": "batch", "residual": false}"#;
-    Encoder { channels: 3, size: [1; 2], mean: vec![0.5; 3], std: vec![2.0; 3], ..encoder(backbone, 4, all) }
+    let vectors = Encoder { sample: Sample::Vector, channels: 3, size: [1; 2], ..encoder(backbone, 4, all) };
+    Encoder { mean: vec![0.5; 3], std: vec![2.0; 3], ..vectors }
+}
+
+/// An encoder of signals of two channels and 15 steps.
+fn of_signals(backbone: &str, width: usize, shapes: Vec<(String, Vec<usize>)>, by_itself: bool) -> Encoder {
+    let sample = Sample::Signal { rate: 50, by_itself };
+    Encoder { sample, size: [1, 15], ..encoder(backbone, width, tensors(shapes)) }
+}
+
+/// What a convolution in time and its norm have.
+fn conv_in_time(names: [&str; 2], shape: [usize; 3], norm: &str) -> Vec<(String, Vec<usize>)> {
+    let ([conv, bn], [out, inputs, kernel]) = (names, shape);
+    let parts: &[&str] = match norm {
+        "batch" => &["weight", "bias", "running_mean", "running_var"],
+        "group" => &["weight", "bias"],
+        _ => &[],
+    };
+    let mut shapes = vec![(format!("{conv}.weight"), vec![out, inputs, 1, kernel])];
+    shapes.extend(parts.iter().map(|part| (format!("{bn}.{part}"), vec![out])));
+    shapes.extend((norm == "none").then(|| (format!("{conv}.bias"), vec![out])));
+    shapes
+}
+
+/// A residual network of one stage, with kernels in time.
+fn resnet_in_time() -> Encoder {
+    let mut shapes = conv_in_time(["conv1", "bn1"], [4, 2, 7], "batch");
+    for block in ["layer1.0", "layer1.1"] {
+        for conv in [1, 2] {
+            let names = [format!("{block}.conv{conv}"), format!("{block}.bn{conv}")];
+            shapes.extend(conv_in_time(names.each_ref().map(String::as_str), [4, 4, 3], "batch"));
+        }
+    }
+    of_signals(r#"{"name": "resnet1d_micro", "stem": "imagenet", "norm": "batch", "widths": [4]}"#, 4, shapes, true)
+}
+
+/// A transformer whose fourth patch of 4 steps is cut.
+fn vit_in_time() -> Encoder {
+    let of_images = vit("mean").tensors;
+    let shapes = of_images.iter().map(|(name, tensor)| match name.as_str() {
+        "patch_embed.proj.weight" => (name.clone(), vec![4, 2, 1, 4]),
+        _ => (name.clone(), tensor.shape.clone()),
+    });
+    let backbone = r#"{"name": "transformer1d", "pool": "mean", "patch_size": 4, "dim": 4, "depth": 1, "heads": 2}"#;
+    of_signals(backbone, 4, shapes.collect(), false)
+}
+
+/// Two blocks, of which the second is wider.
+fn tcn(pool: &str, causal: bool) -> Encoder {
+    let mut shapes = vec![("input.weight".to_owned(), vec![4, 2]), ("input.bias".to_owned(), vec![4])];
+    for (block, inputs, out) in [("blocks.0", 4, 4), ("blocks.1", 4, 6)] {
+        for (conv, inputs) in [(1, inputs), (2, out)] {
+            let names = [format!("{block}.conv{conv}"), format!("{block}.bn{conv}")];
+            shapes.extend(conv_in_time(names.each_ref().map(String::as_str), [out, inputs, 3], "none"));
+        }
+        if inputs != out {
+            let names = [0, 1].map(|part| format!("{block}.downsample.{part}"));
+            shapes.extend(conv_in_time(names.each_ref().map(String::as_str), [out, inputs, 1], "none"));
+        }
+    }
+    let backbone = format!(r#"{{"name": "tcn", "depth": 2, "causal": {causal}, "norm": "none", "pool": "{pool}"}}"#);
+    of_signals(&backbone, 6, shapes, false)
+}
+
+/// Two convolutions, and a recurrent network where there is a context.
+fn cpc_encoder(context: usize) -> Encoder {
+    let mut shapes = conv_in_time(["layers.0.0", "layers.0.1"], [4, 2, 4], "group");
+    shapes.extend(conv_in_time(["layers.1.0", "layers.1.1"], [4, 4, 6], "group"));
+    if context > 0 {
+        for (name, inputs) in [("input", 4), ("hidden", context)] {
+            shapes.push((format!("gru.{name}.weight"), vec![3 * context, inputs]));
+            shapes.push((format!("gru.{name}.bias"), vec![3 * context]));
+        }
+    }
+    let keys = format!(r#""strides": [2, 3], "context": {context}, "norm": "group", "pool": "last""#);
+    let width = if context > 0 { context } else { 4 };
+    of_signals(&format!(r#"{{"name": "cpc_encoder", {keys}}}"#), width, shapes, true)
 }
 
 /// A transformer with two registers and gains.
@@ -196,6 +280,7 @@ fn graphs() -> Vec<(&'static str, Model)> {
         ("class token", vit("class"), Graph::default()),
         ("mean of tokens", vit("mean"), Graph::default()),
         ("belief network", belief_network(), Graph::default()),
+        ("belief network of vectors", belief_network_of_vectors(), Graph::default()),
         ("registers", with_registers("class"), Graph::default()),
         ("registers, mean of tokens", with_registers("mean"), Graph::default()),
         ("perceptron", mlp(), Graph::default()),
@@ -206,12 +291,28 @@ fn graphs() -> Vec<(&'static str, Model)> {
         ("tokens and classes", headed(with_registers("mean"), Reading::Classes), TOKENS),
         ("labels", headed(resnet("resnet_micro", "small", "batch"), Reading::Labels), Graph::default()),
         ("numbers", headed(mlp(), Reading::Numbers), Graph::default()),
+        ("residual signals", resnet_in_time(), TOKENS),
+        ("folded signals", resnet_in_time(), FOLD),
+        ("patches of signals", vit_in_time(), Graph::default()),
+        ("causal signals", tcn("max", true), TOKENS),
+        ("signals", headed(tcn("last", false), Reading::Classes), Graph::default()),
+        ("recurrent signals", cpc_encoder(5), Graph::default()),
+        ("codes of signals", cpc_encoder(0), Graph::default()),
     ];
     let graph = |(name, encoder, input)| {
         // Another release writes the same graphs.
         (name, Model { producer_version: String::new(), ..model(encoder, input).unwrap() })
     };
     graphs.drain(..).map(graph).collect()
+}
+
+/// What the graph of that name is given.
+fn given(name: &str) -> &'static str {
+    match name {
+        _ if name.contains("signals") => SIGNALS,
+        _ if name.contains("perceptron") || name.contains("vectors") || name == "numbers" => VECTORS,
+        _ => IMAGES,
+    }
 }
 
 #[test]
@@ -229,7 +330,7 @@ fn every_value_is_made_once_and_before_it_is_used_and_every_constant_is_used() {
         let mut known: BTreeSet<&str> = graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
         let mut unused = known.clone();
         assert_eq!(known.len(), graph.initializer.len(), "{name}");
-        known.insert(if name.contains("perceptron") || name == "numbers" { VECTORS } else { IMAGES });
+        known.insert(given(name));
         for node in &graph.node {
             for input in &node.input {
                 assert!(known.contains(input.as_str()), "{name}: {} needs {input}", node.name);
@@ -239,9 +340,9 @@ fn every_value_is_made_once_and_before_it_is_used_and_every_constant_is_used() {
         }
         let outputs: Vec<&str> = graph.output.iter().map(|port| port.name.as_str()).collect();
         let expected: &[&str] = match name {
-            "places" | "ConvNeXt" => &["h", "tokens"],
+            "places" | "ConvNeXt" | "residual signals" | "causal signals" => &["h", "tokens"],
             "tokens and classes" => &["h", "tokens", "logits", "probabilities"],
-            "labels" => &["h", "logits", "probabilities"],
+            "labels" | "signals" => &["h", "logits", "probabilities"],
             "numbers" => &["h", "numbers"],
             _ => &["h"],
         };
@@ -372,6 +473,9 @@ fn networks_that_a_format_lacks_are_answered_with_one_that_has_them() {
         ("torchvision", resnet("resnet18", "imagenet", "group"), "backbone.norm"),
         ("torchvision", resnet("resnet18", "imagenet", "batch"), "of 2"),
         ("torchvision", vit("mean"), "vit_micro"),
+        ("timm", resnet_in_time(), "resnet1d_micro"),
+        ("torchvision", resnet_in_time(), "resnet1d_micro"),
+        ("timm", cpc_encoder(5), "cpc_encoder"),
     ];
     for (name, encoder, part) in cases {
         let error = refused(name, encoder, Graph::default());
@@ -390,6 +494,8 @@ fn what_cannot_be_is_said_before_anything_is_written() {
     assert!(bytes.starts_with("input: u8") && bytes.contains("format=onnx"), "{bytes}");
     assert!(refused("torchvision", vit("mean"), FOLD).starts_with("fold: true is for graphs"));
     assert!(refused("onnx", mlp(), TOKENS).starts_with("tokens: this encoder has none"));
+    assert!(refused("onnx", cpc_encoder(5), TOKENS).starts_with("tokens: this encoder has none"));
+    assert!(refused("onnx", tcn("mean", true), BYTES).contains("this encoder takes signals"));
     let scaled = Encoder { range: [-3.0, 900.0], ..vit("mean") };
     assert!(refused("onnx", scaled, BYTES).contains("[-3.0, 900.0]"));
     let lacking = Encoder { tensors: Tensors::default(), ..vit("mean") };
@@ -410,8 +516,12 @@ fn another_tool_runs_every_graph_and_the_same_network_gives_the_same() {
     let values = |count: usize| -> Vec<f32> { (0..count).map(|i| ((i * 37) % 256) as f32 / 255.0).collect() };
     let images = values(3 * 2 * 64);
     for (name, graph) in graphs().into_iter().filter(|(name, _)| *name != "bytes") {
-        let is_vector = name.contains("perceptron") || name == "numbers";
-        let (values, shape) = if is_vector { (&images[..9], vec![3, 3]) } else { (&images[..], vec![3, 2, 8, 8]) };
+        let (values, shape) = match given(name) {
+            SIGNALS => (&images[..90], vec![3, 15, 2]),
+            VECTORS if name.contains("vectors") => (&images[..6], vec![3, 2]),
+            VECTORS => (&images[..9], vec![3, 3]),
+            _ => (&images[..], vec![3, 2, 8, 8]),
+        };
         let outputs = run(&graph, Samples::Floats(values), &shape).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(
             outputs.iter().all(|(_, values)| values.len() % 3 == 0 && values.iter().all(|v| v.is_finite())),

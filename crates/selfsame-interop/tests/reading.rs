@@ -98,8 +98,15 @@ fn networks_that_are_not_known_are_told_by_what_differs_and_what_is_nearest() {
     let resnet = |blocks: [usize; 4], widths: [usize; 4]| {
         let widths = widths.to_vec();
         let norm = selfsame_interop::network::Norm::Batch;
-        Network::ResNet(ResNet { widths, blocks: blocks.into(), bottleneck: true, imagenet_stem: true, norm })
-            .shapes(3, [224; 2])
+        Network::ResNet(ResNet {
+            widths,
+            blocks: blocks.into(),
+            bottleneck: true,
+            imagenet_stem: true,
+            norm,
+            in_time: false,
+        })
+        .shapes(3, [224; 2])
     };
     // A wide one, one with more blocks, one with a gate in its blocks.
     let error = parsed(&zeros(&resnet([3, 4, 6, 3], [8, 16, 32, 64]))).unwrap_err();

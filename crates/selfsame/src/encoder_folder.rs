@@ -20,8 +20,9 @@ use selfsame_data::image::Size;
 use selfsame_data::loader::{Batching, EvalPlan};
 use selfsame_data::modality::{Columns, Modality};
 use selfsame_data::settings::DataSettings;
+use selfsame_data::signal::{LogMelSettings, Normalize, SignalView};
 use selfsame_interop::tensors::Tensors;
-use selfsame_interop::{Encoder as Described, Origin, card};
+use selfsame_interop::{Encoder as Described, Origin, Sample, card};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -137,6 +138,44 @@ impl EncoderConfig {
         data
     }
 
+    /// What it takes, as other tools are told.
+    fn sample(&self) -> Result<Sample, String> {
+        #[derive(Deserialize)]
+        struct Heard {
+            view: SignalView,
+            normalize: Normalize,
+            rate: usize,
+        }
+        #[derive(Deserialize)]
+        struct Mel {
+            mel_bands: usize,
+            mel_window: f64,
+            mel_hop: f64,
+            mel_floor: f64,
+        }
+        let unreadable = |error: toml::de::Error| format!("its signal: {}", error.message());
+        match self.modality {
+            Modality::Vector => return Ok(Sample::Vector),
+            Modality::Image if self.signal.is_empty() => return Ok(Sample::Image),
+            Modality::Image | Modality::Signal => {}
+        }
+        let Heard { view, normalize, rate } = self.signal.clone().try_into().map_err(unreadable)?;
+        let by_itself = normalize == Normalize::Sample;
+        if view == SignalView::Waveform {
+            return Ok(Sample::Signal { rate, by_itself });
+        }
+        let Mel { mel_bands, mel_window, mel_hop, mel_floor } = self.signal.clone().try_into().map_err(unreadable)?;
+        let settings =
+            LogMelSettings { rate, bands: mel_bands, window_ms: mel_window, hop_ms: mel_hop, floor: mel_floor };
+        let own = if by_itself { ", less its own mean, over its own standard deviation," } else { "" };
+        let frames = self.size.width;
+        Ok(Sample::Sound(format!(
+            "The picture of a sound of {rate} Hz{own} is `{}`, the lowest frequencies in its first row, lengthened with silence to {frames} \
+             frames.",
+            settings.in_torchaudio()
+        )))
+    }
+
     /// The plain view of samples of `data` as this encoder sees them.
     pub fn plain_view(&self, data: &DataSettings, batching: Batching) -> Result<EvalPlan, Error> {
         let (columns, mean, std) = (self.columns.clone(), self.mean.clone(), self.std.clone());
@@ -245,7 +284,7 @@ impl EncoderFolder {
     ///
     /// # Errors
     /// If the file is no safetensors.
-    pub(crate) fn arrays(&self) -> Result<BTreeMap<String, Array>, Error> {
+    fn arrays(&self) -> Result<BTreeMap<String, Array>, Error> {
         let arrays = parameters::from_safetensors(&self.weights);
         Ok(parameters::from_pytorch_layout(arrays.map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))?))
     }
@@ -283,7 +322,7 @@ impl EncoderFolder {
     /// If the weights are no safetensors.
     pub fn described(&self, scores: Vec<card::Row>) -> Result<Described, Error> {
         let tensors = Tensors::read(&self.weights).map_err(|problem| Error::run(self.path.join(WEIGHTS), problem))?;
-        let EncoderConfig { backbone, modality, channels, size, mean, std, range, width, .. } = self.config.clone();
+        let EncoderConfig { backbone, channels, size, mean, std, range, width, .. } = self.config.clone();
         let (interpolation, head) = (self.config.interpolation.word(), None);
         let EncoderConfig { method, kept, trained, selfsame, plan, imported, .. } = &self.config;
         let origin = Origin {
@@ -295,11 +334,11 @@ impl EncoderFolder {
             plan: plan.clone(),
             scores,
         };
-        let of_vectors = modality == Modality::Vector;
+        let sample = self.config.sample().map_err(|problem| Error::run(self.path.join(CONFIG), problem))?;
         let size = size.sides();
         Ok(Described {
             backbone,
-            of_vectors,
+            sample,
             channels,
             size,
             mean,

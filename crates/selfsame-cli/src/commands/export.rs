@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 Examples:
   selfsame export runs/mine out=mine                          for timm.create_model(\"local-dir:mine\", pretrained=True)
   selfsame export runs/mine out=mine format=torchvision       a state_dict
-  selfsame export runs/mine out=mine format=onnx              a graph of every backbone: numbers [n, channels, height, width]
+  selfsame export runs/mine out=mine format=onnx              a graph of every backbone: images [n, channels, height, width]
   selfsame export runs/mine out=mine format=onnx input=u8     of bytes [n, height, width, channels]
   selfsame export runs/mine out=mine format=onnx tokens=true fold=true   tokens beside h; batch norms folded
   selfsame export model out=deploy format=onnx                of a model: logits and probabilities beside h

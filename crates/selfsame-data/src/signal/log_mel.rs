@@ -37,6 +37,21 @@ pub struct LogMelSettings {
     pub floor: f64,
 }
 
+impl LogMelSettings {
+    /// Steps of a window, and from one to the next.
+    fn steps(&self) -> [usize; 2] {
+        [self.window_ms, self.hop_ms].map(|ms| (self.rate as f64 * ms / 1000.0).round() as usize)
+    }
+
+    /// Whoever would make the same pictures in Python: what they call on a signal `[channels, time]`.
+    pub fn in_torchaudio(&self) -> String {
+        let ([window, hop], Self { rate, bands, floor, .. }) = (self.steps(), self);
+        let size = window.next_power_of_two();
+        let made = format!("{rate}, n_fft={size}, win_length={window}, hop_length={hop}, n_mels={bands}");
+        format!("torchaudio.transforms.MelSpectrogram({made})(signal).clamp(min={floor}).log()")
+    }
+}
+
 /// Makes pictures of signals.
 #[derive(Clone)]
 pub struct LogMel {
@@ -59,9 +74,7 @@ impl LogMel {
     /// # Errors
     /// If a window or a hop is shorter than a step, or so short that a band has no frequency of its own.
     pub fn new(settings: LogMelSettings) -> Result<Self, DataError> {
-        let LogMelSettings { rate, bands, window_ms, hop_ms, floor } = settings;
-        let steps = |ms: f64| (rate as f64 * ms / 1000.0).round() as usize;
-        let (width, hop) = (steps(window_ms), steps(hop_ms));
+        let ([width, hop], LogMelSettings { rate, bands, window_ms, hop_ms, floor }) = (settings.steps(), settings);
         for (key, ms, steps, least) in [("mel_window", window_ms, width, 2), ("mel_hop", hop_ms, hop, 1)] {
             if steps < least {
                 let problem = format!("{ms} ms are {steps} steps at data.rate = {rate} Hz, expected at least {least}");
@@ -168,6 +181,12 @@ mod tests {
 
     const SPEECH: LogMelSettings =
         LogMelSettings { rate: 16_000, bands: 64, window_ms: 25.0, hop_ms: 10.0, floor: 1e-5 };
+
+    #[test]
+    fn torchaudio_is_told_steps() {
+        let told = "torchaudio.transforms.MelSpectrogram(16000, n_fft=512, win_length=400, hop_length=160, n_mels=64)(signal).clamp(min=0.00001).log()";
+        assert_eq!(SPEECH.in_torchaudio(), told);
+    }
 
     #[test]
     fn pictures_are_those_of_an_independent_script() {

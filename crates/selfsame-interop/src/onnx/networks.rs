@@ -2,6 +2,8 @@
 
 use super::builder::Builder;
 use super::proto::Attribute;
+use super::signals;
+use super::window::Window;
 use crate::network::{ConvNext, Network, Norm, ResNet, Vit};
 use crate::tensors::Tensor;
 use selfsame_base::DataError;
@@ -17,7 +19,8 @@ const GROUPS: usize = 32;
 pub struct Built {
     /// `h`, `[n, width]`
     pub features: String,
-    /// What it is pooled from: a map `[n, width, height, width]` (a ConvNeXt's has its features last), or tokens `[n, tokens, width]`.
+    /// What it is pooled from: a map `[n, width, height, width]` (a ConvNeXt's has its features last; a signal's has height 1), or tokens
+    /// `[n, tokens, width]`.
     pub places: Option<String>,
 }
 
@@ -27,7 +30,7 @@ impl From<String> for Built {
     }
 }
 
-/// The features of the normalized images `x`, `[n, channels, height, width]`.
+/// The features of the normalized images `x`, `[n, channels, height, width]`; of signals the height is 1.
 pub fn build(b: &mut Builder, network: &Network, x: &str, size: [usize; 2]) -> Result<Built, DataError> {
     match network {
         Network::ResNet(net) => resnet(b, net, x),
@@ -35,6 +38,8 @@ pub fn build(b: &mut Builder, network: &Network, x: &str, size: [usize; 2]) -> R
         Network::ConvNext(net) => convnext(b, net, x),
         Network::BeliefNetwork { layers } => belief_network(b, *layers, x).map(Built::from),
         Network::Mlp { layers, norm, residual } => mlp(b, *layers, *norm, *residual, x).map(Built::from),
+        Network::Tcn(net) => signals::tcn(b, net, x),
+        Network::CpcEncoder(net) => signals::cpc_encoder(b, net, x).map(Built::from),
     }
 }
 
@@ -65,15 +70,19 @@ pub fn tokens(
 }
 
 fn resnet(b: &mut Builder, net: &ResNet, x: &str) -> Result<Built, DataError> {
-    let mut x = conv_norm(b, net.norm, "conv1", "bn1", x, if net.imagenet_stem { 2 } else { 1 })?;
+    let stride = if net.imagenet_stem { 2 } else { 1 };
+    let mut x = conv_norm(b, net.norm, ["conv1", "bn1"], x, &|kernel| net.window(kernel, stride))?;
     x = b.op("Relu", &[&x], &[]);
     if net.imagenet_stem {
-        x = b.op("MaxPool", &[&x], &window(3, 2, 1));
+        x = b.op("MaxPool", &[&x], &net.window(3, 2).attributes());
     }
     for (stage, &blocks) in net.blocks.iter().enumerate() {
         for block in 0..blocks {
             let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-            x = residual(b, net, &format!("layer{}.{block}", stage + 1), &x, stride)?;
+            // The 3×3 of a bottleneck strides, else the first.
+            let (convolutions, strided) = if net.bottleneck { (3, 2) } else { (2, 1) };
+            let window = |i, kernel| net.window(kernel, if i == strided || i == 0 { stride } else { 1 });
+            x = residual(b, net.norm, convolutions, &format!("layer{}.{block}", stage + 1), &x, &window)?;
         }
     }
     let pooled = b.op("GlobalAveragePool", &[&x], &[]);
@@ -81,32 +90,54 @@ fn resnet(b: &mut Builder, net: &ResNet, x: &str) -> Result<Built, DataError> {
     Ok(Built { features, places: Some(x) })
 }
 
-/// `relu(shortcut(x) + f(x))`
-fn residual(b: &mut Builder, net: &ResNet, name: &str, x: &str, stride: i64) -> Result<String, DataError> {
-    let convolutions = if net.bottleneck { 3 } else { 2 };
-    // The 3×3 of a bottleneck strides, else the first.
-    let strided = if net.bottleneck { 2 } else { 1 };
+impl ResNet {
+    /// Of a convolution padded by half its kernel.
+    fn window(&self, kernel: i64, stride: i64) -> Window {
+        let padding = kernel / 2;
+        match self.in_time {
+            false => Window::square(kernel, stride, padding),
+            true => Window::in_time(kernel, stride, [padding; 2]),
+        }
+    }
+}
+
+/// `relu(shortcut(x) + f(x))`; `window` is that of the i-th convolution, from 1, by its kernel, and of the shortcut, 0.
+pub(super) fn residual(
+    b: &mut Builder,
+    norm: Norm,
+    convolutions: usize,
+    name: &str,
+    x: &str,
+    window: &dyn Fn(usize, i64) -> Window,
+) -> Result<String, DataError> {
     let mut y = x.to_owned();
     for i in 1..=convolutions {
-        let stride = if i == strided { stride } else { 1 };
-        y = conv_norm(b, net.norm, &format!("{name}.conv{i}"), &format!("{name}.bn{i}"), &y, stride)?;
+        let names = [format!("{name}.conv{i}"), format!("{name}.bn{i}")];
+        y = conv_norm(b, norm, names.each_ref().map(String::as_str), &y, &|kernel| window(i, kernel))?;
         if i < convolutions {
             y = b.op("Relu", &[&y], &[]);
         }
     }
-    let shortcut = match b.has(&format!("{name}.downsample.0.weight")) {
-        true => conv_norm(b, net.norm, &format!("{name}.downsample.0"), &format!("{name}.downsample.1"), x, stride)?,
+    let names = [0, 1].map(|part| format!("{name}.downsample.{part}"));
+    let shortcut = match b.has(&format!("{}.weight", names[0])) {
+        true => conv_norm(b, norm, names.each_ref().map(String::as_str), x, &|kernel| window(0, kernel))?,
         false => x.to_owned(),
     };
     let sum = b.op("Add", &[&y, &shortcut], &[]);
     Ok(b.op("Relu", &[&sum], &[]))
 }
 
-/// A convolution padded by half its kernel, with its norm.
-fn conv_norm(b: &mut Builder, norm: Norm, conv: &str, bn: &str, x: &str, stride: i64) -> Result<String, DataError> {
+/// A convolution with its norm; `window` is its window, by the length of its kernel.
+pub(super) fn conv_norm(
+    b: &mut Builder,
+    norm: Norm,
+    [conv, bn]: [&str; 2],
+    x: &str,
+    window: &dyn Fn(i64) -> Window,
+) -> Result<String, DataError> {
     let weight = b.take(&format!("{conv}.weight"), 4)?;
-    let (channels, kernel) = (weight.shape[0], weight.shape[2]);
-    let window = window(kernel as i64, stride, kernel as i64 / 2);
+    let (channels, kernel) = (weight.shape[0], weight.shape[3]);
+    let window = window(kernel as i64).attributes();
     if norm == Norm::Batch && b.fold {
         let [weight, bias] = folded(b, weight, conv, bn)?;
         return Ok(b.op("Conv", &[x, &weight, &bias], &window));
@@ -163,14 +194,6 @@ fn per_channel(b: &mut Builder, name: &str, sides: usize) -> Result<String, Data
     Ok(b.floats(name, &Tensor { shape, values }))
 }
 
-fn window(kernel: i64, stride: i64, padding: i64) -> [Attribute; 3] {
-    [
-        Attribute::ints("kernel_shape", &[kernel; 2]),
-        Attribute::ints("strides", &[stride; 2]),
-        Attribute::ints("pads", &[padding; 4]),
-    ]
-}
-
 /// Weights `[outputs, …]` of a layer without bias and the batch norm after it as one layer: its weights, and its bias.
 fn folded(b: &mut Builder, mut weight: Tensor, layer: &str, bn: &str) -> Result<[String; 2], DataError> {
     let mut part = |name: &str| b.take(&format!("{bn}.{name}"), 1).map(|tensor| tensor.values);
@@ -201,19 +224,32 @@ fn folded(b: &mut Builder, mut weight: Tensor, layer: &str, bn: &str) -> Result<
 fn vit(b: &mut Builder, net: &Vit, x: &str, size: [usize; 2]) -> Result<Built, DataError> {
     let (dim, patch) = (net.dim, net.patch_size as i64);
     let [kernel, bias] = [b.weight("patch_embed.proj.weight", 4)?, b.weight("patch_embed.proj.bias", 1)?];
-    let patches = b.op("Conv", &[x, &kernel, &bias], &window(patch, patch, 0));
+    let window = match net.in_time {
+        false => Window::square(patch, patch, 0),
+        // The last patch may be cut.
+        true => Window::in_time(patch, patch, [0, patch - 1]),
+    };
+    let patches = b.op("Conv", &[x, &kernel, &bias], &window.attributes());
     let rows = b.integers("patches.shape", &[0, dim as i64, -1]);
     let rows = b.op("Reshape", &[&patches, &rows], &[]);
     let mut tokens = b.op("Transpose", &[&rows], &[Attribute::ints("perm", &[0, 2, 1])]);
 
     let Tensor { shape, values: mut positions } = b.take("pos_embed", 3)?;
-    let (own, before) = ((size[0] / net.patch_size) * (size[1] / net.patch_size), net.positions_before());
+    let [down, across] =
+        if net.in_time { [1, size[1].div_ceil(net.patch_size)] } else { size.map(|side| side / net.patch_size) };
+    let (own, before) = (down * across, net.positions_before());
     let expected = [1, own + before, dim];
     if shape != expected {
         return Err(DataError::Data(format!("the weights: pos_embed is {shape:?}, expected {expected:?}")));
     }
     let of_patches = positions.split_off(positions.len() - own * dim);
-    let of_patches = b.floats("pos_embed.patches", &Tensor { shape: vec![1, own, dim], values: of_patches });
+    let mut of_patches = b.floats("pos_embed.patches", &Tensor { shape: vec![1, own, dim], values: of_patches });
+    if net.in_time {
+        // A shorter signal has the first of them.
+        let count = b.op("Shape", &[&tokens], &[Attribute::int("start", 1), Attribute::int("end", 2)]);
+        let [from, axis] = [0, 1].map(|value| b.integers(&format!("patches.{value}"), &[value]));
+        of_patches = b.op("Slice", &[&of_patches, &from, &count, &axis], &[]);
+    }
     tokens = b.op("Add", &[&tokens, &of_patches], &[]);
     let mut first: Vec<f32> = Vec::new();
     if net.class_token {
@@ -260,20 +296,20 @@ fn convnext(b: &mut Builder, net: &ConvNext, x: &str) -> Result<Built, DataError
         let y = b.op("Conv", &[x, &kernel, &bias], attributes);
         Ok::<_, DataError>(b.op("Transpose", &[&y], &last))
     };
-    let mut x = convolution(b, "stem.0", x, &window(patch, patch, 0))?;
+    let mut x = convolution(b, "stem.0", x, &Window::square(patch, patch, 0).attributes())?;
     x = layer_norm(b, "stem.1", &x)?;
     for (stage, (&depth, &width)) in net.depths.iter().zip(&net.widths).enumerate() {
         if stage > 0 {
             let name = format!("stages.{stage}.downsample");
             let normalized = layer_norm(b, &format!("{name}.0"), &x)?;
             let map = b.op("Transpose", &[&normalized], &second);
-            x = convolution(b, &format!("{name}.1"), &map, &window(2, 2, 0))?;
+            x = convolution(b, &format!("{name}.1"), &map, &Window::square(2, 2, 0).attributes())?;
         }
         for block in 0..depth {
             let name = format!("stages.{stage}.blocks.{block}");
             let map = b.op("Transpose", &[&x], &second);
-            let [kernel, stride, padding] = window(7, 1, 3);
-            let depthwise = [kernel, stride, padding, Attribute::int("group", width as i64)];
+            let mut depthwise = Window::square(7, 1, 3).attributes();
+            depthwise.push(Attribute::int("group", width as i64));
             let filtered = convolution(b, &format!("{name}.conv_dw"), &map, &depthwise)?;
             let normalized = layer_norm(b, &format!("{name}.norm"), &filtered)?;
             let hidden = linear(b, &format!("{name}.mlp.fc1"), &normalized)?;

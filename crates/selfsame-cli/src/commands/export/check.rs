@@ -14,9 +14,10 @@ use selfsame::train_settings::Precision;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::image::{self, Image};
 use selfsame_data::source::Memory;
+use selfsame_interop::onnx::proto::Model;
 use selfsame_interop::onnx::runtime::{self, Samples};
 use selfsame_interop::onnx::{self, FEATURES, LOGITS, NUMBERS};
-use selfsame_interop::{Encoder as Described, Graph, Head, Input};
+use selfsame_interop::{Encoder as Described, Graph, Head, Input, Sample};
 use std::sync::Arc;
 
 /// Samples that are compared, at most.
@@ -38,20 +39,27 @@ pub fn check(folder: &EncoderFolder, described: &Described, asked: Graph, data: 
     let encoder = folder.load_with(plan.backbones(), &device::open(&plan.device)?)?;
     let branch = Branch::without_projector(encoder);
     let ours = embedded(&branch, &dataset, &plan)?;
-    let (rows, raw) = (ours.h.len(), restored(described, &ours.raw.values));
+    let rows = ours.h.len();
+    let raw = restored(described, &ours.raw.values);
     let ([height, width], channels) = (described.size, described.channels);
+    let whole = height * width * channels;
 
     let graph = onnx::model(described.clone(), asked)?;
-    let (h, theirs, tolerance) = match asked.input {
-        Input::Float => {
+    let (h, theirs, tolerance) = match (asked.input, &described.sample) {
+        (Input::Float, Sample::Signal { .. }) => {
+            let signals = signals(&dataset, &ours.indices, &raw, whole)?;
+            (ours.h.values, run_by_length(&graph, &signals, channels)?, TOLERANCES[0])
+        }
+        (Input::Float, sample) => {
             let values = by_channel(&raw, channels, height * width);
-            let shape = if described.of_vectors { vec![rows, channels] } else { vec![rows, channels, height, width] };
+            let shape =
+                if *sample == Sample::Vector { vec![rows, channels] } else { vec![rows, channels, height, width] };
             (ours.h.values, runtime::run(&graph, Samples::Floats(&values), &shape)?, TOLERANCES[0])
         }
-        Input::U8 => {
+        (Input::U8, _) => {
             let bytes: Vec<u8> = raw.iter().map(|value| (value * 255.0).round() as u8).collect();
             let pixels = |pixels: &[u8]| Image { height, width, channels, pixels: image::Pixels::U8(pixels.into()) };
-            let images = bytes.chunks_exact(height * width * channels).map(pixels).collect();
+            let images = bytes.chunks_exact(whole).map(pixels).collect();
             let same = embedded(&branch, &Arc::new(Dataset::in_memory(Memory::new(images)?)?), &plan)?;
             let shape = [rows, height, width, channels];
             (same.h.values, runtime::run(&graph, Samples::Bytes(&bytes), &shape)?, TOLERANCES[1])
@@ -79,6 +87,27 @@ fn embedded(branch: &Branch, dataset: &Arc<Dataset>, plan: &Plan) -> Result<Tabl
     let indices = (0..dataset.len().min(SAMPLES)).collect();
     let wanted = Wanted { raw: Pixels::Whole, ..Wanted::default() };
     Ok(Tables::embed(branch, dataset, plan, Some(indices), wanted, &mut |_| {})?)
+}
+
+/// Signals `[steps, channels]` of so many values at most, one of each row, without what lies behind their end.
+fn signals<'a>(dataset: &Dataset, indices: &[usize], raw: &'a [f32], most: usize) -> Result<Vec<&'a [f32]>> {
+    let rows = raw.chunks_exact(most).zip(indices);
+    rows.map(|(signal, &index)| Ok(&signal[..dataset.sample(index)?.len().min(most)])).collect()
+}
+
+/// The outputs of a graph for signals `[steps, channels]`, those of one length after another at once.
+fn run_by_length(graph: &Model, signals: &[&[f32]], channels: usize) -> Result<Vec<(String, Vec<f32>)>> {
+    let mut outputs: Vec<(String, Vec<f32>)> = Vec::new();
+    for alike in signals.chunk_by(|a, b| a.len() == b.len()) {
+        let shape = [alike.len(), alike[0].len() / channels, channels];
+        let found = runtime::run(graph, Samples::Floats(&alike.concat()), &shape)?;
+        if outputs.is_empty() {
+            outputs = found;
+        } else {
+            outputs.iter_mut().zip(found).for_each(|((_, all), (_, values))| all.extend(values));
+        }
+    }
+    Ok(outputs)
 }
 
 /// Values before their normalization, channel by channel.

@@ -68,7 +68,7 @@ impl Images {
         if header.count().and_then(|count| count.checked_mul(depth.size_bytes())).is_none() {
             return Err(unsupported(path, header));
         }
-        let layout = Layout::new(path, &header.shape, &request.axes, request.modality)?;
+        let layout = Layout::new(path, &header.shape, &request.axes, request.of_source())?;
         Ok(Self { layout, depth })
     }
 

@@ -19,7 +19,6 @@ use super::{
 use crate::decode::FileKind;
 use crate::modality::Modality;
 use crate::settings::DataRequest;
-use crate::signal::SignalView;
 use selfsame_base::{DataError, atomic, files};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -157,8 +156,7 @@ impl Folder {
     fn open(request: &DataRequest, labels: LabelSource) -> Result<Self, DataError> {
         let root = request.path.as_path();
         let Walk { images, sounds, mut ignored, repeated, .. } = Walk::through(root)?;
-        let kind = match request.modality {
-            _ if request.view == SignalView::LogMel => FileKind::Sound,
+        let kind = match request.of_source() {
             Some(Modality::Signal) => FileKind::Sound,
             Some(_) => FileKind::Image,
             None if sounds.len() > images.len() => FileKind::Sound,

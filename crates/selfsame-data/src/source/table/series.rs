@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// Whether a table is asked for as series.
 pub fn holds(request: &DataRequest) -> bool {
-    request.modality == Some(Modality::Signal) || request.sample_column != NONE
+    request.of_source() == Some(Modality::Signal) || request.sample_column != NONE
 }
 
 pub fn open(request: &DataRequest, asked: LabelSource) -> Result<Series, DataError> {
