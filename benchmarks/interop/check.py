@@ -32,6 +32,7 @@ from blake3 import blake3
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
+from sklearn.datasets import load_sample_images
 
 SELFSAME = sys.argv[1]
 WORK = Path(os.environ.get("SELFSAME_INTEROP_WORK", "benchmarks/.interop"))
@@ -40,7 +41,7 @@ IMAGES = 64
 TRAINED_ON = 8
 DIRECT, DEFAULT, BYTES = 1e-5, 1e-4, 1e-3
 
-# name: side, channels, arguments, formats besides onnx
+# name: side (of signals [steps]), channels, arguments, formats besides onnx
 RESNET = ["timm", "torchvision"]
 ENCODERS = {
     "resnet_micro": (32, 3, ["backbone=resnet_micro"], []),
@@ -73,6 +74,20 @@ ENCODERS = {
     "mlp": (1, 12, ["backbone=mlp"], []),
     "mlp, group norm, residual": (1, 12, ["backbone=mlp", "backbone.norm=group", "backbone.residual=true"], []),
     "belief_network": (32, 3, ["method=deep_belief_network"], []),
+    "belief_network of vectors": (1, 12, ["method=deep_belief_network"], []),
+    "vit_large": (32, 3, ["backbone=vit_large", "backbone.patch_size=16"], ["timm"]),
+    "resnet1d_micro": ([500], 2, ["backbone=resnet1d_micro"], []),
+    "resnet1d_micro, each by itself": ([200], 2, ["backbone=resnet1d_micro", "data.normalize=sample"], []),
+    "resnet1d_18": ([500], 12, ["backbone=resnet1d_18"], []),
+    "resnet1d_50, group norm": ([500], 1, ["backbone=resnet1d_50", "backbone.norm=group"], []),
+    "tcn": ([100], 3, ["backbone=tcn"], []),
+    "tcn, both ways, last": ([100], 3, ["backbone=tcn", "backbone.causal=false", "backbone.norm=none", "backbone.pool=last"], []),
+    "transformer1d": ([500], 2, ["backbone=transformer1d"], []),
+    "transformer1d, class, learned": (
+        [203], 2, ["backbone=transformer1d", "backbone.pool=class", "backbone.positions=learned", "backbone.patch_size=10"], []),
+    "cpc_encoder": ([500], 2, ["method=cpc", "backbone=cpc_encoder"], []),
+    "cpc_encoder, no context, max": (
+        [500], 2, ["backbone=cpc_encoder", "backbone.context=0", "backbone.pool=max", "data.normalize=sample"], []),
 }
 
 
@@ -97,14 +112,27 @@ def trained(*words):
 
 
 def images(side, channels, count=IMAGES):
-    """The folder of the images, and the images, bytes [n, side, side, channels]; with side 1, of vectors [n, channels]."""
+    """The folder of the images, parts of two photographs, and the images, bytes [n, side, side, channels]; with side 1, of vectors
+    [n, channels]; with side [steps], of signals [n, steps, channels], that are walks."""
+    if isinstance(side, list):
+        file = WORK / f"signals-{side[0]}-{channels}-{count}.npy"
+        steps = np.random.default_rng(5).normal(0, 1, (count, side[0], channels))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, (3 + steps.cumsum(1) / side[0] ** 0.5).astype(np.float32))
+        return file, np.load(file)
     if side == 1:
         file, vectors = WORK / f"vectors-{channels}-{count}.npy", np.random.default_rng(5).normal(3, 2, (count, channels))
         file.parent.mkdir(parents=True, exist_ok=True)
         np.save(file, vectors.astype(np.float32))
         return file, np.load(file)
     folder = WORK / f"images-{side}-{channels}-{count}"
-    pixels = np.random.default_rng(side).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+    photos = [Image.fromarray(photo).convert("L" if channels == 1 else "RGB") for photo in load_sample_images().images]
+    rng, parts = np.random.default_rng(side), []
+    for i in range(count):
+        photo, part = photos[i % len(photos)], rng.integers(64, 400)
+        left, top = (rng.integers(0, whole - part + 1) for whole in photo.size)
+        parts.append(photo.resize((side, side), Image.Resampling.BICUBIC, (left, top, left + part, top + part)))
+    pixels = np.stack(parts).reshape(count, side, side, channels)
     if not folder.is_dir():
         folder.mkdir(parents=True)
         for i, image in enumerate(pixels):
@@ -142,7 +170,7 @@ def prepared(name, side, channels, arguments):
     data, _ = images(side, channels, TRAINED_ON)
     if not (run_folder / "encoder.safetensors").exists():
         method = [] if any(word.startswith("method=") for word in arguments) else ["method=simclr"]
-        size = [f"size={side}"] if side > 1 else []
+        size = ["data.modality=signal", "data.axes=ntc"] if isinstance(side, list) else [f"size={side}"] if side > 1 else []
         trained(f"data={data}", *size, "epochs=1", "batch_size=4", f"out={run_folder}", *method, *arguments)
     weights, config = run_folder / "encoder.safetensors", run_folder / "config.json"
     shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
@@ -247,18 +275,21 @@ def mutants(path, name):
         sums = [n for n in mutant.graph.node if n.op_type == "Add" and not any(i in initializers for i in n.input)]
         last = sums[-1]
         # A transformer's block, as a ConvNeXt's, adds to its first input, a residual network's puts the shortcut second.
-        kept = sums[-parts].input[0 if name.startswith(("vit", "convnext")) else 1]
+        kept = sums[-parts].input[0 if name.startswith(("vit", "transformer", "convnext")) else 1]
         last.op_type = "Identity"
         del last.input[:]
         last.input.append(kept)
         return mutant.SerializeToString()
 
-    if not name.startswith(("belief", "mlp")):
-        yield "a block left out", without_last(2 if name.startswith("vit") else 1)
+    transformer = name.startswith(("vit", "transformer"))
+    if not name.startswith(("belief", "mlp", "cpc")):
+        yield "a block left out", without_last(2 if transformer else 1)
     gain = next((key for key in initializers if key.endswith("gamma")), None)
     if gain:
         yield "LayerScale left out", with_values(gain, np.ones_like)
-    if name.startswith("vit"):
+    if "gru.input" in initializers:
+        yield "gates exchanged", with_values("gru.input", lambda values: np.roll(values, values.shape[1] // 3, 1))
+    if transformer:
         yield "a branch left out", without_last(1)
 
         def exchanged(values):
@@ -276,10 +307,10 @@ def check(name):
     data, pixels = images(side, channels)
     direct = features(run_folder, data, SELFSAME_WINOGRAD="2")
     default = features(run_folder, data)
-    vectors = side == 1
-    numbers = pixels if vectors else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32) / 255
-    shape = (1, channels) if vectors else (1, channels, 1, 1)
-    given = "vectors" if vectors else "images"
+    given = "signals" if isinstance(side, list) else "vectors" if side == 1 else "images"
+    of_images = given == "images"
+    numbers = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32) / 255 if of_images else pixels
+    shape = (1, channels, 1, 1) if of_images else (channels,)
     mean, std = (np.array(record[key], np.float32).reshape(shape) for key in ("mean", "std"))
     normalized = torch.from_numpy((numbers - mean) / std)
     failures = []
@@ -322,7 +353,7 @@ def check(name):
         network.load_state_dict(load_torch(folder / "model.safetensors"), strict=True)
         network.eval()
         compare("torchvision", lambda x: network(x).numpy(), normalized)
-    for words, x, most in (([], numbers, DIRECT), (["input=u8"], pixels, BYTES))[:1 if vectors else 2]:
+    for words, x, most in (([], numbers, DIRECT), (["input=u8"], pixels, BYTES))[:2 if of_images else 1]:
         model = exported(run_folder, "onnx", *words) / "model.onnx"
         onnx.checker.check_model(model, full_check=True)
         graph = session(str(model))
@@ -330,7 +361,7 @@ def check(name):
         vino = inferred(model)
         compare(" ".join(["openvino", *words]), lambda x: vino("h", x), x, most)
         judge(" ".join(["tract", *words]), *by_tract(run_folder, data, *words), most)
-    if not vectors and record["backbone"]["name"] != "belief_network":
+    if record["backbone"]["name"] not in ("mlp", "belief_network", "cpc_encoder"):
         tokens = features(run_folder, data, "of=tokens", SELFSAME_WINOGRAD="2").reshape(len(direct), -1, record["width"])
         graph = session(str(exported(run_folder, "onnx", "tokens=true", "fold=true") / "model.onnx"))
         compare("tokens, folded", lambda x: graph.run(["h"], {given: x})[0], numbers)
@@ -374,6 +405,9 @@ def check(name):
         if deviation <= BYTES:
             failures.append(f"{name}: the mutant, {what}, deviates by {deviation:.1e} only")
         print(f"{name:45} mutant: {what}: {deviation:.1e}", flush=True)
+    # Of a large network these are gigabytes.
+    for made in run_folder.glob("*-*/"):
+        shutil.rmtree(made)
     return failures
 
 

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=${SELFSAME_BENCH_VENV:-benchmarks/.venv}
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/python" -c 'import torch, torchvision, timm, transformers, onnx, onnxruntime, openvino, safetensors, blake3, PIL, numpy' 2>/dev/null ||
+"$venv/bin/python" -c 'import torch, torchvision, timm, transformers, onnx, onnxruntime, openvino, safetensors, sklearn, blake3, PIL, numpy' 2>/dev/null ||
     "$venv/bin/pip" install -q -r benchmarks/interop/requirements.txt
 if [ -z "${SELFSAME:-}" ]; then
     cargo build --release -q -p selfsame-cli --features tract

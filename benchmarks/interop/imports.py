@@ -40,6 +40,36 @@ def moco(state, file):
     torch.save({"epoch": 200, "state_dict": own | other | {"module.queue": torch.ones(128, 64)}, "optimizer": {}}, file)
 
 
+def under(prefix, state):
+    return {prefix + name: value for name, value in state.items() if not name.startswith("fc.")}
+
+
+def simsiam(state, file):
+    """As SimSiam's trainer: the projector is what was the classifier."""
+    heads = {"module.encoder.fc.0.weight": torch.ones(512, 512), "module.predictor.0.weight": torch.ones(128, 512)}
+    torch.save({"epoch": 100, "arch": "resnet18", "state_dict": under("module.encoder.", state) | heads, "optimizer": {}}, file)
+
+
+def barlow_twins(state, file):
+    """As Barlow Twins' and VICReg's trainers."""
+    heads = {"module.projector.0.weight": torch.ones(64, 512), "module.bn.running_mean": torch.ones(64)}
+    torch.save({"epoch": 1000, "model": under("module.backbone.", state) | heads, "optimizer": {}}, file)
+
+
+def solo_learn(state, file):
+    """As solo-learn, by Lightning, with a teacher that follows."""
+    other = {name: torch.zeros_like(value) for name, value in under("momentum_backbone.", state).items()}
+    heads = {"classifier.weight": torch.ones(10, 512), "projector.0.weight": torch.ones(64, 512)}
+    torch.save({"state_dict": under("backbone.", state) | other | heads, "hyper_parameters": {"lr": 0.1}}, file)
+
+
+def mae(state, file):
+    """As MAE's trainer: the decoder lies beside the encoder."""
+    decoder = {"mask_token": torch.ones(1, 1, 512), "decoder_pos_embed": torch.ones(1, 17, 512), "decoder_embed.weight": torch.ones(512, 384),
+               "decoder_blocks.0.norm1.weight": torch.ones(512), "decoder_pred.weight": torch.ones(768, 512)}
+    torch.save({"model": {name: value for name, value in state.items() if not name.startswith("head.")} | decoder}, file)
+
+
 def dino(state, file):
     """As DINO's trainer."""
     student = {f"module.backbone.{name}": torch.zeros_like(value) for name, value in state.items()}
@@ -69,9 +99,13 @@ IMPORTS = {
     "torchvision resnet18, safetensors": (vision("resnet18"), 224, tensors, "torchvision"),
     "torchvision resnet34, lightly": (vision("resnet34"), 224, lightly, "torchvision"),
     "torchvision resnet50, MoCo under DDP": (vision("resnet50"), 224, moco, "torchvision"),
+    "torchvision resnet18, SimSiam": (vision("resnet18"), 224, simsiam, "torchvision"),
+    "torchvision resnet18, Barlow Twins": (vision("resnet18"), 224, barlow_twins, "torchvision"),
+    "torchvision resnet18, solo-learn": (vision("resnet18"), 224, solo_learn, "torchvision"),
     "torchvision resnet101": (vision("resnet101"), 224, plain, "torchvision"),
     "timm resnet50": (of_timm("resnet50"), 224, tensors, "timm"),
     "timm vit_small, DINO": (of_timm("vit_small_patch16_224", img_size=64), 64, dino, "timm"),
+    "timm vit_small, MAE": (of_timm("vit_small_patch16_224", img_size=64), 64, mae, "timm"),
     "timm deit_small": (of_timm("deit_small_patch16_224"), 224, plain, "timm"),
     "timm vit_base": (of_timm("vit_base_patch16_224", img_size=64), 64, plain, "timm"),
     "timm vit_small_patch14_dinov2": (of_timm("vit_small_patch14_dinov2", img_size=56), 56, tensors, "timm"),

@@ -10,9 +10,10 @@ w4, w5, w6    the same of ResNet-50, of ViT-S/16 and of the masked autoencoder w
 w7            the same of ResNet-18 in time, of signals of 1,000 steps and twelve channels
 mae           a step of the masked autoencoder with W3's ViT, beside that ViT's full step, both ours
 pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers
-infer-…       inference at 224 px with resnet18, resnet50 or vit_small, batch 1 or 32: onnxruntime and, where it is installed, OpenVINO
+infer-…       inference at 224 px with resnet18, resnet50 or vit_small, batch 1 or 32, and at 28 px with the micro-ResNet, batch 256:
+              onnxruntime, OpenVINO where it is installed, and PyTorch in both memory formats
 
-With --compile, torch.compile (channels last) is one more peer of the steps; with --f32, bf16 is left out.
+With --compile, torch.compile (channels last) is one more peer of steps and inference; with --f32, bf16 is left out.
 
 Every round runs ours, then each peer, in fresh processes; the ratio is to the fastest of the peers. A round is dropped
 when other processes took more than 5 % of the machine meanwhile. With --shared, on a machine that others use too, training steps are
@@ -23,7 +24,7 @@ import argparse, importlib.util, json, os, pathlib, statistics, subprocess, sys,
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-INFERENCE = [f"infer-{backbone}-{batch}" for backbone in ("resnet18", "resnet50", "vit_small") for batch in (1, 32)]
+INFERENCE = [f"infer-{backbone}-{batch}" for backbone in ("resnet18", "resnet50", "vit_small") for batch in (1, 32)] + ["infer-resnet_micro-256"]
 WORKLOADS = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "mae", "pretrain-w1", "pretrain-w2", *INFERENCE]
 parser = argparse.ArgumentParser()
 parser.add_argument("workloads", nargs="*", default=WORKLOADS)
@@ -64,7 +65,8 @@ def commands(workload):
         ours["ours bf16"] = ours["ours"] + ["train.precision=bf16"]
         if workload.startswith("infer-"):
             _, backbone, batch = workload.split("-")
-            runtimes = ["onnxruntime"] + ["openvino", "openvino_bf16"] * bool(importlib.util.find_spec("openvino"))
+            runtimes = ["onnxruntime", "pytorch", "pytorch_channels_last"] + ["pytorch_compiled"] * arguments.compile
+            runtimes += ["openvino", "openvino_bf16"] * bool(importlib.util.find_spec("openvino"))
             return ours | {runtime: [python, str(HERE / "infer.py"), backbone, batch, steps, runtime, threads] for runtime in runtimes}
         modes = ["f32", "f32_channels_last", "bf16"] + ["f32_compiled"] * arguments.compile
         return ours | {mode: [python, str(HERE / "step.py"), workload, steps, mode, threads] for mode in modes}

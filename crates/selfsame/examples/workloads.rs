@@ -1,12 +1,13 @@
 //! Steps on random images, timed: our side of `benchmarks/pytorch/compare.py`. Prints one JSON object: milliseconds of each
 //! step, seconds of processor time of one, and the peak memory.
 //!
-//! `workloads w1|w2|w3|w4|w5|w6|w7|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]`: W1 is a training step (forward, backward, SGD with momentum) of ResNet-18 with the
-//! small stem at 32×32×3, batch 64; W2 of resnet_micro at 28×28×1, batch 256; W3 of vit_micro (192 wide, 6 blocks, patches of 4 px, mean
-//! pooling) at 32×32×3, batch 64; W4 of ResNet-50 and W5 of ViT-S/16 at 224×224×3, batch 32; each with a linear head of 128. W6 and `mae` are
-//! steps of the masked autoencoder with the defaults, three quarters of the patches removed, and the ViT of W5 and of W3. W7 is the
-//! training step of resnet1d_18 on signals of 1,000 steps and twelve channels, batch 64. `infer-…` is inference at 224×224×3, as in `infer-resnet50-32`. Further keys of a plan may be given. With `SELFSAME_PROFILE=1` a table of where the
-//! time goes follows on standard error.
+//! `workloads w1|w2|w3|w4|w5|w6|w7|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]`: W1 is a training step (forward, backward,
+//! SGD with momentum) of ResNet-18 with the small stem at 32×32×3, batch 64; W2 of resnet_micro at 28×28×1, batch 256; W3 of vit_micro
+//! (192 wide, 6 blocks, patches of 4 px, mean pooling) at 32×32×3, batch 64; W4 of ResNet-50 and W5 of ViT-S/16 at 224×224×3, batch 32;
+//! each with a linear head of 128. W6 and `mae` are steps of the masked autoencoder with the defaults, three quarters of the patches
+//! removed, and the ViT of W5 and of W3. W7 is the training step of resnet1d_18 on signals of 1,000 steps and twelve channels, batch 64.
+//! `infer-…` is inference at 224×224×3, as in `infer-resnet50-32`; of resnet_micro at 28×28×1. Further keys of a plan may be given. With
+//! `SELFSAME_PROFILE=1` a table of where the time goes follows on standard error.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "nobody but a person who runs it reads along")]
 
@@ -42,6 +43,7 @@ fn main() {
         "w5" | "w6" => ("vit_small", [224; 2], 3, 32),
         "w7" => ("resnet1d_18", [1, 1000], 12, 64),
         _ => match inference.and_then(|(backbone, batch)| Some((backbone, batch.parse().ok()?))) {
+            Some(("resnet_micro", batch)) => ("resnet_micro", [28; 2], 1, batch),
             Some((backbone, batch)) => (backbone, [224; 2], 3, batch),
             None => {
                 panic!("usage: workloads w1|w2|w3|w4|w5|w6|w7|mae|infer-BACKBONE-BATCH STEPS [THREADS] [KEY=VALUE …]")
