@@ -107,17 +107,19 @@ fn signals_and_pictures_of_sounds_have_graphs_and_cards_of_their_own() {
     let header = (0..300).map(|step| format!("t{step}")).collect::<Vec<_>>().join(",");
     let rows: Vec<String> = std::iter::once(header).chain(rows).collect();
     fs::write(path.join("series.csv"), rows.join("\n")).unwrap();
-    let of_both =
-        ["pretrain", "method=simclr", "data=series.csv", "data.modality=signal", "data.labels=none", "epochs=1"];
-    let own = [&of_both[..], &["batch_size=8", "backbone.widths=[4]"]].concat();
-    let heard = ["data.view=log_mel", "data.mel_bands=8", "data.mel_window=40", "data.mel_hop=20", "data.size=[8, 16]"];
-    let heard = [&["backbone=resnet_micro"], &heard[..]].concat();
+    let pretrain = |words: &str| {
+        let of_all = "pretrain method=simclr data=series.csv data.labels=none data.rate=1000 epochs=1 batch_size=8 backbone.widths=[4]";
+        selfsame(path, &of_all.split(' ').chain(words.split(' ')).collect::<Vec<_>>())
+    };
+    let drawn = "backbone=resnet1d_micro data.modality=signal data.normalize=sample";
+    let heard =
+        "backbone=resnet_micro data.view=log_mel data.mel_bands=8 data.mel_window=40 data.mel_hop=20 data.size=[8,16]";
     let runs = [
-        ("curves", &drawn[..], "Each channel is less its own mean"),
-        ("pictures", &heard, "MelSpectrogram(1000, n_fft=64, win_length=40"),
+        ("curves", drawn, "Each channel is less its own mean"),
+        ("pictures", heard, "MelSpectrogram(1000, n_fft=64, win_length=40"),
     ];
     for (out, words, told) in runs {
-        let output = selfsame(path, &[&of_both, words, &[&format!("out={out}")]].concat());
+        let output = pretrain(&format!("{words} out={out}"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let graph = format!("{out}-graph");
         let check: &[&str] = if cfg!(feature = "tract") { &["--check"] } else { &[] };
@@ -127,7 +129,7 @@ fn signals_and_pictures_of_sounds_have_graphs_and_cards_of_their_own() {
         assert!(card.contains(told) && path.join(graph).join("model.onnx").is_file(), "{card}");
     }
     assert!(refused(path, &["curves", "out=new"]).contains("timm has no network like this: resnet1d_micro"));
-    let output = selfsame(path, &[&of_both, &heard, &["data.modality=signal", "out=new"][..]].concat());
+    let output = pretrain(&format!("{heard} data.modality=signal out=new"));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
         told.contains("data.modality: signals, but data.view makes images of signals; drop data.modality"),
