@@ -4,10 +4,10 @@
     benchmarks/lightly/compare.sh          lays out target/lightly/data (sets.py)
     python3 benchmarks/continue.py target/release/selfsame target/lightly/data runs/continue SEEDS SOURCE TARGET [METHOD …] [KEY=VALUE …]
 
-SOURCE and TARGET are emoji and units. The encoder (micro-ResNet 8-16-32) is SimCLR's, 40 epochs on SOURCE. Each method goes on from it on
-TARGET by its recipe, KEY=VALUE changed; from scratch it has the same epochs, all layers alike and three times the rate. Frozen is the
-encoder of SOURCE as it is. Scores are on TARGET's test samples, whose groups the training samples lack. Runs that are there are not made
-again.
+SOURCE and TARGET are emoji and units, whose test samples are of groups that the training samples lack, or what lies beside them likewise
+(benchmarks/finetune.py cuts the sets of benchmarks/verdict). The encoder (micro-ResNet 8-16-32) is SimCLR's, 40 epochs on SOURCE. Each
+method goes on from it on TARGET by its recipe, KEY=VALUE changed; from scratch it has the same epochs, all layers alike and three times
+the rate. Frozen is the encoder of SOURCE as it is. Runs that are there are not made again.
 """
 
 import json
