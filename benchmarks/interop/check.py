@@ -114,16 +114,16 @@ def trained(*words):
 def images(side, channels, count=IMAGES):
     """The folder of the images, parts of two photographs, and the images, bytes [n, side, side, channels]; with side 1, of vectors
     [n, channels]; with side [steps], of signals [n, steps, channels], that are walks."""
-    if isinstance(side, list):
-        file = WORK / f"signals-{side[0]}-{channels}-{count}.npy"
-        steps = np.random.default_rng(5).normal(0, 1, (count, side[0], channels))
+    if side == 1 or isinstance(side, list):
+        rng = np.random.default_rng(5)
+        if side == 1:
+            name, values = "vectors", rng.normal(3, 2, (count, channels))
+        else:
+            steps = rng.normal(0, 1, (count, *side, channels))
+            name, values = f"signals-{side[0]}", 3 + steps.cumsum(1) / side[0] ** 0.5
+        file = WORK / f"{name}-{channels}-{count}.npy"
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.save(file, (3 + steps.cumsum(1) / side[0] ** 0.5).astype(np.float32))
-        return file, np.load(file)
-    if side == 1:
-        file, vectors = WORK / f"vectors-{channels}-{count}.npy", np.random.default_rng(5).normal(3, 2, (count, channels))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.save(file, vectors.astype(np.float32))
+        np.save(file, values.astype(np.float32))
         return file, np.load(file)
     folder = WORK / f"images-{side}-{channels}-{count}"
     photos = [Image.fromarray(photo).convert("L" if channels == 1 else "RGB") for photo in load_sample_images().images]
