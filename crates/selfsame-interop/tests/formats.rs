@@ -509,6 +509,37 @@ fn what_cannot_be_is_said_before_anything_is_written() {
     assert!(error.contains("is there and not empty"), "{error}");
 }
 
+/// `tests/golden/import.json` of selfsame has what the tools that wrote these weights computed with them.
+#[cfg(feature = "tract")]
+#[test]
+fn another_tool_computes_with_graphs_of_what_others_wrote_what_they_computed() {
+    use selfsame_interop::import::{self, Imported};
+    use selfsame_interop::onnx::runtime::{Samples, run};
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../selfsame/tests/golden");
+    let recorded: serde_json::Value = serde_json::from_slice(&fs::read(golden.join("import.json")).unwrap()).unwrap();
+    for (file, recorded) in recorded["files"].as_object().unwrap() {
+        let Imported { encoder, .. } = import::open(&golden.join("import").join(file)).unwrap();
+        let (channels, side) = (encoder.channels, recorded["side"].as_u64().unwrap() as usize);
+        // What was recorded is of pixels that are normalized.
+        let encoder = Encoder { mean: vec![0.0; channels], std: vec![1.0; channels], ..encoder };
+        let shape = [2, channels, side, side];
+        let pixel = |i: usize| {
+            let (place, channel) = (i % (side * side), i / (side * side) % channels);
+            let i = (i / (side * side * channels) * side * side + place) * channels + channel;
+            (0.3 * (i as f64).powf(1.1) + 1.0).sin() as f32
+        };
+        let pixels: Vec<f32> = (0..shape.iter().product()).map(pixel).collect();
+        let graph = model(encoder, Graph::default()).unwrap();
+        let outputs = run(&graph, Samples::Floats(&pixels), &shape).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let theirs: Vec<f64> = serde_json::from_value(recorded["h"].clone()).unwrap();
+        let largest = theirs.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+        assert_eq!(outputs[0].1.len(), theirs.len(), "{file}");
+        for (value, theirs) in outputs[0].1.iter().zip(&theirs) {
+            assert!((f64::from(*value) - theirs).abs() < 1e-5 * largest, "{file}: {value} is not {theirs}");
+        }
+    }
+}
+
 #[cfg(feature = "tract")]
 #[test]
 fn another_tool_runs_every_graph_and_the_same_network_gives_the_same() {
