@@ -5,7 +5,7 @@ benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [--threads 
                               [w1] … [w7] [mae] [pretrain-w1] [pretrain-w2] [infer-resnet18-1] …
 
 w1, w2, w3    a training step of ResNet-18 at 32 px, of the micro-ResNet and of the micro-ViT at 32 px: PyTorch f32 in both
-              memory formats, and bf16; ours f32, and with train.precision = "bf16"
+              memory formats, and bf16; ours f32, with train.precision = "bf16", and with train.checkpoint_activations
 w4, w5, w6    the same of ResNet-50, of ViT-S/16 and of the masked autoencoder with it at 224 px
 w7            the same of ResNet-18 in time, of signals of 1,000 steps and twelve channels
 mae           a step of the masked autoencoder with W3's ViT, beside that ViT's full step, both ours
@@ -68,6 +68,7 @@ def commands(workload):
             runtimes = ["onnxruntime", "pytorch", "pytorch_channels_last"] + ["pytorch_compiled"] * arguments.compile
             runtimes += ["openvino", "openvino_bf16"] * bool(importlib.util.find_spec("openvino"))
             return ours | {runtime: [python, str(HERE / "infer.py"), backbone, batch, steps, runtime, threads] for runtime in runtimes}
+        ours["ours checkpointed"] = ours["ours"] + ["train.checkpoint_activations=true"]
         modes = ["f32", "f32_channels_last", "bf16"] + ["f32_compiled"] * arguments.compile
         return ours | {mode: [python, str(HERE / "step.py"), workload, steps, mode, threads] for mode in modes}
     pretrain = [python, str(HERE / "pretrain.py"), workload.removeprefix("pretrain-"), steps]
@@ -98,7 +99,7 @@ for workload in arguments.workloads:
     rounded = [name for name in rounds[0] if name in ("bf16", "openvino_bf16")]
     peers = [name for name in rounds[0] if not name.startswith("ours") and name not in rounded]
     fastest = peers[0] if len(peers) == 1 else "fastest f32 peer"
-    pairs = [(fastest, peers, "ours"), ("ours", ["ours"], "ours bf16")]
+    pairs = [(fastest, peers, "ours"), ("ours", ["ours"], "ours bf16"), (fastest, peers, "ours checkpointed")]
     pairs += [(f"its {name}", [name], ours) for name in rounded for ours in ("ours", "ours bf16")]
     for label, names, ours in pairs:
         if all(name in rounds[0] for name in [*names, ours]):
@@ -106,5 +107,7 @@ for workload in arguments.workloads:
             print(f"{workload}  {label} / {ours}: median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}, {len(ratios)} rounds)")
     if workload == "mae":
         continue
-    memory = [r["ours"][1] / min(r[name][1] for name in peers) for r in rounds]
-    print(f"{workload}  peak memory ours / the leanest f32 peer: median {statistics.median(memory):.2f} ({rounds[0]['ours'][1]:.0f} MB)", flush=True)
+    for ours in ("ours", "ours checkpointed"):
+        if ours in rounds[0]:
+            memory = [r[ours][1] / min(r[name][1] for name in peers) for r in rounds]
+            print(f"{workload}  peak memory {ours} / the leanest f32 peer: median {statistics.median(memory):.2f} ({rounds[0][ours][1]:.0f} MB)", flush=True)

@@ -5,6 +5,7 @@
 //! encoder at hand, no views) is not crossed, and a rule needs as many samples as it says.
 
 use crate::advice::advise;
+use crate::collapse::largest_rank;
 use crate::measurements::Measurements;
 use crate::training::Training;
 use serde::{Deserialize, Serialize};
@@ -375,7 +376,8 @@ fn facts(measurements: &Measurements) -> Vec<String> {
         format!(
             "centered effective rank {:.1} of {}, uncentered {:.1}",
             s.centered_effective_rank,
-            measurements.largest_rank(),
+            // What a projector makes of fewer dimensions may fill more of them than it was given.
+            largest_rank(s.dim, s.dim, s.samples),
             s.effective_rank
         ),
         format!("std of unit embeddings {:.3} (isotropic: 1), mean pairwise cosine {:.3}", s.std, s.mean_cosine),

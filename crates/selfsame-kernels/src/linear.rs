@@ -14,9 +14,10 @@
 use crate::{
     Isa, Precision,
     disjoint::Disjoint,
-    exponential::gelu,
+    exponential,
     lanes::{Kernel, LANES, Lanes},
     matmul::{Matrix, OutputBlock, matmul_then},
+    partition::{PART, for_each_part, load, store},
     profile::{self, Work},
 };
 
@@ -54,6 +55,21 @@ pub fn linear_gelu(x: Matrix, weight: Matrix, bias: &[f32], slope: Option<&mut [
     });
 }
 
+/// What [`linear_gelu`] makes of the sums that [`linear`] gives, bit by bit: `activation = gelu(u)`, and, where it is asked for, the
+/// GELU's `slope` there.
+///
+/// # Panics
+/// If they differ in length.
+pub fn gelu(u: &[f32], slope: Option<&mut [f32]>, activation: &mut [f32]) {
+    let _span = profile::kernel("GELU", || Work::pass(u.len(), u.len(), if slope.is_some() { 3 } else { 2 }));
+    let slopes = slope.as_ref().map_or(u.len(), |slope| slope.len());
+    assert_eq!([activation.len(), slopes], [u.len(); 2], "elements of a GELU and of its argument");
+    let isa = Isa::active();
+    for_each_part((u, slope, activation), u.len(), PART, &|(u, slope, activation)| {
+        isa.run(Gelu { u, slope, activation });
+    });
+}
+
 /// `out = (a · b) ∘ factor`: the gradient before an activation of which `factor` is the slope.
 ///
 /// # Panics
@@ -74,6 +90,28 @@ pub fn matmul_times(a: Matrix, b: Matrix, factor: &[f32], out: &mut [f32]) {
 pub fn product(a: Matrix, b: Matrix, out: &mut [f32]) {
     let _span = profile::kernel("product of a layer", || Work::product(a, b));
     matmul_then(Precision::active(), a, b, out, &|_, _| {});
+}
+
+/// A GELU by itself.
+struct Gelu<'a> {
+    u: &'a [f32],
+    slope: Option<&'a mut [f32]>,
+    activation: &'a mut [f32],
+}
+
+impl Kernel for Gelu<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let Gelu { u, mut slope, activation } = self;
+        for i in 0..u.len().div_ceil(LANES) {
+            let [value, derivative] = exponential::gelu(load::<V>(u, i));
+            store(activation, i, value);
+            if let Some(slope) = slope.as_deref_mut() {
+                store(slope, i, derivative);
+            }
+        }
+    }
 }
 
 /// What is done to a block of a product.
@@ -118,7 +156,7 @@ impl Kernel for Finish<'_> {
                 What::Gelu { bias, slope } => {
                     let mut slopes = slope.map(|slope| slope.part(range).chunks_mut(LANES));
                     for (y, bias) in y.chunks_mut(LANES).zip(bias[block.columns.clone()].chunks(LANES)) {
-                        let [value, slope] = gelu(V::load_slice(y) + V::load_slice(bias));
+                        let [value, slope] = exponential::gelu(V::load_slice(y) + V::load_slice(bias));
                         value.store_slice(y);
                         if let Some(to) = slopes.as_mut().and_then(Iterator::next) {
                             slope.store_slice(to);
@@ -166,6 +204,11 @@ mod tests {
                 let (mut value, mut again, mut slope) = (fresh(), fresh(), fresh());
                 linear_gelu(x, weight, &bias, Some(&mut slope), &mut value);
                 linear_gelu(x, weight, &bias, None, &mut again);
+                assert_eq!(value, again);
+                let (mut alone, mut alone_slope) = (fresh(), fresh());
+                gelu(&plain, Some(&mut alone_slope), &mut alone);
+                assert_eq!([&alone, &alone_slope], [&value, &slope]);
+                gelu(&plain, None, &mut again);
                 assert_eq!(value, again);
                 for ((&u, &value), &slope) in sums.iter().zip(&value).zip(&slope) {
                     let [exact_value, exact_slope] = normal_gelu(u);

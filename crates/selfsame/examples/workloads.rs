@@ -79,7 +79,7 @@ fn main() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     let before = AtomicU64::new(0);
     let milliseconds = pool.install(|| {
-        plan.train.precision.within(|| {
+        plan.train.within(|| {
             let mut rng = StreamRng::new(0, Purpose::Survey, 0, 0, 0);
             let pixels: Vec<f32> = (0..batch * height * width * channels).map(|_| rng.normal()).collect();
             let (device, shape) = (Device::flex().autodiff(), [height, width, channels]);

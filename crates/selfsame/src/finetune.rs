@@ -36,7 +36,7 @@ use crate::predictor::{self, Head, Meaning};
 use crate::provenance;
 use crate::tensor::layers::{Draws, Linear, Pass, Still, update_running_statistics};
 use crate::tensor::parameters;
-use crate::tensor::{to_vec, view_to_device};
+use crate::tensor::{recomputing, to_vec, view_to_device};
 use crate::train_settings::TrainSettings;
 use crate::trainer::WeightsOf;
 use burn::module::Module;
@@ -422,15 +422,18 @@ impl<'a> Tuner<'a> {
             let pixels = group.data.into_iter().next().expect("one view");
             let shown: Vec<u32> = views.indices.iter().map(|&i| rows[i]).collect();
             let pass = Pass::train(Draws::new(plan.seed, step, &views.indices)).with(&still);
-            let h = model.encoder.forward(view_to_device(pixels, group.shape, &device.clone().inner()), &pass);
-            let loss = self.goal.loss(model.head.forward(h), &shown, &units, &device);
-            let total: f32 = loss.clone().into_scalar();
+            let (total, mut gradients) = recomputing(plan.train.checkpoint_activations, || {
+                let h = model.encoder.forward(view_to_device(pixels, group.shape, &device.clone().inner()), &pass);
+                let loss = self.goal.loss(model.head.forward(h), &shown, &units, &device);
+                let mut gradients = GradientMap::default();
+                let total: f32 = loss.clone().into_scalar();
+                gradients.accumulate(&model, &mut loss.backward());
+                (total, gradients)
+            });
             if !total.is_finite() {
                 let problem = format!("the loss is {total} at step {} of {steps}; try a lower rate", step + 1);
                 return Ok(Err(Error::setting("lr", problem)));
             }
-            let mut gradients = GradientMap::default();
-            gradients.accumulate(&model, &mut loss.backward());
             gradients.retain(|name| shares.contains_key(name));
             let lr = schedule.at(step);
             model = optimizer.update(model, gradients, |name| lr * shares[name]);

@@ -2,6 +2,7 @@
 
 use crate::backbone::Role;
 use crate::divergence::{POLICIES, Policy};
+use crate::tensor::recomputing;
 use selfsame_config::{Kind, Range, settings, value};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,8 @@ settings! {
         chunk_size: usize = (derived "train.batch_size", |s| value(s.count("train.batch_size"))), Kind::Integer(Range::Within(1.0, 1e6));
         /// what operands of the products of layers are rounded to, with f32 sums, in training and wherever the encoder is used; everything else is f32
         precision: Precision = "f32", Kind::Word(Precision::WORDS);
+        /// whether normalizations and GELUs are computed again in the backward pass, instead of kept for it: less memory, a little more time, the same bytes
+        checkpoint_activations: bool = false, Kind::Flag, records;
         /// which encoder is kept: judged, diagnosed and saved; teacher: the slow average of the student, where the method has one
         keep: Role = "student", Kind::Word(Role::WORDS);
         /// steps between checkpoints, 0: by time alone
@@ -76,5 +79,12 @@ settings! {
         spike_factor: f64 = 100.0, Kind::NOT_NEGATIVE;
         /// steps between lines of metrics.jsonl
         log_steps: u64 = 1, Kind::COUNT, records;
+    }
+}
+
+impl TrainSettings {
+    /// Runs a step's passes at this precision, keeping what these settings keep for the backward pass.
+    pub fn within<R>(&self, passes: impl FnOnce() -> R) -> R {
+        recomputing(self.checkpoint_activations, || self.precision.within(passes))
     }
 }

@@ -449,7 +449,7 @@ impl<'a, M: Method> Session<'a, M> {
         let batch = self.batch(views);
         let (train, seed) = (&self.plan.train, self.plan.seed);
         let gradients = || step(self.model(), &batch, train.chunk_size, seed, self.progress(), &self.still);
-        let mut result = train.precision.within(gradients);
+        let mut result = train.within(gradients);
         drop(batch);
         if let Some(field) = self.model().frozen(self.progress()) {
             result.gradients.freeze(field);

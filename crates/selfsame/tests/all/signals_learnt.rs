@@ -363,10 +363,11 @@ fn every_method_for_signals_resumes_bit_by_bit_with_any_threads() {
     let folder = tempfile::tempdir().unwrap();
     for (index, entry) in METHODS.iter().filter(|entry| entry.modalities.contains(&Modality::Signal)).enumerate() {
         let (name, chunk) = (entry.name, ["chunk_size=8", "chunk_size=3"][index % 2]);
-        let run = |run: &str, threads: &str| {
-            plan_for_series(folder.path(), &format!("{name}-{run}"), name, &[chunk, threads])
+        let run = |run: &str, own: &[&str]| {
+            plan_for_series(folder.path(), &format!("{name}-{run}"), name, &[&[chunk], own].concat())
         };
-        let (whole, parts) = (run("whole", "threads=1"), run("parts", "threads=3"));
+        let (whole, parts) =
+            (run("whole", &["threads=1"]), run("parts", &["threads=3", "train.checkpoint_activations=true"]));
         assert_eq!((whole.plan.data.modality, whole.plan.data.size.height), (Modality::Signal, 1));
         train(&whole.plan, &whole.dataset);
         train_to(&parts.plan, &parts.dataset, 6);

@@ -1,6 +1,6 @@
 //! Convolutions, with bias, residual and ReLU.
 
-use super::graph::{Tracked, record, register};
+use super::graph::{Saved, Tracked, record, record_saving, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, exclusive, values, vector};
 use crate::tensor::ops::{Residual, Window};
@@ -58,10 +58,11 @@ pub fn tracked_convolution<C: CheckpointStrategy>(
     window: Window,
     epilogue: Epilogue,
 ) -> Tracked {
-    let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
-    let (x, weight) = (contiguous(x), contiguous(weight));
-    let y = convolve(&x, &weight, window, epilogue);
-    record::<C, _, _>(ConvolutionBackward, [x_node, weight_node], (x, weight, window), y)
+    let (weight, weight_node) = weight.into_parts();
+    let (values, weight) = (contiguous(x.primitive().clone()), contiguous(weight));
+    let y = convolve(&values, &weight, window, epilogue);
+    let nodes = [x.node(), weight_node];
+    record_saving::<C, _, _>(ConvolutionBackward, nodes, (&x, values), |x| (x, weight, window), y)
 }
 
 pub fn tracked_convolution_act<C: CheckpointStrategy>(
@@ -103,11 +104,12 @@ pub fn tracked_convolution_moments<C: CheckpointStrategy>(
 struct ConvolutionBackward;
 
 impl Backward<Flex, 2> for ConvolutionBackward {
-    type State = (FlexTensor, FlexTensor, Window);
+    type State = (Saved, FlexTensor, Window);
 
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
         let (x, weight, window) = ops.state;
+        let x = x.take(checkpointer);
         let [x_node, weight_node] = ops.parents;
         let shape = conv_shape(x.shape().dims(), channels(&weight), window);
         if let Some(node) = weight_node {

@@ -19,4 +19,5 @@ mod recurrence;
 mod tests;
 mod values;
 
+pub use graph::recomputing;
 pub(crate) use values::{contiguous, values};

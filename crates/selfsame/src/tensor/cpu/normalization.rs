@@ -1,6 +1,6 @@
 //! Batch normalization with residual and ReLU, normalization with fixed moments, and layer normalization.
 
-use super::graph::{Tracked, record, register};
+use super::graph::{Tracked, record, record_again, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, exclusive, values, vector};
 use crate::tensor::ops::{LAYER_NORM_EPSILON, NORM_EPSILON, Residual};
@@ -75,17 +75,24 @@ pub fn tracked_batch_norm_act<C: CheckpointStrategy>(
     residual: Option<Tracked>,
     relu: bool,
 ) -> Tracked {
-    let ((x, x_node), (scale, scale_node)) = (x.into_parts(), scale.into_parts());
-    let (shift, shift_node) = shift.into_parts();
+    let parents = [&x, &scale, &shift];
+    let [x, scale, shift] = parents.map(|parent| contiguous(parent.primitive().clone()));
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
-    let x = contiguous(x);
     let mut mask = Pooled::for_overwrite(if relu { norm::mask_words(values(&x).len()) } else { 0 });
-    let activation = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
-    let y = normalize(&x, [&mean, &variance, &scale, &shift], residual.map(contiguous).as_ref(), activation);
+    let activation_of = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
+    let y = normalize(&x, [&mean, &variance, &scale, &shift], residual.map(contiguous).as_ref(), activation_of);
+    let moments = [mean.clone(), variance.clone()];
     let state = BatchNormState { x, mean, variance, scale, shift, mask: relu.then(|| Arc::new(mask)) };
+    let [x, scale, shift] = parents.map(Tracked::node);
     match residual_node {
-        None => record::<C, _, _>(BatchNormBackward, [x_node, scale_node, shift_node], state, y),
-        Some(node) => record::<C, _, _>(BatchNormBackward, [x_node, scale_node, shift_node, node], state, y),
+        Some(node) => record::<C, _, _>(BatchNormBackward, [x, scale, shift, node], state, y),
+        None => {
+            let again = move |[x, scale, shift]: [FlexTensor; 3]| {
+                let [mean, variance] = &moments;
+                normalize(&contiguous(x), [mean, variance, &scale, &shift], None, activation(relu))
+            };
+            record_again::<C, _, _>(BatchNormBackward, parents, again, state, y)
+        }
     }
 }
 
@@ -182,11 +189,11 @@ fn normalize_rows(x: &FlexTensor, scale: &FlexTensor, shift: &FlexTensor) -> Fle
 }
 
 pub fn tracked_layer_norm<C: CheckpointStrategy>(x: Tracked, scale: Tracked, shift: Tracked) -> Tracked {
-    let ((x, x_node), (scale, scale_node)) = (x.into_parts(), scale.into_parts());
-    let (shift, shift_node) = shift.into_parts();
-    let x = contiguous(x);
+    let parents = [&x, &scale, &shift];
+    let [x, scale, shift] = parents.map(|parent| contiguous(parent.primitive().clone()));
     let y = normalize_rows(&x, &scale, &shift);
-    record::<C, _, _>(LayerNormBackward, [x_node, scale_node, shift_node], (x, scale), y)
+    let again = |[x, scale, shift]: [FlexTensor; 3]| normalize_rows(&contiguous(x), &scale, &shift);
+    record_again::<C, _, _>(LayerNormBackward, parents, again, (x, scale), y)
 }
 
 #[derive(Debug)]

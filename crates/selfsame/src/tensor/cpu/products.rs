@@ -1,6 +1,6 @@
 //! Matrix products: plain, many at once, as linear maps with bias and residual, and two of them as an MLP.
 
-use super::graph::{Tracked, record, register};
+use super::graph::{Saved, Tracked, recomputes, record, record_saving, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, rows, values, with_channels};
 use crate::tensor::ops::Residual;
@@ -120,28 +120,32 @@ pub fn tracked_linear<C: CheckpointStrategy>(
     bias: Tracked,
     residual: Option<Tracked>,
 ) -> Tracked {
-    let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
-    let (bias, bias_node) = bias.into_parts();
-    let (x, weight) = (contiguous(x), contiguous(weight));
+    let ((weight, weight_node), (bias, bias_node)) = (weight.into_parts(), bias.into_parts());
+    let (values, weight) = (contiguous(x.primitive().clone()), contiguous(weight));
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
-    let y = linear_of(&x, &weight, &bias, residual.map(contiguous).as_ref());
-    let state = (x, weight);
+    let y = linear_of(&values, &weight, &bias, residual.map(contiguous).as_ref());
+    let (nodes, x, state) = ([x.node(), weight_node, bias_node], (&x, values), |x| (x, weight));
     match residual_node {
-        None => record::<C, _, _>(LinearBackward, [x_node, weight_node, bias_node], state, y),
-        Some(node) => record::<C, _, _>(LinearBackward, [x_node, weight_node, bias_node, node], state, y),
+        None => record_saving::<C, _, _>(LinearBackward, nodes, x, state, y),
+        Some(node) => {
+            let [n0, n1, n2] = nodes;
+            record_saving::<C, _, _>(LinearBackward, [n0, n1, n2, node], x, state, y)
+        }
     }
 }
 
 pub fn tracked_mlp<C: CheckpointStrategy>(operands: [Tracked; 5], residual: Option<Tracked>) -> Tracked {
-    let [(x, n0), (w1, n1), (b1, n2), (w2, n3), (b2, n4)] = operands.map(Tracked::into_parts);
-    let [x, w1, w2] = [x, w1, w2].map(contiguous);
+    let [x, ..] = &operands;
+    let x = x.clone();
+    let [(values, n0), (w1, n1), (b1, n2), (w2, n3), (b2, n4)] = operands.map(Tracked::into_parts);
+    let [values, w1, w2] = [values, w1, w2].map(contiguous);
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
-    let (hidden, slope) = hidden(&x, &w1, &b1, true);
-    let y = linear_of(&hidden, &w2, &b2, residual.map(contiguous).as_ref());
-    let state = MlpState { x, w1, w2, hidden, slope: Arc::new(slope.expect("asked for")) };
+    let hidden = Hidden::of(&values, &w1, &b1);
+    let y = linear_of(&hidden.activation(), &w2, &b2, residual.map(contiguous).as_ref());
+    let (x, state) = ((&x, values), |x| MlpState { x, w1, w2, hidden });
     match residual_node {
-        None => record::<C, _, _>(MlpBackward, [n0, n1, n2, n3, n4], state, y),
-        Some(node) => record::<C, _, _>(MlpBackward, [n0, n1, n2, n3, n4, node], state, y),
+        None => record_saving::<C, _, _>(MlpBackward, [n0, n1, n2, n3, n4], x, state, y),
+        Some(node) => record_saving::<C, _, _>(MlpBackward, [n0, n1, n2, n3, n4, node], x, state, y),
     }
 }
 
@@ -198,65 +202,110 @@ fn linear_backward(x: &FlexTensor, weight: &FlexTensor, dy: &FlexTensor) -> [Fle
 }
 
 impl Backward<Flex, 3> for LinearBackward {
-    type State = (FlexTensor, FlexTensor);
+    type State = (Saved, FlexTensor);
 
-    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let gradients = linear_backward(&ops.state.0, &ops.state.1, &dy);
+        let (x, weight) = ops.state;
+        let gradients = linear_backward(&x.take(checkpointer), &weight, &dy);
         register(grads, ops.parents.map(|node| Some(node?.id)), gradients);
     }
 }
 
 impl Backward<Flex, 4> for LinearBackward {
-    type State = (FlexTensor, FlexTensor);
+    type State = (Saved, FlexTensor);
 
-    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let [dx, dweight, dbias] = linear_backward(&ops.state.0, &ops.state.1, &dy);
+        let (x, weight) = ops.state;
+        let [dx, dweight, dbias] = linear_backward(&x.take(checkpointer), &weight, &dy);
         register(grads, ops.parents.map(|node| Some(node?.id)), [dx, dweight, dbias, dy]);
     }
 }
 
 #[derive(Clone, Debug)]
 struct MlpState {
-    x: FlexTensor,
+    x: Saved,
     w1: FlexTensor,
     w2: FlexTensor,
-    hidden: FlexTensor,
-    slope: Arc<Pooled<f32>>,
+    hidden: Hidden,
+}
+
+/// What an MLP keeps of its hidden layer.
+#[derive(Clone, Debug)]
+enum Hidden {
+    /// `gelu(u)` and the GELU's slope.
+    Activated(FlexTensor, Arc<Pooled<f32>>),
+    /// `u`, of which both are made again.
+    Sums(FlexTensor),
+}
+
+impl Hidden {
+    /// Of `u = x · weight + bias`.
+    fn of(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> Self {
+        if recomputes() {
+            return Self::Sums(linear_of(x, weight, bias, None));
+        }
+        let (activation, slope) = hidden(x, weight, bias, true);
+        Self::Activated(activation, Arc::new(slope.expect("asked for")))
+    }
+
+    fn activation(&self) -> FlexTensor {
+        match self {
+            Self::Activated(activation, _) => activation.clone(),
+            Self::Sums(u) => {
+                let mut activation = Buffer::for_overwrite(values(u).len());
+                linear::gelu(values(u), None, &mut activation);
+                pooled::tensor(activation, u.shape())
+            }
+        }
+    }
+
+    fn activation_and_slope(self) -> (FlexTensor, Arc<Pooled<f32>>) {
+        match self {
+            Self::Activated(activation, slope) => (activation, slope),
+            Self::Sums(u) => {
+                let elements = values(&u).len();
+                let (mut activation, mut slope) = (Buffer::for_overwrite(elements), Pooled::for_overwrite(elements));
+                linear::gelu(values(&u), Some(&mut slope), &mut activation);
+                (pooled::tensor(activation, u.shape()), Arc::new(slope))
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
 struct MlpBackward;
 
 /// Gradients of input, weights and biases.
-fn mlp_backward(state: MlpState, dy: &FlexTensor) -> [FlexTensor; 5] {
-    let MlpState { x, w1, w2, hidden, slope } = state;
+fn mlp_backward(state: MlpState, dy: &FlexTensor, checkpointer: &mut Checkpointer) -> [FlexTensor; 5] {
+    let MlpState { x, w1, w2, hidden } = state;
+    let (hidden, slope) = hidden.activation_and_slope();
     let dw2 = weight_gradient(&hidden, dy);
     let shape = hidden.shape();
     drop(hidden);
     let mut du = Buffer::for_overwrite(slope.len());
     linear::matmul_times(rows(dy), rows(&w2).transposed(), &slope, &mut du);
     drop(slope);
-    let [dx, dw1, db1] = linear_backward(&x, &w1, &pooled::tensor(du, shape));
+    let [dx, dw1, db1] = linear_backward(&x.take(checkpointer), &w1, &pooled::tensor(du, shape));
     [dx, dw1, db1, dw2, column_sums(dy)]
 }
 
 impl Backward<Flex, 5> for MlpBackward {
     type State = MlpState;
 
-    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        register(grads, ops.parents.map(|node| Some(node?.id)), mlp_backward(ops.state, &dy));
+        register(grads, ops.parents.map(|node| Some(node?.id)), mlp_backward(ops.state, &dy, checkpointer));
     }
 }
 
 impl Backward<Flex, 6> for MlpBackward {
     type State = MlpState;
 
-    fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let [dx, dw1, db1, dw2, db2] = mlp_backward(ops.state, &dy);
+        let [dx, dw1, db1, dw2, db2] = mlp_backward(ops.state, &dy, checkpointer);
         register(grads, ops.parents.map(|node| Some(node?.id)), [dx, dw1, db1, dw2, db2, dy]);
     }
 }
