@@ -126,7 +126,7 @@ fn multiply_patches<E: Element>(
                 count,
                 &Product {
                     a,
-                    a_block: count * LANES,
+                    a_block: Patches::block_step::<E, false>(count),
                     b: &packed[panel.start * depth..],
                     k: depth,
                     c,
@@ -351,7 +351,7 @@ fn add_products<E: Element>(
     dw: Disjoint,
     accumulate: bool,
 ) {
-    let count = E::words(pixels.len());
+    let (count, a_block) = (E::words(pixels.len()), Patches::block_step::<E, true>(pixels.len()));
     let element = PhantomData::<E>;
     E::run(isa, FillPatches::<E, true> { patches, pixels, blocks: blocks.clone(), out: &mut *a, staging, element });
     let first_row = blocks.start * LANES;
@@ -361,7 +361,7 @@ fn add_products<E: Element>(
             rows,
             &Product {
                 a,
-                a_block: count * LANES,
+                a_block,
                 b: &b[panel.start * count..],
                 k: count,
                 c: dw,

@@ -67,11 +67,17 @@ impl Patches<'_> {
         self.depth().div_ceil(LANES)
     }
 
+    /// Floats from one block of so many pixels to the next. A vector more than a block has: at a power-of-two distance the same pixel of
+    /// all blocks would share one set of the L1 cache, and patches are written pixel by pixel.
+    pub fn block_step<E: Element, const ACROSS: bool>(pixels: usize) -> usize {
+        (if ACROSS { E::words(pixels) } else { pixels } + 1) * LANES
+    }
+
     /// Floats that [`FillPatches`] needs for so many blocks of so many pixels: of `out` and of `staging`.
     pub fn room<E: Element, const ACROSS: bool>(&self, blocks: usize, pixels: usize) -> [usize; 2] {
         let staged = !self.channels.is_multiple_of(LANES) && (self.blocks() > 1 || E::PER_WORD > 1);
-        let words = if ACROSS { blocks * E::words(pixels) } else { E::words(blocks) * pixels };
-        [(words + 1) * LANES, if staged { (pixels * self.blocks() + 1) * LANES } else { 0 }]
+        let count = if ACROSS { blocks } else { E::words(blocks) };
+        [count * Self::block_step::<E, ACROSS>(pixels), if staged { (pixels * self.blocks() + 1) * LANES } else { 0 }]
     }
 
     /// The runs of pixels in `pixels` that share an output row.
@@ -122,7 +128,7 @@ impl<E: Element, const ACROSS: bool> Kernel for FillPatches<'_, E, ACROSS> {
         let [out, staging] = self.patches.room::<E, ACROSS>(self.blocks.len(), count);
         assert!(self.out.len() >= out && self.staging.len() >= staging, "patches do not fit");
         if self.patches.channels.is_multiple_of(LANES) {
-            self.copy_vectors::<V>(count);
+            self.copy_vectors::<V>(Patches::block_step::<E, ACROSS>(count));
         } else {
             self.copy_runs::<V>(count);
         }
@@ -130,15 +136,15 @@ impl<E: Element, const ACROSS: bool> Kernel for FillPatches<'_, E, ACROSS> {
 }
 
 impl<E: Element, const ACROSS: bool> FillPatches<'_, E, ACROSS> {
-    /// Writes sixteen values of a pixel of the `count`, those of the `slot`-th block, in the order of pixels.
+    /// Writes sixteen values of a pixel, those of the `slot`-th block, in the order of pixels; blocks are `step` apart.
     #[inline(always)]
-    fn put<V: Lanes>(out: &mut [f32], values: V, slot: usize, pixel: usize, count: usize) {
+    fn put<V: Lanes>(out: &mut [f32], values: V, slot: usize, pixel: usize, step: usize) {
         if ACROSS {
-            let at = (slot * E::words(count) + pixel / E::PER_WORD) * LANES;
+            let at = slot * step + pixel / E::PER_WORD * LANES;
             // SAFETY: sixteen words.
             unsafe { E::store_across(values, pixel, out[at..at + LANES].as_mut_ptr()) };
         } else {
-            let at = E::along(slot, count * LANES) + pixel * LANES;
+            let at = E::along(slot, step) + pixel * LANES;
             // SAFETY: as many words as sixteen values have.
             unsafe { E::store_along(values, out[at..at + LANES / E::PER_WORD].as_mut_ptr()) };
         }
@@ -147,7 +153,7 @@ impl<E: Element, const ACROSS: bool> FillPatches<'_, E, ACROSS> {
     /// Channels in whole vectors: a block is sixteen channels of one tap. For every pixel and tap row, the taps inside the image
     /// are one run of the input, read from end to end.
     #[inline(always)]
-    fn copy_vectors<V: Lanes>(self, count: usize) {
+    fn copy_vectors<V: Lanes>(self, step: usize) {
         let Patches { x, channels, y_axis, x_axis } = *self.patches;
         let per_tap = channels / LANES;
         let per_row = x_axis.taps * per_tap;
@@ -163,7 +169,7 @@ impl<E: Element, const ACROSS: bool> FillPatches<'_, E, ACROSS> {
                     let end = (ty * per_row + xs.end * per_tap).clamp(first, row.end);
                     let (first, end) = if ys.contains(&ty) { (first, end) } else { (row.start, row.start) };
                     for block in row.start..first {
-                        Self::put(self.out, V::splat(0.0), block - self.blocks.start, place, count);
+                        Self::put(self.out, V::splat(0.0), block - self.blocks.start, place, step);
                     }
                     if first < end {
                         let source = (segment.image * y_axis.len + y_axis.at(segment.row, ty)) * x_axis.len;
@@ -171,11 +177,11 @@ impl<E: Element, const ACROSS: bool> FillPatches<'_, E, ACROSS> {
                         let source = source + (first - ty * per_row) * LANES - xs.start * channels;
                         let (from, _) = x[source..source + (end - first) * LANES].as_chunks::<LANES>();
                         for (block, from) in (first..end).zip(from) {
-                            Self::put(self.out, V::load(from), block - self.blocks.start, place, count);
+                            Self::put(self.out, V::load(from), block - self.blocks.start, place, step);
                         }
                     }
                     for block in end..row.end {
-                        Self::put(self.out, V::splat(0.0), block - self.blocks.start, place, count);
+                        Self::put(self.out, V::splat(0.0), block - self.blocks.start, place, step);
                     }
                 }
             }
@@ -223,11 +229,11 @@ impl<E: Element, const ACROSS: bool> FillPatches<'_, E, ACROSS> {
         if in_place {
             return;
         }
-        let depth = self.patches.depth();
+        let (depth, step) = (self.patches.depth(), Patches::block_step::<E, ACROSS>(count));
         for (slot, block) in self.blocks.enumerate() {
             let end = if E::PER_WORD > 1 { depth.min((block + 1) * LANES) } else { (block + 1) * LANES };
             for (pixel, patch) in self.staging.chunks(blocks * LANES).take(count).enumerate() {
-                Self::put(self.out, V::load_slice(&patch[block * LANES..end]), slot, pixel, count);
+                Self::put(self.out, V::load_slice(&patch[block * LANES..end]), slot, pixel, step);
             }
         }
     }
