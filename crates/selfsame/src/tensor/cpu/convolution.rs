@@ -53,7 +53,7 @@ pub fn convolution_moments(x: FlexTensor, weight: FlexTensor, window: Window) ->
 }
 
 pub fn tracked_convolution<C: CheckpointStrategy>(
-    x: Tracked,
+    x: &Tracked,
     weight: Tracked,
     window: Window,
     epilogue: Epilogue,
@@ -62,11 +62,11 @@ pub fn tracked_convolution<C: CheckpointStrategy>(
     let (values, weight) = (contiguous(x.primitive().clone()), contiguous(weight));
     let y = convolve(&values, &weight, window, epilogue);
     let nodes = [x.node(), weight_node];
-    record_saving::<C, _, _>(ConvolutionBackward, nodes, (&x, values), |x| (x, weight, window), y)
+    record_saving::<C, _, _>(ConvolutionBackward, nodes, (x, values), |x| (x, weight, window), y)
 }
 
 pub fn tracked_convolution_act<C: CheckpointStrategy>(
-    x: Tracked,
+    x: &Tracked,
     weight: Tracked,
     bias: Tracked,
     residual: Option<Tracked>,
@@ -89,7 +89,7 @@ pub fn tracked_convolution_act<C: CheckpointStrategy>(
 }
 
 pub fn tracked_convolution_moments<C: CheckpointStrategy>(
-    x: Tracked,
+    x: &Tracked,
     weight: Tracked,
     window: Window,
 ) -> (Tracked, Tracked, Tracked) {

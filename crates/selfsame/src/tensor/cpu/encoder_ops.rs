@@ -112,7 +112,7 @@ impl EncoderOps for Flex {
 
 impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
     fn convolution(x: Tracked, weight: Tracked, window: Window) -> Tracked {
-        convolution::tracked_convolution::<C>(x, weight, window, Epilogue::None)
+        convolution::tracked_convolution::<C>(&x, weight, window, Epilogue::None)
     }
 
     fn convolution_act(
@@ -123,11 +123,11 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
         relu: bool,
         window: Window,
     ) -> Tracked {
-        convolution::tracked_convolution_act::<C>(x, weight, bias, added(residual), relu, window)
+        convolution::tracked_convolution_act::<C>(&x, weight, bias, added(residual), relu, window)
     }
 
     fn convolution_moments(x: Tracked, weight: Tracked, window: Window) -> (Tracked, Tracked, Tracked) {
-        convolution::tracked_convolution_moments::<C>(x, weight, window)
+        convolution::tracked_convolution_moments::<C>(&x, weight, window)
     }
 
     fn moments(x: Tracked) -> (Tracked, Tracked) {
@@ -145,7 +145,7 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
         relu: bool,
     ) -> Tracked {
         let moments = [mean, variance].map(Tracked::into_primitive);
-        normalization::tracked_batch_norm_act::<C>(x, moments, scale, shift, added(residual), relu)
+        normalization::tracked_batch_norm_act::<C>(&x, moments, &scale, &shift, added(residual), relu)
     }
 
     fn depthwise(x: Tracked, weight: Tracked, bias: Tracked) -> Tracked {
@@ -165,11 +165,11 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
     }
 
     fn layer_norm(x: Tracked, scale: Tracked, shift: Tracked) -> Tracked {
-        normalization::tracked_layer_norm::<C>(x, scale, shift)
+        normalization::tracked_layer_norm::<C>(&x, &scale, &shift)
     }
 
     fn linear(x: Tracked, weight: Tracked, bias: Tracked, residual: Residual<Self>) -> Tracked {
-        products::tracked_linear::<C>(x, weight, bias, added(residual))
+        products::tracked_linear::<C>(&x, weight, bias, added(residual))
     }
 
     fn mlp(x: Tracked, w1: Tracked, b1: Tracked, w2: Tracked, b2: Tracked, residual: Residual<Self>) -> Tracked {

@@ -68,14 +68,14 @@ fn normalize(
 
 /// The mean and the variance are constants: the backward pass accounts for the path through them.
 pub fn tracked_batch_norm_act<C: CheckpointStrategy>(
-    x: Tracked,
+    x: &Tracked,
     [mean, variance]: [FlexTensor; 2],
-    scale: Tracked,
-    shift: Tracked,
+    scale: &Tracked,
+    shift: &Tracked,
     residual: Option<Tracked>,
     relu: bool,
 ) -> Tracked {
-    let parents = [&x, &scale, &shift];
+    let parents = [x, scale, shift];
     let [x, scale, shift] = parents.map(|parent| contiguous(parent.primitive().clone()));
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
     let mut mask = Pooled::for_overwrite(if relu { norm::mask_words(values(&x).len()) } else { 0 });
@@ -188,8 +188,8 @@ fn normalize_rows(x: &FlexTensor, scale: &FlexTensor, shift: &FlexTensor) -> Fle
     pooled::tensor(y, x.shape())
 }
 
-pub fn tracked_layer_norm<C: CheckpointStrategy>(x: Tracked, scale: Tracked, shift: Tracked) -> Tracked {
-    let parents = [&x, &scale, &shift];
+pub fn tracked_layer_norm<C: CheckpointStrategy>(x: &Tracked, scale: &Tracked, shift: &Tracked) -> Tracked {
+    let parents = [x, scale, shift];
     let [x, scale, shift] = parents.map(|parent| contiguous(parent.primitive().clone()));
     let y = normalize_rows(&x, &scale, &shift);
     let again = |[x, scale, shift]: [FlexTensor; 3]| normalize_rows(&contiguous(x), &scale, &shift);

@@ -115,7 +115,7 @@ pub fn tracked_products<C: CheckpointStrategy>(a: Tracked, b: Tracked) -> Tracke
 }
 
 pub fn tracked_linear<C: CheckpointStrategy>(
-    x: Tracked,
+    x: &Tracked,
     weight: Tracked,
     bias: Tracked,
     residual: Option<Tracked>,
@@ -124,7 +124,7 @@ pub fn tracked_linear<C: CheckpointStrategy>(
     let (values, weight) = (contiguous(x.primitive().clone()), contiguous(weight));
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
     let y = linear_of(&values, &weight, &bias, residual.map(contiguous).as_ref());
-    let (nodes, x, state) = ([x.node(), weight_node, bias_node], (&x, values), |x| (x, weight));
+    let (nodes, x, state) = ([x.node(), weight_node, bias_node], (x, values), |x| (x, weight));
     match residual_node {
         None => record_saving::<C, _, _>(LinearBackward, nodes, x, state, y),
         Some(node) => {
