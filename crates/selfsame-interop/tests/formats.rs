@@ -523,10 +523,12 @@ fn another_tool_computes_with_graphs_of_what_others_wrote_what_they_computed() {
         // What was recorded is of pixels that are normalized.
         let encoder = Encoder { mean: vec![0.0; channels], std: vec![1.0; channels], ..encoder };
         let shape = [2, channels, side, side];
+        // Channels are the last axis there, and the second here.
+        let places = side * side;
         let pixel = |i: usize| {
-            let (place, channel) = (i % (side * side), i / (side * side) % channels);
-            let i = (i / (side * side * channels) * side * side + place) * channels + channel;
-            (0.3 * (i as f64).powf(1.1) + 1.0).sin() as f32
+            let (image, channel, place) = (i / (channels * places), i / places % channels, i % places);
+            let there = (image * places + place) * channels + channel;
+            (0.3 * (there as f64).powf(1.1) + 1.0).sin() as f32
         };
         let pixels: Vec<f32> = (0..shape.iter().product()).map(pixel).collect();
         let graph = model(encoder, Graph::default()).unwrap();

@@ -14,6 +14,7 @@
 //! * [`gru`]: a recurrent network, forward and backward.
 //! * [`optimize`]: optimizer steps, and the moving average of a teacher.
 //! * [`profile`]: where the time goes.
+//! * [`scoped`]: settings of a thread, while some work runs.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
 pub mod attention;
@@ -38,6 +39,7 @@ pub mod patches;
 pub mod pool;
 mod precision;
 pub mod profile;
+pub mod scoped;
 mod strided;
 #[cfg(test)]
 mod testing;

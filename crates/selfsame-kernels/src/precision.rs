@@ -16,6 +16,7 @@
 use crate::{
     Isa,
     lanes::{Kernel, LANES, Lanes},
+    scoped,
 };
 use std::{
     cell::Cell,
@@ -37,15 +38,7 @@ thread_local! { static ACTIVE: Cell<Precision> = const { Cell::new(Precision::F3
 impl Precision {
     /// Runs `work` with the products of layers (convolutions, `linear`, attention) that this thread asks for at this precision.
     pub fn within<R>(self, work: impl FnOnce() -> R) -> R {
-        /// Puts back what was, also when `work` panics.
-        struct Before(Precision);
-        impl Drop for Before {
-            fn drop(&mut self) {
-                ACTIVE.set(self.0);
-            }
-        }
-        let _before = Before(ACTIVE.replace(self));
-        work()
+        scoped::within(&ACTIVE, self, work)
     }
 
     /// The precision of this thread.

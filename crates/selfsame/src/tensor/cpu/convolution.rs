@@ -1,6 +1,6 @@
 //! Convolutions, with bias, residual and ReLU.
 
-use super::graph::{Saved, Tracked, record, record_saving, register};
+use super::graph::{Saved, Tracked, flat, record, record_saving, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, exclusive, values, vector};
 use crate::tensor::ops::{Residual, Window};
@@ -59,10 +59,10 @@ pub fn tracked_convolution<C: CheckpointStrategy>(
     epilogue: Epilogue,
 ) -> Tracked {
     let (weight, weight_node) = weight.into_parts();
-    let (values, weight) = (contiguous(x.primitive().clone()), contiguous(weight));
-    let y = convolve(&values, &weight, window, epilogue);
+    let (flat_x, weight) = (flat(x), contiguous(weight));
+    let y = convolve(&flat_x, &weight, window, epilogue);
     let nodes = [x.node(), weight_node];
-    record_saving::<C, _, _>(ConvolutionBackward, nodes, (x, values), |x| (x, weight, window), y)
+    record_saving::<C, _, _>(ConvolutionBackward, nodes, (x, flat_x), |x| (x, weight, window), y)
 }
 
 pub fn tracked_convolution_act<C: CheckpointStrategy>(

@@ -173,7 +173,7 @@ impl<C: CheckpointStrategy> EncoderOps for Autodiff<Flex, C> {
     }
 
     fn mlp(x: Tracked, w1: Tracked, b1: Tracked, w2: Tracked, b2: Tracked, residual: Residual<Self>) -> Tracked {
-        products::tracked_mlp::<C>([x, w1, b1, w2, b2], added(residual))
+        products::tracked_mlp::<C>(&x, [w1, b1, w2, b2], added(residual))
     }
 
     fn attention(qkv: Tracked, heads: usize, lengths: Option<Vec<usize>>) -> Tracked {

@@ -17,25 +17,23 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
+use selfsame_kernels::scoped;
 use std::cell::Cell;
 use std::fmt;
 
 /// A tensor that takes part in a graph.
 pub type Tracked = FloatTensor<Autodiff<Flex>>;
 
+/// Its values, in one run.
+pub fn flat(x: &Tracked) -> FlexTensor {
+    contiguous(x.primitive().clone())
+}
+
 thread_local! { static RECOMPUTES: Cell<bool> = const { Cell::new(false) }; }
 
 /// Runs `work`, and keeps less of the forward passes that this thread records, if `on`.
 pub fn recomputing<R>(on: bool, work: impl FnOnce() -> R) -> R {
-    /// Puts back what was, also when `work` panics.
-    struct Before(bool);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            RECOMPUTES.set(self.0);
-        }
-    }
-    let _before = Before(RECOMPUTES.replace(on));
-    work()
+    scoped::within(&RECOMPUTES, on, work)
 }
 
 /// Whether this thread is [`recomputing`].
@@ -75,11 +73,11 @@ pub fn record<C: CheckpointStrategy, B: Backward<Flex, N>, const N: usize>(
     }
 }
 
-/// [`record`] of an operation that needs `x`, whose values in one run are these, in its backward pass.
+/// [`record`] of an operation that needs `x`, [`flat`] as here, in its backward pass.
 pub fn record_saving<C: CheckpointStrategy, B: Backward<Flex, N>, const N: usize>(
     backward: B,
     parents: [NodeGuard; N],
-    (x, values): (&Tracked, FlexTensor),
+    (x, flat): (&Tracked, FlexTensor),
     state: impl FnOnce(Saved) -> B::State,
     y: FlexTensor,
 ) -> Tracked {
@@ -88,7 +86,7 @@ pub fn record_saving<C: CheckpointStrategy, B: Backward<Flex, N>, const N: usize
             let saved = Saved::Of(prep.checkpoint(x));
             prep.finish(state(saved), y)
         }
-        OpsKind::Tracked(prep) => prep.finish(state(Saved::Kept(values)), y),
+        OpsKind::Tracked(prep) => prep.finish(state(Saved::Kept(flat)), y),
         OpsKind::UnTracked(prep) => prep.finish(y),
     }
 }

@@ -1,6 +1,6 @@
 //! Batch normalization with residual and ReLU, normalization with fixed moments, and layer normalization.
 
-use super::graph::{Tracked, record, record_again, register};
+use super::graph::{Tracked, flat, record, record_again, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, exclusive, values, vector};
 use crate::tensor::ops::{LAYER_NORM_EPSILON, NORM_EPSILON, Residual};
@@ -76,11 +76,11 @@ pub fn tracked_batch_norm_act<C: CheckpointStrategy>(
     relu: bool,
 ) -> Tracked {
     let parents = [x, scale, shift];
-    let [x, scale, shift] = parents.map(|parent| contiguous(parent.primitive().clone()));
+    let [x, scale, shift] = parents.map(flat);
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
     let mut mask = Pooled::for_overwrite(if relu { norm::mask_words(values(&x).len()) } else { 0 });
-    let activation_of = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
-    let y = normalize(&x, [&mean, &variance, &scale, &shift], residual.map(contiguous).as_ref(), activation_of);
+    let masking = if relu { Activation::ReluMask(&mut mask) } else { Activation::Identity };
+    let y = normalize(&x, [&mean, &variance, &scale, &shift], residual.map(contiguous).as_ref(), masking);
     let moments = [mean.clone(), variance.clone()];
     let state = BatchNormState { x, mean, variance, scale, shift, mask: relu.then(|| Arc::new(mask)) };
     let [x, scale, shift] = parents.map(Tracked::node);
@@ -190,7 +190,7 @@ fn normalize_rows(x: &FlexTensor, scale: &FlexTensor, shift: &FlexTensor) -> Fle
 
 pub fn tracked_layer_norm<C: CheckpointStrategy>(x: &Tracked, scale: &Tracked, shift: &Tracked) -> Tracked {
     let parents = [x, scale, shift];
-    let [x, scale, shift] = parents.map(|parent| contiguous(parent.primitive().clone()));
+    let [x, scale, shift] = parents.map(flat);
     let y = normalize_rows(&x, &scale, &shift);
     let again = |[x, scale, shift]: [FlexTensor; 3]| normalize_rows(&contiguous(x), &scale, &shift);
     record_again::<C, _, _>(LayerNormBackward, parents, again, (x, scale), y)

@@ -1,6 +1,6 @@
 //! Matrix products: plain, many at once, as linear maps with bias and residual, and two of them as an MLP.
 
-use super::graph::{Saved, Tracked, recomputes, record, record_saving, register};
+use super::graph::{Saved, Tracked, flat, recomputes, record, record_saving, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, rows, values, with_channels};
 use crate::tensor::ops::Residual;
@@ -86,7 +86,15 @@ fn linear_of(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, residual: O
     pooled::tensor(y, with_channels(x, columns))
 }
 
-/// `gelu(x · weight + bias)`, and the slope of the GELU when it is wanted.
+/// `gelu(u)`, and the slope of the GELU when it is wanted.
+fn gelu(u: &FlexTensor, with_slope: bool) -> (FlexTensor, Option<Pooled<f32>>) {
+    let elements = values(u).len();
+    let (mut y, mut slope) = (Buffer::for_overwrite(elements), with_slope.then(|| Pooled::for_overwrite(elements)));
+    linear::gelu(values(u), slope.as_deref_mut(), &mut y);
+    (pooled::tensor(y, u.shape()), slope)
+}
+
+/// The same of `u = x · weight + bias`.
 fn hidden(
     x: &FlexTensor,
     weight: &FlexTensor,
@@ -121,28 +129,24 @@ pub fn tracked_linear<C: CheckpointStrategy>(
     residual: Option<Tracked>,
 ) -> Tracked {
     let ((weight, weight_node), (bias, bias_node)) = (weight.into_parts(), bias.into_parts());
-    let (values, weight) = (contiguous(x.primitive().clone()), contiguous(weight));
+    let (x_node, flat_x, weight) = (x.node(), flat(x), contiguous(weight));
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
-    let y = linear_of(&values, &weight, &bias, residual.map(contiguous).as_ref());
-    let (nodes, x, state) = ([x.node(), weight_node, bias_node], (x, values), |x| (x, weight));
+    let y = linear_of(&flat_x, &weight, &bias, residual.map(contiguous).as_ref());
+    let (x, state) = ((x, flat_x), |x| (x, weight));
     match residual_node {
-        None => record_saving::<C, _, _>(LinearBackward, nodes, x, state, y),
-        Some(node) => {
-            let [n0, n1, n2] = nodes;
-            record_saving::<C, _, _>(LinearBackward, [n0, n1, n2, node], x, state, y)
-        }
+        None => record_saving::<C, _, _>(LinearBackward, [x_node, weight_node, bias_node], x, state, y),
+        Some(node) => record_saving::<C, _, _>(LinearBackward, [x_node, weight_node, bias_node, node], x, state, y),
     }
 }
 
-pub fn tracked_mlp<C: CheckpointStrategy>(operands: [Tracked; 5], residual: Option<Tracked>) -> Tracked {
-    let [x, ..] = &operands;
-    let x = x.clone();
-    let [(values, n0), (w1, n1), (b1, n2), (w2, n3), (b2, n4)] = operands.map(Tracked::into_parts);
-    let [values, w1, w2] = [values, w1, w2].map(contiguous);
+pub fn tracked_mlp<C: CheckpointStrategy>(x: &Tracked, parameters: [Tracked; 4], residual: Option<Tracked>) -> Tracked {
+    let [(w1, n1), (b1, n2), (w2, n3), (b2, n4)] = parameters.map(Tracked::into_parts);
+    let (n0, flat_x, [w1, w2]) = (x.node(), flat(x), [w1, w2].map(contiguous));
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
-    let hidden = Hidden::of(&values, &w1, &b1);
-    let y = linear_of(&hidden.activation(), &w2, &b2, residual.map(contiguous).as_ref());
-    let (x, state) = ((&x, values), |x| MlpState { x, w1, w2, hidden });
+    let (activation, hidden) = Hidden::of(&flat_x, &w1, &b1);
+    let y = linear_of(&activation, &w2, &b2, residual.map(contiguous).as_ref());
+    drop(activation);
+    let (x, state) = ((x, flat_x), |x| MlpState { x, w1, w2, hidden });
     match residual_node {
         None => record_saving::<C, _, _>(MlpBackward, [n0, n1, n2, n3, n4], x, state, y),
         Some(node) => record_saving::<C, _, _>(MlpBackward, [n0, n1, n2, n3, n4, node], x, state, y),
@@ -241,34 +245,22 @@ enum Hidden {
 }
 
 impl Hidden {
-    /// Of `u = x · weight + bias`.
-    fn of(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> Self {
+    /// The activation of `u = x · weight + bias`, and what is kept.
+    fn of(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> (FlexTensor, Self) {
         if recomputes() {
-            return Self::Sums(linear_of(x, weight, bias, None));
+            let u = linear_of(x, weight, bias, None);
+            return (gelu(&u, false).0, Self::Sums(u));
         }
         let (activation, slope) = hidden(x, weight, bias, true);
-        Self::Activated(activation, Arc::new(slope.expect("asked for")))
-    }
-
-    fn activation(&self) -> FlexTensor {
-        match self {
-            Self::Activated(activation, _) => activation.clone(),
-            Self::Sums(u) => {
-                let mut activation = Buffer::for_overwrite(values(u).len());
-                linear::gelu(values(u), None, &mut activation);
-                pooled::tensor(activation, u.shape())
-            }
-        }
+        (activation.clone(), Self::Activated(activation, Arc::new(slope.expect("asked for"))))
     }
 
     fn activation_and_slope(self) -> (FlexTensor, Arc<Pooled<f32>>) {
         match self {
             Self::Activated(activation, slope) => (activation, slope),
             Self::Sums(u) => {
-                let elements = values(&u).len();
-                let (mut activation, mut slope) = (Buffer::for_overwrite(elements), Pooled::for_overwrite(elements));
-                linear::gelu(values(&u), Some(&mut slope), &mut activation);
-                (pooled::tensor(activation, u.shape()), Arc::new(slope))
+                let (activation, slope) = gelu(&u, true);
+                (activation, Arc::new(slope.expect("asked for")))
             }
         }
     }
