@@ -17,6 +17,19 @@ use std::ops::{Add, Div, Mul, Sub};
 /// Lanes per vector, of every instruction set.
 pub(crate) const LANES: usize = 16;
 
+/// Asks for the cache line of `at`, which may be any address, to be read or written soon. Passes that go through several rows of a map at
+/// once, a few pixels of each at a time, wait for memory otherwise: the processor's own prefetching follows few streams, and long ones.
+#[inline(always)]
+pub(crate) fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which accesses nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Code generic over the vector type; see the head of this file.
 pub(crate) trait Kernel {
     /// What the kernel returns.

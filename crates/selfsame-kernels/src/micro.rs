@@ -18,7 +18,7 @@
 use crate::{
     Isa,
     disjoint::Disjoint,
-    lanes::{Kernel, LANES, Lanes},
+    lanes::{Kernel, LANES, Lanes, prefetch},
     precision::Element,
 };
 use std::{marker::PhantomData, ops::Range};
@@ -204,6 +204,13 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool, E: Element> Kernel fo
         for tile in 0..self.0.tiles {
             let row = self.0.first_row + tile * MR;
             let start = if PIXELS { row * LANES } else { row / LANES * self.0.a_block + row % LANES };
+            // Mostly in no cache: it comes while the sums are computed.
+            for i in 0..MR {
+                let c = self.0.c.wrapping_add(self.0.row_start(row + i));
+                for j in 0..NV {
+                    prefetch(c.wrapping_add(j * LANES));
+                }
+            }
             let sums = self.sums::<V>(self.0.a.wrapping_add(start));
             self.write(row, sums);
         }

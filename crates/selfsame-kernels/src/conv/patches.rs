@@ -7,7 +7,7 @@
 //! the copying is a few percent of the work; in return pixels of different rows and images sit next to each other, and
 //! strides, padding, odd sizes and 1×1 maps are the business of this file alone.
 
-use crate::lanes::{Kernel, LANES, Lanes};
+use crate::lanes::{Kernel, LANES, Lanes, prefetch};
 use crate::precision::Element;
 use std::{marker::PhantomData, ops::Range};
 
@@ -157,6 +157,9 @@ impl<E: Element, const ACROSS: bool> FillPatches<'_, E, ACROSS> {
         let Patches { x, channels, y_axis, x_axis } = *self.patches;
         let per_tap = channels / LANES;
         let per_row = x_axis.taps * per_tap;
+        // From a run to that of the next output row, which is asked for where no other tap row reads it before.
+        let below = y_axis.stride * x_axis.len * channels;
+        let all = self.blocks.len() == y_axis.taps * per_row;
         for segment in self.patches.segments(self.pixels) {
             let ys = y_axis.inside(segment.row);
             for (pixel, column) in segment.columns.clone().enumerate() {
@@ -176,7 +179,11 @@ impl<E: Element, const ACROSS: bool> FillPatches<'_, E, ACROSS> {
                         let source = (source + x_axis.at(column, xs.start)) * channels;
                         let source = source + (first - ty * per_row) * LANES - xs.start * channels;
                         let (from, _) = x[source..source + (end - first) * LANES].as_chunks::<LANES>();
+                        let fresh = !all || ty + y_axis.stride >= y_axis.taps;
                         for (block, from) in (first..end).zip(from) {
+                            if fresh {
+                                prefetch(from.as_ptr().wrapping_add(below));
+                            }
                             Self::put(self.out, V::load(from), block - self.blocks.start, place, step);
                         }
                     }

@@ -20,7 +20,7 @@ use super::super::{
 use super::axis::{POINTS, input_1d, output_1d, output_transposed_1d, weight_1d, weight_transposed_1d};
 use crate::{
     disjoint::Disjoint,
-    lanes::{Kernel, LANES, Lanes},
+    lanes::{Kernel, LANES, Lanes, prefetch},
     precision::{Element, Whole},
 };
 use std::{marker::PhantomData, ops::Range};
@@ -95,6 +95,10 @@ struct Pixels {
     step: usize,
 }
 
+/// Pixels of a window, each in a cache line.
+#[repr(align(64))]
+struct WindowCopy([[f32; LANES]; POINTS * POINTS]);
+
 impl Pixels {
     #[inline(always)]
     fn at(self, row: usize, column: usize) -> *const f32 {
@@ -112,17 +116,23 @@ impl Pixels {
         window: &TileWindow,
         size: usize,
         mask: V::Mask,
-        copy: &mut [[f32; LANES]; POINTS * POINTS],
+        copy: &mut WindowCopy,
     ) -> Pixels {
-        for (row, copies) in copy.chunks_exact_mut(size).take(size).enumerate() {
-            for (column, copy) in copies.iter_mut().enumerate() {
-                let inside = window.rows.contains(&row) && window.columns.contains(&column);
+        let zero = V::splat(0.0);
+        for (row, copies) in copy.0.chunks_exact_mut(size).take(size).enumerate() {
+            let columns = if window.rows.contains(&row) { window.columns.clone() } else { 0..0 };
+            for copy in copies[..columns.start].iter_mut() {
+                zero.store(copy);
+            }
+            for column in columns.clone() {
                 // SAFETY: the pixel is inside.
-                let pixel = if inside { unsafe { V::load_masked(self.at(row, column), mask) } } else { V::splat(0.0) };
-                pixel.store(copy);
+                unsafe { V::load_masked(self.at(row, column), mask) }.store(&mut copies[column]);
+            }
+            for copy in copies[columns.end..].iter_mut() {
+                zero.store(copy);
             }
         }
-        Pixels { first: copy.as_ptr().cast(), row_step: size * LANES, step: LANES }
+        Pixels { first: copy.0.as_ptr().cast(), row_step: size * LANES, step: LANES }
     }
 }
 
@@ -168,7 +178,7 @@ impl<E: Element, const M: usize, const GRADIENT: bool, const ACROSS: bool> Kerne
         assert!(self.tiles.end <= images * self.tiling.rows * self.tiling.columns, "more tiles than the map has");
         let points = self.points.pointer(0..a * a * self.plane);
 
-        let mut copy = [[0.0; LANES]; POINTS * POINTS];
+        let mut copy = WindowCopy([[0.0; LANES]; POINTS * POINTS]);
         for tile in self.tiles.clone() {
             let window = self.tiling.window::<M>(tile, size);
             let slot = self.slot + tile - self.tiles.start;
@@ -188,6 +198,12 @@ impl<E: Element, const M: usize, const GRADIENT: bool, const ACROSS: bool> Kerne
                     row_step: self.tiling.width * channels,
                     step: channels,
                 };
+                // The pixels that the window below, or the next image's first, adds.
+                for row in window.rows.end..size + M {
+                    for column in (size - M) / 2..(size - M) / 2 + M {
+                        prefetch(pixels.at(row, column));
+                    }
+                }
                 // SAFETY: the window's inside pixels lie in the map (tile bounds asserted) and are all that is read; the
                 // points of this tile and these channels lie in the planes (asserted) and belong to this call.
                 unsafe {
@@ -302,6 +318,12 @@ impl<E: Element, const M: usize> Kernel for FromPoints<'_, E, M> {
                 let to = map.wrapping_offset(window.start + first as isize);
                 let sums = sums.wrapping_add(first);
                 let full = window.rows.end == M && window.columns.end == M && lanes == LANES;
+                // The pixels of the tile below, or of the next image's first.
+                for row in window.rows.end..2 * M {
+                    for column in 0..M {
+                        prefetch(to.wrapping_add((row * self.tiling.width + column) * all));
+                    }
+                }
                 // SAFETY: the points hold a vector per plane for every tile and sixteen channels (asserted); the window's inside
                 // pixels lie in the map (asserted by its images), the sums in theirs (asserted), and both belong to this call.
                 unsafe {
