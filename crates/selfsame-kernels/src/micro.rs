@@ -92,6 +92,11 @@ impl Micro {
         if self.max_rows[1] > 0 { 2 * LANES } else { LANES }
     }
 
+    /// Steps of a longer sum with `columns` columns that are added up before what they come to is added to `C`.
+    pub(crate) fn part(columns: usize) -> usize {
+        PANEL_FLOATS / columns.next_multiple_of(LANES)
+    }
+
     /// Rows of the largest tile for `columns` columns: a good divisor of numbers of rows.
     pub(crate) fn tile_rows(&self, columns: usize) -> usize {
         self.max_rows[usize::from(columns > LANES && self.max_rows[1] > 0)]
@@ -121,7 +126,7 @@ impl Micro {
         let max_rows = self.max_rows[vectors - 1];
         // Where rows are channels, the last block may have fewer.
         let whole = if self.rows_are_pixels { rows } else { rows / LANES * LANES };
-        let part = PANEL_FLOATS / (vectors * LANES);
+        let part = Micro::part(p.columns);
         let runs = [0..whole, whole..rows].map(|rows| {
             // Nearly equal tiles: some of one more row, then the rest.
             let tiles = rows.len().div_ceil(max_rows).max(1);

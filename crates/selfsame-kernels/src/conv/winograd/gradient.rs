@@ -16,6 +16,9 @@ use crate::{
 };
 use std::{marker::PhantomData, ops::Range};
 
+/// Rows of the weights' points that a task of the partition by channels holds at once, in whole blocks.
+const PART_ROWS: usize = 128;
+
 /// `dw` by `dU[ci, co] = Σ_tiles V[tile, ci] · Z[tile, co]` per point.
 pub(in super::super) fn weight_grad<E: Element, const M: usize>(
     isa: Isa,
@@ -112,16 +115,20 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
         for_each_task(self.micro.panels(co).len(), |task| {
             let panel = block(task, self.micro.panel_width(), co);
             let width = panel.len().next_multiple_of(LANES);
-            let du_plane = Shape::<E, M>::plane(ci, width);
+            // Some rows at a time, whose points stay in L2.
+            let du_plane = Shape::<E, M>::plane(PART_ROWS.min(ci), width);
             scratch([Shape::<E, M>::POINTS * du_plane], |[du]| {
-                for point in 0..Shape::<E, M>::POINTS {
-                    // SAFETY: the sum is this task's alone.
-                    let du = unsafe { Disjoint::new(du) };
-                    let (v, z) = (&v[point * v_plane..], &z[point * z_plane..]);
-                    self.multiply_into(tiles, tiles, v, z, panel.clone(), du, point * du_plane, width, false);
-                }
-                for row in 0..ci {
-                    self.transform_row_back(&du[row * width..], 0, 1, du_plane, dw, row, panel.clone());
+                for rows in (0..ci.div_ceil(PART_ROWS)).map(|index| block(index, PART_ROWS, ci)) {
+                    for point in 0..Shape::<E, M>::POINTS {
+                        // SAFETY: the sum is this task's alone.
+                        let du = unsafe { Disjoint::new(du) };
+                        let (v, z) = (&v[point * v_plane..], &z[point * z_plane..]);
+                        let (rows, panel) = (rows.clone(), panel.clone());
+                        self.multiply_into(tiles, tiles, v, z, [rows, panel], du, point * du_plane, width, false);
+                    }
+                    for (index, row) in rows.enumerate() {
+                        self.transform_row_back(&du[index * width..], 0, 1, du_plane, dw, row, panel.clone());
+                    }
                 }
             });
         });
@@ -144,25 +151,25 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
         let (start, row) = (point * Shape::<E, M>::plane(ci, co), co.next_multiple_of(LANES));
         for panel in self.micro.panels(co) {
             let start = start + panel.start;
-            self.multiply_into(tiles, capacity, v, z, panel, du, start, row, accumulate);
+            self.multiply_into(tiles, capacity, v, z, [0..ci, panel], du, start, row, accumulate);
         }
     }
 
-    /// One point's sums for a panel of output channels, rows of `du` being `row` floats apart.
+    /// One point's sums for some input channels and a panel of output channels, rows of `du` being `row` floats apart.
     fn multiply_into(
         &self,
         tiles: usize,
         capacity: usize,
         v: &[f32],
         z: &[f32],
-        panel: Range<usize>,
+        [rows, panel]: [Range<usize>; 2],
         du: Disjoint,
         start: usize,
         row: usize,
         accumulate: bool,
     ) {
         let product = Product {
-            a: v,
+            a: &v[rows.start * E::words(capacity)..],
             a_block: E::words(capacity) * LANES,
             b: &z[panel.start * E::words(capacity)..],
             k: E::words(tiles),
@@ -172,7 +179,7 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
             columns: panel.len().next_multiple_of(LANES),
             accumulate,
         };
-        self.micro.multiply(self.shape.input.channels, &product);
+        self.micro.multiply(rows.len(), &product);
     }
 
     fn transform_all(

@@ -8,8 +8,8 @@
 //!   output. Few channels.
 //! * **points**: all tiles (of a part of the batch) are transformed, then each point's matmul is a task, so every plane passes
 //!   through the caches once. Many channels, many tiles.
-//! * **channels**: the tiles are transformed, then each panel of output channels is a task that transforms its own weights.
-//!   Few tiles and large weights, which so are read once.
+//! * **channels**: the tiles are transformed, then each panel of output channels is a task that transforms its own weights, a part
+//!   at a time. Few tiles and large weights, which so are read once.
 //!
 //! The input gradient is the forward convolution of `dy` with the weights rotated by 180° and transposed, which their
 //! transform does on the fly. Nothing of the forward pass is kept for the backward: the transformed input is 2.25 times the
@@ -294,26 +294,35 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
         for_each_task(self.micro.panels(output.channels).len(), |task| {
             let channels = block(task, self.micro.panel_width(), output.channels);
             let width = channels.len().next_multiple_of(LANES);
-            let (u_plane, m_plane) = (Shape::<E, M>::plane(k, width), Shape::<E, M>::plane(tiles, width));
+            // As many words of the sums at a time as the micro-kernel adds up at once, so that their weights' points stay in L2.
+            let part = Micro::part(width).min(k);
+            let (u_plane, m_plane) = (Shape::<E, M>::plane(part, width), Shape::<E, M>::plane(tiles, width));
             scratch([Shape::<E, M>::POINTS * u_plane, Shape::<E, M>::POINTS * m_plane], |[u, m]| {
-                // SAFETY: both are this task's alone.
-                let (u_points, m_points) = unsafe { (Disjoint::new(u), Disjoint::new(m)) };
-                for rows in (0..input.channels.div_ceil(LANES)).map(|rows| block(rows, LANES, input.channels)) {
-                    self.transform_weights(rows, channels.clone(), u_points, 0, u_plane);
-                }
-                for point in 0..Shape::<E, M>::POINTS {
-                    let product = Product {
-                        a: &v[point * v_plane..],
-                        a_block: tiles * LANES,
-                        b: &u[point * u_plane..],
-                        k,
-                        c: m_points,
-                        start: point * m_plane,
-                        rows: RowPlaces::Stride(width),
-                        columns: width,
-                        accumulate: false,
-                    };
-                    self.micro.multiply(tiles, &product);
+                // SAFETY: it is this task's alone.
+                let m_points = unsafe { Disjoint::new(m) };
+                for index in 0..k.div_ceil(part) {
+                    let words = block(index, part, k);
+                    // SAFETY: it is this task's alone.
+                    let u_points = unsafe { Disjoint::new(u) };
+                    let first = words.start * E::PER_WORD;
+                    let rows = input.channels.min(words.end * E::PER_WORD) - first;
+                    for rows in (0..rows.div_ceil(LANES)).map(|index| block(index, LANES, rows)) {
+                        self.transform_weights(first, rows, channels.clone(), u_points, 0, u_plane);
+                    }
+                    for point in 0..Shape::<E, M>::POINTS {
+                        let product = Product {
+                            a: &v[point * v_plane + words.start * tiles..],
+                            a_block: tiles * LANES,
+                            b: &u[point * u_plane..],
+                            k: words.len(),
+                            c: m_points,
+                            start: point * m_plane,
+                            rows: RowPlaces::Stride(width),
+                            columns: width,
+                            accumulate: index > 0,
+                        };
+                        self.micro.multiply(tiles, &product);
+                    }
                 }
                 for index in 0..tiles.div_ceil(record) {
                     let part = block(index, record, tiles);
@@ -364,14 +373,16 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
         for_each_task(rows.div_ceil(LANES), |task| {
             for panel in self.micro.panels(columns) {
                 let start = panel.start * E::words(rows);
-                self.transform_weights(block(task, LANES, rows), panel, points, start, plane);
+                self.transform_weights(0, block(task, LANES, rows), panel, points, start, plane);
             }
         });
         u
     }
 
+    /// The points of `rows` of the weights' rows from `first` on.
     fn transform_weights(
         &self,
+        first: usize,
         rows: Range<usize>,
         columns: Range<usize>,
         points: Disjoint,
@@ -383,6 +394,7 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
             rotated: self.rotated,
             all_rows: self.shape.input.channels,
             all_columns: self.shape.output.channels,
+            first,
             rows,
             columns,
             points,

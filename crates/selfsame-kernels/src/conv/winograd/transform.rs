@@ -448,7 +448,9 @@ pub(super) struct WeightsToPoints<'a, E, const M: usize> {
     pub all_rows: usize,
     /// Columns of all weights.
     pub all_columns: usize,
-    /// Rows to transform, at most sixteen.
+    /// The row of the weights that is the panel's row 0.
+    pub first: usize,
+    /// Rows of the panel to transform, at most sixteen.
     pub rows: Range<usize>,
     /// Columns of the panel.
     pub columns: Range<usize>,
@@ -467,9 +469,9 @@ impl<E: Element, const M: usize> Kernel for WeightsToPoints<'_, E, M> {
         let a = M + 2;
         let width = self.columns.len().next_multiple_of(LANES);
         let tap_len = self.all_rows * self.all_columns;
-        let first_row = self.rows.start;
-        assert!(self.rows.len() <= LANES && self.rows.end <= self.all_rows, "rows {:?}", self.rows);
-        assert!(first_row.is_multiple_of(E::PER_WORD), "rows from the middle of a word on");
+        let first_row = self.first + self.rows.start;
+        assert!(self.rows.len() <= LANES && self.first + self.rows.end <= self.all_rows, "rows {:?}", self.rows);
+        assert!(self.rows.start.is_multiple_of(E::PER_WORD), "rows from the middle of a word on");
         let end = self.start + (a * a - 1) * self.plane + E::words(self.rows.end) * width;
         let points = self.points.pointer(self.start..end);
         let mut block = [[[0.0; LANES]; LANES]; 9];
@@ -479,7 +481,7 @@ impl<E: Element, const M: usize> Kernel for WeightsToPoints<'_, E, M> {
             let lanes = (self.columns.end - first).min(LANES);
             if self.rotated {
                 for tap in 0..9 {
-                    let from = &self.w[(8 - tap) * tap_len + first * self.all_rows + self.rows.start..];
+                    let from = &self.w[(8 - tap) * tap_len + first * self.all_rows + first_row..];
                     Transpose::<Whole> {
                         from,
                         from_stride: self.all_rows,
@@ -502,13 +504,13 @@ impl<E: Element, const M: usize> Kernel for WeightsToPoints<'_, E, M> {
                         taps[j] = if self.rotated {
                             V::load(&block[tap][row])
                         } else {
-                            let at = tap * tap_len + (self.rows.start + row) * self.all_columns + first;
+                            let at = tap * tap_len + (first_row + row) * self.all_columns + first;
                             V::load_slice(&self.w[at..at + lanes])
                         };
                     }
                     rows[i] = weight_1d::<V, E, M>(taps);
                 }
-                let place = first_row + row;
+                let place = self.rows.start + row;
                 let to = points.wrapping_add(place / E::PER_WORD * width + part);
                 for j in 0..a {
                     let column = weight_1d::<V, E, M>([rows[0][j], rows[1][j], rows[2][j]]);
