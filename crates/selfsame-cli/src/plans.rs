@@ -10,7 +10,7 @@ use selfsame::finetune;
 use selfsame::import;
 use selfsame::plan::Plan;
 use selfsame::run::Run;
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_base::commands::Command;
 use selfsame_base::lookup;
 use selfsame_base::text::pasted;

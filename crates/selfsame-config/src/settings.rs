@@ -19,10 +19,7 @@ pub trait Settings: Serialize + DeserializeOwned {
     /// # Errors
     /// If a key is missing, with its name.
     fn read(table: &Table) -> Result<Self, DataError> {
-        let own = |key: &&Key| table.contains_key(key.name);
-        let own: Table =
-            Self::KEYS.iter().filter(own).map(|key| (key.name.to_owned(), table[key.name].clone())).collect();
-        own.try_into().map_err(|e: toml::de::Error| DataError::Data(e.message().replace('\n', "; ")))
+        own(Self::KEYS, table).try_into().map_err(|error| missing(&error))
     }
 
     /// The settings of which every key has a value by itself.
@@ -35,9 +32,25 @@ pub trait Settings: Serialize + DeserializeOwned {
 
     /// The values of the keys that have one by themselves.
     fn preset() -> Table {
-        let own = Self::KEYS.iter().filter(|key| matches!(key.preset, Preset::Value(_)));
-        own.filter_map(|key| Some((key.name.to_owned(), key.preset_value()?))).collect()
+        preset(Self::KEYS)
     }
+}
+
+// What follows is outside of the trait so that it is compiled once, not for each part of the house.
+
+/// What a table has of these keys.
+fn own(keys: &[Key], table: &Table) -> Table {
+    keys.iter().filter_map(|key| Some((key.name.to_owned(), table.get(key.name)?.clone()))).collect()
+}
+
+/// The values of those of these keys that have one by themselves.
+fn preset(keys: &[Key]) -> Table {
+    let own = keys.iter().filter(|key| matches!(key.preset, Preset::Value(_)));
+    own.filter_map(|key| Some((key.name.to_owned(), key.preset_value()?))).collect()
+}
+
+fn missing(error: &toml::de::Error) -> DataError {
+    DataError::Data(error.message().replace('\n', "; "))
 }
 
 /// What was chosen by name, and the values of its keys.

@@ -9,7 +9,7 @@ use selfsame::catalogue::Catalogue;
 use selfsame::diagnose::{Examined, SAMPLES, observe};
 use selfsame::known;
 use selfsame::tensor::parameters::{Array, to_safetensors};
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::DataRequest;

@@ -21,7 +21,8 @@ use crate::plan::{Plan, RootSettings};
 use crate::projector::ProjectorSettings;
 use crate::run::{PLAN, read_plan};
 use crate::train_settings::TrainSettings;
-use crate::trainer::{self, Outcome, WeightsOf};
+use crate::trainer::{self, Outcome};
+use crate::weights::{self, WeightsOf};
 use selfsame_base::lookup;
 use selfsame_config::{Choice, Choices, Draft, Key, NamePreset, Part, Recipe, Resolved, Schema, Settings, Variant};
 use selfsame_data::augment::{AugmentationEntry, Augmentations};
@@ -60,7 +61,7 @@ pub struct MethodEntry {
     pub trivial_loss: fn(&Plan) -> Result<Option<TrivialLoss>, Error>,
     /// Trains, or goes on training.
     pub pretrain: PretrainFn,
-    /// [`trainer::branch`]: the branch of a run, trained or fresh.
+    /// [`weights::branch`]: the branch of a run, trained or fresh.
     pub branch: LoadBranch,
 }
 
@@ -77,7 +78,7 @@ impl MethodEntry {
             check: |plan| M::check(&M::config(plan)?, plan),
             trivial_loss: |plan| Ok(M::trivial_loss(&M::config(plan)?, plan)),
             pretrain: trainer::pretrain::<M>,
-            branch: trainer::branch::<M>,
+            branch: weights::branch::<M>,
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::tensor::layers::{Draws, Linear, Pass, Still, update_running_statistic
 use crate::tensor::parameters;
 use crate::tensor::{recomputing, to_vec, view_to_device};
 use crate::train_settings::TrainSettings;
-use crate::trainer::WeightsOf;
+use crate::weights::WeightsOf;
 use burn::module::Module;
 use burn::tensor::Device;
 use goal::Goal;

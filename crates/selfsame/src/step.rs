@@ -21,8 +21,6 @@ use std::ops::Range;
 pub struct Step<O> {
     /// Gradients of every parameter.
     pub gradients: GradientMap,
-    /// Length of all gradients together, once it is known.
-    pub gradient_norm: f64,
     /// The total.
     pub total: f32,
     /// The named terms.
@@ -124,7 +122,7 @@ fn whole<M: Method>(model: &M, batch: &Batch, seed: u64, progress: Progress, sti
 fn finish<O>(gradients: GradientMap, loss: &LossTerms, outputs: O, statistics: Vec<BatchStatistics>) -> Step<O> {
     let scalar = |t: &Tensor<1>| t.clone().into_scalar::<f32>();
     let terms = loss.terms.iter().map(|(name, term)| (*name, scalar(term))).collect();
-    Step { gradients, gradient_norm: f64::NAN, total: scalar(&loss.total), terms, outputs, statistics }
+    Step { gradients, total: scalar(&loss.total), terms, outputs, statistics }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! The training loop: from a plan and a data set to a run folder with an encoder in it.
+
 use crate::backbone::Role;
 use crate::batch::Batch;
 use crate::branch::Branch;
@@ -13,16 +14,13 @@ use crate::events::{self, Event, Observer, StepRecord};
 use crate::init::{self, Start};
 use crate::judge;
 use crate::known;
-use crate::method::{BuildContext, EmbedContext, Method, PrepareContext};
-use crate::optim::Optimizer;
-use crate::optim::layers::LayerRates;
+use crate::learner::{self, Build, Found, Learner};
+use crate::method::{BuildContext, Method, PrepareContext};
 use crate::optim::schedule::Schedule;
-use crate::outputs::PerSample;
+use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::run::{PLAN, Run, RunState};
-use crate::step::{Step, step};
-use crate::tensor::layers::{BatchStatistics, Draws, Pass, Still, update_running_statistics};
+use crate::run::{Run, RunState};
 use crate::tensor::{parameters, to_vec, view_to_device};
 use crate::train_settings::{BestBy, Precision};
 use burn::tensor::Device;
@@ -33,7 +31,7 @@ use selfsame_evaluate::collapse::{self, Gauge};
 use selfsame_evaluate::collapse_watch::CollapseWatch;
 use selfsame_evaluate::features::Rows;
 use selfsame_kernels::{Isa, profile};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,24 +70,13 @@ impl Outcome {
 }
 
 /// What became of a batch.
-enum Taken<O> {
+enum Taken {
     /// The weights moved.
-    Used(Step<O>),
+    Used(Box<Found>),
     /// It was left out.
     Skipped,
     /// Training went back to an earlier step.
     WentBack,
-}
-
-/// Which weights a branch should have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WeightsOf {
-    /// The newest checkpoint's, or those of the encoder itself where checkpoints are gone.
-    Trained,
-    /// Those of the checkpoint that the plan keeps for being the best.
-    Best,
-    /// The plan's initial ones.
-    Fresh,
 }
 
 /// Name of the guard's array among the optimizer's.
@@ -102,75 +89,6 @@ const ONLINE_QUERIES: usize = 1000;
 /// Samples that a method's pictures show, at most.
 const PICTURED_SAMPLES: usize = 24;
 
-/// The branch of a plan on its device, without gradients. What should be known of its weights goes to `warn`: that they are
-/// not the newest, because those are damaged, or not the last, because the training goes on, or the encoder's alone.
-pub fn branch<M: Method>(plan: &Plan, weights: WeightsOf, warn: &mut dyn FnMut(String)) -> Result<Branch, Error> {
-    let device = device::open(&plan.device)?;
-    let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device, start: None })?;
-    if weights == WeightsOf::Fresh {
-        return Ok(model.branch(plan.train.keep).clone());
-    }
-    let run = Run::existing(&plan.out)?;
-    let found = match weights {
-        WeightsOf::Best => checkpoint::load_best(&run.checkpoints(), plan, warn),
-        _ => checkpoint::load_newest(&run.checkpoints(), plan, warn),
-    };
-    let checkpoint = match (found, weights) {
-        (Ok(Some((checkpoint, _))), _) => checkpoint,
-        (Ok(None), WeightsOf::Best) => {
-            let problem = "no checkpoint was kept for being the best; train.keep_best says by what one is";
-            return Err(Error::run(run.checkpoints(), problem));
-        }
-        (Ok(None), _) => return encoder_alone(plan, &device, None, warn),
-        (Err(error @ Error::NoCheckpoint { .. }), WeightsOf::Trained) => {
-            return encoder_alone(plan, &device, Some(error), warn);
-        }
-        (Err(error), _) => return Err(error),
-    };
-    if weights == WeightsOf::Trained
-        && let Some(unfinished) = checkpoint.progress.unfinished()
-    {
-        warn(format!("{}: {unfinished}", run.path().display()));
-    }
-    let model = parameters::with_arrays(model, checkpoint.model).map_err(|problem| Error::run(&plan.out, problem))?;
-    Ok(model.branch(plan.train.keep).clone())
-}
-
-/// The encoder of a finished run whose checkpoints are gone or cannot be used, and so without the projector.
-fn encoder_alone(
-    plan: &Plan,
-    device: &Device,
-    without: Option<Error>,
-    warn: &mut dyn FnMut(String),
-) -> Result<Branch, Error> {
-    let found = EncoderFolder::find(&plan.out);
-    let Ok(Some(folder)) = found else {
-        return Err(without.unwrap_or_else(|| {
-            let problem = found.err().map_or("the run has no checkpoint yet; train it first".into(), |problem| {
-                format!("the run has no checkpoint, and its encoder cannot be used either: {problem}")
-            });
-            Error::run(&plan.out, problem)
-        }));
-    };
-    if !plan.out.join(PLAN).exists() {
-        return Ok(Branch::without_projector(folder.load_with(plan.backbones(), device)?));
-    }
-    if folder.config().plan != plan.fingerprint() {
-        // An older version's is another for the keys that it did not know, which is no difference.
-        let differences = plan.differences_from(&folder.plan_recipe()?)?;
-        if !differences.is_empty() {
-            let changed = differences.join(", ");
-            let problem =
-                format!("is not the plan that the encoder was trained by ({changed}); put the old values back");
-            return Err(Error::run(plan.out.join(PLAN), problem));
-        }
-    }
-    let why = without.map_or("the checkpoints are gone".into(), |error| error.to_string());
-    let z = if plan.projector.layers > 0 { ", without z, whose projector was in the checkpoints" } else { "" };
-    warn(format!("{}: {why}; the encoder alone is used{z}", plan.out.display()));
-    Ok(Branch::without_projector(folder.load_with(plan.backbones(), device)?))
-}
-
 /// Trains the plan's method, or goes on where its run folder stands. `stop` ends it after the running step, saved.
 pub fn pretrain<M: Method>(
     plan: &Plan,
@@ -178,15 +96,26 @@ pub fn pretrain<M: Method>(
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Outcome, Error> {
+    M::check(&M::config(plan)?, plan)?;
+    train(learner::build::<M>, plan, dataset, observer, stop)
+}
+
+fn train(
+    build: Build,
+    plan: &Plan,
+    dataset: Arc<Dataset>,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Outcome, Error> {
     let pool = plan.pool()?;
-    pool.install(|| match Session::<M>::open(plan, dataset, observer)? {
+    pool.install(|| match Session::open(build, plan, dataset, observer)? {
         Some(session) => session.train(stop),
         None => Ok(Outcome::AlreadyFinished { run: plan.out.clone() }),
     })
 }
 
 /// One call of [`pretrain`]: what is fixed, and the state that steps move on.
-struct Session<'a, M> {
+struct Session<'a> {
     plan: &'a Plan,
     dataset: Arc<Dataset>,
     device: Device,
@@ -197,12 +126,7 @@ struct Session<'a, M> {
     /// `None` where the data are not those that the run began with, or it is finished.
     watch: Option<DataWatch>,
     observer: &'a mut dyn Observer,
-    /// Taken out while the optimizer works on it in place, which needs the only handle to the weights.
-    model: Option<M>,
-    optimizer: Optimizer,
-    /// Share of the learning rate of each parameter that learns; `None`: all of them, alike.
-    shares: Option<BTreeMap<String, f64>>,
-    still: Still,
+    learner: Box<dyn Learner>,
     guard: Guard,
     done: u64,
     /// How good the encoder is after `done` steps, where the plan keeps the best and an epoch has just ended.
@@ -212,11 +136,15 @@ struct Session<'a, M> {
     started: Instant,
 }
 
-impl<'a, M: Method> Session<'a, M> {
+impl<'a> Session<'a> {
     /// Opens the run; `None` if it is finished.
-    fn open(plan: &'a Plan, dataset: Arc<Dataset>, observer: &'a mut dyn Observer) -> Result<Option<Self>, Error> {
+    fn open(
+        build: Build,
+        plan: &'a Plan,
+        dataset: Arc<Dataset>,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Option<Self>, Error> {
         let started = Instant::now();
-        M::check(&M::config(plan)?, plan)?;
         let device = device::open(&plan.device)?.autodiff();
         let steps_per_epoch = (dataset.len() / plan.train.batch_size) as u64;
         if steps_per_epoch == 0 {
@@ -234,10 +162,10 @@ impl<'a, M: Method> Session<'a, M> {
             return Err(Error::setting("train.keep_best", problem));
         }
         let start = Start::of(plan)?;
-        let model = M::build(&M::config(plan)?, &BuildContext { plan, device: &device, start: start.as_ref() })?;
+        let mut learner = build(&BuildContext { plan, device: &device, start: start.as_ref() })?;
         let schedule = Schedule::new(&plan.optimizer.common, plan.train.batch_size, plan.train.epochs, steps_per_epoch);
         let steps = steps_per_epoch * plan.train.epochs as u64;
-        let mut warnings = start.map_or_else(Vec::new, |start| start.notes(&model.branch(Role::Student).encoder));
+        let mut warnings = start.map_or_else(Vec::new, |start| start.notes(&learner.branch(Role::Student).encoder));
         let of_start = warnings.clone();
         let run = Run::open(plan, &mut |message| warnings.push(message))?;
         init::keep(run.path(), &of_start)?;
@@ -257,14 +185,7 @@ impl<'a, M: Method> Session<'a, M> {
         let mut progress = |what: &str, done, total| {
             observer.event(&Event::Preparing { step: 0, what: what.to_owned(), done, total });
         };
-        let model = model.prepare(&mut PrepareContext { plan, dataset: &dataset, progress: &mut progress })?;
-        let optimizer = Optimizer::new(&plan.optimizer);
-        let encoder = &model.branch(Role::Student).encoder;
-        let rates = plan.optimizer.layer_rates();
-        rates.check(encoder, "optimizer.stages")?;
-        let shares = (rates != LayerRates::alike()).then(|| rates.shares(&model, encoder));
-        let still =
-            shares.as_ref().map(|shares| Still::of(&model, &|name| shares.contains_key(name))).unwrap_or_default();
+        learner.prepare(&mut PrepareContext { plan, dataset: &dataset, progress: &mut progress })?;
         let mut session = Self {
             plan,
             dataset,
@@ -275,10 +196,7 @@ impl<'a, M: Method> Session<'a, M> {
             run,
             watch,
             observer,
-            model: Some(model),
-            optimizer,
-            shares,
-            still,
+            learner,
             guard: Guard::new(&plan.train),
             done: 0,
             judged: None,
@@ -343,19 +261,15 @@ impl<'a, M: Method> Session<'a, M> {
         if let Some(guard) = optimizer.remove(GUARD) {
             self.guard.restore(&guard);
         }
-        self.model = Some(parameters::with_arrays(self.model().clone(), model).map_err(bad)?);
-        self.optimizer.restore(optimizer, &self.device.clone().inner()).map_err(bad)?;
+        self.learner.restore_model(model).map_err(bad)?;
+        self.learner.restore_optimizer(optimizer, &self.device.clone().inner()).map_err(bad)?;
         self.done = progress.step;
         Ok(())
     }
 
-    fn model(&self) -> &M {
-        self.model.as_ref().expect("put back after every step")
-    }
-
     /// The branch that the plan keeps.
     fn kept(&self) -> &Branch {
-        self.model().branch(self.plan.train.keep)
+        self.learner.branch(self.plan.train.keep)
     }
 
     fn train(mut self, stop: &AtomicBool) -> Result<Outcome, Error> {
@@ -363,9 +277,9 @@ impl<'a, M: Method> Session<'a, M> {
         self.tell(&Event::Started {
             format: events::FORMAT,
             run: run.clone(),
-            method: M::NAME.into(),
+            method: self.learner.name().into(),
             backbone: self.plan.backbone.name().into(),
-            parameters: parameters::trained(self.model()),
+            parameters: self.learner.parameters(),
             samples: self.dataset.len(),
             step: self.done,
             steps: self.steps,
@@ -394,10 +308,10 @@ impl<'a, M: Method> Session<'a, M> {
             let samples = views.indices.len();
             let lr = self.schedule.at(self.done) * self.guard.lr_factor();
             match self.step(views, lr)? {
-                Taken::Used(result) => {
+                Taken::Used(found) => {
                     pace.step(samples, loader.wait_s());
                     if self.done.is_multiple_of(self.plan.train.log_steps.max(1)) || self.done == self.steps {
-                        let (record, gauge) = self.record(&result, lr, &pace);
+                        let (record, gauge) = self.record(*found, lr, &pace);
                         self.tell(&Event::Step(record))?;
                         if let Some(message) = watch.see(&gauge) {
                             self.tell(&Event::Warning { step: self.done, message })?;
@@ -443,41 +357,25 @@ impl<'a, M: Method> Session<'a, M> {
         error
     }
 
-    /// Gradients, update, running statistics, and what the method does after a step.
-    fn step(&mut self, views: Views, lr: f64) -> Result<Taken<M::Outputs>, Error> {
+    /// Gradients and update, or what the plan says about gradients that cannot be used.
+    fn step(&mut self, views: Views, lr: f64) -> Result<Taken, Error> {
         let _phase = profile::phase("training step");
-        let batch = self.batch(views);
-        let (train, seed) = (&self.plan.train, self.plan.seed);
-        let gradients = || step(self.model(), &batch, train.chunk_size, seed, self.progress(), &self.still);
-        let mut result = train.within(gradients);
-        drop(batch);
-        if let Some(field) = self.model().frozen(self.progress()) {
-            result.gradients.freeze(field);
+        let (batch, before) = (self.batch(views), self.progress());
+        let mut unusable = None;
+        let found = self.learner.step(self.plan, batch, before, lr, &mut |found| {
+            unusable = self.guard.judge(found.total, found.gradient_norm, found.statistics_are_finite);
+            unusable.is_none()
+        });
+        if let Some(reason) = unusable {
+            return self.cope(reason, &found, lr);
         }
-        if let Some(shares) = &self.shares {
-            result.gradients.retain(|name| shares.contains_key(name));
-        }
-        result.gradient_norm = result.gradients.norm();
-        let statistics = result.statistics.iter().all(BatchStatistics::are_finite);
-        if let Some(reason) = self.guard.judge(result.total, result.gradient_norm, statistics) {
-            return self.cope(reason, &result, lr);
-        }
-        let clip_norm = self.plan.optimizer.common.clip_norm;
-        if clip_norm > 0.0 {
-            result.gradients.clip(result.gradient_norm, clip_norm);
-        }
-        let model = self.model.take().expect("put back after every step");
         self.done += 1;
         self.judged = None;
-        let rate = |name: &str| self.shares.as_ref().map_or(lr, |shares| lr * shares[name]);
-        let model = self.optimizer.update(model, std::mem::take(&mut result.gradients), rate);
-        let model = update_running_statistics(model, std::mem::take(&mut result.statistics));
-        self.model = Some(model.after_step(&result.outputs, self.progress()));
-        Ok(Taken::Used(result))
+        Ok(Taken::Used(Box::new(found)))
     }
 
     /// What the plan says about a step that cannot be used.
-    fn cope(&mut self, reason: String, result: &Step<M::Outputs>, lr: f64) -> Result<Taken<M::Outputs>, Error> {
+    fn cope(&mut self, reason: String, found: &Found, lr: f64) -> Result<Taken, Error> {
         let unusable = self.done + 1;
         let taken = match self.plan.train.on_divergence {
             Policy::Skip if self.guard.skipped + 1 < MOST_SKIPPED => {
@@ -490,7 +388,7 @@ impl<'a, M: Method> Session<'a, M> {
                 self.roll_back()?;
                 Taken::WentBack
             }
-            _ => return Err(self.diverged(reason, result, lr)),
+            _ => return Err(self.diverged(reason, found, lr)),
         };
         self.tell(&Event::Divergence { step: self.done, unusable, reason, lr_factor: self.guard.lr_factor() })?;
         Ok(taken)
@@ -529,8 +427,8 @@ impl<'a, M: Method> Session<'a, M> {
         Progress { step: self.done, steps: self.steps, steps_per_epoch: self.steps_per_epoch }
     }
 
-    fn diverged(&self, reason: String, result: &Step<M::Outputs>, lr: f64) -> Error {
-        let terms: Vec<_> = result.terms.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    fn diverged(&self, reason: String, found: &Found, lr: f64) -> Error {
+        let terms: Vec<_> = found.terms.iter().map(|(name, value)| format!("{name} {value}")).collect();
         Error::Diverged { step: self.done + 1, reason, lr, terms: terms.join(", "), checkpoint: self.last_checkpoint() }
     }
 
@@ -538,18 +436,18 @@ impl<'a, M: Method> Session<'a, M> {
         self.saved.as_ref().map_or("none".into(), |path| path.display().to_string())
     }
 
-    fn record(&self, result: &Step<M::Outputs>, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
-        let z = result.outputs.watched(self.plan.train.keep).clone();
+    fn record(&self, found: Found, lr: f64, pace: &Pace) -> (StepRecord, Gauge) {
+        let z = found.watched;
         let [_, dim] = z.dims();
         let gauge = collapse::gauge(Rows { values: &to_vec(z), dim }, self.kept().encoder.width());
         let remaining = (self.steps - self.done) as f64;
         let record = StepRecord {
             step: self.done,
             epoch: self.done as f64 / self.steps_per_epoch as f64,
-            total: result.total,
-            terms: result.terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            total: found.total,
+            terms: found.terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
             lr,
-            gradient_norm: result.gradient_norm,
+            gradient_norm: found.gradient_norm,
             embedding_std: gauge.std,
             effective_rank: gauge.effective_rank,
             samples_per_s: pace.samples_per_s(),
@@ -609,12 +507,11 @@ impl<'a, M: Method> Session<'a, M> {
 
     fn save(&mut self) -> Result<(), Error> {
         self.run.check_place()?;
-        let model = parameters::arrays(self.model());
+        let [model, mut optimizer] = self.learner.arrays();
         if let Some(name) = parameters::first_not_finite(&model) {
             let name = name.to_owned();
             return Err(Error::NotFinite { step: self.done, name, checkpoint: self.last_checkpoint() });
         }
-        let mut optimizer = self.optimizer.arrays();
         optimizer.insert(GUARD.into(), self.guard.to_array());
         let checkpoint = Checkpoint { progress: self.progress(), model, optimizer };
         // First the records, which a run that goes on from this checkpoint keeps up to here.
@@ -659,14 +556,11 @@ impl<'a, M: Method> Session<'a, M> {
 
     /// What the method shows of itself on the first samples.
     fn draw_pictures(&self) -> Result<(), Error> {
-        let model = self.model().valid();
         let first = (0..self.dataset.len().min(PICTURED_SAMPLES)).collect();
         let mut loader = EvalLoader::new(self.dataset.clone(), self.plan.plain_view()?, Some(first))?;
         let Some(views) = loader.next_batch()? else { return Ok(()) };
         let batch = self.batch(views);
-        let pass = Pass::evaluate_with(Draws::new(self.plan.seed, self.done, &batch.samples));
-        let context = EmbedContext { pass: &pass, progress: self.progress() };
-        for picture in self.plan.train.precision.within(|| model.pictures(&batch, &context)) {
+        for picture in self.learner.pictures(self.plan, &batch, self.progress()) {
             self.run.write_picture(&picture, &self.plan.data)?;
         }
         Ok(())
@@ -676,45 +570,5 @@ impl<'a, M: Method> Session<'a, M> {
         self.run.record(event)?;
         self.observer.event(event);
         Ok(())
-    }
-}
-
-/// Throughput over the last steps: an exponential average, so that it settles and still follows.
-struct Pace {
-    last: Instant,
-    wait_s: f64,
-    step_s: f64,
-    samples: f64,
-    wait_share: f64,
-    steps: u32,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self { last: Instant::now(), wait_s: 0.0, step_s: 0.0, samples: 0.0, wait_share: 0.0, steps: 0 }
-    }
-
-    fn step(&mut self, samples: usize, wait_s: f64) {
-        let step_s = self.last.elapsed().as_secs_f64();
-        self.last = Instant::now();
-        self.steps += 1;
-        let new = f64::max(0.05, 1.0 / f64::from(self.steps));
-        let blend = |old: &mut f64, value: f64| *old += (value - *old) * new;
-        blend(&mut self.step_s, step_s);
-        blend(&mut self.samples, samples as f64);
-        blend(&mut self.wait_share, (wait_s - self.wait_s) / step_s);
-        self.wait_s = wait_s;
-    }
-
-    fn step_s(&self) -> f64 {
-        self.step_s
-    }
-
-    fn samples_per_s(&self) -> f64 {
-        self.samples / self.step_s
-    }
-
-    fn wait_share(&self) -> f64 {
-        self.wait_share
     }
 }

@@ -5,7 +5,7 @@ use selfsame::catalogue::{Catalogue, Planned};
 use selfsame::encoder_folder::EncoderFolder;
 use selfsame::events::{Event, Observer};
 use selfsame::tensor::parameters::{self, Array};
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_base::npy::npy_header;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

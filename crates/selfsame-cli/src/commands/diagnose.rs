@@ -13,7 +13,7 @@ use selfsame::embed::Tables;
 use selfsame::known;
 use selfsame::plan::Plan;
 use selfsame::provenance;
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::diagnosis::{self, DiagnosisRecord};
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use selfsame::backbone::Output;
 use selfsame::embed::{self, Wanted};
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_data::loader::EvalLoader;
 use selfsame_evaluate::features::{FeatureTable, FeatureWriter, Precision};
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use selfsame::embed::{self, Pixels, Tables, Wanted};
 use selfsame::labels::{Keys, Part, Told};
 use selfsame::plan::Plan;
 use selfsame::provenance;
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::fixed::Fixed;
 use selfsame_data::modality::Modality;

@@ -10,7 +10,7 @@ use clap::Args;
 use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
 use selfsame::labels::{Keys, Told};
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use selfsame_evaluate::targets::Task;

@@ -8,7 +8,7 @@ use clap::Args;
 use selfsame::labels::{Keys, Told};
 use selfsame::predictor::{self, Meaning};
 use selfsame::probe::{self, Probing};
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_base::commands::Command;
 use std::path::{Path, PathBuf};

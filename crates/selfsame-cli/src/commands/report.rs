@@ -11,7 +11,7 @@ use selfsame::diagnose::Examined;
 use selfsame::embed::Tables;
 use selfsame::plan::Plan;
 use selfsame::provenance;
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_base::DataError;
 use selfsame_base::atomic;
 use selfsame_base::commands::Command;

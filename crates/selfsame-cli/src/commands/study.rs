@@ -17,7 +17,7 @@ use selfsame::finetune::settings::FinetuneSettings;
 use selfsame::finetune::{self, Tuning};
 use selfsame::plan::Plan;
 use selfsame::provenance;
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_base::atomic;
 use selfsame_base::lookup;
 use selfsame_base::text::duration;

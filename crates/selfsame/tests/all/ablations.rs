@@ -22,7 +22,8 @@ use selfsame::outputs::{Embeddings, TwoViews};
 use selfsame::plan::Plan;
 use selfsame::projector::Projector;
 use selfsame::require;
-use selfsame::trainer::{self, WeightsOf};
+use selfsame::trainer;
+use selfsame::weights::{self, WeightsOf};
 use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;
 use selfsame_data::settings::DataRequest;
@@ -53,8 +54,8 @@ fn train<M: Method>(name: &str, recipe: &str, overrides: &[&str]) -> Found {
         Arc::new(Dataset::open(&request).unwrap())
     };
     let (bank, test) = (labeled("demo"), labeled("demo/test"));
-    let score = |weights| {
-        let branch = trainer::branch::<M>(&plan, weights, &mut |_| {}).unwrap();
+    let score = |of| {
+        let branch = weights::branch::<M>(&plan, of, &mut |_| {}).unwrap();
         let wanted = Wanted { z: true, ..Wanted::default() };
         let tables = |data| Tables::embed(&branch, data, &plan, None, wanted, &mut |_| {}).unwrap();
         let (train, test) = (tables(&bank), tables(&test));

@@ -5,7 +5,7 @@ use selfsame::catalogue::Catalogue;
 use selfsame::events::Silent;
 use selfsame::plan::Plan;
 use selfsame::tensor::parameters;
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame::{Embedder, Pretrain};
 use selfsame_config::Recipe;
 use selfsame_data::dataset::Dataset;

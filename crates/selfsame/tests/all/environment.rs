@@ -9,7 +9,7 @@ use selfsame::embed::{Tables, Wanted};
 use selfsame::events::Silent;
 use selfsame::finetune::{Tuning, finetune, settings::FinetuneSettings};
 use selfsame::method::BuildContext;
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame::{device, selftest};
 use selfsame_evaluate::label_subsets::LabelBudget;
 use std::process::Command;

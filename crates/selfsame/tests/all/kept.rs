@@ -6,7 +6,7 @@ use selfsame::catalogue::{Catalogue, METHODS};
 use selfsame::encoder_folder::{CARD, EncoderConfig, EncoderFolder};
 use selfsame::plan::Plan;
 use selfsame::tensor::parameters::{self, Array, read_safetensors};
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_config::Recipe;
 use std::collections::BTreeMap;
 use std::fs;

@@ -7,7 +7,7 @@ use selfsame::events::Silent;
 use selfsame::finetune::{Tuning, finetune, settings::FinetuneSettings};
 use selfsame::plan::Plan;
 use selfsame::tensor::parameters::{self, Array, read_safetensors};
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_data::dataset::Dataset;
 use selfsame_evaluate::label_subsets::LabelBudget;
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use selfsame::catalogue::{Catalogue, METHODS, Planned};
 use selfsame::diagnose::{self, Examined};
 use selfsame::embed::{Pixels, Tables, Wanted};
 use selfsame::tensor::parameters::read_safetensors;
-use selfsame::trainer::WeightsOf;
+use selfsame::weights::WeightsOf;
 use selfsame_base::delimited::Delimited;
 use selfsame_base::rng::{Purpose, StreamRng};
 use selfsame_data::modality::Modality;
