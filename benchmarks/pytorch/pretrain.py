@@ -35,7 +35,7 @@ def ours():
              f'{{name="color_jitter",{jitter},p=0.8}}{drop}]}}]')
     with tempfile.TemporaryDirectory() as folder:
         numpy.save(f"{folder}/images.npy", images())
-        command = [ROOT / "target/release/selfsame", "pretrain", f"data={folder}/images.npy", f"out={folder}/run", views]
+        command = [ROOT / "target/release/selfsame", "pretrain", "--records", f"data={folder}/images.npy", f"out={folder}/run", views]
         command += [f"backbone={'resnet18' if color else 'resnet_micro'}", f"projector.hidden={hidden}", "projector.out=128"]
         command += [f"batch_size={batch}", "epochs=1", "optimizer.warmup_epochs=0", f"threads={threads}"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
