@@ -13,7 +13,7 @@
 //! * [`attention`], [`layer_norm`], [`linear`]: what transformers are made of, forward and backward.
 //! * [`gru`]: a recurrent network, forward and backward.
 //! * [`optimize`]: optimizer steps, and the moving average of a teacher.
-//! * [`profile`]: where the time goes.
+//! * [`sum`]: gradients that reach a tensor on several ways. [`profile`]: where the time goes.
 //! * [`scoped`]: settings of a thread, while some work runs.
 //! * [`Buffer`]: aligned memory that a step reuses (`memory.rs`).
 
@@ -41,6 +41,7 @@ mod precision;
 pub mod profile;
 pub mod scoped;
 mod strided;
+pub mod sum;
 #[cfg(test)]
 mod testing;
 

@@ -1,6 +1,6 @@
 //! Attention.
 
-use super::graph::{Tracked, record};
+use super::graph::{Tracked, consume, record, register};
 use super::pooled;
 use super::values::{contiguous, values};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -44,11 +44,9 @@ impl Backward<Flex, 1> for AttentionBackward {
     type State = (FlexTensor, Arc<Pooled<f32>>, usize, Option<Vec<usize>>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let ([node], (qkv, probabilities, heads, lengths)) = (ops.parents, ops.state);
-        let Some(node) = node else { return };
+        let (dy, nodes, (qkv, probabilities, heads, lengths)) = consume(ops, grads);
         let mut dqkv = Buffer::for_overwrite(values(&qkv).len());
         attention_shape(&qkv, heads, lengths.as_deref()).backward(values(&qkv), &probabilities, values(&dy), &mut dqkv);
-        grads.register::<Flex>(node.id, pooled::tensor(dqkv, qkv.shape()));
+        register(grads, &nodes, [pooled::tensor(dqkv, qkv.shape())]);
     }
 }

@@ -1,6 +1,6 @@
 //! Log-sums over candidates.
 
-use super::graph::{Tracked, record, register};
+use super::graph::{Tracked, consume, record, register};
 use super::pooled;
 use super::values::{contiguous, values};
 use crate::tensor::ops::Candidates;
@@ -44,10 +44,9 @@ impl Backward<Flex, 1> for LogSumsBackward {
     type State = (FlexTensor, FlexTensor, Candidates);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradients = contiguous(grads.consume::<Flex>(&ops.node));
-        let (z, log_sums, candidates) = ops.state;
+        let (gradients, nodes, (z, log_sums, candidates)) = consume(ops, grads);
         let mut dz = Buffer::for_overwrite(values(&z).len());
         contrast(&z, &candidates).backward(values(&z), values(&log_sums), values(&gradients), &mut dz);
-        register(grads, ops.parents.map(|node| Some(node?.id)), [pooled::tensor(dz, z.shape())]);
+        register(grads, &nodes, [pooled::tensor(dz, z.shape())]);
     }
 }

@@ -1,6 +1,6 @@
 //! Convolutions, with bias, residual and ReLU.
 
-use super::graph::{Saved, Tracked, flat, record, record_saving, register};
+use super::graph::{Saved, Tracked, consume, flat, hand, record, record_saving, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, exclusive, values, vector};
 use crate::tensor::ops::{Residual, Window};
@@ -107,20 +107,18 @@ impl Backward<Flex, 2> for ConvolutionBackward {
     type State = (Saved, FlexTensor, Window);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, weight, window) = ops.state;
+        let (dy, nodes, (x, weight, window)) = consume(ops, grads);
         let x = x.take(checkpointer);
-        let [x_node, weight_node] = ops.parents;
         let shape = conv_shape(x.shape().dims(), channels(&weight), window);
-        if let Some(node) = weight_node {
+        if nodes.parents[1].is_some() {
             let mut dw = Buffer::for_overwrite(shape.weight_len());
             conv::weight_grad(&shape, values(&x), values(&dy), &mut dw);
-            grads.register::<Flex>(node.id, pooled::tensor(dw, weight.shape()));
+            hand(grads, &nodes, 1, pooled::tensor(dw, weight.shape()));
         }
-        if let Some(node) = x_node {
+        if nodes.parents[0].is_some() {
             let mut dx = Buffer::for_overwrite(shape.input_len());
             conv::input_grad(&shape, values(&dy), values(&weight), &mut dx, false);
-            grads.register::<Flex>(node.id, pooled::tensor(dx, x.shape()));
+            hand(grads, &nodes, 0, pooled::tensor(dx, x.shape()));
         }
     }
 }
@@ -130,8 +128,7 @@ impl Backward<Flex, 2> for ConvolutionBackward {
 struct BiasActBackward;
 
 /// The masked gradient, which is that of the input and of the residual, and the gradient of the bias.
-fn bias_act_backward(mask: Option<&Pooled<u16>>, dy: FlexTensor) -> (FlexTensor, FlexTensor) {
-    let mut dy = contiguous(dy);
+fn bias_act_backward(mask: Option<&Pooled<u16>>, mut dy: FlexTensor) -> (FlexTensor, FlexTensor) {
     let channels = channels(&dy);
     let mut dbias = Buffer::for_overwrite(channels);
     let mask = mask.map(|mask| &mask[..]);
@@ -157,8 +154,9 @@ impl Backward<Flex, 2> for BiasActBackward {
     type State = Option<Arc<Pooled<u16>>>;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let (gradient, dbias) = bias_act_backward(ops.state.as_deref(), grads.consume::<Flex>(&ops.node));
-        register(grads, ops.parents.map(|node| Some(node?.id)), [gradient, dbias]);
+        let (dy, nodes, mask) = consume(ops, grads);
+        let (gradient, dbias) = bias_act_backward(mask.as_deref(), dy);
+        register(grads, &nodes, [gradient, dbias]);
     }
 }
 
@@ -166,7 +164,8 @@ impl Backward<Flex, 3> for BiasActBackward {
     type State = Option<Arc<Pooled<u16>>>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let (gradient, dbias) = bias_act_backward(ops.state.as_deref(), grads.consume::<Flex>(&ops.node));
-        register(grads, ops.parents.map(|node| Some(node?.id)), [gradient.clone(), dbias, gradient]);
+        let (dy, nodes, mask) = consume(ops, grads);
+        let (gradient, dbias) = bias_act_backward(mask.as_deref(), dy);
+        register(grads, &nodes, [gradient.clone(), dbias, gradient]);
     }
 }

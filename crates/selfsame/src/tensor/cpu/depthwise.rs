@@ -1,6 +1,6 @@
 //! Convolution of every channel on its own.
 
-use super::graph::{Tracked, record, register};
+use super::graph::{Tracked, consume, hand, record};
 use super::pooled;
 use super::values::{contiguous, values};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -41,21 +41,20 @@ impl Backward<Flex, 3> for DepthwiseBackward {
     type State = (FlexTensor, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, weight) = ops.state;
-        let [x_node, weight_node, bias_node] = ops.parents.map(|node| Some(node?.id));
+        let (dy, nodes, (x, weight)) = consume(ops, grads);
+        let [x_wanted, weight_wanted, bias_wanted] = nodes.parents.each_ref().map(Option::is_some);
         let shape = shape_of(&x);
-        if let Some(node) = x_node {
+        if x_wanted {
             let mut dx = Buffer::for_overwrite(values(&x).len());
             shape.input_grad(values(&dy), values(&weight), &mut dx);
-            grads.register::<Flex>(node, pooled::tensor(dx, x.shape()));
+            hand(grads, &nodes, 0, pooled::tensor(dx, x.shape()));
         }
-        if weight_node.is_some() || bias_node.is_some() {
+        if weight_wanted || bias_wanted {
             let mut dweight = Buffer::for_overwrite(values(&weight).len());
             let mut dbias = Buffer::for_overwrite(shape.channels);
             shape.weight_grad(values(&x), values(&dy), &mut dweight, &mut dbias);
-            let gradients = [pooled::tensor(dweight, weight.shape()), pooled::tensor(dbias, [shape.channels])];
-            register(grads, [weight_node, bias_node], gradients);
+            hand(grads, &nodes, 1, pooled::tensor(dweight, weight.shape()));
+            hand(grads, &nodes, 2, pooled::tensor(dbias, [shape.channels]));
         }
     }
 }

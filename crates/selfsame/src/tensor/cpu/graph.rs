@@ -6,19 +6,22 @@
 //!
 //! With the residual, a result would have to be computed again from the one before it, and that from the one before: they are kept.
 
-use super::values::contiguous;
+use super::pooled;
+use super::values::{contiguous, exclusive, values};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::retro_forward::RetroForward;
 use burn::backend::autodiff::checkpoint::state::BackwardStates;
 use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, Flex, TensorMetadata};
+use selfsame_kernels::memory::Buffer;
 use selfsame_kernels::scoped;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 
 /// A tensor that takes part in a graph.
@@ -130,11 +133,60 @@ impl<F: Fn([FlexTensor; N]) -> FlexTensor + Send + 'static, const N: usize> Retr
     }
 }
 
-/// Hands each gradient to the node that wants it.
-pub fn register<const N: usize>(grads: &mut Gradients, nodes: [Option<NodeId>; N], gradients: [FlexTensor; N]) {
-    for (node, gradient) in nodes.into_iter().zip(gradients) {
-        if let Some(node) = node {
-            grads.register::<Flex>(node, gradient);
+/// The node of an operation and those of what it was given, apart from its state.
+pub type Nodes<const N: usize> = Ops<(), N>;
+
+thread_local! {
+    /// The last results of operations that one of ours has handed a gradient.
+    static GIVEN: RefCell<VecDeque<NodeId>> = const { RefCell::new(VecDeque::new()) };
+}
+/// How many of them are remembered: both ends of a residual are nearer than that.
+const MOST_GIVEN: usize = 32;
+
+/// The gradient of an operation's result, in one run, its nodes, and its state.
+pub fn consume<S, const N: usize>(ops: Ops<S, N>, grads: &mut Gradients) -> (FlexTensor, Nodes<N>, S) {
+    let Ops { parents, node, state } = ops;
+    GIVEN.with_borrow_mut(|given| given.retain(|id| *id != node.id));
+    let gradient = contiguous(grads.consume::<Flex>(&node));
+    (gradient, Ops { parents, node, state: () }, state)
+}
+
+/// Hands a gradient to the node of the `index`-th of what the operation was given, if it wants it. What has got one already gets the sum: Burn
+/// would add them on one thread.
+pub fn hand<const N: usize>(grads: &mut Gradients, nodes: &Nodes<N>, index: usize, gradient: FlexTensor) {
+    let Some(node) = &nodes.parents[index] else { return };
+    // The gradient of a parameter stays when it is consumed.
+    let is_parameter = node.parents.is_empty();
+    let given = GIVEN.with_borrow_mut(|given| {
+        let found = given.contains(&node.id);
+        if !found && !is_parameter {
+            given.truncate(MOST_GIVEN - 1);
+            given.push_front(node.id);
         }
+        found
+    });
+    let gradient = if given { sum(gradient, grads.consume::<Flex>(node)) } else { gradient };
+    grads.register::<Flex>(node.id, gradient);
+}
+
+/// Hands each gradient to the node that wants it.
+pub fn register<const N: usize>(grads: &mut Gradients, nodes: &Nodes<N>, gradients: [FlexTensor; N]) {
+    for (index, gradient) in gradients.into_iter().enumerate() {
+        hand(grads, nodes, index, gradient);
     }
+}
+
+/// The sum of two gradients of one tensor, in the place of one where that is nobody else's.
+fn sum(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    let (mut a, mut b) = (contiguous(a), contiguous(b));
+    if exclusive(&mut a).is_none() {
+        std::mem::swap(&mut a, &mut b);
+    }
+    if let Some(total) = exclusive(&mut a) {
+        selfsame_kernels::sum::add(total, values(&b));
+        return a;
+    }
+    let mut total = Buffer::from(values(&a));
+    selfsame_kernels::sum::add(&mut total, values(&b));
+    pooled::tensor(total, a.shape())
 }

@@ -1,6 +1,6 @@
 //! Batch normalization with residual and ReLU, normalization with fixed moments, and layer normalization.
 
-use super::graph::{Tracked, flat, record, record_again, register};
+use super::graph::{Tracked, consume, flat, hand, record, record_again, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, exclusive, values, vector};
 use crate::tensor::ops::{LAYER_NORM_EPSILON, NORM_EPSILON, Residual};
@@ -113,11 +113,11 @@ struct BatchNormBackward;
 /// Gradients of a normalization: of its input, its scale, its shift and, when it is wanted, its residual.
 fn batch_norm_backward(
     state: BatchNormState,
-    dy: FlexTensor,
+    mut dy: FlexTensor,
     with_residual: bool,
 ) -> ([FlexTensor; 3], Option<FlexTensor>) {
     let BatchNormState { mut x, mean, variance, scale, shift, mask } = state;
-    let (mut dy, shape, channels) = (contiguous(dy), x.shape(), channels(&x));
+    let (shape, channels) = (x.shape(), channels(&x));
     let elements = values(&x).len();
     let (mut dgamma, mut dbeta) = (Buffer::for_overwrite(channels), Buffer::for_overwrite(channels));
 
@@ -157,9 +157,9 @@ impl Backward<Flex, 3> for BatchNormBackward {
     type State = BatchNormState;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = grads.consume::<Flex>(&ops.node);
-        let (gradients, _) = batch_norm_backward(ops.state, dy, false);
-        register(grads, ops.parents.map(|node| Some(node?.id)), gradients);
+        let (dy, nodes, state) = consume(ops, grads);
+        let (gradients, _) = batch_norm_backward(state, dy, false);
+        register(grads, &nodes, gradients);
     }
 }
 
@@ -167,12 +167,10 @@ impl Backward<Flex, 4> for BatchNormBackward {
     type State = BatchNormState;
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = grads.consume::<Flex>(&ops.node);
-        let [x, scale, shift, residual_node] = ops.parents;
-        let (gradients, residual) = batch_norm_backward(ops.state, dy, residual_node.is_some());
-        register(grads, [x, scale, shift].map(|node| Some(node?.id)), gradients);
-        if let (Some(node), Some(residual)) = (residual_node, residual) {
-            grads.register::<Flex>(node.id, residual);
+        let (dy, nodes, state) = consume(ops, grads);
+        let (gradients, residual) = batch_norm_backward(state, dy, nodes.parents[3].is_some());
+        for (index, gradient) in gradients.into_iter().chain(residual).enumerate() {
+            hand(grads, &nodes, index, gradient);
         }
     }
 }
@@ -203,8 +201,7 @@ impl Backward<Flex, 3> for LayerNormBackward {
     type State = (FlexTensor, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, scale) = ops.state;
+        let (dy, nodes, (x, scale)) = consume(ops, grads);
         let dim = channels(&x);
         let mut dx = Buffer::for_overwrite(values(&x).len());
         let (mut dscale, mut dshift) = (Buffer::for_overwrite(dim), Buffer::for_overwrite(dim));
@@ -219,6 +216,6 @@ impl Backward<Flex, 3> for LayerNormBackward {
             &mut dshift,
         );
         let gradients = [pooled::tensor(dx, x.shape()), pooled::tensor(dscale, [dim]), pooled::tensor(dshift, [dim])];
-        register(grads, ops.parents.map(|node| Some(node?.id)), gradients);
+        register(grads, &nodes, gradients);
     }
 }

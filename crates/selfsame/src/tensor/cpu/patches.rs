@@ -1,6 +1,6 @@
 //! Errors of predicted patches.
 
-use super::graph::{Tracked, record, register};
+use super::graph::{Tracked, consume, record, register};
 use super::pooled;
 use super::values::{contiguous, values};
 use crate::tensor::ops::PATCH_EPSILON;
@@ -64,10 +64,9 @@ impl Backward<Flex, 1> for PatchErrorsBackward {
     type State = (FlexTensor, Truth);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let derrors = contiguous(grads.consume::<Flex>(&ops.node));
-        let (prediction, truth) = ops.state;
+        let (derrors, nodes, (prediction, truth)) = consume(ops, grads);
         let mut gradient = Buffer::for_overwrite(values(&prediction).len());
         patches::patch_errors_backward(values(&prediction), truth.targets(), values(&derrors), &mut gradient);
-        register(grads, ops.parents.map(|node| Some(node?.id)), [pooled::tensor(gradient, prediction.shape())]);
+        register(grads, &nodes, [pooled::tensor(gradient, prediction.shape())]);
     }
 }

@@ -1,6 +1,6 @@
 //! Max pooling and mean pooling.
 
-use super::graph::{Tracked, record};
+use super::graph::{Tracked, consume, record, register};
 use super::pooled;
 use super::values::{contiguous, values};
 use crate::tensor::ops::Window;
@@ -61,13 +61,11 @@ impl Backward<Flex, 1> for MaxPoolBackward {
     type State = (MaxPool, Arc<Pooled<u8>>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let ([node], (shape, argmax)) = (ops.parents, ops.state);
-        let Some(node) = node else { return };
+        let (dy, nodes, (shape, argmax)) = consume(ops, grads);
         let MaxPool { batch, height, width, channels, .. } = shape;
         let mut dx = Buffer::for_overwrite(batch * height * width * channels);
         shape.backward(values(&dy), &argmax, &mut dx);
-        grads.register::<Flex>(node.id, pooled::tensor(dx, [batch, height, width, channels]));
+        register(grads, &nodes, [pooled::tensor(dx, [batch, height, width, channels])]);
     }
 }
 
@@ -78,11 +76,9 @@ impl Backward<Flex, 1> for MeanPoolBackward {
     type State = [usize; 4];
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let ([node], shape) = (ops.parents, ops.state);
-        let Some(node) = node else { return };
+        let (dy, nodes, shape) = consume(ops, grads);
         let mut dx = Buffer::for_overwrite(shape.iter().product());
         pool::global_average_pool_backward(values(&dy), shape[3], &mut dx);
-        grads.register::<Flex>(node.id, pooled::tensor(dx, shape));
+        register(grads, &nodes, [pooled::tensor(dx, shape)]);
     }
 }

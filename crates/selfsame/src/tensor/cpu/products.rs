@@ -1,6 +1,6 @@
 //! Matrix products: plain, many at once, as linear maps with bias and residual, and two of them as an MLP.
 
-use super::graph::{Saved, Tracked, flat, recomputes, record, record_saving, register};
+use super::graph::{Saved, Tracked, consume, flat, hand, recomputes, record, record_saving, register};
 use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, rows, values, with_channels};
 use crate::tensor::ops::Residual;
@@ -167,13 +167,12 @@ impl Backward<Flex, 2> for ProductBackward {
     type State = (FlexTensor, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let ((a, b), [a_node, b_node]) = (ops.state, ops.parents);
-        if let Some(node) = a_node {
-            grads.register::<Flex>(node.id, product(rows(&dy), rows(&b).transposed()));
+        let (dy, nodes, (a, b)) = consume(ops, grads);
+        if nodes.parents[0].is_some() {
+            hand(grads, &nodes, 0, product(rows(&dy), rows(&b).transposed()));
         }
-        if let Some(node) = b_node {
-            grads.register::<Flex>(node.id, product(rows(&a).transposed(), rows(&dy)));
+        if nodes.parents[1].is_some() {
+            hand(grads, &nodes, 1, product(rows(&a).transposed(), rows(&dy)));
         }
     }
 }
@@ -185,13 +184,12 @@ impl Backward<Flex, 2> for ProductsBackward {
     type State = (FlexTensor, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let ((a, b), [a_node, b_node]) = (ops.state, ops.parents);
-        if let Some(node) = a_node {
-            grads.register::<Flex>(node.id, products(&dy, false, &b, true));
+        let (dy, nodes, (a, b)) = consume(ops, grads);
+        if nodes.parents[0].is_some() {
+            hand(grads, &nodes, 0, products(&dy, false, &b, true));
         }
-        if let Some(node) = b_node {
-            grads.register::<Flex>(node.id, products(&a, true, &dy, false));
+        if nodes.parents[1].is_some() {
+            hand(grads, &nodes, 1, products(&a, true, &dy, false));
         }
     }
 }
@@ -209,10 +207,9 @@ impl Backward<Flex, 3> for LinearBackward {
     type State = (Saved, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, weight) = ops.state;
+        let (dy, nodes, (x, weight)) = consume(ops, grads);
         let gradients = linear_backward(&x.take(checkpointer), &weight, &dy);
-        register(grads, ops.parents.map(|node| Some(node?.id)), gradients);
+        register(grads, &nodes, gradients);
     }
 }
 
@@ -220,10 +217,9 @@ impl Backward<Flex, 4> for LinearBackward {
     type State = (Saved, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, weight) = ops.state;
+        let (dy, nodes, (x, weight)) = consume(ops, grads);
         let [dx, dweight, dbias] = linear_backward(&x.take(checkpointer), &weight, &dy);
-        register(grads, ops.parents.map(|node| Some(node?.id)), [dx, dweight, dbias, dy]);
+        register(grads, &nodes, [dx, dweight, dbias, dy]);
     }
 }
 
@@ -287,8 +283,8 @@ impl Backward<Flex, 5> for MlpBackward {
     type State = MlpState;
 
     fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        register(grads, ops.parents.map(|node| Some(node?.id)), mlp_backward(ops.state, &dy, checkpointer));
+        let (dy, nodes, state) = consume(ops, grads);
+        register(grads, &nodes, mlp_backward(state, &dy, checkpointer));
     }
 }
 
@@ -296,8 +292,8 @@ impl Backward<Flex, 6> for MlpBackward {
     type State = MlpState;
 
     fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let [dx, dw1, db1, dw2, db2] = mlp_backward(ops.state, &dy, checkpointer);
-        register(grads, ops.parents.map(|node| Some(node?.id)), [dx, dw1, db1, dw2, db2, dy]);
+        let (dy, nodes, state) = consume(ops, grads);
+        let [dx, dw1, db1, dw2, db2] = mlp_backward(state, &dy, checkpointer);
+        register(grads, &nodes, [dx, dw1, db1, dw2, db2, dy]);
     }
 }

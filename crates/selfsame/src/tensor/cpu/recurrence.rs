@@ -1,6 +1,6 @@
 //! The gated recurrent unit.
 
-use super::graph::{Tracked, record, register};
+use super::graph::{Tracked, consume, record, register};
 use super::pooled;
 use super::products::{column_sums, product};
 use super::values::{channels, contiguous, rows, values};
@@ -46,8 +46,7 @@ impl Backward<Flex, 3> for GruBackward {
     type State = (FlexTensor, FlexTensor, Arc<Pooled<f32>>);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (weight, y, kept) = ops.state;
+        let (dy, nodes, (weight, y, kept)) = consume(ops, grads);
         let [batch, steps, width] = y.shape().dims();
         let shape = GruShape { batch, steps, width };
         let [mut dx, mut du] = [0, 1].map(|_| Buffer::for_overwrite(shape.gates_len()));
@@ -56,7 +55,7 @@ impl Backward<Flex, 3> for GruBackward {
         let before = states_before(&y);
         let dweight = product(rows(&before).transposed(), rows(&du));
         let gradients = [pooled::tensor(dx, [batch, steps, channels(&du)]), dweight, column_sums(&du)];
-        register(grads, ops.parents.map(|node| Some(node?.id)), gradients);
+        register(grads, &nodes, gradients);
     }
 }
 
