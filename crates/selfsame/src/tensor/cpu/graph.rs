@@ -137,7 +137,8 @@ impl<F: Fn([FlexTensor; N]) -> FlexTensor + Send + 'static, const N: usize> Retr
 pub type Nodes<const N: usize> = Ops<(), N>;
 
 thread_local! {
-    /// The last results of operations that one of ours has handed a gradient.
+    /// The last results of operations that one of ours has handed a gradient. Those that an operation of Burn's took up stay here, which is
+    /// no harm: nobody hands them another, and no node has the id of one before.
     static GIVEN: RefCell<VecDeque<NodeId>> = const { RefCell::new(VecDeque::new()) };
 }
 /// How many of them are remembered: both ends of a residual are nearer than that.
