@@ -5,7 +5,7 @@
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use selfsame_kernels::{
     Buffer, Precision,
-    conv::{self, ChannelMoments, ConvShape, Epilogue, Span},
+    conv::{self, ChannelMoments, ConvShape, Epilogue, Span, Weights},
 };
 use std::time::Duration;
 
@@ -58,7 +58,10 @@ fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &ConvShape) {
     group.throughput(Throughput::Elements(2 * products as u64));
     for (precision, name) in [(Precision::F32, ""), (Precision::Bf16, " bf16")] {
         group.bench_function(format!("forward{name}"), |b| {
-            b.iter(|| precision.within(|| conv::forward(conv, &x, &w, &mut y, Epilogue::Moments(&mut moments))));
+            b.iter(|| {
+                precision
+                    .within(|| conv::forward(conv, &x, Weights::Plain(&w), &mut y, Epilogue::Moments(&mut moments)))
+            });
         });
         if conv.channels_in > 3 {
             group.bench_function(format!("input_grad{name}"), |b| {

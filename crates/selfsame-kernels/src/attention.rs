@@ -5,11 +5,12 @@
 //! backward   dv = Pᵀ do,  dP = do vᵀ,  dS = P ∘ (dP − Σ_keys P dP) / √width,  dq = dS k,  dk = dSᵀ q
 //! ```
 //!
-//! A task is one head of one sample: tokens are few, so q, k, v and the `[tokens, tokens]` probabilities of a head lie in the L2
-//! cache, and the products are single-threaded calls, at the precision of the thread that asks ([`Precision::within`]). Queries,
-//! keys and values are read where the linear layer before wrote them, `[batch, tokens, 3 · dim]`, and the heads' results stand
-//! side by side, `[batch, tokens, dim]`: no layout changes. The probabilities are kept for the backward pass. Sequences may have
-//! fewer tokens than there is room for: those after them take no part, and their result is 0.
+//! A task is one head of one sample. It goes through the queries a block at a time: the block's scores, `[queries, tokens]`, become its
+//! probabilities and are multiplied with the values while they lie in a near cache, and then are gone. The backward pass computes them again,
+//! which costs a product in six and saves memory of `[batch, heads, tokens, tokens]` in every layer. Keys and values are packed once per
+//! head; products are at the precision of the thread that asks ([`Precision::within`]). Queries, keys and values are read where the linear
+//! layer before wrote them, `[batch, tokens, 3 · dim]`, and the heads' results stand side by side, `[batch, tokens, dim]`: no layout
+//! changes. Sequences may have fewer tokens than there is room for: those after them take no part, and their result is 0.
 
 use crate::{
     Isa, Precision,
@@ -17,11 +18,14 @@ use crate::{
     exponential::exp_row,
     lanes::{Kernel, LANES, Lanes},
     layer_norm::sum,
-    memory::Buffer,
-    partition::{for_each_chunk, for_each_task},
+    memory::scratch,
+    packed::{multiply, multiply_panels, pack_right_alone, right_len},
+    partition::for_each_task,
+    precision::{Element, at_precision},
     profile::{self, Work},
-    strided::{By, Strided, multiply},
+    strided::Strided,
 };
+use std::ops::Range;
 
 /// The shape of a self-attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,18 +48,13 @@ impl AttentionShape<'_> {
         let Self { batch, tokens, heads, width, .. } = self;
         Work {
             shape: format!("{batch}×{tokens} {heads}×{width}"),
-            products: products * self.probabilities_len() * width,
-            values: passes * self.output_len() + self.probabilities_len(),
+            products: products * batch * heads * tokens * tokens * width,
+            values: passes * self.output_len(),
         }
     }
 
     fn dim(&self) -> usize {
         self.heads * self.width
-    }
-
-    /// Elements of the probabilities, `[batch, heads, tokens, tokens]`.
-    pub fn probabilities_len(&self) -> usize {
-        self.batch * self.heads * self.tokens * self.tokens
     }
 
     /// Elements of the result, `[batch, tokens, dim]`.
@@ -78,93 +77,132 @@ impl AttentionShape<'_> {
         1.0 / (self.width as f32).sqrt()
     }
 
-    fn check(&self, qkv: &[f32], output: &[f32], probabilities: &[f32]) {
+    fn check(&self, qkv: &[f32], output: &[f32]) {
         assert_eq!(qkv.len(), 3 * self.output_len(), "elements of queries, keys and values");
         assert_eq!(output.len(), self.output_len(), "elements of the result");
-        assert_eq!(probabilities.len(), self.probabilities_len(), "elements of the probabilities");
         if let Some(lengths) = self.lengths {
             let fit = lengths.len() == self.batch && lengths.iter().all(|length| (1..=self.tokens).contains(length));
             assert!(fit, "lengths {lengths:?} of {} sequences of at most {} tokens", self.batch, self.tokens);
         }
     }
 
-    /// `output` `[batch, tokens, dim]` and `probabilities` `[batch, heads, tokens, tokens]` of `qkv` `[batch, tokens, 3 · dim]`.
+    /// `output` `[batch, tokens, dim]` of `qkv` `[batch, tokens, 3 · dim]`.
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn forward(&self, qkv: &[f32], output: &mut [f32], probabilities: &mut [f32]) {
+    pub fn forward(&self, qkv: &[f32], output: &mut [f32]) {
         let _span = profile::kernel("attention", || self.work(2, 4));
-        self.check(qkv, output, probabilities);
-        let width = self.width;
+        self.check(qkv, output);
         if output.is_empty() {
             return;
         }
         if self.lengths.is_some() {
             output.fill(0.0);
         }
-        let (isa, stride) = (Isa::active(), 3 * self.dim());
-        let by = By { isa, precision: Precision::active() };
+        let isa = Isa::active();
         // SAFETY: every task writes its own head of its own sample.
         let output = unsafe { Disjoint::new(output) };
-        for_each_chunk(probabilities, self.tokens * self.tokens, |task, p| {
-            let tokens = self.tokens_of(task);
-            let p = &mut p[..tokens * tokens];
-            let [q, k, v] =
-                [0, 1, 2].map(|part| Strided::new(&qkv[self.start(task, 3, part)..], tokens, width, stride));
-            let start = self.start(task, 1, 0);
-            let o = output.pointer(start..start + (tokens - 1) * self.dim() + width);
-            // SAFETY: the head's rows of the result, which are this task's; `p` is whole.
-            unsafe {
-                multiply(by, q, k.transposed(), self.scale(), p.as_mut_ptr(), tokens);
-                isa.run(Softmax { rows: p, tokens });
-                multiply(by, Strided::new(p, tokens, tokens, tokens), v, 1.0, o, self.dim());
+        at_precision!(Precision::active(), E => for_each_task(self.batch * self.heads, |task| {
+            self.forward_head::<E>(isa, task, qkv, output);
+        }));
+    }
+
+    fn forward_head<E: Element>(&self, isa: Isa, task: usize, qkv: &[f32], output: Disjoint) {
+        let (tokens, width, dim) = (self.tokens_of(task), self.width, self.dim());
+        let [q, k, v] = self.parts(task, tokens, qkv);
+        let keys = k.transposed();
+        let lens = [right_len::<E>(keys.shape), right_len::<E>(v.shape), block_rows(tokens) * tokens];
+        scratch(lens, |[keys_packed, values_packed, p]| {
+            pack_right_alone::<E>(isa, keys, keys_packed);
+            pack_right_alone::<E>(isa, v, values_packed);
+            for rows in blocks(tokens) {
+                let p = &mut p[..rows.len() * tokens];
+                self.probabilities::<E>(isa, q.rows(rows.clone()), keys_packed, p);
+                let (p, place) =
+                    (Strided::new(p, rows.len(), tokens, tokens), self.start(task, 1, 0) + rows.start * dim);
+                multiply_panels::<E>(isa, p, (values_packed, width), 1.0, output, [place, dim], false);
             }
         });
     }
 
-    /// The gradient `dqkv` from that of the result, `dy`, and what the forward pass read and kept.
+    /// The probabilities `[queries, tokens]` of some queries, whose keys are packed.
+    fn probabilities<E: Element>(&self, isa: Isa, queries: Strided, keys: &[f32], p: &mut [f32]) {
+        let tokens = p.len() / queries.shape[0];
+        // SAFETY: one task.
+        let scores = unsafe { Disjoint::new(p) };
+        multiply_panels::<E>(isa, queries, (keys, tokens), self.scale(), scores, [0, tokens], false);
+        isa.run(Softmax { rows: p, tokens });
+    }
+
+    /// Queries, keys and values of a task, `[tokens, width]` each.
+    fn parts<'a>(&self, task: usize, tokens: usize, qkv: &'a [f32]) -> [Strided<'a>; 3] {
+        let stride = 3 * self.dim();
+        [0, 1, 2].map(|part| Strided::new(&qkv[self.start(task, 3, part)..], tokens, self.width, stride))
+    }
+
+    /// The gradient `dqkv` from that of the result, `dy`, and what the forward pass read.
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn backward(&self, qkv: &[f32], probabilities: &[f32], dy: &[f32], dqkv: &mut [f32]) {
+    pub fn backward(&self, qkv: &[f32], dy: &[f32], dqkv: &mut [f32]) {
         let _span = profile::kernel("attention, backward", || self.work(4, 7));
-        self.check(qkv, dy, probabilities);
+        self.check(qkv, dy);
         assert_eq!(dqkv.len(), qkv.len(), "elements of the gradient");
-        let width = self.width;
         if dy.is_empty() {
             return;
         }
         if self.lengths.is_some() {
             dqkv.fill(0.0);
         }
-        let (isa, stride) = (Isa::active(), 3 * self.dim());
-        let by = By { isa, precision: Precision::active() };
+        let isa = Isa::active();
         // SAFETY: every task writes its own head of its own sample.
         let dqkv = unsafe { Disjoint::new(dqkv) };
-        let each = self.tokens * self.tokens;
-        for_each_task(probabilities.len() / each, |task| {
-            let tokens = self.tokens_of(task);
-            let p = &probabilities[task * each..][..tokens * tokens];
-            let [q, k, v] =
-                [0, 1, 2].map(|part| Strided::new(&qkv[self.start(task, 3, part)..], tokens, width, stride));
-            let dy = Strided::new(&dy[self.start(task, 1, 0)..], tokens, width, self.dim());
-            let [dq, dk, dv] = [0, 1, 2].map(|part| {
-                let start = self.start(task, 3, part);
-                dqkv.pointer(start..start + (tokens - 1) * stride + width)
-            });
-            let mut ds = Buffer::for_overwrite(tokens * tokens);
-            let probabilities = Strided::new(p, tokens, tokens, tokens);
-            // SAFETY: the head's rows of the gradient, which are this task's; `ds` is whole.
-            unsafe {
-                multiply(by, probabilities.transposed(), dy, 1.0, dv, stride);
-                multiply(by, dy, v.transposed(), 1.0, ds.as_mut_ptr(), tokens);
-                isa.run(SoftmaxBackward { probabilities: p, gradients: &mut ds, tokens, scale: self.scale() });
-                let ds = Strided::new(&ds, tokens, tokens, tokens);
-                multiply(by, ds, k, 1.0, dq, stride);
-                multiply(by, ds.transposed(), q, 1.0, dk, stride);
+        at_precision!(Precision::active(), E => for_each_task(self.batch * self.heads, |task| {
+            self.backward_head::<E>(isa, task, qkv, dy, dqkv);
+        }));
+    }
+
+    fn backward_head<E: Element>(&self, isa: Isa, task: usize, qkv: &[f32], dy: &[f32], dqkv: Disjoint) {
+        let (tokens, width, stride) = (self.tokens_of(task), self.width, 3 * self.dim());
+        let [q, k, v] = self.parts(task, tokens, qkv);
+        let dy = Strided::new(&dy[self.start(task, 1, 0)..], tokens, width, self.dim());
+        let [dq, dk, dv] = [0, 1, 2].map(|part| self.start(task, 3, part));
+        let rights = [k.transposed(), v.transposed(), k];
+        let [keys, values, queries] = rights.map(|right| right_len::<E>(right.shape));
+        let block_len = block_rows(tokens) * tokens;
+        scratch([keys, values, queries, block_len, block_len], |[keys, values, for_queries, p, ds]| {
+            for (right, panels) in rights.into_iter().zip([&mut *keys, &mut *values, &mut *for_queries]) {
+                pack_right_alone::<E>(isa, right, panels);
+            }
+            for rows in blocks(tokens) {
+                let (q, dy, later) = (q.rows(rows.clone()), dy.rows(rows.clone()), rows.start > 0);
+                let (p, ds) = (&mut p[..rows.len() * tokens], &mut ds[..rows.len() * tokens]);
+                self.probabilities::<E>(isa, q, keys, p);
+                // SAFETY: one task.
+                let to = unsafe { Disjoint::new(ds) };
+                multiply_panels::<E>(isa, dy, (values, tokens), 1.0, to, [0, tokens], false);
+                let block = |values| Strided::new(values, rows.len(), tokens, tokens);
+                multiply::<E>(isa, block(p).transposed(), dy, 1.0, dqkv, [dv, stride], later);
+                isa.run(SoftmaxBackward { probabilities: p, gradients: ds, tokens, scale: self.scale() });
+                let place = [dq + rows.start * stride, stride];
+                multiply_panels::<E>(isa, block(ds), (for_queries, width), 1.0, dqkv, place, false);
+                multiply::<E>(isa, block(ds).transposed(), q, 1.0, dqkv, [dk, stride], later);
             }
         });
     }
+}
+
+/// Most queries of a block.
+const QUERIES: usize = 64;
+
+/// Queries of the largest block.
+fn block_rows(tokens: usize) -> usize {
+    tokens.div_ceil(tokens.div_ceil(QUERIES))
+}
+
+/// Nearly equal blocks of the queries.
+fn blocks(tokens: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..tokens).step_by(block_rows(tokens)).map(move |first| first..tokens.min(first + block_rows(tokens)))
 }
 
 /// Softmax of each row, in place.
@@ -255,52 +293,48 @@ mod tests {
     #[test]
     fn agrees_with_f64_forward_and_backward() {
         for (batch, tokens, heads, width) in
-            [(1, 1, 1, 1), (2, 5, 3, 7), (3, 17, 2, 16), (2, 64, 3, 64), (1, 33, 1, 20)]
+            [(1, 1, 1, 1), (2, 5, 3, 7), (3, 17, 2, 16), (2, 64, 3, 64), (1, 33, 1, 20), (1, 150, 2, 24)]
         {
             let shape = AttentionShape { batch, tokens, lengths: None, heads, width };
             let qkv: Vec<f32> = random(3 * shape.output_len(), 1).into_iter().map(|x| 3.0 * x).collect();
             let dy = random(shape.output_len(), 2);
             let [y_direct, dqkv_direct] = direct(shape, &qkv, &dy);
             on_every_path(|| {
-                let (mut y, mut p) = (vec![f32::NAN; dy.len()], vec![f32::NAN; shape.probabilities_len()]);
-                let mut dqkv = vec![f32::NAN; qkv.len()];
-                shape.forward(&qkv, &mut y, &mut p);
-                shape.backward(&qkv, &p, &dy, &mut dqkv);
+                let (mut y, mut dqkv) = (vec![f32::NAN; dy.len()], vec![f32::NAN; qkv.len()]);
+                shape.forward(&qkv, &mut y);
+                shape.backward(&qkv, &dy, &mut dqkv);
                 assert!(deviation(&y, &y_direct) < 1e-5, "{shape:?}");
                 assert!(deviation(&dqkv, &dqkv_direct) < 1e-5, "{shape:?}");
-                let mut rounded = [vec![f32::NAN; y.len()], vec![f32::NAN; p.len()], vec![f32::NAN; dqkv.len()]];
+                let mut rounded = [vec![f32::NAN; y.len()], vec![f32::NAN; dqkv.len()]];
                 Precision::Bf16.within(|| {
-                    let [y, p, dqkv] = &mut rounded;
-                    shape.forward(&qkv, y, p);
-                    shape.backward(&qkv, p, &dy, dqkv);
+                    let [y, dqkv] = &mut rounded;
+                    shape.forward(&qkv, y);
+                    shape.backward(&qkv, &dy, dqkv);
                 });
                 // Of scores of up to a few units: they are rounded operands' sums, and exponentiated.
                 assert!(deviation(&rounded[0], &y_direct) < 0.03, "{shape:?}");
-                assert!(deviation(&rounded[2], &dqkv_direct) < 0.03, "{shape:?}");
-                (y, p, dqkv, rounded)
+                assert!(deviation(&rounded[1], &dqkv_direct) < 0.03, "{shape:?}");
+                (y, dqkv, rounded)
             });
         }
     }
 
     #[test]
     fn a_sequence_with_padding_is_as_one_alone() {
-        let (tokens, heads, width, lengths) = (21, 2, 5, [21, 1, 16, 7]);
+        let (tokens, heads, width, lengths) = (90, 2, 5, [90, 1, 64, 70]);
         let shape = AttentionShape { batch: lengths.len(), tokens, lengths: Some(&lengths), heads, width };
         let (qkv, dy) = (random(3 * shape.output_len(), 1), random(shape.output_len(), 2));
-        let (mut y, mut p) = (vec![f32::NAN; dy.len()], vec![f32::NAN; shape.probabilities_len()]);
-        let mut dqkv = vec![f32::NAN; qkv.len()];
-        shape.forward(&qkv, &mut y, &mut p);
-        shape.backward(&qkv, &p, &dy, &mut dqkv);
+        let (mut y, mut dqkv) = (vec![f32::NAN; dy.len()], vec![f32::NAN; qkv.len()]);
+        shape.forward(&qkv, &mut y);
+        shape.backward(&qkv, &dy, &mut dqkv);
         let each = tokens * heads * width;
         for (sample, length) in lengths.into_iter().enumerate() {
             let alone = AttentionShape { batch: 1, tokens: length, lengths: None, heads, width };
             let own =
                 |values: &[f32], parts: usize| values[sample * each * parts..][..alone.output_len() * parts].to_vec();
-            let (mut y_alone, mut p_alone) =
-                (vec![f32::NAN; alone.output_len()], vec![f32::NAN; alone.probabilities_len()]);
-            let mut dqkv_alone = vec![f32::NAN; 3 * alone.output_len()];
-            alone.forward(&own(&qkv, 3), &mut y_alone, &mut p_alone);
-            alone.backward(&own(&qkv, 3), &p_alone, &own(&dy, 1), &mut dqkv_alone);
+            let [mut y_alone, mut dqkv_alone] = [1, 3].map(|parts| vec![f32::NAN; parts * alone.output_len()]);
+            alone.forward(&own(&qkv, 3), &mut y_alone);
+            alone.backward(&own(&qkv, 3), &own(&dy, 1), &mut dqkv_alone);
             assert_eq!((own(&y, 1), own(&dqkv, 3)), (y_alone, dqkv_alone), "{length}");
             let after = length * heads * width..each;
             assert!(y[sample * each..(sample + 1) * each][after].iter().all(|&v| v == 0.0));

@@ -16,7 +16,7 @@ use crate::{
     disjoint::Disjoint,
     exponential,
     lanes::{Kernel, LANES, Lanes},
-    matmul::{Matrix, OutputBlock, matmul_then},
+    matmul::{Matrix, OutputBlock, Right, matmul_then},
     partition::{PART, for_each_part, load, store},
     profile::{self, Work},
 };
@@ -25,8 +25,8 @@ use crate::{
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn linear(x: Matrix, weight: Matrix, bias: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
-    let _span = profile::kernel("linear", || Work::product(x, weight));
+pub fn linear(x: Matrix, weight: Right, bias: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+    let _span = profile::kernel("linear", || Work::product(x.shape(), weight.shape()));
     let (isa, columns) = (Isa::active(), weight.shape()[1]);
     assert_eq!(bias.len(), columns, "a bias for each column");
     if let Some(residual) = residual {
@@ -41,8 +41,8 @@ pub fn linear(x: Matrix, weight: Matrix, bias: &[f32], residual: Option<&[f32]>,
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn linear_gelu(x: Matrix, weight: Matrix, bias: &[f32], slope: Option<&mut [f32]>, activation: &mut [f32]) {
-    let _span = profile::kernel("linear and GELU", || Work::product(x, weight));
+pub fn linear_gelu(x: Matrix, weight: Right, bias: &[f32], slope: Option<&mut [f32]>, activation: &mut [f32]) {
+    let _span = profile::kernel("linear and GELU", || Work::product(x.shape(), weight.shape()));
     let (isa, columns) = (Isa::active(), weight.shape()[1]);
     assert_eq!(bias.len(), columns, "a bias for each column");
     let slope = slope.map(|slope| {
@@ -75,10 +75,10 @@ pub fn gelu(u: &[f32], slope: Option<&mut [f32]>, activation: &mut [f32]) {
 /// # Panics
 /// If the shapes do not fit.
 pub fn matmul_times(a: Matrix, b: Matrix, factor: &[f32], out: &mut [f32]) {
-    let _span = profile::kernel("product times factor", || Work::product(a, b));
+    let _span = profile::kernel("product times factor", || Work::product(a.shape(), b.shape()));
     let (isa, columns) = (Isa::active(), b.shape()[1]);
     assert_eq!(factor.len(), out.len(), "elements of the factor and of the product");
-    matmul_then(Precision::active(), a, b, out, &|block, y| {
+    matmul_then(Precision::active(), a, b.into(), out, &|block, y| {
         isa.run(Finish { block, columns, y, what: What::Times { factor } });
     });
 }
@@ -88,8 +88,8 @@ pub fn matmul_times(a: Matrix, b: Matrix, factor: &[f32], out: &mut [f32]) {
 /// # Panics
 /// If the shapes do not fit.
 pub fn product(a: Matrix, b: Matrix, out: &mut [f32]) {
-    let _span = profile::kernel("product of a layer", || Work::product(a, b));
-    matmul_then(Precision::active(), a, b, out, &|_, _| {});
+    let _span = profile::kernel("product of a layer", || Work::product(a.shape(), b.shape()));
+    matmul_then(Precision::active(), a, b.into(), out, &|_, _| {});
 }
 
 /// A GELU by itself.
@@ -176,6 +176,7 @@ impl Kernel for Finish<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matmul::PackedMatrix;
     use crate::testing::{deviation, normal_gelu, on_every_path, random};
 
     #[test]
@@ -196,14 +197,14 @@ mod tests {
             on_every_path(|| {
                 let fresh = || vec![f32::NAN; rows * columns];
                 let (mut plain, mut added, mut times) = (fresh(), fresh(), fresh());
-                linear(x, weight, &bias, None, &mut plain);
-                linear(x, weight, &bias, Some(&residual), &mut added);
+                linear(x, weight.into(), &bias, None, &mut plain);
+                linear(x, weight.into(), &bias, Some(&residual), &mut added);
                 matmul_times(x, weight, &residual, &mut times);
                 assert!(deviation(&plain, &sums) < 1e-6 && deviation(&added, &with_residual) < 1e-6);
                 assert!(deviation(&times, &scaled) < 1e-6);
                 let (mut value, mut again, mut slope) = (fresh(), fresh(), fresh());
-                linear_gelu(x, weight, &bias, Some(&mut slope), &mut value);
-                linear_gelu(x, weight, &bias, None, &mut again);
+                linear_gelu(x, weight.into(), &bias, Some(&mut slope), &mut value);
+                linear_gelu(x, weight.into(), &bias, None, &mut again);
                 assert_eq!(value, again);
                 let (mut alone, mut alone_slope) = (fresh(), fresh());
                 gelu(&plain, Some(&mut alone_slope), &mut alone);
@@ -218,6 +219,29 @@ mod tests {
                     assert!((f64::from(slope) - exact_slope).abs() < tolerance, "gelu'({u}): {slope}");
                 }
                 (plain, added, times, value, slope)
+            });
+        }
+    }
+
+    #[test]
+    fn a_packed_weight_gives_the_same_bytes() {
+        for [rows, inner, columns] in [[1, 1, 1], [5, 7, 19], [70, 33, 16], [40, 2500, 70]] {
+            let (x, weight, bias) = (random(rows * inner, 1), random(inner * columns, 2), random(columns, 3));
+            let (x, weight) = (Matrix::new(&x, [rows, inner]), Matrix::new(&weight, [inner, columns]));
+            on_every_path(|| {
+                [Precision::F32, Precision::Bf16].map(|precision| {
+                    precision.within(|| {
+                        let packed = PackedMatrix::new(weight);
+                        let of = |weight: Right| {
+                            let mut y = vec![f32::NAN; rows * columns];
+                            linear(x, weight, &bias, None, &mut y);
+                            y
+                        };
+                        let y = of(Right::Packed(&packed));
+                        assert_eq!(y, of(weight.into()));
+                        y
+                    })
+                })
             });
         }
     }

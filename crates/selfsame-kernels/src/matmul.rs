@@ -5,9 +5,10 @@
 //! similarities of NT-Xent and cross-correlations.
 
 use crate::disjoint::Disjoint;
-use crate::packed;
+use crate::memory::Buffer;
+use crate::packed::{self, RightOperand};
 use crate::partition::for_each_chunk;
-use crate::precision::{Element, Rounded, Whole};
+use crate::precision::{Element, at_precision};
 use crate::profile::{self, Work};
 use crate::{Isa, Precision};
 use std::ops::Range;
@@ -64,13 +65,65 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// A right operand in the order in which products read it, made once for many.
+pub struct PackedMatrix {
+    isa: Isa,
+    precision: Precision,
+    shape: [usize; 2],
+    panels: Buffer,
+}
+
+impl PackedMatrix {
+    /// Of a matrix, at the precision of this thread.
+    pub fn new(matrix: Matrix) -> PackedMatrix {
+        let (isa, precision) = (Isa::active(), Precision::active());
+        let panels = at_precision!(precision, E => packed::pack_right::<E>(isa, matrix.into()));
+        PackedMatrix { isa, precision, shape: matrix.shape, panels }
+    }
+
+    /// `[inner, columns]`
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
+    /// Whether products that this thread asks for can read it.
+    pub fn serves(&self) -> bool {
+        (self.isa, self.precision) == (Isa::active(), Precision::active())
+    }
+}
+
+/// A right operand.
+#[derive(Clone, Copy)]
+pub enum Right<'a> {
+    /// As it is.
+    Matrix(Matrix<'a>),
+    /// Packed before.
+    Packed(&'a PackedMatrix),
+}
+
+impl Right<'_> {
+    /// `[inner, columns]`
+    pub fn shape(&self) -> [usize; 2] {
+        match self {
+            Right::Matrix(matrix) => matrix.shape,
+            Right::Packed(packed) => packed.shape,
+        }
+    }
+}
+
+impl<'a> From<Matrix<'a>> for Right<'a> {
+    fn from(matrix: Matrix<'a>) -> Self {
+        Right::Matrix(matrix)
+    }
+}
+
 /// `out = a · b` of operands as they are, with `a` `[rows, inner]`, `b` `[inner, columns]` and `out` `[rows, columns]`, row-major.
 ///
 /// # Panics
 /// If the shapes do not fit.
 pub fn matmul(a: Matrix, b: Matrix, out: &mut [f32]) {
-    let _span = profile::kernel("product", || Work::product(a, b));
-    matmul_then(Precision::F32, a, b, out, &|_, _| {});
+    let _span = profile::kernel("product", || Work::product(a.shape, b.shape));
+    matmul_then(Precision::F32, a, b.into(), out, &|_, _| {});
 }
 
 /// `out[i] = a(i) · b(i)` for each of the products whose results lie one after the other in `out`, each of `len` elements.
@@ -86,8 +139,8 @@ pub fn matmul_each<'a>(
     if out.is_empty() {
         return;
     }
-    let _span = profile::kernel("products", || Work::product(a(0), b(0)).times(out.len() / len));
-    for_each_chunk(out, len, |index, out| matmul_then(Precision::F32, a(index), b(index), out, &|_, _| {}));
+    let _span = profile::kernel("products", || Work::product(a(0).shape, b(0).shape).times(out.len() / len));
+    for_each_chunk(out, len, |index, out| matmul_then(Precision::F32, a(index), b(index).into(), out, &|_, _| {}));
 }
 
 /// A block of a product's output.
@@ -101,13 +154,13 @@ pub(crate) struct OutputBlock {
 pub(crate) fn matmul_then(
     precision: Precision,
     a: Matrix,
-    b: Matrix,
+    b: Right,
     out: &mut [f32],
     then: &(impl Fn(OutputBlock, Disjoint) + Sync),
 ) {
-    let ([rows, inner], [inner_b, columns]) = (a.shape, b.shape);
-    assert_eq!(inner, inner_b, "inner dimensions of {:?} · {:?}", a.shape, b.shape);
-    assert_eq!(out.len(), rows * columns, "elements of the product {:?} · {:?}", a.shape, b.shape);
+    let ([rows, inner], [inner_b, columns]) = (a.shape, b.shape());
+    assert_eq!(inner, inner_b, "inner dimensions of {:?} · {:?}", a.shape, b.shape());
+    assert_eq!(out.len(), rows * columns, "elements of the product {:?} · {:?}", a.shape, b.shape());
     if rows * columns == 0 || inner == 0 {
         // An empty sum.
         out.fill(0.0);
@@ -115,25 +168,29 @@ pub(crate) fn matmul_then(
         return then(OutputBlock { rows: 0..rows, columns: 0..columns }, unsafe { Disjoint::new(out) });
     }
     let isa = Isa::active();
-    match precision {
-        Precision::F32 => product_by::<Whole>(isa, a, b, out, then),
-        Precision::Bf16 => product_by::<Rounded>(isa, a, b, out, then),
-    }
+    let b = match b {
+        Right::Matrix(b) => b.into(),
+        Right::Packed(packed) => {
+            assert!((packed.isa, packed.precision) == (isa, precision), "packed for another kind of product");
+            RightOperand::Panels(&packed.panels, packed.shape)
+        }
+    };
+    at_precision!(precision, E => product_by::<E>(isa, a, b, out, then));
 }
 
 /// [`matmul_then`] of operands that fit and are not empty.
 pub(crate) fn product_by<E: Element>(
     isa: Isa,
     a: Matrix,
-    b: Matrix,
+    b: RightOperand,
     out: &mut [f32],
     then: &(impl Fn(OutputBlock, Disjoint) + Sync),
 ) {
-    let block = block_shape([a.shape[0], b.shape[1]], a.shape[1]);
+    let block = block_shape([a.shape[0], b.shape()[1]], a.shape[1]);
     // SAFETY: every task writes the elements of its own block.
     let out = unsafe { Disjoint::new(out) };
     let then = |[rows, columns]: [Range<usize>; 2]| then(OutputBlock { rows, columns }, out);
-    packed::product::<E>(isa, a.into(), b.into(), block, out, &then);
+    packed::product::<E>(isa, a.into(), b, block, out, &then);
 }
 
 #[cfg(test)]
@@ -177,7 +234,7 @@ mod tests {
             matmul(a_matrix, b_matrix, &mut product);
             assert!(deviation(&product, &expected) < 1e-5);
             let mut rounded = vec![f32::NAN; rows * columns];
-            matmul_then(Precision::Bf16, a_matrix, b_matrix, &mut rounded, &|_, _| {});
+            matmul_then(Precision::Bf16, a_matrix, b_matrix.into(), &mut rounded, &|_, _| {});
             for ((&rounded, expected), bound) in rounded.iter().zip(&expected).zip(&bounds) {
                 assert!((f64::from(rounded) - expected).abs() <= *bound, "{shape:?}: {rounded} for {expected}");
             }

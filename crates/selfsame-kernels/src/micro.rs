@@ -25,6 +25,8 @@ use std::{marker::PhantomData, ops::Range};
 
 /// Most rows of any tile.
 const MAX_ROWS: usize = 16;
+/// Floats of panels that may lie in a near cache: half of an L2, and a quarter more.
+const NEAR_FLOATS: usize = 160 << 10;
 /// Floats of the part of a panel that all tiles meet before the next: 16 kB, half of an L1 cache.
 const PANEL_FLOATS: usize = 4 << 10;
 
@@ -46,6 +48,8 @@ pub(crate) struct Product<'a> {
     pub a_block: usize,
     /// The panel `[k][16·NV]`.
     pub b: &'a [f32],
+    /// Whether panels are so large that `b` lies in no near cache, and what will be read next is asked for in time.
+    pub far: bool,
     /// Words of each sum.
     pub k: usize,
     /// What holds `C`.
@@ -58,6 +62,8 @@ pub(crate) struct Product<'a> {
     pub columns: usize,
     /// Add to `C` instead of overwriting it.
     pub accumulate: bool,
+    /// What has the same layout as all of `c` and will be read at the places of `C`, so that it is asked for in time.
+    pub beside: Option<&'a [f32]>,
 }
 
 /// The micro-kernels of one instruction set and one meaning of the rows.
@@ -97,6 +103,11 @@ impl Micro {
         PANEL_FLOATS / columns.next_multiple_of(LANES)
     }
 
+    /// Whether panels of so many floats in all are [far](Product::far).
+    pub(crate) fn is_far(panels: usize) -> bool {
+        panels > NEAR_FLOATS
+    }
+
     /// Rows of the largest tile for `columns` columns: a good divisor of numbers of rows.
     pub(crate) fn tile_rows(&self, columns: usize) -> usize {
         self.max_rows[usize::from(columns > LANES && self.max_rows[1] > 0)]
@@ -122,6 +133,7 @@ impl Micro {
             }
         };
         let c = p.c.pointer(p.start..p.start + last_start + p.columns);
+        let beside = p.beside.map_or(std::ptr::null(), |beside| beside[p.start..].as_ptr());
 
         let max_rows = self.max_rows[vectors - 1];
         // Where rows are channels, the last block may have fewer.
@@ -133,7 +145,12 @@ impl Micro {
             let (height, taller) = (rows.len() / tiles, rows.len() % tiles);
             [(rows.start, taller, height + 1), (rows.start + taller * (height + 1), tiles - taller, height)]
         });
+        let all_tiles: usize = runs.as_flattened().iter().filter(|run| run.2 > 0).map(|run| run.1).sum();
+        let ahead_each = if p.far { (LANES * vectors).div_ceil(all_tiles) } else { 0 };
         for first_k in (0..p.k.max(1)).step_by(part) {
+            let k = part.min(p.k - first_k);
+            // The next part of the panel, or the panel after it.
+            let mut ahead = p.b.as_ptr().wrapping_add((first_k + k) * vectors * LANES);
             let a = if self.rows_are_pixels { first_k / LANES * p.a_block } else { first_k * LANES };
             for &(first_row, tiles, height) in runs.as_flattened() {
                 if tiles * height == 0 {
@@ -143,8 +160,11 @@ impl Micro {
                     a: p.a[a..].as_ptr(),
                     a_block: p.a_block,
                     b: p.b[first_k * vectors * LANES..].as_ptr(),
-                    k: part.min(p.k - first_k),
+                    k,
+                    ahead,
+                    ahead_each,
                     c,
+                    beside,
                     first_row,
                     tiles,
                     stride,
@@ -154,6 +174,7 @@ impl Micro {
                 };
                 // SAFETY: `a` and `b` hold all that is read, `c` all rows (asserted above), and its elements are the caller's.
                 unsafe { self.runs[vectors - 1][height - 1](&run) }
+                ahead = ahead.wrapping_add(tiles * k.div_ceil(LANES) * ahead_each * LANES);
             }
         }
     }
@@ -165,7 +186,11 @@ struct TileRun {
     a_block: usize,
     b: *const f32,
     k: usize,
+    /// What will be read in the place of `b` next, of which so many vectors are asked for at each sixteen steps.
+    ahead: *const f32,
+    ahead_each: usize,
     c: *mut f32,
+    beside: *const f32,
     first_row: usize,
     tiles: usize,
     /// Row `r` of `C` starts at `offsets[r]`, or at `r · stride` if that is null.
@@ -216,7 +241,16 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool, E: Element> Kernel fo
                     prefetch(c.wrapping_add(j * LANES));
                 }
             }
-            let sums = self.sums::<V>(self.0.a.wrapping_add(start));
+            if !self.0.beside.is_null() {
+                for i in 0..MR {
+                    let beside = self.0.beside.wrapping_add(self.0.row_start(row + i));
+                    for j in 0..NV {
+                        prefetch(beside.wrapping_add(j * LANES));
+                    }
+                }
+            }
+            let ahead = tile * self.0.k.div_ceil(LANES) * self.0.ahead_each * LANES;
+            let sums = self.sums::<V>(self.0.a.wrapping_add(start), self.0.ahead.wrapping_add(ahead));
             self.write(row, sums);
         }
     }
@@ -225,12 +259,18 @@ impl<const MR: usize, const NV: usize, const PIXELS: bool, E: Element> Kernel fo
 impl<const MR: usize, const NV: usize, const PIXELS: bool, E: Element> RunKernel<'_, MR, NV, PIXELS, E> {
     /// The sums of the tile whose rows of `A` start at `a`.
     #[inline(always)]
-    fn sums<V: Lanes>(&self, mut a: *const f32) -> [[V; NV]; MR] {
+    fn sums<V: Lanes>(&self, mut a: *const f32, mut ahead: *const f32) -> [[V; NV]; MR] {
         let mut sums = [[V::splat(0.0); NV]; MR];
         let (mut b, mut left) = (self.0.b, self.0.k);
         while left > 0 {
             // A block of channels, or all pixels.
             let steps = if PIXELS { left.min(LANES) } else { left };
+            if PIXELS {
+                for _ in 0..self.0.ahead_each {
+                    prefetch(ahead);
+                    ahead = ahead.wrapping_add(LANES);
+                }
+            }
             let mut from = a;
             for _ in 0..steps {
                 // SAFETY: the caller of the run function gave operands that hold the tiles' rows, `k` steps and NV vectors.
@@ -380,8 +420,19 @@ mod tests {
                         // SAFETY: one task.
                         let c = unsafe { Disjoint::new(&mut after) };
                         let rows_of_c = RowPlaces::Stride(stride);
-                        let product =
-                            Product { a: &a, a_block, b: &b, k, c, start: 2, rows: rows_of_c, columns, accumulate };
+                        let product = Product {
+                            a: &a,
+                            a_block,
+                            b: &b,
+                            far: accumulate,
+                            k,
+                            c,
+                            start: 2,
+                            rows: rows_of_c,
+                            columns,
+                            accumulate,
+                            beside: None,
+                        };
                         micro.multiply(rows, &product);
                         for (i, (&after, &before)) in after.iter().zip(&before).enumerate() {
                             let (row, column) = (i.wrapping_sub(2) / stride, i.wrapping_sub(2) % stride);

@@ -2,7 +2,7 @@
 //!
 //! The inner dimension is taken a part at a time, in which both operands are read from memory once and packed into what stays in the
 //! caches. The part's right operand is packed for all tasks, into panels. A task then multiplies some rows with some panels; it packs
-//! its rows itself, unless they lie across memory: to turn those costs more, so that is done once for all. Parts and blocks are cut
+//! its rows itself, unless they lie across memory, or are few for many panels: then that is done once for all. Parts and blocks are cut
 //! by shape alone.
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     conv::panels::{Transpose, packed_len},
     disjoint::Disjoint,
     lanes::{Kernel, LANES, Lanes},
+    matmul::Matrix,
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
     partition::for_each_task,
@@ -20,6 +21,10 @@ use std::{marker::PhantomData, ops::Range};
 
 /// Values of the inner dimension in a part, at most.
 const PART: usize = 1024;
+/// Floats of a left operand that is packed once for all: what an L2 holds.
+const SHARED_FLOATS: usize = 256 << 10;
+/// Blocks of columns from which on that is worth it.
+const MANY_ACROSS: usize = 4;
 /// Rows of an operand that a task packs for all: whole words and blocks.
 const SHARED_ROWS: usize = 64;
 
@@ -43,40 +48,84 @@ struct Target<'a> {
     accumulate: bool,
 }
 
+/// A right operand of a product that is shared out.
+#[derive(Clone, Copy)]
+pub(crate) enum RightOperand<'a> {
+    Matrix(Strided<'a>),
+    /// What [`pack_right`] made of one of this shape.
+    Panels(&'a [f32], [usize; 2]),
+}
+
+impl RightOperand<'_> {
+    /// `[inner, columns]`
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Matrix(matrix) => matrix.shape,
+            Self::Panels(_, shape) => *shape,
+        }
+    }
+}
+
+impl<'a> From<Matrix<'a>> for RightOperand<'a> {
+    fn from(matrix: Matrix<'a>) -> Self {
+        Self::Matrix(matrix.into())
+    }
+}
+
+/// The panels of every part of the inner dimension, one part after the other.
+pub(crate) fn pack_right<E: Element>(isa: Isa, b: Strided) -> Buffer {
+    let [inner, columns] = b.shape;
+    let mut panels = Buffer::for_overwrite(right_len::<E>(b.shape));
+    for part in parts(inner) {
+        let [start, end] = [part.start, part.end].map(|end| packed_len::<E>(end, columns));
+        pack_right_shared::<E>(isa, b.rows(part), &mut panels[start..end]);
+    }
+    panels
+}
+
 /// `out = a · b`, row after row, in blocks of the given shape, each of which is handed to `then` when it is complete.
 pub(crate) fn product<E: Element>(
     isa: Isa,
     a: Strided,
-    b: Strided,
+    b: RightOperand,
     block: [usize; 2],
     out: Disjoint,
     then: &(impl Fn([Range<usize>; 2]) + Sync),
 ) {
-    let ([rows, inner], columns) = (a.shape, b.shape[1]);
+    let ([rows, inner], columns) = (a.shape, b.shape()[1]);
     let across = columns.div_ceil(block[1]);
     let blocks = rows.div_ceil(block[0]) * across;
-    let turned = a.strides[1] != 1;
-    let mut right = Buffer::for_overwrite(packed_len::<E>(part_len(inner), columns));
-    let mut left = Buffer::for_overwrite(if turned { left_len::<E>(rows, part_len(inner)) } else { 0 });
+    // What lies across is turned once for all; so are few rows that meet many blocks.
+    let few = left_len::<E>(rows, part_len(inner)) <= SHARED_FLOATS && across >= MANY_ACROSS;
+    let shared = a.strides[1] != 1 || few;
+    let own = matches!(b, RightOperand::Matrix(_));
+    let mut right = Buffer::for_overwrite(if own { packed_len::<E>(part_len(inner), columns) } else { 0 });
+    let mut left = Buffer::for_overwrite(if shared { left_len::<E>(rows, part_len(inner)) } else { 0 });
     for part in parts(inner) {
-        let (a, b) = (a.columns(part.clone()), b.rows(part.clone()));
-        pack_right_shared::<E>(isa, b, &mut right);
-        if turned {
+        let a = a.columns(part.clone());
+        if let RightOperand::Matrix(b) = b {
+            pack_right_shared::<E>(isa, b.rows(part.clone()), &mut right);
+        }
+        if shared {
             pack_left_shared::<E>(isa, a, &mut left);
         }
-        let (left, right) = (&left[..], &right[..]);
+        let (left, part_shape) = (&left[..], [part.len(), columns]);
+        let right = match b {
+            RightOperand::Matrix(_) => &right[..],
+            RightOperand::Panels(panels, _) => &panels[packed_len::<E>(part.start, columns)..],
+        };
         let task = |index: usize| {
             let (row, column) = (index / across * block[0], index % across * block[1]);
             let [task_rows, task_columns] = [row..rows.min(row + block[0]), column..columns.min(column + block[1])];
             let to = Target { out, place: [0, columns], accumulate: part.start > 0 };
             let block = [task_rows.clone(), task_columns.clone()];
-            if turned {
-                multiply_block::<E>(isa, (&left[row * LANES..], rows), right, b.shape, block, to);
+            if shared {
+                multiply_block::<E>(isa, (&left[row * LANES..], rows), right, part_shape, block, to);
             } else {
                 let a = a.rows(task_rows.clone());
                 scratch([left_len::<E>(a.shape[0], a.shape[1])], |[left]| {
                     pack_left::<E>(isa, a, 1.0, left);
-                    multiply_block::<E>(isa, (left, a.shape[0]), right, b.shape, block, to);
+                    multiply_block::<E>(isa, (left, a.shape[0]), right, part_shape, block, to);
                 });
             }
             if part.end == inner {
@@ -90,20 +139,55 @@ pub(crate) fn product<E: Element>(
     }
 }
 
-/// `out = factor · a · b`, on this thread; `place`: the offset of the result, and from row to row.
-pub(crate) fn multiply<E: Element>(isa: Isa, a: Strided, b: Strided, factor: f32, out: Disjoint, place: [usize; 2]) {
-    let ([rows, inner], columns) = (a.shape, b.shape[1]);
-    let lens = [left_len::<E>(rows, part_len(inner)), packed_len::<E>(part_len(inner), columns)];
-    scratch(lens, |[left, right]| {
+/// `out (+)= a · b`, on this thread; `place`: the offset of the result, and from row to row.
+pub(crate) fn multiply<E: Element>(
+    isa: Isa,
+    a: Strided,
+    b: Strided,
+    factor: f32,
+    out: Disjoint,
+    place: [usize; 2],
+    accumulate: bool,
+) {
+    scratch([right_len::<E>(b.shape)], |[panels]| {
+        pack_right_alone::<E>(isa, b, panels);
+        multiply_panels::<E>(isa, a, (panels, b.shape[1]), factor, out, place, accumulate);
+    });
+}
+
+/// Words of all panels of a right operand of this shape.
+pub(crate) fn right_len<E: Element>([inner, columns]: [usize; 2]) -> usize {
+    packed_len::<E>(inner, columns)
+}
+
+/// Panels of `b`, those of every part of the inner dimension one after the other, on this thread.
+pub(crate) fn pack_right_alone<E: Element>(isa: Isa, b: Strided, panels: &mut [f32]) {
+    let ([inner, columns], micro) = (b.shape, Micro::pixels::<E>(isa));
+    for part in parts(inner) {
+        // SAFETY: one task.
+        let to = unsafe { Disjoint::new(&mut panels[packed_len::<E>(part.start, columns)..]) };
+        let b = b.rows(part);
+        micro.panels(columns).for_each(|panel| pack_panel::<E>(isa, b, panel, 0..b.shape[0], to));
+    }
+}
+
+/// [`multiply`] with panels of a right operand of so many columns.
+pub(crate) fn multiply_panels<E: Element>(
+    isa: Isa,
+    a: Strided,
+    (panels, columns): (&[f32], usize),
+    factor: f32,
+    out: Disjoint,
+    place: [usize; 2],
+    accumulate: bool,
+) {
+    let [rows, inner] = a.shape;
+    scratch([left_len::<E>(rows, part_len(inner))], |[left]| {
         for part in parts(inner) {
-            let (a, b) = (a.columns(part.clone()), b.rows(part.clone()));
-            pack_left::<E>(isa, a, factor, left);
-            // SAFETY: one task.
-            let panels = unsafe { Disjoint::new(right) };
-            let micro = Micro::pixels::<E>(isa);
-            micro.panels(columns).for_each(|panel| pack_panel::<E>(isa, b, panel, 0..b.shape[0], panels));
-            let to = Target { out, place, accumulate: part.start > 0 };
-            multiply_block::<E>(isa, (left, rows), right, b.shape, [0..rows, 0..columns], to);
+            pack_left::<E>(isa, a.columns(part.clone()), factor, left);
+            let right = &panels[packed_len::<E>(part.start, columns)..];
+            let to = Target { out, place, accumulate: accumulate || part.start > 0 };
+            multiply_block::<E>(isa, (left, rows), right, [part.len(), columns], [0..rows, 0..columns], to);
         }
     });
 }
@@ -126,12 +210,14 @@ fn multiply_block<E: Element>(
                 a: left,
                 a_block: left_rows * LANES,
                 b: &right[panel.start * k..],
+                far: Micro::is_far(k * all_columns),
                 k,
                 c: out,
                 start: start + rows.start * stride + panel.start,
                 rows: RowPlaces::Stride(stride),
                 columns: panel.len(),
                 accumulate,
+                beside: None,
             },
         );
     }

@@ -5,7 +5,7 @@ use crate::{
     conv::Span,
     lanes::{Kernel, LANES, Lanes},
     norm::TILE,
-    partition::{load, store},
+    partition::{Offset, for_each_part, load, store},
     profile::{self, Work},
 };
 use rayon::prelude::*;
@@ -121,18 +121,19 @@ impl MaxPool {
         image
     }
 
-    /// Maxima of `x` `[batch, height, width, channels]` into `out` `[batch, output height, output width, channels]`, and
-    /// where in its window, `row · kernel width + column`, each was first found into `argmax`, of the shape of `out`.
+    /// Maxima of `x` `[batch, height, width, channels]` into `out` `[batch, output height, output width, channels]`, and, where it is
+    /// asked for, where in its window, `row · kernel width + column`, each was first found into `argmax`, of the shape of `out`.
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], argmax: &mut [u8]) {
+    pub fn forward(&self, x: &[f32], out: &mut [f32], argmax: Option<&mut [u8]>) {
         let _span = profile::kernel("max pool", || Work::pass(x.len(), self.channels, 1));
-        let image = self.output_image(x.len(), [out.len(), argmax.len()]);
-        let isa = Isa::active();
-        let outputs = out.par_chunks_mut(image).zip(argmax.par_chunks_mut(image));
-        outputs.zip(x.par_chunks(self.input_image())).for_each(|((out, argmax), x)| {
-            isa.run(Maxima { shape: self, x, out, argmax });
+        let places = argmax.as_ref().map_or(out.len(), |argmax| argmax.len());
+        self.output_image(x.len(), [out.len(), places]);
+        let (isa, len, [_, width]) = (Isa::active(), out.len(), self.output_size());
+        let row = width * self.channels;
+        for_each_part((Offset(0), out, argmax), len, row, &|(start, out, argmax)| {
+            isa.run(Maxima { shape: self, x, row: start.0 / row, out, argmax });
         });
     }
 
@@ -163,40 +164,46 @@ impl MaxPool {
     }
 }
 
-/// The maxima of one image.
+/// The maxima of one row of the output, counted over all images.
 struct Maxima<'a> {
     shape: &'a MaxPool,
     x: &'a [f32],
+    row: usize,
     out: &'a mut [f32],
-    argmax: &'a mut [u8],
+    argmax: Option<&'a mut [u8]>,
 }
 
 impl Kernel for Maxima<'_> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        let MaxPool { height, width, channels, y, x, .. } = *self.shape;
-        let [_, out_width] = self.shape.output_size();
-        let pixels = self.out.chunks_exact_mut(channels).zip(self.argmax.chunks_exact_mut(channels));
-        for (pixel, (out, argmax)) in pixels.enumerate() {
-            let (top, left) = (pixel / out_width * y.stride, pixel % out_width * x.stride);
-            // The taps of the window that lie in the image.
-            let rows = y.before.saturating_sub(top)..y.kernel.min(height + y.before - top);
+        let Self { shape: &MaxPool { height, width, channels, y, x, .. }, row, out, mut argmax, .. } = self;
+        let [out_height, _] = self.shape.output_size();
+        let (image, top) = (row / out_height, row % out_height * y.stride);
+        // The taps of the window that lie in the image.
+        let rows = y.before.saturating_sub(top)..y.kernel.min(height + y.before - top);
+        for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
+            let left = pixel * x.stride;
             let columns = x.before.saturating_sub(left)..x.kernel.min(width + x.before - left);
-            for (block, (out, argmax)) in out.chunks_mut(LANES).zip(argmax.chunks_mut(LANES)).enumerate() {
+            for (block, out) in out.chunks_mut(LANES).enumerate() {
                 let mut best = V::splat(f32::NEG_INFINITY);
                 let mut first = V::splat((rows.start * x.kernel + columns.start) as f32);
                 for row in rows.clone() {
                     for column in columns.clone() {
-                        let position = (top + row - y.before) * width + left + column - x.before;
+                        let position = (image * height + top + row - y.before) * width + left + column - x.before;
                         let value = load::<V>(&self.x[position * channels..][..channels], block);
-                        first = value.if_greater(best, V::splat((row * x.kernel + column) as f32), first);
-                        best = value.if_greater(best, value, best);
+                        if argmax.is_some() {
+                            first = value.if_greater(best, V::splat((row * x.kernel + column) as f32), first);
+                        }
+                        best = value.max(best);
                     }
                 }
                 best.store_slice(out);
-                for (to, tap) in argmax.iter_mut().zip(first.to_array()) {
-                    *to = tap as u8;
+                if let Some(argmax) = argmax.as_deref_mut() {
+                    let places = &mut argmax[pixel * channels + block * LANES..][..out.len()];
+                    for (to, tap) in places.iter_mut().zip(first.to_array()) {
+                        *to = tap as u8;
+                    }
                 }
             }
         }
@@ -271,7 +278,10 @@ mod tests {
             on_every_path(|| {
                 let (mut out, mut argmax, mut gradient) =
                     (vec![f32::NAN; dy.len()], vec![u8::MAX; dy.len()], vec![f32::NAN; x.len()]);
-                shape.forward(&x, &mut out, &mut argmax);
+                shape.forward(&x, &mut out, Some(&mut argmax));
+                let mut alone = vec![f32::NAN; dy.len()];
+                shape.forward(&x, &mut alone, None);
+                assert_eq!(out, alone);
                 shape.backward(&dy, &argmax, &mut gradient);
                 assert_eq!(out, maxima);
                 assert!(deviation(&gradient, &dx) < 1e-6);
@@ -294,7 +304,7 @@ mod tests {
     fn a_window_of_infinities_keeps_to_the_image() {
         let shape = MaxPool { batch: 1, height: 2, width: 2, channels: 1, y: WINDOW, x: WINDOW };
         let (mut out, mut argmax, mut dx) = ([0.0], [0], [f32::NAN; 4]);
-        shape.forward(&[f32::NEG_INFINITY; 4], &mut out, &mut argmax);
+        shape.forward(&[f32::NEG_INFINITY; 4], &mut out, Some(&mut argmax));
         shape.backward(&[1.0], &argmax, &mut dx);
         assert_eq!((out, dx), ([f32::NEG_INFINITY], [1.0, 0.0, 0.0, 0.0]));
     }
@@ -303,6 +313,6 @@ mod tests {
     #[should_panic(expected = "elements on the input side")]
     fn shapes_that_do_not_fit_are_named() {
         let shape = MaxPool { batch: 1, height: 4, width: 4, channels: 3, y: WINDOW, x: WINDOW };
-        shape.forward(&[0.0; 47], &mut [0.0; 12], &mut [0; 12]);
+        shape.forward(&[0.0; 47], &mut [0.0; 12], Some(&mut [0; 12]));
     }
 }

@@ -82,6 +82,23 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     }
 }
 
+/// `$call` with `$element` the type of elements of a precision.
+macro_rules! at_precision {
+    ($precision:expr, $element:ident => $call:expr) => {
+        match $precision {
+            $crate::Precision::F32 => {
+                type $element = $crate::precision::Whole;
+                $call
+            }
+            $crate::Precision::Bf16 => {
+                type $element = $crate::precision::Rounded;
+                $call
+            }
+        }
+    };
+}
+pub(crate) use at_precision;
+
 /// Values as they are.
 #[derive(Clone, Copy)]
 pub(crate) struct Whole;

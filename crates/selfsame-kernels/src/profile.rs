@@ -7,7 +7,6 @@
 //!
 //! Times are those of the thread that calls, from call to return, so with several threads they are wall time.
 
-use crate::matmul::Matrix;
 use std::{
     cell::Cell,
     collections::BTreeMap,
@@ -33,9 +32,8 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// A product of two matrices.
-    pub(crate) fn product(a: Matrix, b: Matrix) -> Work {
-        let ([rows, inner], [_, columns]) = (a.shape(), b.shape());
+    /// A product of matrices of these shapes.
+    pub(crate) fn product([rows, inner]: [usize; 2], [_, columns]: [usize; 2]) -> Work {
         Work {
             shape: format!("{rows}×{inner} · {inner}×{columns}"),
             products: rows * inner * columns,

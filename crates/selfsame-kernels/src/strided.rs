@@ -1,12 +1,6 @@
 //! Products of matrices that lie within larger ones, on the thread that asks: what small recurrent and attention products are.
 
-use crate::{
-    Isa, Precision,
-    disjoint::Disjoint,
-    matmul::Matrix,
-    packed,
-    precision::{Rounded, Whole},
-};
+use crate::{Isa, Precision, disjoint::Disjoint, matmul::Matrix, packed, precision::at_precision};
 use std::ops::Range;
 
 /// A matrix within a larger one, or its transpose.
@@ -60,8 +54,5 @@ pub(crate) unsafe fn multiply(by: By, a: Strided, b: Strided, factor: f32, out: 
     let ([rows, _], [_, columns]) = (a.shape, b.shape);
     // SAFETY: the rows of the result are the caller's.
     let out = unsafe { Disjoint::at(out, (rows - 1) * stride + columns) };
-    match by.precision {
-        Precision::F32 => packed::multiply::<Whole>(by.isa, a, b, factor, out, [0, stride]),
-        Precision::Bf16 => packed::multiply::<Rounded>(by.isa, a, b, factor, out, [0, stride]),
-    }
+    at_precision!(by.precision, E => packed::multiply::<E>(by.isa, a, b, factor, out, [0, stride], false));
 }

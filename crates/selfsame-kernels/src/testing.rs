@@ -1,7 +1,10 @@
 //! What the tests of several modules share.
 
 use crate::Isa;
-use std::{fmt::Debug, sync::OnceLock};
+use std::{
+    fmt::Debug,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 /// `len` values, uniform in (−1, 1), from a splitmix64 sequence.
 pub(crate) fn random(len: usize, seed: u64) -> Vec<f32> {
@@ -19,6 +22,9 @@ pub(crate) fn random(len: usize, seed: u64) -> Vec<f32> {
 /// Runs `test` with every instruction set and in pools of 1, 2 and 3 threads; what it returns must not depend on the pool.
 pub(crate) fn on_every_path<R: PartialEq + Debug + Send>(test: impl Fn() -> R + Sync) {
     static POOLS: OnceLock<Vec<rayon::ThreadPool>> = OnceLock::new();
+    // One test at a time: a thread that waits takes up what another test left to the pool, and has settings of its own test.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let pools = POOLS.get_or_init(|| {
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         (1..=3).map(pool).collect()

@@ -13,8 +13,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use selfsame::backbone::Output;
 use selfsame::batch::Batch;
 use selfsame::catalogue::Catalogue;
+use selfsame::inference::Inference;
 use selfsame::method::{BuildContext, EmbedContext, Method};
 use selfsame::methods::masked_autoencoder::{MaskedAutoencoder, MaskedAutoencoderSettings};
 use selfsame::optim::{GradientMap, Optimizer};
@@ -101,9 +103,10 @@ fn main() {
             let branch = || context.branch().expect("a valid plan");
             match workload.as_str() {
                 _ if inference.is_some() => {
-                    let encoder = branch().encoder.for_inference();
+                    let inference = Inference::new(&branch().encoder, plan.train.precision);
+                    let read = inference.reader(Output::H).expect("every encoder has an h");
                     timed(&mut |view| {
-                        assert_eq!(encoder.forward(view, &Pass::evaluate()).dims(), [batch, encoder.width()]);
+                        assert_eq!(read(view).expect("h").dims(), [batch, inference.encoder().width()]);
                     })
                 }
                 _ if masked => {

@@ -4,6 +4,7 @@ use crate::backbone::{Encoder, Output};
 use crate::branch::Branch;
 use crate::device::Kernels;
 use crate::error::Error;
+use crate::inference::Inference;
 use crate::plan::Plan;
 use crate::tensor::layers::Pass;
 use crate::tensor::{parameters, to_vec, view_to_device};
@@ -107,10 +108,9 @@ pub fn for_each_views(
         let problem = format!("the encoder's {name} is not finite (NaN or infinity): the encoder has diverged");
         return Err(DataError::Data(problem).into());
     }
-    let pass = Pass::evaluate();
-    let (encoder, projector) = (branch.encoder.for_inference(), branch.projector.valid());
-    let read = encoder.reader(wanted.of)?;
-    let device = encoder.devices().first().cloned().unwrap_or_default();
+    let (inference, projector) = (Inference::new(&branch.encoder, precision), branch.projector.valid());
+    let read = inference.reader(wanted.of)?;
+    let device = inference.encoder().devices().first().cloned().unwrap_or_default();
     while let Some(views) = loader.next_batch()? {
         let indices = views.indices;
         let all =
@@ -131,11 +131,10 @@ pub fn for_each_views(
                 Pixels::Sketched(sketch) => sketch.apply(Rows::new(&without_padding(&pixels), image_values)),
             };
             let _phase = profile::phase("embedding");
-            precision.within(|| {
-                let h = read(view_to_device(pixels, shape, &device), &pass)?;
-                let z = if wanted.z { to_vec(projector.forward(h.clone(), &pass)) } else { Vec::new() };
-                Ok(FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial, fixed })
-            })
+            let h = read(view_to_device(pixels, shape, &device))?;
+            let embeddings = || to_vec(projector.forward(h.clone(), &Pass::evaluate()));
+            let z = if wanted.z { inference.within(embeddings) } else { Vec::new() };
+            Ok(FeatureBatch { indices: indices.clone(), h: to_vec(h), z, raw, trivial, fixed })
         });
         sink(features.collect::<Result<_, _>>()?)?;
     }

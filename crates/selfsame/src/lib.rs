@@ -23,6 +23,7 @@ pub mod events;
 pub mod finetune;
 pub mod fitted_recipe;
 pub mod import;
+pub mod inference;
 pub mod init;
 pub mod judge;
 pub mod known;

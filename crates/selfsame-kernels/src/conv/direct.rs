@@ -8,9 +8,9 @@
 //!   its own patch.
 
 use super::{
-    ConvShape, Epilogue, Span,
-    epilogue::ActivateRows,
-    moments::{SUMS, block_sums},
+    ConvShape, Epilogue, Span, Weights,
+    epilogue::{Activate, ActivatePanel},
+    moments::{BlockSums, SUMS},
     panels::{PackRows, pack, pack_transposed, packed_len},
     patches::{Axis, FillPatches, Patches, Segment},
 };
@@ -21,7 +21,7 @@ use crate::{
     matmul::{Matrix, product_by},
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
-    partition::{Offset, Partials, for_each_chunk, for_each_part, for_each_task},
+    partition::{for_each_chunk, for_each_task},
     precision::Element,
 };
 use rayon::prelude::*;
@@ -29,6 +29,10 @@ use std::{marker::PhantomData, ops::Range};
 
 /// Floats of patches a task keeps: half of a 1 MiB L2.
 const PATCH_FLOATS: usize = 128 << 10;
+/// Floats of patches that all tasks share, if the weights are more: what an L2 holds.
+const SHARED_FLOATS: usize = 256 << 10;
+/// Blocks of patches that a task lays out, an even number.
+const TASK_BLOCKS: usize = 4;
 /// Most pixels of a task.
 const MAX_PIXELS: usize = 224;
 /// Floats of a weight gradient up to which every chunk of pixels has its own partial sum.
@@ -69,42 +73,87 @@ impl ConvShape {
     }
 }
 
-pub(super) fn forward<E: Element>(isa: Isa, conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
-    let patches = conv.input_patches(x);
-    let micro = Micro::pixels::<E>(isa);
-    let (depth, channels) = (patches.depth(), conv.channels_out);
-    let packed = pack::<E>(isa, &micro, w, channels);
-    let pixels = y.len() / channels;
-    let size = pixels_per_task(E::words(depth), micro.tile_rows(channels), pixels);
-    let tasks = pixels.div_ceil(size);
+/// The weights' panels of a forward pass.
+pub(super) fn packed_weights<E: Element>(isa: Isa, conv: &ConvShape, w: &[f32]) -> Buffer {
+    pack::<E>(isa, &Micro::pixels::<E>(isa), w, conv.channels_out)
+}
 
-    let multiply = |task: usize, y: &mut [f32]| {
-        let pixels = block(task, size, pixels);
-        // SAFETY: the pixels are this task's alone.
-        let c = unsafe { Disjoint::new(y) };
-        multiply_patches::<E>(isa, &micro, &patches, pixels, &packed, channels, c, RowPlaces::Stride(channels), false);
-    };
-    let part = size * channels;
-    match epilogue {
-        Epilogue::None => for_each_chunk(y, part, multiply),
-        Epilogue::Moments(moments) => {
-            let mut sums = Buffer::for_overwrite(tasks * SUMS * channels);
-            let (len, sums_of) = (y.len(), Partials { values: &mut sums, each: SUMS * channels, part });
-            for_each_part((Offset(0), y, sums_of), len, part, &|(start, y, sums)| {
-                multiply(start.0 / part, y);
-                block_sums(isa, y, channels, sums.values);
-            });
-            moments.combine(&sums, pixels, |task| block(task, size, pixels).len());
+/// What is done to a panel of a task's pixels when it is complete.
+#[derive(Clone, Copy)]
+enum Finish<'a> {
+    Nothing,
+    /// Sums for the moments, `[task][3][channels]`.
+    Moments(Disjoint<'a>),
+    Activate(Activate<'a>),
+}
+
+impl Finish<'_> {
+    fn panel(&self, isa: Isa, y: Disjoint, task: usize, pixels: Range<usize>, columns: Range<usize>, channels: usize) {
+        match *self {
+            Finish::Nothing => {}
+            Finish::Moments(sums) => {
+                let sums = sums.part(task * SUMS * channels..(task + 1) * SUMS * channels);
+                isa.run(BlockSums { y, pixels, columns, channels, sums });
+            }
+            Finish::Activate(activate) => isa.run(ActivatePanel { y, pixels, columns, activate }),
         }
-        Epilogue::Activate(activate) => for_each_chunk(y, part, |task, y| {
-            multiply(task, y);
-            let pixels = block(task, size, pixels);
-            isa.run(ActivateRows { y, activate: activate.of_part(pixels.start * channels..pixels.end * channels) });
-        }),
     }
 }
 
-/// Multiplies the patches of `pixels` with all panels of packed weights.
+pub(super) fn forward<E: Element>(
+    isa: Isa,
+    conv: &ConvShape,
+    x: &[f32],
+    w: Weights,
+    y: &mut [f32],
+    epilogue: Epilogue,
+) {
+    let patches = conv.input_patches(x);
+    let micro = Micro::pixels::<E>(isa);
+    let (words, channels) = (E::words(patches.depth()), conv.channels_out);
+    let packed = w.panels(|w| packed_weights::<E>(isa, conv, w));
+    let pixels = y.len() / channels;
+    let size = pixels_per_task(words, micro.tile_rows(channels), pixels);
+    let tasks = pixels.div_ceil(size);
+    let records = if matches!(epilogue, Epilogue::Moments(_)) { tasks } else { 0 };
+    let mut sums = Buffer::for_overwrite(records * SUMS * channels);
+    let (finish, beside) = match &epilogue {
+        Epilogue::None => (Finish::Nothing, None),
+        // SAFETY: tasks write sums of their own.
+        Epilogue::Moments(_) => (Finish::Moments(unsafe { Disjoint::new(&mut sums) }), None),
+        Epilogue::Activate(activate) => (Finish::Activate(*activate), activate.residual),
+    };
+    // SAFETY: tasks write pixels of their own, or panels of pixels.
+    let y = unsafe { Disjoint::new(y) };
+    let few = pixels * words <= SHARED_FLOATS.min(packed.len());
+    if few && records == 0 {
+        multiply_shared::<E>(isa, &micro, &patches, pixels, &packed, channels, y, beside, finish);
+    } else {
+        for_each_task(tasks, |task| {
+            let pixels = block(task, size, pixels);
+            let (start, rows) = (pixels.start * channels, RowPlaces::Stride(channels));
+            let to = Target { c: y, start, rows, accumulate: false, beside };
+            multiply_patches::<E>(isa, &micro, &patches, pixels.clone(), &packed, channels, to, &|panel| {
+                finish.panel(isa, y, task, pixels.clone(), panel, channels);
+            });
+        });
+    }
+    if let Epilogue::Moments(moments) = epilogue {
+        moments.combine(&sums, pixels, |task| block(task, size, pixels).len());
+    }
+}
+
+/// Where products go.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    c: Disjoint<'a>,
+    start: usize,
+    rows: RowPlaces<'a>,
+    accumulate: bool,
+    beside: Option<&'a [f32]>,
+}
+
+/// Multiplies the patches of `pixels` with all panels of packed weights, each of which is handed to `then` when it is complete.
 fn multiply_patches<E: Element>(
     isa: Isa,
     micro: &Micro,
@@ -112,31 +161,60 @@ fn multiply_patches<E: Element>(
     pixels: Range<usize>,
     packed: &[f32],
     channels: usize,
-    c: Disjoint,
-    rows: RowPlaces,
-    accumulate: bool,
+    Target { c, start, rows, accumulate, beside }: Target,
+    then: &impl Fn(Range<usize>),
 ) {
-    let (count, depth) = (pixels.len(), E::words(patches.depth()));
+    let (count, k) = (pixels.len(), E::words(patches.depth()));
     scratch(patches.room::<E, false>(patches.blocks(), count), |[a, staging]| {
         let (blocks, element) = (0..patches.blocks(), PhantomData::<E>);
-        let pixels = pixels.clone();
         E::run(isa, FillPatches::<E, false> { patches, pixels, blocks, out: &mut *a, staging, element });
+        let (a_block, far) = (Patches::block_step::<E, false>(count), Micro::is_far(packed.len()));
         for panel in micro.panels(channels) {
-            micro.multiply(
-                count,
-                &Product {
-                    a,
-                    a_block: Patches::block_step::<E, false>(count),
-                    b: &packed[panel.start * depth..],
-                    k: depth,
-                    c,
-                    start: panel.start,
-                    rows,
-                    columns: panel.len(),
-                    accumulate,
-                },
-            );
+            let (b, start, columns) = (&packed[panel.start * k..], start + panel.start, panel.len());
+            micro.multiply(count, &Product { a, a_block, b, far, k, c, start, rows, columns, accumulate, beside });
+            then(panel);
         }
+    });
+}
+
+/// The products of few pixels with weights that are larger: the patches of all pixels are laid out once, and tasks are panels of the
+/// weights, which so are read once, with some of the pixels.
+fn multiply_shared<E: Element>(
+    isa: Isa,
+    micro: &Micro,
+    patches: &Patches,
+    pixels: usize,
+    packed: &[f32],
+    channels: usize,
+    c: Disjoint,
+    beside: Option<&[f32]>,
+    finish: Finish,
+) {
+    let (blocks, k, a_block) = (patches.blocks(), E::words(patches.depth()), Patches::block_step::<E, false>(pixels));
+    let mut a = Buffer::for_overwrite(patches.room::<E, false>(blocks, pixels)[0]);
+    // SAFETY: tasks write blocks of their own.
+    let out = unsafe { Disjoint::new(&mut a) };
+    for_each_task(blocks.div_ceil(TASK_BLOCKS), |task| {
+        let blocks = block(task, TASK_BLOCKS, blocks);
+        let [room, staging] = patches.room::<E, false>(blocks.len(), pixels);
+        let start = E::along(blocks.start, a_block);
+        scratch([staging], |[staging]| {
+            let (out, element) = (out.part(start..start + room), PhantomData::<E>);
+            E::run(isa, FillPatches::<E, false> { patches, pixels: 0..pixels, blocks, out, staging, element });
+        });
+    });
+    let panels = micro.panels(channels).len();
+    let parts = ENOUGH_TASKS.div_ceil(panels);
+    let size = pixels.div_ceil(parts).next_multiple_of(micro.tile_rows(channels));
+    for_each_task(panels * pixels.div_ceil(size), |task| {
+        let panel = block(task % panels, micro.panel_width(), channels);
+        let pixels = block(task / panels, size, pixels);
+        let (start, rows) = (pixels.start * channels + panel.start, RowPlaces::Stride(channels));
+        let (a, b) = (&a[pixels.start * LANES..], &packed[panel.start * k..]);
+        let (columns, far) = (panel.len(), Micro::is_far(packed.len()));
+        let product = Product { a, a_block, b, far, k, c, start, rows, columns, accumulate: false, beside };
+        micro.multiply(pixels.len(), &product);
+        finish.panel(isa, c, task, pixels, panel, channels);
     });
 }
 
@@ -234,7 +312,8 @@ pub(super) fn input_grad<E: Element>(
             }
             let rows = RowPlaces::Offsets(&offsets[..pixels.len()]);
             let packed = &packed[start_of(taps_before)..];
-            multiply_patches::<E>(isa, &micro, &patches_of(&y, &x), pixels, packed, channels, dx, rows, accumulate);
+            let to = Target { c: dx, start: 0, rows, accumulate, beside: None };
+            multiply_patches::<E>(isa, &micro, &patches_of(&y, &x), pixels, packed, channels, to, &|_| {});
         }
     });
 }
@@ -247,7 +326,7 @@ pub(super) fn weight_grad<E: Element>(isa: Isa, conv: &ConvShape, x: &[f32], dy:
     } else if conv.is_pointwise() {
         let (channels_in, channels_out) = (conv.channels_in, conv.channels_out);
         let x = Matrix::new(x, [pixels, channels_in]).transposed();
-        product_by::<E>(isa, x, Matrix::new(dy, [pixels, channels_out]), dw, &|_, _| {});
+        product_by::<E>(isa, x, Matrix::new(dy, [pixels, channels_out]).into(), dw, &|_, _| {});
     } else {
         weight_grad_by_rows::<E>(isa, &patches, dy, pixels, conv.channels_out, dw);
     }
@@ -312,7 +391,6 @@ fn weight_grad_by_rows<E: Element>(
     channels: usize,
     dw: &mut [f32],
 ) {
-    const TASK_BLOCKS: usize = 4;
     let micro = Micro::channels::<E>(isa);
     let size = SUM_PIXELS;
     // One set of panels per block of pixels, so that a block's panels are contiguous.
@@ -363,12 +441,14 @@ fn add_products<E: Element>(
                 a,
                 a_block,
                 b: &b[panel.start * count..],
+                far: Micro::is_far(b.len()),
                 k: count,
                 c: dw,
                 start: first_row * channels + panel.start,
                 rows: RowPlaces::Stride(channels),
                 columns: panel.len(),
                 accumulate,
+                beside: None,
             },
         );
     }

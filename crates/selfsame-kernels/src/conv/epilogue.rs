@@ -1,7 +1,9 @@
 //! What a forward convolution does to a part of its output while that part is still in cache.
 
 use super::ChannelMoments;
+use crate::disjoint::Disjoint;
 use crate::lanes::{Kernel, LANES, Lanes};
+use std::ops::Range;
 
 /// What follows a forward convolution, in the same pass over its output.
 #[derive(Debug)]
@@ -26,11 +28,6 @@ pub struct Activate<'a> {
 }
 
 impl Activate<'_> {
-    /// The same for the elements of `part` alone.
-    pub(super) fn of_part(&self, part: std::ops::Range<usize>) -> Self {
-        Self { residual: self.residual.map(|residual| &residual[part]), ..*self }
-    }
-
     /// `act(value)`.
     #[inline(always)]
     pub(super) fn act<V: Lanes>(&self, value: V) -> V {
@@ -39,27 +36,31 @@ impl Activate<'_> {
     }
 }
 
-/// Applies [`Activate`] to whole pixels `y`, `[pixels, channels]`.
-pub(super) struct ActivateRows<'a> {
-    pub y: &'a mut [f32],
+/// Applies [`Activate`] to some pixels and channels of the output `y`, `[pixels, channels]`.
+pub(super) struct ActivatePanel<'a> {
+    pub y: Disjoint<'a>,
+    pub pixels: Range<usize>,
+    pub columns: Range<usize>,
     pub activate: Activate<'a>,
 }
 
-impl Kernel for ActivateRows<'_> {
+impl Kernel for ActivatePanel<'_> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        let Self { y, activate } = self;
+        let Self { y, pixels, columns, activate } = self;
         let channels = activate.bias.len();
-        for first in (0..channels).step_by(LANES) {
-            let block = first..channels.min(first + LANES);
+        for first in columns.clone().step_by(LANES) {
+            let block = first..columns.end.min(first + LANES);
             let bias = V::load_slice(&activate.bias[block.clone()]);
-            for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
-                let mut value = V::load_slice(&y[block.clone()]) + bias;
+            for pixel in pixels.clone() {
+                let place = pixel * channels + block.start..pixel * channels + block.end;
+                let y = y.part(place.clone());
+                let mut value = V::load_slice(y) + bias;
                 if let Some(residual) = activate.residual {
-                    value = value + V::load_slice(&residual[pixel * channels..][block.clone()]);
+                    value = value + V::load_slice(&residual[place]);
                 }
-                activate.act(value).store_slice(&mut y[block.clone()]);
+                activate.act(value).store_slice(y);
             }
         }
     }

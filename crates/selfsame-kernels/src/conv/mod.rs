@@ -15,17 +15,19 @@ pub(crate) mod panels;
 mod patches;
 #[cfg(test)]
 mod tests;
+mod weights;
 mod winograd;
 
 use crate::{
     Isa, Precision,
-    precision::{Rounded, Whole},
+    precision::at_precision,
     profile::{self, Work},
 };
 use std::sync::OnceLock;
 
 pub use epilogue::{Activate, Epilogue};
 pub use moments::ChannelMoments;
+pub use weights::{PackedWeights, Weights};
 
 /// The environment variable that bounds the side of Winograd's output tiles.
 pub const TILE_VARIABLE: &str = "SELFSAME_WINOGRAD";
@@ -175,6 +177,9 @@ impl ConvShape {
     }
 }
 
+/// Multiplications that take as long as it takes to read a weight, or a point of one, from memory.
+const WEIGHT_COST: usize = 25;
+
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
@@ -193,7 +198,7 @@ impl Algorithm {
     }
 
     /// The algorithm for a shape with tiles of at most `largest`: the one with the fewest multiplications, tiles that
-    /// overhang the map included.
+    /// overhang the map included, and with the fewest points of weights to read, which are most of the work of a single photo's last layers.
     ///
     /// Below eight channels the transforms cost more than the multiplications they save.
     fn of(conv: &ConvShape, largest: usize) -> Algorithm {
@@ -202,17 +207,18 @@ impl Algorithm {
         if !three(conv.y) || conv.y != conv.x || conv.channels_in.min(conv.channels_out) < 8 {
             return Algorithm::Direct;
         }
-        let (height, width) = (conv.out_height(), conv.out_width());
-        let direct = (Algorithm::Direct, 9 * height * width);
-        let two = (Algorithm::Winograd2, 16 * height.div_ceil(2) * width.div_ceil(2));
-        let four = (Algorithm::Winograd4, 36 * height.div_ceil(4) * width.div_ceil(4));
+        let (batch, height, width) = (conv.batch, conv.out_height(), conv.out_width());
+        let tiles = |side: usize| batch * height.div_ceil(side) * width.div_ceil(side);
+        let direct = (Algorithm::Direct, 9 * (batch * height * width + WEIGHT_COST));
+        let two = (Algorithm::Winograd2, 16 * (tiles(2) + WEIGHT_COST));
+        let four = (Algorithm::Winograd4, 36 * (tiles(4) + WEIGHT_COST));
         let candidates = if largest < 4 { &[two, direct][..] } else { &[four, two, direct] };
-        candidates.iter().min_by_key(|(_, products)| *products).map_or(Algorithm::Direct, |&(algorithm, _)| algorithm)
+        candidates.iter().min_by_key(|(_, cost)| *cost).map_or(Algorithm::Direct, |&(algorithm, _)| algorithm)
     }
 }
 
 /// What a convolution is computed by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct By {
     isa: Isa,
     precision: Precision,
@@ -226,27 +232,11 @@ impl By {
     }
 }
 
-/// `$call` with `$element` the type of elements of a precision.
-macro_rules! at_precision {
-    ($precision:expr, $element:ident => $call:expr) => {
-        match $precision {
-            Precision::F32 => {
-                type $element = Whole;
-                $call
-            }
-            Precision::Bf16 => {
-                type $element = Rounded;
-                $call
-            }
-        }
-    };
-}
-
 /// `y = conv(x, w)`, and what `epilogue` does to it.
 ///
 /// # Panics
-/// If a slice does not have the length of its shape.
-pub fn forward(conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
+/// If a slice does not have the length of its shape, or packed weights do not [serve](PackedWeights::serve) it.
+pub fn forward(conv: &ConvShape, x: &[f32], w: Weights, y: &mut [f32], epilogue: Epilogue) {
     let _span = profile::kernel("convolution", || conv.work());
     forward_by(By::active(conv), conv, x, w, y, epilogue);
 }
@@ -269,8 +259,8 @@ pub fn weight_grad(conv: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     weight_grad_by(By::active(conv), conv, x, dy, dw);
 }
 
-fn forward_by(by: By, conv: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
-    conv.check(x.len(), w.len(), y.len());
+fn forward_by(by: By, conv: &ConvShape, x: &[f32], w: Weights, y: &mut [f32], epilogue: Epilogue) {
+    conv.check(x.len(), w.len(by, conv), y.len());
     let channels = match &epilogue {
         Epilogue::None => conv.channels_out,
         Epilogue::Moments(moments) => moments.mean().len(),

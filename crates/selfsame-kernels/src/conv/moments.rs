@@ -7,9 +7,10 @@
 //! `Σ(y − s) = Σd + n·δ`, `Σ(y − s)² = Σd² + 2δ·Σd + n·δ²` with `δ = shift − s`.
 
 use crate::{
-    Isa,
+    disjoint::Disjoint,
     lanes::{Kernel, LANES, Lanes},
 };
+use std::ops::Range;
 
 /// Mean and biased variance per channel of a `[pixels, channels]` matrix.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,46 +88,44 @@ impl ChannelMoments {
     }
 }
 
-/// Sums `[3][channels]` of the pixels `y`, `[pixels, channels]`, of one task.
-pub(super) fn block_sums(isa: Isa, y: &[f32], channels: usize, sums: &mut [f32]) {
-    isa.run(BlockSums { y, channels, sums });
-}
-
-struct BlockSums<'a> {
-    y: &'a [f32],
-    channels: usize,
-    sums: &'a mut [f32],
+/// Sums `[3][channels]` of some columns of the pixels `y`, `[pixels, channels]`, of one task.
+pub(super) struct BlockSums<'a> {
+    /// These columns of all pixels are read.
+    pub y: Disjoint<'a>,
+    pub pixels: Range<usize>,
+    pub columns: Range<usize>,
+    pub channels: usize,
+    pub sums: &'a mut [f32],
 }
 
 impl Kernel for BlockSums<'_> {
     type Output = ();
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        let (shifts, sums) = self.sums.split_at_mut(self.channels);
-        let (sums, squares_of_channels) = sums.split_at_mut(self.channels);
-        let mut first = 0;
-        while first < self.channels {
-            let lanes = (self.channels - first).min(LANES);
-            let mut shift = V::load_slice(&self.y[first..first + lanes]);
+        let Self { y, pixels, columns, channels, sums } = self;
+        let (shifts, sums) = sums.split_at_mut(channels);
+        let (sums, squares_of_channels) = sums.split_at_mut(channels);
+        for first in columns.clone().step_by(LANES) {
+            let block = first..columns.end.min(first + LANES);
+            let mut shift = V::load_slice(y.part(pixels.start * channels + first..pixels.start * channels + block.end));
             let (mut sum, mut squares) = (V::splat(0.0), V::splat(0.0));
-            for (index, group) in self.y.chunks(GROUP * self.channels).enumerate() {
+            for start in pixels.clone().step_by(GROUP) {
+                let group = start..pixels.end.min(start + GROUP);
                 let (mut group_sum, mut group_squares) = (V::splat(0.0), V::splat(0.0));
-                for pixel in group.chunks_exact(self.channels) {
-                    let d = V::load_slice(&pixel[first..first + lanes]) - shift;
+                for pixel in group.clone() {
+                    let d = V::load_slice(y.part(pixel * channels + first..pixel * channels + block.end)) - shift;
                     group_sum = group_sum + d;
                     group_squares = d.mul_add(d, group_squares);
                 }
-                if index == 0 {
-                    (shift, group_sum, group_squares) =
-                        about_mean(shift, group_sum, group_squares, group.len() / self.channels);
+                if start == pixels.start {
+                    (shift, group_sum, group_squares) = about_mean(shift, group_sum, group_squares, group.len());
                 }
                 sum = sum + group_sum;
                 squares = squares + group_squares;
             }
-            shift.store_slice(&mut shifts[first..first + lanes]);
-            sum.store_slice(&mut sums[first..first + lanes]);
-            squares.store_slice(&mut squares_of_channels[first..first + lanes]);
-            first += lanes;
+            shift.store_slice(&mut shifts[block.clone()]);
+            sum.store_slice(&mut sums[block.clone()]);
+            squares.store_slice(&mut squares_of_channels[block]);
         }
     }
 }

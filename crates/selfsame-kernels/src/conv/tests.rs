@@ -53,7 +53,11 @@ fn operands(conv: &ConvShape) -> [Vec<f32>; 3] {
 fn passes(by: By, conv: &ConvShape, [x, w, dy]: &[Vec<f32>; 3]) -> [Vec<f32>; 3] {
     // NaN shows what is not written.
     let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![f32::NAN; len]);
-    forward_by(by, conv, x, w, &mut y, Epilogue::None);
+    forward_by(by, conv, x, Weights::Plain(w), &mut y, Epilogue::None);
+    let mut packed_y = vec![f32::NAN; dy.len()];
+    let packed = PackedWeights::by(by, conv, w);
+    forward_by(by, conv, x, Weights::Packed(&packed), &mut packed_y, Epilogue::None);
+    assert!(y == packed_y, "{conv:?} by {by:?} with packed weights");
     input_grad_by(by, conv, dy, w, &mut dx, false);
     weight_grad_by(by, conv, x, dy, &mut dw);
     [y, dx, dw]
@@ -238,9 +242,9 @@ proptest! {
         {
             for (by, _) in ways(&conv) {
                 let (mut y, mut plain) = (dy.clone(), dy.clone());
-                forward_by(by, &conv, &x, &w, &mut plain, Epilogue::None);
+                forward_by(by, &conv, &x, Weights::Plain(&w), &mut plain, Epilogue::None);
                 let activate = Activate { bias: &bias, residual, relu };
-                forward_by(by, &conv, &x, &w, &mut y, Epilogue::Activate(activate));
+                forward_by(by, &conv, &x, Weights::Plain(&w), &mut y, Epilogue::Activate(activate));
                 for (i, (y, plain)) in y.iter().zip(&plain).enumerate() {
                     let value = plain + bias[i % conv.channels_out] + residual.map_or(0.0, |residual| residual[i]);
                     prop_assert_eq!(*y, if relu { value.max(0.0) } else { value });
@@ -258,9 +262,9 @@ proptest! {
         {
             for (by, _) in ways(&conv) {
                 let (mut y, mut moments) = (dy.clone(), ChannelMoments::new(conv.channels_out));
-                forward_by(by, &conv, &x, &w, &mut y, Epilogue::Moments(&mut moments));
+                forward_by(by, &conv, &x, Weights::Plain(&w), &mut y, Epilogue::Moments(&mut moments));
                 let mut plain = dy.clone();
-                forward_by(by, &conv, &x, &w, &mut plain, Epilogue::None);
+                forward_by(by, &conv, &x, Weights::Plain(&w), &mut plain, Epilogue::None);
                 prop_assert_eq!(&plain, &y);
                 let count = y.len() / conv.channels_out;
                 prop_assert_eq!(moments.count(), count);
@@ -292,7 +296,7 @@ fn any_number_of_threads_gives_the_same_bytes() {
         let all = || {
             let mut moments = ChannelMoments::new(shape.channels_out);
             let mut y = vec![0.0; shape.output_len()];
-            forward(&shape, &operands[0], &operands[1], &mut y, Epilogue::Moments(&mut moments));
+            forward(&shape, &operands[0], Weights::Plain(&operands[1]), &mut y, Epilogue::Moments(&mut moments));
             let rounded = By { precision: Precision::Bf16, ..By::active(&shape) };
             (passes(By::active(&shape), &shape, &operands), passes(rounded, &shape, &operands), y, moments)
         };
@@ -306,11 +310,14 @@ fn any_number_of_threads_gives_the_same_bytes() {
 fn the_algorithm_follows_the_map() {
     let of = |side, channels| Algorithm::of(&conv([1, side, side], [channels, channels], [3, 1, 1]), 4);
     assert_eq!(
-        [of(1, 64), of(2, 64), of(4, 64), of(32, 64)].map(|a| a),
-        [Algorithm::Direct, Algorithm::Winograd2, Algorithm::Winograd4, Algorithm::Winograd4]
+        [of(1, 64), of(4, 64), of(14, 64), of(28, 64)],
+        [Algorithm::Direct, Algorithm::Direct, Algorithm::Winograd2, Algorithm::Winograd4]
     );
     assert_eq!(of(32, 3), Algorithm::Direct);
     assert_eq!(Algorithm::of(&conv([1, 8, 8], [64, 64], [3, 2, 1]), 4), Algorithm::Direct);
+    // The weights' points are read once for all images.
+    let of = |batch, side| Algorithm::of(&conv([batch, side, side], [64, 64], [3, 1, 1]), 4);
+    assert_eq!([of(64, 2), of(64, 4)], [Algorithm::Winograd2, Algorithm::Winograd4]);
 }
 
 #[test]
@@ -325,7 +332,7 @@ fn an_empty_batch_has_no_output_and_no_gradient() {
     let shape = conv([0, 8, 8], [16, 16], [3, 1, 1]);
     let w = values(shape.weight_len(), 1);
     let mut dw = vec![1.0; w.len()];
-    forward(&shape, &[], &w, &mut [], Epilogue::None);
+    forward(&shape, &[], Weights::Plain(&w), &mut [], Epilogue::None);
     input_grad(&shape, &[], &w, &mut [], false);
     weight_grad(&shape, &[], &[], &mut dw);
     assert!(dw.iter().all(|&v| v == 0.0));
@@ -336,5 +343,5 @@ fn an_empty_batch_has_no_output_and_no_gradient() {
 fn a_wrong_length_names_the_shapes() {
     let shape = conv([2, 4, 4], [3, 5], [3, 1, 1]);
     let [x, w, mut dy] = operands(&shape);
-    forward(&shape, &x, &w, &mut dy[1..], Epilogue::None);
+    forward(&shape, &x, Weights::Plain(&w), &mut dy[1..], Epilogue::None);
 }

@@ -11,7 +11,7 @@ pub mod ops;
 pub mod parameters;
 
 use burn::tensor::{Device, Tensor, TensorData};
-pub use cpu::recomputing;
+pub use cpu::{KeptWeights, recomputing};
 
 /// Puts one view of a batch on the device: `[batch, height, width, channels]`.
 pub fn view_to_device(data: Vec<f32>, shape: [usize; 3], device: &Device) -> Tensor<4> {

@@ -172,12 +172,14 @@ impl<E: Element, const M: usize> WeightGrad<'_, E, M> {
             a: &v[rows.start * E::words(capacity)..],
             a_block: E::words(capacity) * LANES,
             b: &z[panel.start * E::words(capacity)..],
+            far: false,
             k: E::words(tiles),
             c: du,
             start,
             rows: RowPlaces::Stride(row),
             columns: panel.len().next_multiple_of(LANES),
             accumulate,
+            beside: None,
         };
         self.micro.multiply(rows.len(), &product);
     }

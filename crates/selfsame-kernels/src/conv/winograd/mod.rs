@@ -24,7 +24,7 @@ mod transform;
 
 pub(super) use gradient::weight_grad;
 
-use super::{ConvShape, Epilogue, moments::SUMS};
+use super::{ConvShape, Epilogue, Weights, moments::SUMS};
 use crate::{
     Isa,
     disjoint::Disjoint,
@@ -152,11 +152,17 @@ fn block(index: usize, size: usize, total: usize) -> Range<usize> {
     total.min(index * size)..total.min((index + 1) * size)
 }
 
+/// The weights' points of a forward pass.
+pub(super) fn packed_weights<E: Element, const M: usize>(isa: Isa, conv: &ConvShape, w: &[f32]) -> Buffer {
+    let (micro, channels) = (Micro::pixels::<E>(isa), [conv.channels_in, conv.channels_out]);
+    WeightPoints::<E, M> { isa, micro: &micro, channels, w, rotated: false, element: PhantomData }.all()
+}
+
 pub(super) fn forward<E: Element, const M: usize>(
     isa: Isa,
     conv: &ConvShape,
     x: &[f32],
-    w: &[f32],
+    w: Weights,
     y: &mut [f32],
     epilogue: Epilogue,
 ) {
@@ -175,7 +181,7 @@ pub(super) fn input_grad<E: Element, const M: usize>(
     accumulate: bool,
 ) {
     let (micro, shape) = (Micro::pixels::<E>(isa), Shape::input_grad(conv));
-    let run = Forward::<E, M> { isa, micro, shape, x: dy, w, rotated: true };
+    let run = Forward::<E, M> { isa, micro, shape, x: dy, w: Weights::Plain(w), rotated: true };
     // SAFETY: tasks write tiles or channels of their own.
     run.run(unsafe { Disjoint::new(dx) }, accumulate, Epilogue::None);
 }
@@ -186,8 +192,8 @@ struct Forward<'a, E, const M: usize> {
     micro: Micro,
     shape: Shape<E, M>,
     x: &'a [f32],
-    w: &'a [f32],
-    /// Whether the weights are to be rotated and transposed.
+    w: Weights<'a>,
+    /// Whether the weights are to be rotated and transposed, which packed ones are not.
     rotated: bool,
 }
 
@@ -233,7 +239,7 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
     fn by_tiles(&self, size: usize, y: Disjoint, finish: Finish) {
         let Shape { input, output, .. } = &self.shape;
         let tiles = self.shape.tiles();
-        let u = self.all_weights();
+        let u = self.w.panels(|w| self.weights(w).all());
         let planes =
             [Shape::<E, M>::plane(size, E::words(input.channels)), Shape::<E, M>::plane(size, output.channels)];
         for_each_task(tiles.div_ceil(size), |task| {
@@ -255,7 +261,7 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
         let Shape { input, output, .. } = &self.shape;
         let all_tiles = self.shape.tiles();
         let size = size.min(all_tiles);
-        let u = self.all_weights();
+        let u = self.w.panels(|w| self.weights(w).all());
         let planes =
             [Shape::<E, M>::plane(size, E::words(input.channels)), Shape::<E, M>::plane(size, output.channels)];
         let [mut v, mut m] = planes.map(|plane| Buffer::for_overwrite(Shape::<E, M>::POINTS * plane));
@@ -300,28 +306,40 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
             scratch([Shape::<E, M>::POINTS * u_plane, Shape::<E, M>::POINTS * m_plane], |[u, m]| {
                 // SAFETY: it is this task's alone.
                 let m_points = unsafe { Disjoint::new(m) };
-                for index in 0..k.div_ceil(part) {
-                    let words = block(index, part, k);
-                    // SAFETY: it is this task's alone.
-                    let u_points = unsafe { Disjoint::new(u) };
-                    let first = words.start * E::PER_WORD;
-                    let rows = input.channels.min(words.end * E::PER_WORD) - first;
-                    for rows in (0..rows.div_ceil(LANES)).map(|index| block(index, LANES, rows)) {
-                        self.transform_weights(first, rows, channels.clone(), u_points, 0, u_plane);
-                    }
+                let multiply = |words: Range<usize>, u: &[f32], u_plane: usize| {
                     for point in 0..Shape::<E, M>::POINTS {
                         let product = Product {
                             a: &v[point * v_plane + words.start * tiles..],
                             a_block: tiles * LANES,
                             b: &u[point * u_plane..],
+                            far: matches!(self.w, Weights::Packed(_)),
                             k: words.len(),
                             c: m_points,
                             start: point * m_plane,
                             rows: RowPlaces::Stride(width),
                             columns: width,
-                            accumulate: index > 0,
+                            accumulate: words.start > 0,
+                            beside: None,
                         };
                         self.micro.multiply(tiles, &product);
+                    }
+                };
+                match self.w {
+                    Weights::Packed(packed) => {
+                        let u_plane = Shape::<E, M>::plane(k, output.channels);
+                        multiply(0..k, &packed.panels[channels.start * k..], u_plane);
+                    }
+                    Weights::Plain(w) => {
+                        for words in (0..k.div_ceil(part)).map(|index| block(index, part, k)) {
+                            // SAFETY: it is this task's alone.
+                            let u_points = unsafe { Disjoint::new(u) };
+                            let first = words.start * E::PER_WORD;
+                            let rows = input.channels.min(words.end * E::PER_WORD) - first;
+                            for rows in (0..rows.div_ceil(LANES)).map(|index| block(index, LANES, rows)) {
+                                self.weights(w).transform(first, rows, channels.clone(), u_points, 0, u_plane);
+                            }
+                            multiply(words, u, u_plane);
+                        }
                     }
                 }
                 for index in 0..tiles.div_ceil(record) {
@@ -352,57 +370,23 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
                 a: &v[point * v_plane + tiles.start * LANES..],
                 a_block: capacity * LANES,
                 b: &u[point * u_plane + panel.start * k..],
+                far: Micro::is_far(u.len()),
                 k,
                 c: m,
                 start: point * m_plane + tiles.start * channels + panel.start,
                 rows: RowPlaces::Stride(channels),
                 columns: panel.len(),
                 accumulate: false,
+                beside: None,
             };
             self.micro.multiply(tiles.len(), &product);
         }
     }
 
-    /// All transformed weights, `[point][panel][ci][width]`.
-    fn all_weights(&self) -> Buffer {
-        let (rows, columns) = (self.shape.input.channels, self.shape.output.channels);
-        let plane = Shape::<E, M>::plane(E::words(rows), columns);
-        let mut u = Buffer::for_overwrite(Shape::<E, M>::POINTS * plane);
-        // SAFETY: tasks write their rows.
-        let points = unsafe { Disjoint::new(&mut u) };
-        for_each_task(rows.div_ceil(LANES), |task| {
-            for panel in self.micro.panels(columns) {
-                let start = panel.start * E::words(rows);
-                self.transform_weights(0, block(task, LANES, rows), panel, points, start, plane);
-            }
-        });
-        u
-    }
-
-    /// The points of `rows` of the weights' rows from `first` on.
-    fn transform_weights(
-        &self,
-        first: usize,
-        rows: Range<usize>,
-        columns: Range<usize>,
-        points: Disjoint,
-        start: usize,
-        plane: usize,
-    ) {
-        let weights = WeightsToPoints::<E, M> {
-            w: self.w,
-            rotated: self.rotated,
-            all_rows: self.shape.input.channels,
-            all_columns: self.shape.output.channels,
-            first,
-            rows,
-            columns,
-            points,
-            start,
-            plane,
-            element: PhantomData,
-        };
-        E::run(self.isa, weights);
+    fn weights<'w>(&'w self, w: &'w [f32]) -> WeightPoints<'w, E, M> {
+        let Self { isa, micro, shape, rotated, .. } = self;
+        let channels = [shape.input.channels, shape.output.channels];
+        WeightPoints { isa: *isa, micro, channels, w, rotated: *rotated, element: PhantomData }
     }
 
     fn transform_all(&self, tiles: Range<usize>, capacity: usize, v: &mut [f32], plane: usize) {
@@ -455,5 +439,60 @@ impl<E: Element, const M: usize> Forward<'_, E, M> {
             finish,
             element: PhantomData,
         });
+    }
+}
+
+/// Weights and their points.
+struct WeightPoints<'a, E, const M: usize> {
+    isa: Isa,
+    micro: &'a Micro,
+    /// Of the input, of the output.
+    channels: [usize; 2],
+    w: &'a [f32],
+    rotated: bool,
+    element: PhantomData<E>,
+}
+
+impl<E: Element, const M: usize> WeightPoints<'_, E, M> {
+    /// All of them, `[point][panel][ci][width]`.
+    fn all(&self) -> Buffer {
+        let [rows, columns] = self.channels;
+        let plane = Shape::<E, M>::plane(E::words(rows), columns);
+        let mut u = Buffer::for_overwrite(Shape::<E, M>::POINTS * plane);
+        // SAFETY: tasks write their rows.
+        let points = unsafe { Disjoint::new(&mut u) };
+        for_each_task(rows.div_ceil(LANES), |task| {
+            for panel in self.micro.panels(columns) {
+                let start = panel.start * E::words(rows);
+                self.transform(0, block(task, LANES, rows), panel, points, start, plane);
+            }
+        });
+        u
+    }
+
+    /// Those of `rows` of the weights' rows from `first` on.
+    fn transform(
+        &self,
+        first: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        points: Disjoint,
+        start: usize,
+        plane: usize,
+    ) {
+        let weights = WeightsToPoints::<E, M> {
+            w: self.w,
+            rotated: self.rotated,
+            all_rows: self.channels[0],
+            all_columns: self.channels[1],
+            first,
+            rows,
+            columns,
+            points,
+            start,
+            plane,
+            element: PhantomData,
+        };
+        E::run(self.isa, weights);
     }
 }

@@ -1,8 +1,8 @@
 //! Convolutions, with bias, residual and ReLU.
 
 use super::graph::{Saved, Tracked, consume, flat, hand, record, record_saving, register};
-use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, exclusive, values, vector};
+use super::{kept, pooled};
 use crate::tensor::ops::{Residual, Window};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -10,7 +10,7 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use selfsame_kernels::InOut;
-use selfsame_kernels::conv::{self, Activate, ChannelMoments, ConvShape, Epilogue};
+use selfsame_kernels::conv::{self, Activate, ChannelMoments, ConvShape, Epilogue, Weights};
 use selfsame_kernels::memory::{Buffer, Pooled};
 use selfsame_kernels::norm::{self, Activation, OutputGradient};
 use std::sync::Arc;
@@ -21,16 +21,21 @@ fn conv_shape([batch, height, width, channels_in]: [usize; 4], channels_out: usi
     ConvShape { batch, height, width, channels_in, channels_out, y, x }
 }
 
-/// Of [`contiguous`] tensors.
-fn convolve(x: &FlexTensor, weight: &FlexTensor, window: Window, epilogue: Epilogue) -> FlexTensor {
-    let shape = conv_shape(x.shape().dims(), channels(weight), window);
+/// Of a [`contiguous`] tensor.
+fn convolve(shape: &ConvShape, x: &FlexTensor, weights: Weights, epilogue: Epilogue) -> FlexTensor {
     let mut y = Buffer::for_overwrite(shape.output_len());
-    conv::forward(&shape, values(x), values(weight), &mut y, epilogue);
+    conv::forward(shape, values(x), weights, &mut y, epilogue);
     pooled::tensor(y, [shape.batch, shape.out_height(), shape.out_width(), shape.channels_out])
 }
 
+/// Outside a graph.
+fn convolve_apart(x: FlexTensor, weight: FlexTensor, window: Window, epilogue: Epilogue) -> FlexTensor {
+    let shape = conv_shape(x.shape().dims(), channels(&weight), window);
+    kept::convolution(weight, &shape, |weights| convolve(&shape, &contiguous(x), weights, epilogue))
+}
+
 pub fn convolution(x: FlexTensor, weight: FlexTensor, window: Window) -> FlexTensor {
-    convolve(&contiguous(x), &contiguous(weight), window, Epilogue::None)
+    convolve_apart(x, weight, window, Epilogue::None)
 }
 
 pub fn convolution_act(
@@ -43,12 +48,12 @@ pub fn convolution_act(
 ) -> FlexTensor {
     let (bias, residual) = (contiguous(bias), contiguous_residual(residual));
     let activate = Activate { bias: values(&bias), residual: residual.as_ref().map(values), relu };
-    convolve(&contiguous(x), &contiguous(weight), window, Epilogue::Activate(activate))
+    convolve_apart(x, weight, window, Epilogue::Activate(activate))
 }
 
 pub fn convolution_moments(x: FlexTensor, weight: FlexTensor, window: Window) -> (FlexTensor, FlexTensor, FlexTensor) {
     let mut moments = ChannelMoments::new(channels(&weight));
-    let y = convolve(&contiguous(x), &contiguous(weight), window, Epilogue::Moments(&mut moments));
+    let y = convolve_apart(x, weight, window, Epilogue::Moments(&mut moments));
     (y, vector(moments.mean()), vector(moments.variance()))
 }
 
@@ -60,7 +65,8 @@ pub fn tracked_convolution<C: CheckpointStrategy>(
 ) -> Tracked {
     let (weight, weight_node) = weight.into_parts();
     let (flat_x, weight) = (flat(x), contiguous(weight));
-    let y = convolve(&flat_x, &weight, window, epilogue);
+    let shape = conv_shape(flat_x.shape().dims(), channels(&weight), window);
+    let y = convolve(&shape, &flat_x, Weights::Plain(values(&weight)), epilogue);
     let nodes = [x.node(), weight_node];
     record_saving::<C, _, _>(ConvolutionBackward, nodes, (x, flat_x), |x| (x, weight, window), y)
 }

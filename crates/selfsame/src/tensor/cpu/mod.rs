@@ -9,6 +9,7 @@ mod convolution;
 mod depthwise;
 mod encoder_ops;
 mod graph;
+mod kept;
 mod normalization;
 mod patches;
 mod pooled;
@@ -20,4 +21,5 @@ mod tests;
 mod values;
 
 pub use graph::recomputing;
+pub use kept::KeptWeights;
 pub(crate) use values::{contiguous, values};

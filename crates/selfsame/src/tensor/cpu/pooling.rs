@@ -20,16 +20,16 @@ fn pool_shape([batch, height, width, channels]: [usize; 4], window: Window) -> M
 }
 
 pub fn max_pool(x: FlexTensor, window: Window) -> FlexTensor {
-    maxima(&contiguous(x), window).0
+    maxima(&contiguous(x), window, false).0
 }
 
-/// The maxima, and where in its window each was found.
-fn maxima(x: &FlexTensor, window: Window) -> (FlexTensor, Pooled<u8>) {
+/// The maxima, and, where it is wanted, where in its window each was found.
+fn maxima(x: &FlexTensor, window: Window, with_argmax: bool) -> (FlexTensor, Option<Pooled<u8>>) {
     let shape = pool_shape(x.shape().dims(), window);
     let [height, width] = shape.output_size();
     let outputs = shape.batch * height * width * shape.channels;
-    let (mut y, mut argmax) = (Buffer::for_overwrite(outputs), Pooled::for_overwrite(outputs));
-    shape.forward(values(x), &mut y, &mut argmax);
+    let (mut y, mut argmax) = (Buffer::for_overwrite(outputs), with_argmax.then(|| Pooled::for_overwrite(outputs)));
+    shape.forward(values(x), &mut y, argmax.as_deref_mut());
     (pooled::tensor(y, [shape.batch, height, width, shape.channels]), argmax)
 }
 
@@ -44,8 +44,9 @@ pub fn tracked_max_pool<C: CheckpointStrategy>(x: Tracked, window: Window) -> Tr
     let (x, node) = x.into_parts();
     let x = contiguous(x);
     let shape = x.shape().dims();
-    let (y, argmax) = maxima(&x, window);
-    record::<C, _, _>(MaxPoolBackward, [node], (pool_shape(shape, window), Arc::new(argmax)), y)
+    let (y, argmax) = maxima(&x, window, true);
+    let argmax = Arc::new(argmax.expect("asked for"));
+    record::<C, _, _>(MaxPoolBackward, [node], (pool_shape(shape, window), argmax), y)
 }
 
 pub fn tracked_mean_pool<C: CheckpointStrategy>(x: Tracked) -> Tracked {

@@ -1,8 +1,8 @@
 //! Matrix products: plain, many at once, as linear maps with bias and residual, and two of them as an MLP.
 
 use super::graph::{Saved, Tracked, consume, flat, hand, recomputes, record, record_saving, register};
-use super::pooled;
 use super::values::{channels, contiguous, contiguous_residual, rows, values, with_channels};
+use super::{kept, pooled};
 use crate::tensor::ops::Residual;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -11,7 +11,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::Shape;
 use selfsame_kernels::linear;
-use selfsame_kernels::matmul::{self, Matrix};
+use selfsame_kernels::matmul::{self, Matrix, Right};
 use selfsame_kernels::memory::{Buffer, Pooled};
 use selfsame_kernels::norm::{self, OutputGradient};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ fn products(a: &FlexTensor, a_transposed: bool, b: &FlexTensor, b_transposed: bo
 }
 
 pub fn linear(x: FlexTensor, weight: FlexTensor, bias: &FlexTensor, residual: Residual<Flex>) -> FlexTensor {
-    linear_of(&contiguous(x), &contiguous(weight), bias, contiguous_residual(residual).as_ref())
+    kept::matrix(weight, |weight| linear_of(&contiguous(x), weight, bias, contiguous_residual(residual).as_ref()))
 }
 
 /// `gelu(x · w1 + b1) · w2 + b2 + residual`.
@@ -74,15 +74,15 @@ pub fn mlp(
     (w2, b2): (FlexTensor, &FlexTensor),
     residual: Residual<Flex>,
 ) -> FlexTensor {
-    let (hidden, _) = hidden(&contiguous(x), &contiguous(w1), b1, false);
-    linear_of(&hidden, &contiguous(w2), b2, contiguous_residual(residual).as_ref())
+    let (hidden, _) = kept::matrix(w1, |w1| hidden(&contiguous(x), w1, b1, false));
+    kept::matrix(w2, |w2| linear_of(&hidden, w2, b2, contiguous_residual(residual).as_ref()))
 }
 
 /// Of [`contiguous`] tensors.
-fn linear_of(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, residual: Option<&FlexTensor>) -> FlexTensor {
-    let (x_rows, columns) = (rows(x), channels(weight));
+fn linear_of(x: &FlexTensor, weight: Right, bias: &FlexTensor, residual: Option<&FlexTensor>) -> FlexTensor {
+    let (x_rows, [_, columns]) = (rows(x), weight.shape());
     let mut y = Buffer::for_overwrite(x_rows.shape()[0] * columns);
-    linear::linear(x_rows, rows(weight), values(bias), residual.map(values), &mut y);
+    linear::linear(x_rows, weight, values(bias), residual.map(values), &mut y);
     pooled::tensor(y, with_channels(x, columns))
 }
 
@@ -95,16 +95,11 @@ fn gelu(u: &FlexTensor, with_slope: bool) -> (FlexTensor, Option<Pooled<f32>>) {
 }
 
 /// The same of `u = x · weight + bias`.
-fn hidden(
-    x: &FlexTensor,
-    weight: &FlexTensor,
-    bias: &FlexTensor,
-    with_slope: bool,
-) -> (FlexTensor, Option<Pooled<f32>>) {
-    let (x_rows, columns) = (rows(x), channels(weight));
+fn hidden(x: &FlexTensor, weight: Right, bias: &FlexTensor, with_slope: bool) -> (FlexTensor, Option<Pooled<f32>>) {
+    let (x_rows, [_, columns]) = (rows(x), weight.shape());
     let elements = x_rows.shape()[0] * columns;
     let (mut y, mut slope) = (Buffer::for_overwrite(elements), with_slope.then(|| Pooled::for_overwrite(elements)));
-    linear::linear_gelu(x_rows, rows(weight), values(bias), slope.as_deref_mut(), &mut y);
+    linear::linear_gelu(x_rows, weight, values(bias), slope.as_deref_mut(), &mut y);
     (pooled::tensor(y, with_channels(x, columns)), slope)
 }
 
@@ -131,7 +126,7 @@ pub fn tracked_linear<C: CheckpointStrategy>(
     let ((weight, weight_node), (bias, bias_node)) = (weight.into_parts(), bias.into_parts());
     let (x_node, flat_x, weight) = (x.node(), flat(x), contiguous(weight));
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
-    let y = linear_of(&flat_x, &weight, &bias, residual.map(contiguous).as_ref());
+    let y = linear_of(&flat_x, rows(&weight).into(), &bias, residual.map(contiguous).as_ref());
     let (x, state) = ((x, flat_x), |x| (x, weight));
     match residual_node {
         None => record_saving::<C, _, _>(LinearBackward, [x_node, weight_node, bias_node], x, state, y),
@@ -144,7 +139,7 @@ pub fn tracked_mlp<C: CheckpointStrategy>(x: &Tracked, parameters: [Tracked; 4],
     let (n0, flat_x, [w1, w2]) = (x.node(), flat(x), [w1, w2].map(contiguous));
     let (residual, residual_node) = residual.map(Tracked::into_parts).unzip();
     let (activation, hidden) = Hidden::of(&flat_x, &w1, &b1);
-    let y = linear_of(&activation, &w2, &b2, residual.map(contiguous).as_ref());
+    let y = linear_of(&activation, rows(&w2).into(), &b2, residual.map(contiguous).as_ref());
     drop(activation);
     let (x, state) = ((x, flat_x), |x| MlpState { x, w1, w2, hidden });
     match residual_node {
@@ -244,10 +239,10 @@ impl Hidden {
     /// The activation of `u = x · weight + bias`, and what is kept.
     fn of(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> (FlexTensor, Self) {
         if recomputes() {
-            let u = linear_of(x, weight, bias, None);
+            let u = linear_of(x, rows(weight).into(), bias, None);
             return (gelu(&u, false).0, Self::Sums(u));
         }
-        let (activation, slope) = hidden(x, weight, bias, true);
+        let (activation, slope) = hidden(x, rows(weight).into(), bias, true);
         (activation.clone(), Self::Activated(activation, Arc::new(slope.expect("asked for"))))
     }
 
