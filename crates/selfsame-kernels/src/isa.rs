@@ -1,9 +1,11 @@
 //! Which instruction set the kernels run on: chosen once per process, at run time.
 //!
-//! The best set the machine has is taken, unless the environment variable `SELFSAME_ISA` (`avx512`, `avx2` or `scalar`)
+//! The best set the machine has is taken, unless the environment variable `SELFSAME_ISA` (`avx512`, `avx2`, `neon` or `scalar`)
 //! names another. A value of [`Isa`] exists only for a set that this machine has, so holding one is the proof that
 //! [`Isa::run`] needs to enter code compiled for it.
 
+#[cfg(target_arch = "aarch64")]
+use crate::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{Avx2, Avx512};
 use crate::lanes::{Kernel, Lanes, Scalar};
@@ -51,6 +53,8 @@ enum Level {
     },
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     Scalar,
 }
 
@@ -68,7 +72,7 @@ pub enum IsaError {
         available: String,
     },
     /// No instruction set has this name.
-    #[error("{ISA_VARIABLE}={name}: unknown instruction set; expected avx512, avx2 or scalar")]
+    #[error("{ISA_VARIABLE}={name}: unknown instruction set; expected avx512, avx2, neon or scalar")]
     Unknown {
         /// The name as it was given.
         name: String,
@@ -86,6 +90,8 @@ impl Isa {
             (Level::Avx512 { dots: false }, avx512()),
             #[cfg(target_arch = "x86_64")]
             (Level::Avx2, detected!("avx2", "fma", "bmi2")),
+            #[cfg(target_arch = "aarch64")]
+            (Level::Neon, true),
             (Level::Scalar, true),
         ]
         .into_iter()
@@ -120,6 +126,8 @@ impl Isa {
             Level::Avx512 { .. } => "avx512",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => "neon",
             Level::Scalar => "scalar",
         }
     }
@@ -132,6 +140,8 @@ impl Isa {
             Level::Avx512 { .. } => Avx512::<false>::enter(kernel),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Avx2::enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => Neon::enter(kernel),
             Level::Scalar => Scalar::enter(kernel),
         }
     }
@@ -170,7 +180,7 @@ impl Isa {
         if let Some(isa) = Isa::available().find(|isa| isa.name() == name) {
             return Ok(isa);
         }
-        if !["avx512", "avx2", "scalar"].contains(&name) {
+        if !["avx512", "avx2", "neon", "scalar"].contains(&name) {
             return Err(IsaError::Unknown { name: name.into() });
         }
         let mut available: Vec<_> = Isa::available().map(Isa::name).collect();
@@ -219,8 +229,11 @@ mod tests {
     #[test]
     fn a_forced_set_that_cannot_be_used_is_one_clear_line() {
         let unknown = Isa::choose(Some("sse9")).unwrap_err();
-        assert_eq!(unknown.to_string(), "SELFSAME_ISA=sse9: unknown instruction set; expected avx512, avx2 or scalar");
-        for name in ["avx512", "avx2"] {
+        assert_eq!(
+            unknown.to_string(),
+            "SELFSAME_ISA=sse9: unknown instruction set; expected avx512, avx2, neon or scalar"
+        );
+        for name in ["avx512", "avx2", "neon"] {
             if !Isa::available().any(|isa| isa.name() == name) {
                 let lacking = Isa::choose(Some(name)).unwrap_err().to_string();
                 assert!(lacking.contains("lacks") && lacking.contains("scalar") && !lacking.contains('\n'));

@@ -3,7 +3,7 @@
 //! A kernel is a struct that implements [`Kernel`]: its `run::<V>` is generic over the vector type `V` and marked
 //! `#[inline(always)]`, as is everything it calls. [`Isa::run`](crate::Isa::run) then instantiates it inside one of three
 //! `#[target_feature]` functions (`enter`), where the whole body is compiled with that instruction set: no copy of any
-//! kernel per instruction set, one run-time branch per call.
+//! kernel per instruction set, one run-time branch per call. (NEON needs no such function: all code for 64-bit ARM may use it.)
 //!
 //! Two rules follow. A closure inside `run` is a function of its own, not `#[inline(always)]`: write loops instead. And a
 //! rayon task must enter again with `isa.run`, inside the task.
@@ -26,7 +26,12 @@ pub(crate) fn prefetch(at: *const f32) {
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a hint, which accesses nothing.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;
 }
 
@@ -325,7 +330,7 @@ impl Lanes for Scalar {
 }
 
 /// An intrinsic of an instruction set whose vector type is instantiated.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! intrinsic {
     ($call:expr) => {{
         // SAFETY: the vector type whose method this is was instantiated, so its instructions exist (head of this file);
@@ -338,6 +343,10 @@ macro_rules! intrinsic {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use {avx2::Avx2, avx512::Avx512};
 
@@ -391,10 +400,36 @@ mod tests {
         }
     }
 
+    /// What is chosen by comparing, of values that only bits tell apart.
+    struct Choices;
+    impl Kernel for Choices {
+        type Output = ();
+        #[inline(always)]
+        fn run<V: Lanes>(self) {
+            let values = [f32::NAN, 0.0, -0.0, 1.0];
+            let (mut xs, mut ys) = ([0.0; LANES], [0.0; LANES]);
+            for i in 0..LANES {
+                (xs[i], ys[i]) = (values[i / 4], values[i % 4]);
+            }
+            let (x, y) = (V::load(&xs), V::load(&ys));
+            let (max, chosen) = (x.max(y).to_array(), x.if_greater(y, x, y).to_array());
+            let (bits, rounded) = (x.positive(), x.rounded().to_array());
+            for i in 0..LANES {
+                let larger = if xs[i] > ys[i] { xs[i] } else { ys[i] };
+                assert_eq!(
+                    [max[i], chosen[i], rounded[i]].map(f32::to_bits),
+                    [larger, larger, xs[i]].map(f32::to_bits)
+                );
+                assert_eq!(bits >> i & 1 == 1, xs[i] > 0.0);
+            }
+        }
+    }
+
     #[test]
     fn every_instruction_set_computes_the_same_lanes() {
         for isa in Isa::available() {
             isa.run(Operations);
+            isa.run(Choices);
         }
     }
 }

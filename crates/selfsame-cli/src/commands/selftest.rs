@@ -16,7 +16,7 @@ use std::path::PathBuf;
 Examples:
   selfsame selftest
   selfsame selftest --device cpu --objectives mine.json
-  SELFSAME_ISA=scalar selfsame selftest       without vector instructions (any command: avx512, avx2, scalar)
+  SELFSAME_ISA=scalar selfsame selftest       without vector instructions (any command: avx512, avx2, neon, scalar)
   SELFSAME_WINOGRAD=2 selfsame selftest       3×3 convolutions as accurate as direct ones, at some speed")]
 pub struct Selftest {
     /// Device

@@ -2,6 +2,7 @@
 //!
 //! Kernels read the environment once per process, so the test runs itself again for each variable.
 
+use crate::recorded::again;
 use crate::training::{method, plan};
 use burn::tensor::Device;
 use selfsame::branch::Branch;
@@ -12,7 +13,6 @@ use selfsame::method::BuildContext;
 use selfsame::weights::WeightsOf;
 use selfsame::{device, selftest};
 use selfsame_evaluate::label_subsets::LabelBudget;
-use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 /// The variable under test, told to the process under another name too.
@@ -21,12 +21,11 @@ const EXPECTED: &str = "SELFSAME_TEST_EXPECTED";
 #[test]
 fn what_the_kernels_cannot_do_is_an_error_and_no_panic() {
     for (variable, value, expected) in [
-        ("SELFSAME_ISA", "mmx", "SELFSAME_ISA=mmx: unknown instruction set; expected avx512, avx2 or scalar"),
+        ("SELFSAME_ISA", "mmx", "SELFSAME_ISA=mmx: unknown instruction set; expected avx512, avx2, neon or scalar"),
         ("SELFSAME_WINOGRAD", "3", "SELFSAME_WINOGRAD=3: expected 4"),
     ] {
         let words = ["--exact", "environment::in_this_process", "--ignored", "--nocapture"];
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let output = command.args(words).env(variable, value).env(EXPECTED, expected).output().unwrap();
+        let output = again().args(words).env(variable, value).env(EXPECTED, expected).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         assert!(output.status.success() && text.contains("1 passed"), "{variable}: {text}");

@@ -2,7 +2,9 @@
 //!
 //! The instruction set is chosen once per process, so the test runs itself again for each of them that this machine has: what one gives
 //! is the same on all machines, so Burn is built without instructions that it would choose by itself. `SELFSAME_RECORD=1 cargo test -p
-//! selfsame recorded` writes the file anew, after a change that is meant to change results, on a machine that has all of them.
+//! selfsame recorded` writes the file anew, after a change that is meant to change results, on a machine that has all of those of x86-64.
+//!
+//! Of NEON nothing is recorded: its bytes are AVX2's, for tiles are as high, products are fused in the same places, and sums have the same order.
 
 use crate::signals_learnt::plan_for_series;
 use crate::training::{every_method, plan, train, words};
@@ -28,17 +30,26 @@ fn encoders_are_as_recorded() {
         recorded.clone_from(&found);
     }
     for (isa, found) in &found {
-        assert!(recorded[isa].keys().eq(found.keys()), "{isa}: {:?}", found.keys());
-        for (run, tensors) in found {
-            assert_eq!(&recorded[isa][run], tensors, "{run} with {isa}");
-        }
+        let recorded = &recorded[if isa == "neon" { "avx2" } else { isa }];
+        assert!(recorded.keys().eq(found.keys()), "{isa}: {:?}", found.keys());
+        let differs: Vec<_> = found.iter().filter(|(run, tensors)| recorded[*run] != **tensors).collect();
+        assert!(differs.is_empty(), "{} of {} with {isa}: {differs:#?}", differs.len(), found.len());
     }
+}
+
+/// This program; with `SELFSAME_TEST_RUNNER`, in the emulator of that name (`scripts/aarch64.sh`).
+pub fn again() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let Some(runner) = std::env::var_os("SELFSAME_TEST_RUNNER") else { return Command::new(program) };
+    let mut command = Command::new(runner);
+    command.arg(program);
+    command
 }
 
 /// What [`in_this_process`] prints in a process that runs on `isa`.
 fn hashes(isa: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let words = ["--exact", "recorded::in_this_process", "--ignored", "--nocapture"];
-    let output = Command::new(std::env::current_exe().unwrap()).args(words).env("SELFSAME_ISA", isa).output().unwrap();
+    let output = again().args(words).env("SELFSAME_ISA", isa).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{isa}: {text}{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(text.lines().find(|line| line.starts_with('{')).unwrap()).unwrap()
