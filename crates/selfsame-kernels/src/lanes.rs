@@ -29,7 +29,7 @@ pub(crate) fn prefetch(at: *const f32) {
     #[cfg(target_arch = "aarch64")]
     // SAFETY: a hint, which accesses nothing.
     unsafe {
-        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nomem, nostack, preserves_flags));
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at.addr(), options(nomem, nostack, preserves_flags));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;

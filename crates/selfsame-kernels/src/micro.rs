@@ -2,7 +2,7 @@
 //!
 //! A tile of `C`, `MR` rows by `NV` vectors of sixteen columns, is held in registers; each step of `k` loads `NV` vectors of
 //! `B` and broadcasts `MR` values of `A`. That is `MR·NV` multiply-adds for `MR + NV` loads, so with 14 × 2 (AVX-512, 28 of
-//! 32 registers) or 6 × 1 (AVX2, 12 of 16) the multipliers are the limit.
+//! 32 registers) or 6 × 1 (AVX2, 12 of 16; NEON, 24 of 32) the multipliers are the limit.
 //!
 //! **Layout of `A`**: blocks `[pixel][16]` of sixteen channels. [`Micro::pixels`] takes the pixels (or Winograd tiles) as rows
 //! and sums over channels, going from block to block: forward and input gradient. [`Micro::channels`] takes the channels as

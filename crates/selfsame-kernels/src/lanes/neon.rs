@@ -1,6 +1,6 @@
 //! NEON, which every 64-bit ARM has: four registers of four.
 //!
-//! Tiles are as high as AVX2's, products are fused as there, and each operation gives the same bits: so do kernels.
+//! Tiles are as high as AVX2's, products are fused as there, and each operation gives the same bits (but for the sign of a NaN): so do kernels.
 
 use super::{HIGH_BITS, Kernel, LANES, Lanes};
 use std::arch::aarch64::*;
