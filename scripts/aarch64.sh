@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Tests the NEON kernels where no ARM is at hand: builds for 64-bit ARM and runs under qemu the tests of the kernels, and the comparison of
-# trained encoders with the recorded ones (crates/selfsame/tests/all/recorded.rs), which takes ten minutes or more. For Debian and its like; what is missing is
-# installed, as root. Rust's libraries for the target come from rustup, or else from the package libstd-rust-dev:arm64, of Debian's rustc.
+# Tests the NEON kernels where no ARM is at hand: builds for 64-bit ARM, and runs under qemu the tests of the kernels and the comparison of
+# trained encoders with those recorded with AVX2 (crates/selfsame/tests/all/recorded.rs). Takes some ten minutes. For Debian and its like;
+# what is missing is installed, as root. Rust's libraries for the target come from rustup, or else from the package libstd-rust-dev:arm64
+# beside Debian's own rustc, of the same version.
 #
 #   scripts/aarch64.sh
 set -euo pipefail
@@ -10,7 +11,9 @@ target=aarch64-unknown-linux-gnu
 if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64 >/dev/null || [ ! -d /usr/aarch64-linux-gnu/lib ]; then
     apt-get install --yes --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 fi
-! command -v rustup >/dev/null || rustup target add "$target"
+if command -v rustup >/dev/null; then
+    rustup target add "$target" || true # the next line tells what is missing
+fi
 [ -d "$(rustc --print target-libdir --target "$target")" ] || {
     echo "rustc lacks libraries for $target: install them with rustup, or libstd-rust-dev:arm64 of the version of Debian's rustc" >&2
     exit 1
