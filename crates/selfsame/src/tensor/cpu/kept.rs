@@ -119,8 +119,8 @@ mod tests {
 
     /// Results that read each kind of weights, on a large and on a small map.
     fn results([kernel, w1, w2]: &[FlexTensor; 3]) -> Vec<f32> {
-        let convolved = [&[2, 16, 16, 20], &[1, 4, 4, 20]]
-            .map(|shape: &[usize]| Flex::convolution(tensor(1, shape), kernel.clone(), Window::square(3, 1, 1)));
+        let convolved = [[2, 16, 16, 20], [1, 4, 4, 20]]
+            .map(|shape| Flex::convolution(tensor(1, &shape), kernel.clone(), Window::square(3, 1, 1)));
         let (b1, b2) = (tensor(5, &[40]), tensor(6, &[24]));
         let mlp = Flex::mlp(tensor(4, &[3, 24]), w1.clone(), b1, w2.clone(), b2.clone(), Residual::None);
         let linear = Flex::linear(tensor(4, &[3, 40]), w2.clone(), b2, Residual::None);
