@@ -59,8 +59,8 @@ fn shape(group: &mut BenchmarkGroup<WallTime>, conv: &ConvShape) {
     for (precision, name) in [(Precision::F32, ""), (Precision::Bf16, " bf16")] {
         group.bench_function(format!("forward{name}"), |b| {
             b.iter(|| {
-                precision
-                    .within(|| conv::forward(conv, &x, Weights::Plain(&w), &mut y, Epilogue::Moments(&mut moments)))
+                let epilogue = Epilogue::Moments(&mut moments);
+                precision.within(|| conv::forward(conv, &x, Weights::Plain(&w), &mut y, epilogue));
             });
         });
         if conv.channels_in > 3 {
