@@ -2,14 +2,15 @@
 """Side by side with PyTorch, in turn, in one run: medians and ratios (peer time / ours).
 
 benchmarks/pytorch/compare.sh [--rounds 5] [--steps 10] [--isa avx2] [--threads 2] [--shared] [--compile] [--f32]
-                              [w1] … [w7] [mae] [pretrain-w1] [pretrain-w2] [infer-resnet18-1] …
+                              [w1] … [w7] [mae] [pretrain-w1] [pretrain-w2] [pretrain-w4] [infer-resnet18-1] …
 
 w1, w2, w3    a training step of ResNet-18 at 32 px, of the micro-ResNet and of the micro-ViT at 32 px: PyTorch f32 in both
               memory formats, and bf16; ours f32, with train.precision = "bf16", and with train.checkpoint_activations
 w4, w5, w6    the same of ResNet-50, of ViT-S/16 and of the masked autoencoder with it at 224 px
 w7            the same of ResNet-18 in time, of signals of 1,000 steps and twelve channels
 mae           a step of the masked autoencoder with W3's ViT, beside that ViT's full step, both ours
-pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers
+pretrain-…    SimCLR with them, views included: lightly on PyTorch, views made in the training process or in workers; w4's from JPEG files,
+              at most 7 steps
 infer-…       inference at 224 px with resnet18, resnet50 or vit_small, batch 1 or 32, and at 28 px with the micro-ResNet, batch 256:
               onnxruntime, OpenVINO where it is installed, and PyTorch in both memory formats
 
@@ -25,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 INFERENCE = [f"infer-{backbone}-{batch}" for backbone in ("resnet18", "resnet50", "vit_small") for batch in (1, 32)] + ["infer-resnet_micro-256"]
-WORKLOADS = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "mae", "pretrain-w1", "pretrain-w2", *INFERENCE]
+WORKLOADS = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "mae", "pretrain-w1", "pretrain-w2", "pretrain-w4", *INFERENCE]
 parser = argparse.ArgumentParser()
 parser.add_argument("workloads", nargs="*", default=WORKLOADS)
 parser.add_argument("--rounds", type=int, default=5)

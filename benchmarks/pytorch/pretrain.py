@@ -1,21 +1,27 @@
 #!/usr/bin/env python3
 """Whole pretraining, views included, for compare.py: the same SimCLR recipe in Selfsame and in lightly.
 
-pretrain.py w1|w2 STEPS ours|f32|f32_channels_last WORKERS THREADS   prints {"milliseconds": [...], "peak_mb": ...}
+pretrain.py w1|w2|w4 STEPS ours|f32|f32_channels_last WORKERS THREADS   prints {"milliseconds": [...], "peak_mb": ...}
 
-Both read the bundled images (w1: padded to 32 px and made three channels) from one .npy file: crop, flip, jitter, for
-w1 color drop; ResNet-18 with the small stem or the micro-ResNet, a projector of two layers, NT-Xent, SGD.
+w1 and w2 read the bundled images (w1: padded to 32 px and made three channels) from one .npy file, w4 JPEG files of 500x375: crop, flip,
+jitter, but for w2 color drop, for w4 blur; ResNet-18 with the small stem, the micro-ResNet or ResNet-50 at 224 px, a projector of two layers,
+NT-Xent, SGD. The JPEGs are made once, in benchmarks/.photos.
 """
-import gzip, json, pathlib, resource, subprocess, sys, tempfile, time
+import gzip, json, os, pathlib, resource, subprocess, sys, tempfile, time
 
 import numpy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(ROOT / "benchmarks"))
+import photos
+
 workload, steps, mode, workers, threads = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
-color = workload == "w1"
-batch, size, channels, hidden = (64, 32, 3, 512) if color else (256, 28, 1, 256)
+color, files = workload != "w2", workload == "w4"
+backbone, batch, size, channels, hidden = {
+    "w1": ("resnet18", 64, 32, 3, 512), "w2": ("resnet_micro", 256, 28, 1, 256), "w4": ("resnet50", 32, 224, 3, 2048)}[workload]
 saturation, hue = (0.4, 0.1) if color else (0.0, 0.0)
-WARM_UP = 3
+WARM_UP = 1 if files else 3
+PHOTOS = ROOT / "benchmarks/.photos"
 
 
 def images():
@@ -28,19 +34,39 @@ def images():
     return numpy.ascontiguousarray(data)
 
 
+def jpegs():
+    """As many files as the steps need."""
+    found = sorted(PHOTOS.glob("*.jpg"))[: batch * (steps + WARM_UP)]
+    if len(found) < batch * (steps + WARM_UP):
+        sys.exit(f"{len(found)} photos are enough for {len(found) // batch - WARM_UP} steps, not for {steps}")
+    return found
+
+
 def ours():
     jitter = f"brightness=0.4,contrast=0.4,saturation={saturation},hue={hue}"
-    drop = ',{name="color_drop",p=0.2}' if color else ""
+    drop = (',{name="color_drop",p=0.2}' if color else "") + (',{name="gaussian_blur"}' if files else "")
     views = (f'views=[{{count=2,augmentations=[{{name="random_resized_crop",scale=[0.08,1.0]}},{{name="horizontal_flip"}},'
              f'{{name="color_jitter",{jitter},p=0.8}}{drop}]}}]')
     with tempfile.TemporaryDirectory() as folder:
-        numpy.save(f"{folder}/images.npy", images())
-        command = [ROOT / "target/release/selfsame", "pretrain", "--records", f"data={folder}/images.npy", f"out={folder}/run", views]
-        command += [f"backbone={'resnet18' if color else 'resnet_micro'}", f"projector.hidden={hidden}", "projector.out=128"]
+        data = f"{folder}/images.npy"
+        if files:
+            data = f"{folder}/photos"
+            os.mkdir(data)
+            for file in jpegs():
+                os.symlink(file, f"{data}/{file.name}")
+        else:
+            numpy.save(data, images())
+        command = [ROOT / "target/release/selfsame", "pretrain", "--records", f"data={data}", f"out={folder}/run", views]
+        command += [f"backbone={backbone}", f"projector.hidden={hidden}", "projector.out=128", f"data.size={size}", "data.labels=none"]
         command += [f"batch_size={batch}", "epochs=1", "optimizer.warmup_epochs=0", f"threads={threads}"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        times = [1e3 * time.perf_counter() for line in process.stdout if json.loads(line)["event"] == "step"]
-        if process.wait():
+        times = []
+        for line in process.stdout:
+            if json.loads(line)["event"] == "step":
+                times.append(1e3 * time.perf_counter())
+                if len(times) == steps + WARM_UP:
+                    process.kill()  # what follows is the judgement
+        if process.wait() and len(times) < steps + WARM_UP:
             sys.exit("selfsame failed")
     return [after - before for before, after in zip(times[WARM_UP:], times[WARM_UP + 1 :])]
 
@@ -52,6 +78,8 @@ def lightly():
     from lightly.transforms import SimCLRTransform
     from PIL import Image
 
+    from torchvision.models import resnet50
+
     from nets import micro, resnet18
 
     torch.set_num_threads(threads)
@@ -59,19 +87,20 @@ def lightly():
     statistics = {"mean": [0.5] * channels, "std": [0.25] * channels}
     transform = SimCLRTransform(
         input_size=size, cj_bright=0.4, cj_contrast=0.4, cj_sat=saturation, cj_hue=hue, random_gray_scale=0.2 if color else 0,
-        gaussian_blur=0, normalize=statistics)
+        gaussian_blur=0.5 if files else 0, normalize=statistics)
 
     class Views(torch.utils.data.Dataset):
-        samples = [Image.fromarray(image if color else image[..., 0]) for image in images()]
+        samples = jpegs() if files else [Image.fromarray(image if color else image[..., 0]) for image in images()]
 
         def __len__(self):
             return len(self.samples)
 
         def __getitem__(self, index):
-            return transform(self.samples[index])
+            sample = self.samples[index]
+            return transform(Image.open(sample).convert("RGB") if files else sample)
 
     loader = torch.utils.data.DataLoader(Views(), batch_size=batch, shuffle=True, drop_last=True, num_workers=workers)
-    net = resnet18() if color else micro()
+    net = {"resnet18": resnet18, "resnet_micro": micro, "resnet50": resnet50}[backbone]()
     width = net.fc.in_features
     net.fc = torch.nn.Identity()
     model = torch.nn.Sequential(net, SimCLRProjectionHead(width, hidden, 128)).train()
@@ -90,6 +119,8 @@ def lightly():
     return [after - before for before, after in zip(times[WARM_UP:], times[WARM_UP + 1 :])]
 
 
+if files:
+    photos.save(PHOTOS, 256)
 milliseconds = ours() if mode == "ours" else lightly()
 # Of the process that trains; ours is a child.
 peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024

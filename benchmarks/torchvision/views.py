@@ -15,27 +15,19 @@ neither side. Photos are cut from Debian's plasma-workspace-wallpapers, or from 
 import argparse, glob, io, json, os, pathlib, random, statistics, subprocess, sys, tempfile, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(ROOT / "benchmarks"))
+from photos import photos
 SIZES = {"gray28": (28, 1), "color32": (32, 3), "photo224": (224, 3)}
 
 
-def make_data(folder, photos):
+def make_data(folder, own):
     """48 JPEGs of 500x375 and, from them, 480 small images of each kind."""
     from PIL import Image
 
-    if not photos:
-        subprocess.run(["apt-get", "download", "-q", "plasma-workspace-wallpapers"], cwd=folder, check=True, capture_output=True)
-        subprocess.run(["dpkg", "-x", *glob.glob(f"{folder}/*.deb"), f"{folder}/wallpapers"], check=True)
-        photos = f"{folder}/wallpapers"
-    files = sorted(f for f in glob.glob(f"{photos}/**/*.jp*g", recursive=True) if min(Image.open(f).size) >= 900)
-    if not files:
-        sys.exit(f"no JPEGs of 900 px and more under {photos}")
     rng = random.Random(0)
     os.mkdir(f"{folder}/photo224")
     with open(f"{folder}/gray28", "wb") as gray, open(f"{folder}/color32", "wb") as color:
-        for i in range(48):
-            photo = Image.open(files[i * len(files) // 48]).convert("RGB")
-            left, top = rng.randrange(photo.width - 1000 + 1) if photo.width > 1000 else 0, rng.randrange(photo.height - 750)
-            photo = photo.crop((left, top, left + 1000, top + 750)).resize((500, 375), Image.LANCZOS)
+        for i, photo in enumerate(photos(48, own)):
             photo.save(f"{folder}/photo224/{i:02}.jpg", quality=92)
             for _ in range(10):
                 left, top = rng.randrange(500 - 128), rng.randrange(375 - 128)
