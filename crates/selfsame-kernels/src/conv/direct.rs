@@ -1,6 +1,7 @@
 //! Convolution of any shape as an implicit matmul over patches (see `patches.rs`).
 //!
-//! * **Forward**: `Y = P(x)·W`. Tasks are blocks of output pixels; their patches fill about half an L2, `W` streams by in panels.
+//! * **Forward**: `Y = P(x)·W`. Tasks are blocks of output pixels; their patches fill about half an L2, `W` streams by in panels. Where
+//!   pixels are few and `W` is large, all share their patches and tasks are panels of `W`.
 //! * **Input gradient**: each residue class of input positions modulo the stride is a stride-1 convolution of `dy` with those
 //!   taps that reach it (stride 2, kernel 3: classes of 1, 2, 2 and 4 taps), so nothing is multiplied with inserted zeros.
 //! * **Weight gradient**: `dW = P(x)ᵀ·dY`. A small `dW` gets one partial sum per fixed chunk of pixels, added in order; a large

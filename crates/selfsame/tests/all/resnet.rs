@@ -1,13 +1,15 @@
 //! Our residual networks are torchvision's: same names, same representations, same gradients.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame::backbone::{Encoder, Role, Size};
+use selfsame::backbone::{Encoder, Output, Role, Size};
 use selfsame::backbones;
 use selfsame::backbones::resnet::Stem;
+use selfsame::inference::Inference;
 use selfsame::optim::GradientMap;
 use selfsame::tensor::layers::{Draws, Init, Pass, update_running_statistics};
 use selfsame::tensor::parameters::{self, Array};
 use selfsame::tensor::to_vec;
+use selfsame::train_settings::Precision;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -131,4 +133,22 @@ fn residual_networks_are_torchvisions() {
         assert_close(&label, &updated["bn1.running_mean"].values[..8], &case.running_mean, 1e-4);
         assert_close(&label, &updated["bn1.running_var"].values[..8], &case.running_var, 1e-4);
     }
+}
+
+#[test]
+fn inference_takes_a_large_batch_in_parts_and_gives_its_rows_in_order() {
+    let side = Size::square(64);
+    let backbone = backbones::named("resnet_micro", toml::Table::new(), side).unwrap();
+    let device = Device::flex();
+    let encoder = backbone.build(1, side, &Init::new(0, "encoder", &device), Role::Student).unwrap();
+    // 49 of this side go through at once.
+    let x = images([120, 64, 64, 1]);
+    let whole = to_vec(encoder.for_inference().forward(x.clone(), &Pass::evaluate()));
+    let whole: Vec<f64> = whole.into_iter().map(f64::from).collect();
+    let inference = Inference::new(&encoder, Precision::F32);
+    let read = inference.reader(Output::H).unwrap();
+    let [once, again] = [0, 1].map(|_| to_vec(read(x.clone()).unwrap()));
+    assert!(once == again, "weights are packed at the first call and kept for the second");
+    assert_eq!(once.len(), whole.len());
+    assert_close("in parts", &once, &whole, 1e-5);
 }

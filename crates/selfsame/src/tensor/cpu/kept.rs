@@ -46,14 +46,17 @@ impl KeptWeights {
 
     /// Of a [`contiguous`] tensor: what `fits` picks, or what `pack` makes.
     fn get<P>(&self, weight: &FlexTensor, fits: impl Fn(&Packed) -> Option<P>, pack: impl FnOnce() -> Packed) -> P {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let address = values(weight).as_ptr().addr();
-        let kept = all.entry(address).or_insert_with(|| Kept { _weight: weight.clone(), packed: Vec::new() });
-        if let Some(packed) = kept.packed.iter().find_map(&fits) {
-            return packed;
-        }
-        kept.packed.push(pack());
-        kept.packed.last().and_then(fits).expect("made to fit")
+        let found = all().get(&address).and_then(|kept| kept.packed.iter().find_map(&fits));
+        found.unwrap_or_else(|| {
+            // Not under the lock: packing is shared out, and a thread that waits may take up work that asks here.
+            let packed = pack();
+            let fit = fits(&packed).expect("made to fit");
+            let kept = || Kept { _weight: weight.clone(), packed: Vec::new() };
+            all().entry(address).or_insert_with(kept).packed.push(packed);
+            fit
+        })
     }
 }
 
