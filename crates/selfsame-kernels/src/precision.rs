@@ -36,7 +36,7 @@ pub enum Precision {
 thread_local! { static ACTIVE: Cell<Precision> = const { Cell::new(Precision::F32) }; }
 
 impl Precision {
-    /// Runs `work` with the products of layers (convolutions, `linear`, attention) that this thread asks for at this precision.
+    /// Runs `work` with the products of layers (convolutions and `linear`) that this thread asks for at this precision.
     pub fn within<R>(self, work: impl FnOnce() -> R) -> R {
         scoped::within(&ACTIVE, self, work)
     }
