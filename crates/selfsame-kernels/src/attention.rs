@@ -113,14 +113,14 @@ impl AttentionShape<'_> {
         let keys = k.transposed();
         let lens = [right_len::<Whole>(keys.shape), right_len::<Whole>(v.shape), block_rows(tokens) * tokens];
         scratch(lens, |[keys_packed, values_packed, p]| {
-            pack_right_alone::<Whole>(isa, keys, keys_packed);
-            pack_right_alone::<Whole>(isa, v, values_packed);
+            pack_right_alone(isa, keys, keys_packed);
+            pack_right_alone(isa, v, values_packed);
             for rows in blocks(tokens) {
                 let p = &mut p[..rows.len() * tokens];
                 self.probabilities(isa, q.rows(rows.clone()), keys_packed, p);
                 let (p, place) =
                     (Strided::new(p, rows.len(), tokens, tokens), self.start(task, 1, 0) + rows.start * dim);
-                multiply_panels::<Whole>(isa, p, (values_packed, width), 1.0, output, [place, dim], false);
+                multiply_panels(isa, p, (values_packed, width), 1.0, output, [place, dim], false);
             }
         });
     }
@@ -130,7 +130,7 @@ impl AttentionShape<'_> {
         let tokens = p.len() / queries.shape[0];
         // SAFETY: one task.
         let scores = unsafe { Disjoint::new(p) };
-        multiply_panels::<Whole>(isa, queries, (keys, tokens), self.scale(), scores, [0, tokens], false);
+        multiply_panels(isa, queries, (keys, tokens), self.scale(), scores, [0, tokens], false);
         isa.run(Softmax { rows: p, tokens });
     }
 
@@ -170,7 +170,7 @@ impl AttentionShape<'_> {
         let block_len = block_rows(tokens) * tokens;
         scratch([keys, values, queries, block_len, block_len], |[keys, values, for_queries, p, ds]| {
             for (right, panels) in rights.into_iter().zip([&mut *keys, &mut *values, &mut *for_queries]) {
-                pack_right_alone::<Whole>(isa, right, panels);
+                pack_right_alone(isa, right, panels);
             }
             for rows in blocks(tokens) {
                 let (q, dy, later) = (q.rows(rows.clone()), dy.rows(rows.clone()), rows.start > 0);
@@ -178,13 +178,13 @@ impl AttentionShape<'_> {
                 self.probabilities(isa, q, keys, p);
                 // SAFETY: one task.
                 let to = unsafe { Disjoint::new(ds) };
-                multiply_panels::<Whole>(isa, dy, (values, tokens), 1.0, to, [0, tokens], false);
+                multiply_panels(isa, dy, (values, tokens), 1.0, to, [0, tokens], false);
                 let block = |values| Strided::new(values, rows.len(), tokens, tokens);
-                multiply::<Whole>(isa, block(p).transposed(), dy, 1.0, dqkv, [dv, stride], later);
+                multiply(isa, block(p).transposed(), dy, 1.0, dqkv, [dv, stride], later);
                 isa.run(SoftmaxBackward { probabilities: p, gradients: ds, tokens, scale: self.scale() });
                 let place = [dq + rows.start * stride, stride];
-                multiply_panels::<Whole>(isa, block(ds), (for_queries, width), 1.0, dqkv, place, false);
-                multiply::<Whole>(isa, block(ds).transposed(), q, 1.0, dqkv, [dk, stride], later);
+                multiply_panels(isa, block(ds), (for_queries, width), 1.0, dqkv, place, false);
+                multiply(isa, block(ds).transposed(), q, 1.0, dqkv, [dk, stride], later);
             }
         });
     }
@@ -252,6 +252,7 @@ impl Kernel for SoftmaxBackward<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Precision;
     use crate::testing::{deviation, on_every_path, random};
 
     /// Result, and gradient of `Σ result · dy`, in f64.
@@ -303,6 +304,12 @@ mod tests {
                 shape.backward(&qkv, &dy, &mut dqkv);
                 assert!(deviation(&y, &y_direct) < 1e-5, "{shape:?}");
                 assert!(deviation(&dqkv, &dqkv_direct) < 1e-5, "{shape:?}");
+                let [mut again, mut gradient] = [y.len(), dqkv.len()].map(|len| vec![f32::NAN; len]);
+                Precision::Bf16.within(|| {
+                    shape.forward(&qkv, &mut again);
+                    shape.backward(&qkv, &dy, &mut gradient);
+                });
+                assert!(again == y && gradient == dqkv, "{shape:?} is rounded");
                 (y, dqkv)
             });
         }

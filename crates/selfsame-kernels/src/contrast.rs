@@ -11,13 +11,13 @@
 //! their square.
 
 use crate::{
-    Isa, Precision,
+    Isa,
     exponential::{exp, exp_row},
     lanes::{Kernel, LANES, Lanes},
     memory::Buffer,
     partition::for_each_chunk,
     profile::{self, Work},
-    strided::{By, Strided, multiply},
+    strided::{Strided, multiply},
 };
 
 /// Rows of a task.
@@ -83,7 +83,7 @@ impl Contrast<'_> {
         let mut scores = Buffer::for_overwrite(rows * self.rows);
         let own = z.rows(first..first + rows);
         // SAFETY: `scores` is whole.
-        unsafe { multiply(by(isa), own, z.transposed(), self.scale, scores.as_mut_ptr(), self.rows) };
+        unsafe { multiply(isa, own, z.transposed(), self.scale, scores.as_mut_ptr(), self.rows) };
         scores
     }
 
@@ -137,15 +137,10 @@ impl Contrast<'_> {
                 isa.run(Factors { scores: &mut factors, first, period: self.period, present, log_sums, gradients });
                 let factors = Strided::new(&factors, rows, self.rows, self.rows);
                 // SAFETY: the rows of the gradient, which are this task's.
-                unsafe { multiply(by(isa), factors, z, self.scale, dz.as_mut_ptr(), width) };
+                unsafe { multiply(isa, factors, z, self.scale, dz.as_mut_ptr(), width) };
             });
         });
     }
-}
-
-/// Losses are computed at full precision, whatever the networks are.
-fn by(isa: Isa) -> By {
-    By { isa, precision: Precision::F32 }
 }
 
 /// Of rows of scores, which are overwritten, their log-sums.

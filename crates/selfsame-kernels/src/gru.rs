@@ -8,12 +8,12 @@
 //! task is some samples over all steps, and the product of a step is a single-threaded call.
 
 use crate::{
-    Isa, Precision,
+    Isa,
     exponential::exp,
     lanes::{Kernel, LANES, Lanes},
     memory::Buffer,
     profile::{self, Work},
-    strided::{By, Strided, multiply},
+    strided::{Strided, multiply},
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -84,7 +84,6 @@ impl GruShape {
             return;
         }
         let (isa, &Self { steps, width, .. }, task) = (Isa::active(), self, self.task_len());
-        let by = By { isa, precision: Precision::F32 };
         let parts = y.par_chunks_mut(task).zip(kept.par_chunks_mut(KEPT * task)).zip(x.par_chunks(3 * task));
         parts.for_each(|((y, kept), x)| {
             let samples = y.len() / (steps * width);
@@ -94,7 +93,7 @@ impl GruShape {
                     let state = Strided::new(&y[(step - 1) * width..], samples, width, steps * width);
                     let weight = Strided::new(weight, width, 3 * width, 3 * width);
                     // SAFETY: `u` is whole.
-                    unsafe { multiply(by, state, weight, 1.0, u.as_mut_ptr(), 3 * width) };
+                    unsafe { multiply(isa, state, weight, 1.0, u.as_mut_ptr(), 3 * width) };
                 } else {
                     u.fill(0.0);
                 }
@@ -127,7 +126,6 @@ impl GruShape {
             return;
         }
         let (isa, &Self { steps, width, .. }, task) = (Isa::active(), self, self.task_len());
-        let by = By { isa, precision: Precision::F32 };
         let read = y.par_chunks(task).zip(kept.par_chunks(KEPT * task)).zip(dy.par_chunks(task));
         dx.par_chunks_mut(3 * task).zip(du.par_chunks_mut(3 * task)).zip(read).for_each(
             |((dx, du), ((y, kept), dy))| {
@@ -151,7 +149,7 @@ impl GruShape {
                         let gates = Strided::new(&du[3 * step * width..], samples, 3 * width, 3 * steps * width);
                         let weight = Strided::new(weight, width, 3 * width, 3 * width);
                         // SAFETY: `through` is whole.
-                        unsafe { multiply(by, gates, weight.transposed(), 1.0, through.as_mut_ptr(), width) };
+                        unsafe { multiply(isa, gates, weight.transposed(), 1.0, through.as_mut_ptr(), width) };
                         carried.iter_mut().zip(through.iter()).for_each(|(carried, through)| *carried += through);
                     }
                 }

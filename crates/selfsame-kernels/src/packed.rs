@@ -14,7 +14,7 @@ use crate::{
     memory::{Buffer, scratch},
     micro::{Micro, Product, RowPlaces},
     partition::for_each_task,
-    precision::Element,
+    precision::{Element, Whole},
     strided::Strided,
 };
 use std::{marker::PhantomData, ops::Range};
@@ -139,8 +139,8 @@ pub(crate) fn product<E: Element>(
     }
 }
 
-/// `out (+)= a · b`, on this thread; `place`: the offset of the result, and from row to row.
-pub(crate) fn multiply<E: Element>(
+/// `out (+)= factor · a · b` of operands as they are, on this thread; `place`: the offset of the result, and from row to row.
+pub(crate) fn multiply(
     isa: Isa,
     a: Strided,
     b: Strided,
@@ -149,9 +149,9 @@ pub(crate) fn multiply<E: Element>(
     place: [usize; 2],
     accumulate: bool,
 ) {
-    scratch([right_len::<E>(b.shape)], |[panels]| {
-        pack_right_alone::<E>(isa, b, panels);
-        multiply_panels::<E>(isa, a, (panels, b.shape[1]), factor, out, place, accumulate);
+    scratch([right_len::<Whole>(b.shape)], |[panels]| {
+        pack_right_alone(isa, b, panels);
+        multiply_panels(isa, a, (panels, b.shape[1]), factor, out, place, accumulate);
     });
 }
 
@@ -161,18 +161,18 @@ pub(crate) fn right_len<E: Element>([inner, columns]: [usize; 2]) -> usize {
 }
 
 /// Panels of `b`, those of every part of the inner dimension one after the other, on this thread.
-pub(crate) fn pack_right_alone<E: Element>(isa: Isa, b: Strided, panels: &mut [f32]) {
-    let ([inner, columns], micro) = (b.shape, Micro::pixels::<E>(isa));
+pub(crate) fn pack_right_alone(isa: Isa, b: Strided, panels: &mut [f32]) {
+    let ([inner, columns], micro) = (b.shape, Micro::pixels::<Whole>(isa));
     for part in parts(inner) {
         // SAFETY: one task.
-        let to = unsafe { Disjoint::new(&mut panels[packed_len::<E>(part.start, columns)..]) };
+        let to = unsafe { Disjoint::new(&mut panels[packed_len::<Whole>(part.start, columns)..]) };
         let b = b.rows(part);
-        micro.panels(columns).for_each(|panel| pack_panel::<E>(isa, b, panel, 0..b.shape[0], to));
+        micro.panels(columns).for_each(|panel| pack_panel::<Whole>(isa, b, panel, 0..b.shape[0], to));
     }
 }
 
 /// [`multiply`] with panels of a right operand of so many columns.
-pub(crate) fn multiply_panels<E: Element>(
+pub(crate) fn multiply_panels(
     isa: Isa,
     a: Strided,
     (panels, columns): (&[f32], usize),
@@ -182,12 +182,12 @@ pub(crate) fn multiply_panels<E: Element>(
     accumulate: bool,
 ) {
     let [rows, inner] = a.shape;
-    scratch([left_len::<E>(rows, part_len(inner))], |[left]| {
+    scratch([left_len::<Whole>(rows, part_len(inner))], |[left]| {
         for part in parts(inner) {
-            pack_left::<E>(isa, a.columns(part.clone()), factor, left);
-            let right = &panels[packed_len::<E>(part.start, columns)..];
+            pack_left::<Whole>(isa, a.columns(part.clone()), factor, left);
+            let right = &panels[packed_len::<Whole>(part.start, columns)..];
             let to = Target { out, place, accumulate: accumulate || part.start > 0 };
-            multiply_block::<E>(isa, (left, rows), right, [part.len(), columns], [0..rows, 0..columns], to);
+            multiply_block::<Whole>(isa, (left, rows), right, [part.len(), columns], [0..rows, 0..columns], to);
         }
     });
 }

@@ -1,6 +1,6 @@
-//! Products of matrices that lie within larger ones, on the thread that asks: what small recurrent and attention products are.
+//! Products of matrices that lie within larger ones, on the thread that asks: those of recurrent layers. Attention packs such matrices itself.
 
-use crate::{Isa, Precision, disjoint::Disjoint, matmul::Matrix, packed, precision::at_precision};
+use crate::{Isa, disjoint::Disjoint, matmul::Matrix, packed};
 use std::ops::Range;
 
 /// A matrix within a larger one, or its transpose.
@@ -39,20 +39,13 @@ impl<'a> From<Matrix<'a>> for Strided<'a> {
     }
 }
 
-/// How products are computed.
-#[derive(Clone, Copy)]
-pub(crate) struct By {
-    pub(crate) isa: Isa,
-    pub(crate) precision: Precision,
-}
-
-/// `out = factor · a · b`, on this thread.
+/// `out = factor · a · b`, on this thread; never rounded, whatever the precision of layers is.
 ///
 /// # Safety
 /// `out` is valid for writing the product's rows, `stride` floats apart.
-pub(crate) unsafe fn multiply(by: By, a: Strided, b: Strided, factor: f32, out: *mut f32, stride: usize) {
+pub(crate) unsafe fn multiply(isa: Isa, a: Strided, b: Strided, factor: f32, out: *mut f32, stride: usize) {
     let ([rows, _], [_, columns]) = (a.shape, b.shape);
     // SAFETY: the rows of the result are the caller's.
     let out = unsafe { Disjoint::at(out, (rows - 1) * stride + columns) };
-    at_precision!(by.precision, E => packed::multiply::<E>(by.isa, a, b, factor, out, [0, stride], false));
+    packed::multiply(isa, a, b, factor, out, [0, stride], false);
 }

@@ -88,7 +88,12 @@ enum Finish<'a> {
     Activate(Activate<'a>),
 }
 
-impl Finish<'_> {
+impl<'a> Finish<'a> {
+    /// What it reads at the places of the output.
+    fn beside(&self) -> Option<&'a [f32]> {
+        if let Finish::Activate(activate) = self { activate.residual } else { None }
+    }
+
     fn panel(&self, isa: Isa, y: Disjoint, task: usize, pixels: Range<usize>, columns: Range<usize>, channels: usize) {
         match *self {
             Finish::Nothing => {}
@@ -118,22 +123,22 @@ pub(super) fn forward<E: Element>(
     let tasks = pixels.div_ceil(size);
     let records = if matches!(epilogue, Epilogue::Moments(_)) { tasks } else { 0 };
     let mut sums = Buffer::for_overwrite(records * SUMS * channels);
-    let (finish, beside) = match &epilogue {
-        Epilogue::None => (Finish::Nothing, None),
+    let finish = match &epilogue {
+        Epilogue::None => Finish::Nothing,
         // SAFETY: tasks write sums of their own.
-        Epilogue::Moments(_) => (Finish::Moments(unsafe { Disjoint::new(&mut sums) }), None),
-        Epilogue::Activate(activate) => (Finish::Activate(*activate), activate.residual),
+        Epilogue::Moments(_) => Finish::Moments(unsafe { Disjoint::new(&mut sums) }),
+        Epilogue::Activate(activate) => Finish::Activate(*activate),
     };
     // SAFETY: tasks write pixels of their own, or panels of pixels.
     let y = unsafe { Disjoint::new(y) };
     let few = pixels * words <= SHARED_FLOATS.min(packed.len());
     if few && records == 0 {
-        multiply_shared::<E>(isa, &micro, &patches, pixels, &packed, channels, y, beside, finish);
+        multiply_shared::<E>(isa, &micro, &patches, pixels, &packed, channels, y, finish);
     } else {
         for_each_task(tasks, |task| {
             let pixels = block(task, size, pixels);
             let (start, rows) = (pixels.start * channels, RowPlaces::Stride(channels));
-            let to = Target { c: y, start, rows, accumulate: false, beside };
+            let to = Target { c: y, start, rows, accumulate: false, beside: finish.beside() };
             multiply_patches::<E>(isa, &micro, &patches, pixels.clone(), &packed, channels, to, &|panel| {
                 finish.panel(isa, y, task, pixels.clone(), panel, channels);
             });
@@ -188,7 +193,6 @@ fn multiply_shared<E: Element>(
     packed: &[f32],
     channels: usize,
     c: Disjoint,
-    beside: Option<&[f32]>,
     finish: Finish,
 ) {
     let (blocks, k, a_block) = (patches.blocks(), E::words(patches.depth()), Patches::block_step::<E, false>(pixels));
@@ -212,7 +216,7 @@ fn multiply_shared<E: Element>(
         let pixels = block(task / panels, size, pixels);
         let (start, rows) = (pixels.start * channels + panel.start, RowPlaces::Stride(channels));
         let (a, b) = (&a[pixels.start * LANES..], &packed[panel.start * k..]);
-        let (columns, far) = (panel.len(), Micro::is_far(packed.len()));
+        let (columns, far, beside) = (panel.len(), Micro::is_far(packed.len()), finish.beside());
         let product = Product { a, a_block, b, far, k, c, start, rows, columns, accumulate: false, beside };
         micro.multiply(pixels.len(), &product);
         finish.panel(isa, c, task, pixels, panel, channels);

@@ -66,42 +66,42 @@ impl fmt::Debug for KeptWeights {
     }
 }
 
+/// What this thread keeps, if it keeps any, of a [`contiguous`] tensor of weights; not of one that nobody else holds, who could come with it again.
+fn kept<P>(
+    weight: &mut FlexTensor,
+    fits: impl Fn(&Packed) -> Option<P>,
+    pack: impl FnOnce(&FlexTensor) -> Packed,
+) -> Option<P> {
+    let all = KeptWeights::active()?;
+    if exclusive(weight).is_some() {
+        return None;
+    }
+    Some(all.get(weight, fits, || pack(weight)))
+}
+
 /// Runs `work` with a convolution's weights, kept ones where this thread keeps some.
 pub fn convolution<R>(weight: FlexTensor, shape: &ConvShape, work: impl FnOnce(Weights) -> R) -> R {
     let mut weight = contiguous(weight);
-    match KeptWeights::active() {
-        Some(all) if !is_temporary(&mut weight) => {
-            let fits = |packed: &Packed| match packed {
-                Packed::Convolution(packed) => packed.serve(shape).then(|| packed.clone()),
-                Packed::Matrix(_) => None,
-            };
-            let pack = || Packed::Convolution(Arc::new(PackedWeights::new(shape, values(&weight))));
-            work(Weights::Packed(&all.get(&weight, fits, pack)))
-        }
-        _ => work(Weights::Plain(values(&weight))),
-    }
+    let fits = |packed: &Packed| match packed {
+        Packed::Convolution(packed) => packed.serve(shape).then(|| packed.clone()),
+        Packed::Matrix(_) => None,
+    };
+    let pack = |weight: &FlexTensor| Packed::Convolution(Arc::new(PackedWeights::new(shape, values(weight))));
+    let packed = kept(&mut weight, fits, pack);
+    work(packed.as_deref().map_or_else(|| Weights::Plain(values(&weight)), Weights::Packed))
 }
 
 /// The same with the right operand `[in, out]` of a product.
 pub fn matrix<R>(weight: FlexTensor, work: impl FnOnce(Right) -> R) -> R {
     let mut weight = contiguous(weight);
-    match KeptWeights::active() {
-        Some(all) if !is_temporary(&mut weight) => {
-            let shape = rows(&weight).shape();
-            let fits = |packed: &Packed| match packed {
-                Packed::Matrix(packed) => (packed.serves() && packed.shape() == shape).then(|| packed.clone()),
-                Packed::Convolution(_) => None,
-            };
-            let pack = || Packed::Matrix(Arc::new(PackedMatrix::new(rows(&weight))));
-            work(Right::Packed(&all.get(&weight, fits, pack)))
-        }
-        _ => work(rows(&weight).into()),
-    }
-}
-
-/// Whether nobody else holds these values, who could come with them again.
-fn is_temporary(weight: &mut FlexTensor) -> bool {
-    exclusive(weight).is_some()
+    let shape = rows(&weight).shape();
+    let fits = |packed: &Packed| match packed {
+        Packed::Matrix(packed) => (packed.serves() && packed.shape() == shape).then(|| packed.clone()),
+        Packed::Convolution(_) => None,
+    };
+    let pack = |weight: &FlexTensor| Packed::Matrix(Arc::new(PackedMatrix::new(rows(weight))));
+    let packed = kept(&mut weight, fits, pack);
+    work(packed.as_deref().map_or_else(|| rows(&weight).into(), Right::Packed))
 }
 
 #[cfg(test)]
